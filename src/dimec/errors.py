@@ -1,0 +1,72 @@
+"""Every error that dimec raises on purpose, in one tree.
+
+::
+
+    DimecError                     the user can act on it: one line, exit code 2
+    ├── ConfigError                a setting is out of range or does not fit another one
+    ├── DataError                  a data file is missing, unreadable or wrong; names file and line
+    ├── ArtefactError              a file of a run directory is missing, damaged or of another run
+    │   ├── MissingArtefactError   the stage that writes it has not run
+    │   ├── CorruptArtefactError   truncated, altered or not what its name says
+    │   └── MismatchError          sound, but made by another model, task or set of exits
+    ├── DivergedError              training produced values that are not finite
+    ├── RunBusyError               another process works in the run directory
+    ├── StorageError               the disk is full or refuses to write
+    └── MissingExtraError          an optional dependency is not installed
+
+A message says what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class DimecError(Exception):
+    """Base of all errors that a user can act on."""
+
+
+class ConfigError(DimecError):
+    """A setting is out of range, or two settings contradict each other."""
+
+
+class DataError(DimecError):
+    """A data file is missing, cannot be read, or holds something unexpected."""
+
+
+class ArtefactError(DimecError):
+    """A file that dimec wrote earlier cannot be used."""
+
+
+class MissingArtefactError(ArtefactError):
+    """A file is not there because the stage that writes it has not run."""
+
+
+class CorruptArtefactError(ArtefactError):
+    """A file is truncated, altered, or not of the kind that its name says."""
+
+
+class MismatchError(ArtefactError):
+    """A file is sound, but belongs to another model, task or set of exits."""
+
+
+class DivergedError(DimecError):
+    """Training produced values that are not finite."""
+
+
+class RunBusyError(DimecError):
+    """Another process holds the run directory."""
+
+
+class StorageError(DimecError):
+    """The disk is full, or refuses to write."""
+
+
+class MissingExtraError(DimecError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'dimec[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra

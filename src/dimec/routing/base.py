@@ -1,0 +1,81 @@
+"""What every router offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.costs import TIER_NAMES
+from dimec.errors import DataError
+
+TierArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where one input goes, and how clear the choice was.
+
+    Attributes:
+        tier: 0 mobile, 1 edge, 2 cloud.
+        distances: the router's score of each tier, lower is nearer; for a centroid router the
+            Euclidean distance to each pool's centre, infinite for an empty pool. Empty for
+            routers that measure none.
+        margin: the second smallest distance minus the smallest, infinite where only one tier is
+            reachable, and 0 for routers that measure no distance.
+    """
+
+    tier: int
+    distances: tuple[float, ...] = ()
+    margin: float = 0.0
+
+    @property
+    def tier_name(self) -> str:
+        """``"mobile"``, ``"edge"`` or ``"cloud"``."""
+        return TIER_NAMES[self.tier]
+
+
+@runtime_checkable
+class Router(Protocol):
+    """A router decides from embeddings alone.
+
+    ``route`` takes a stream in its order of arrival and gives a tier for each input; a router that
+    learns online does so between one input and the next. ``route_one`` only decides;
+    ``learn_one`` tells the router what became of an input, and does nothing where the router does
+    not learn. So ``route(X)`` equals ``route_one`` followed by ``learn_one`` for each row.
+    """
+
+    def route(self, embeddings: npt.NDArray[np.floating]) -> TierArray:
+        """Tiers (N,) for embeddings (N, D), in order of arrival."""
+        ...
+
+    def route_one(self, embedding: npt.NDArray[np.floating]) -> Route:
+        """Decide on one embedding (D,) and change nothing."""
+        ...
+
+    def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
+        """Take in that the embedding (D,) went to ``tier``."""
+        ...
+
+    def copy(self) -> Router:
+        """An independent router in the same state."""
+        ...
+
+
+def as_embeddings(values: npt.NDArray[np.floating], width: int | None = None) -> FloatArray:
+    """(N, D) float64, checked: two axes, the expected width, all values finite.
+
+    Raises:
+        DataError: another shape, or NaN or infinity among the values.
+    """
+    x = np.asarray(values, np.float64)
+    if x.ndim != 2 or (width is not None and x.shape[1] != width):
+        expected = f"(N, {width})" if width is not None else "(N, D)"
+        raise DataError(f"embeddings must have the shape {expected}, got {x.shape}")
+    if not np.isfinite(x).all():
+        row = int(np.argwhere(~np.isfinite(x))[0, 0])
+        raise DataError(f"the embedding of sample {row} holds values that are not finite")
+    return x

@@ -1,0 +1,178 @@
+"""The paper's router: the nearest centre of the easy, medium and hard pools (Algorithm 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.cartography import POOL_NAMES
+from dimec.errors import ConfigError, DataError
+from dimec.routing.base import FloatArray, Route, TierArray, as_embeddings
+from dimec.storage import load_arrays, save_arrays
+
+POOLS = len(POOL_NAMES)
+_KIND = "centroid router"
+_CHUNK = 4096  # rows of embeddings at a time, to bound the memory of the differences
+
+
+class CentroidRouter:
+    """Sends an input to the tier whose pool has the nearest centre.
+
+    The easy pool belongs to the mobile, the medium one to the edge, the hard one to the cloud.
+    Distances are Euclidean; a tie goes to the cheaper side: mobile, then edge, then cloud, the
+    order in which Algorithm 2 asks. An empty pool has no centre, and its tier gets no traffic.
+
+    A fixed router never changes. An adaptive one takes every input into the pool that it chose,
+    P ← (n·P + x) / (n + 1), in order of arrival (Algorithm 2, lines 8, 11 and 14). Its state is
+    the sum and the number of each pool's embeddings.
+
+    Example:
+        >>> router = CentroidRouter().fit(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0, 2]))
+        >>> router.route_one(np.array([0.9, 0.8])).tier_name
+        'cloud'
+
+    Attributes:
+        adaptive: whether :meth:`learn_one` and :meth:`route` change the state.
+        metadata: JSON values kept with the router's file: what it was fitted on.
+    """
+
+    def __init__(self, adaptive: bool = False) -> None:
+        self.adaptive = adaptive
+        self.metadata: dict[str, Any] = {}
+        self._sums: FloatArray | None = None
+        self._counts: TierArray = np.zeros(POOLS, np.int64)
+
+    def fit(self, embeddings: npt.NDArray[np.floating], pools: npt.NDArray[np.integer]) -> Self:
+        """Take the centres of the pools of N validation samples.
+
+        Args:
+            embeddings: (N, D) pooled outputs of the embedding layer.
+            pools: (N,) codes 0 easy, 1 medium, 2 hard.
+
+        Raises:
+            DataError: shapes that do not fit, unknown codes, values that are not finite, no sample.
+        """
+        x = as_embeddings(embeddings)
+        codes = np.asarray(pools)
+        if codes.shape != (len(x),):
+            raise DataError(f"expected one pool code for each of {len(x)} rows, got {codes.shape}")
+        if len(x) == 0:
+            raise DataError("cannot fit a router on no samples")
+        if not np.isin(codes, range(POOLS)).all():
+            raise DataError("pool codes must be 0 (easy), 1 (medium) or 2 (hard)")
+        self._sums = np.stack([x[codes == pool].sum(axis=0) for pool in range(POOLS)])
+        self._counts = np.bincount(codes.astype(np.int64), minlength=POOLS).astype(np.int64)
+        return self
+
+    @property
+    def sums(self) -> FloatArray:
+        """(3, D) sum of the embeddings in each pool."""
+        if self._sums is None:
+            raise ConfigError("this router has not been fitted; call fit(embeddings, pools) first")
+        return self._sums.copy()
+
+    @property
+    def counts(self) -> TierArray:
+        """(3,) number of embeddings in each pool."""
+        return self._counts.copy()
+
+    @property
+    def centroids(self) -> FloatArray:
+        """(3, D) centre of each pool; NaN for an empty one."""
+        n = self._counts[:, None]
+        return np.where(n > 0, self.sums / np.maximum(n, 1), np.nan)
+
+    def route(self, embeddings: npt.NDArray[np.floating]) -> TierArray:
+        """Tiers (N,) of a stream of embeddings (N, D); an adaptive router learns as it goes."""
+        x = as_embeddings(embeddings, self.sums.shape[1])
+        return self._route_adaptive(x) if self.adaptive else self._route_fixed(x)
+
+    def _route_fixed(self, x: FloatArray) -> TierArray:
+        centres = self.centroids
+        tiers = np.empty(len(x), np.int64)
+        for start in range(0, len(x), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            distances = np.stack([_squared_distances(x[rows], c) for c in centres], axis=1)
+            tiers[rows] = np.where(np.isnan(distances), np.inf, distances).argmin(axis=1)
+        return tiers
+
+    def _route_adaptive(self, x: FloatArray) -> TierArray:
+        # One row after the other, because each decision moves a centre. The buffers are made once:
+        # at 100,000 rows the allocations would cost as much as the arithmetic.
+        sums, counts, centres = self.sums, self.counts, self.centroids
+        centres[counts == 0] = np.inf
+        difference = np.empty_like(centres)
+        tiers = np.empty(len(x), np.int64)
+        for i, row in enumerate(x):
+            np.subtract(centres, row, out=difference)
+            np.multiply(difference, difference, out=difference)
+            tier = np.add.reduce(difference, axis=1).argmin()
+            sums[tier] += row
+            counts[tier] += 1
+            np.divide(sums[tier], counts[tier], out=centres[tier])
+            tiers[i] = tier
+        self._sums, self._counts = sums, counts
+        return tiers
+
+    def route_one(self, embedding: npt.NDArray[np.floating]) -> Route:
+        """Decide on one embedding (D,); changes nothing, also where the router is adaptive."""
+        x = as_embeddings(np.asarray(embedding)[None], self.sums.shape[1])
+        squared = np.concatenate([_squared_distances(x, c) for c in self.centroids])
+        squared = np.where(np.isnan(squared), np.inf, squared)
+        distances = np.sqrt(squared)
+        nearest, second = np.sort(distances)[:2]
+        margin = np.inf if np.isinf(second) else second - nearest
+        return Route(int(squared.argmin()), tuple(distances.tolist()), float(margin))
+
+    def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
+        """Take the embedding (D,) into the pool of ``tier``; a fixed router stays as it is.
+
+        Raises:
+            DataError: an unknown tier, or an embedding of another width.
+        """
+        if tier not in range(POOLS):
+            raise DataError(f"tier must be 0 (mobile), 1 (edge) or 2 (cloud), got {tier!r}")
+        sums = self.sums
+        x = as_embeddings(np.asarray(embedding)[None], sums.shape[1])
+        if self.adaptive:
+            sums[tier] += x[0]
+            self._sums = sums
+            self._counts[tier] += 1
+
+    def copy(self, adaptive: bool | None = None) -> CentroidRouter:
+        """An independent router in the same state; ``adaptive`` as given, or as it is here."""
+        twin = CentroidRouter(self.adaptive if adaptive is None else adaptive)
+        twin._sums = None if self._sums is None else self._sums.copy()
+        twin._counts = self._counts.copy()
+        twin.metadata = dict(self.metadata)
+        return twin
+
+    def save(self, path: Path) -> None:
+        """Write the state to one checksummed safetensors file (no pickle)."""
+        metadata = {"adaptive": self.adaptive, "fitted_on": self.metadata}
+        save_arrays(Path(path), _KIND, {"sums": self.sums, "counts": self._counts}, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ArtefactError: missing, truncated, altered, or not a router.
+        """
+        arrays, metadata = load_arrays(Path(path), _KIND, "dimec fit")
+        router = cls(bool(metadata["adaptive"]))
+        router.metadata = metadata["fitted_on"]
+        router._sums = arrays["sums"]
+        router._counts = arrays["counts"]
+        return router
+
+
+def _squared_distances(x: FloatArray, centre: FloatArray) -> FloatArray:
+    """(N,) squared Euclidean distances of the rows of ``x`` (N, D) to ``centre`` (D,)."""
+    difference = centre - x
+    difference *= difference
+    result: FloatArray = np.add.reduce(difference, axis=1)
+    return result

@@ -1,0 +1,216 @@
+"""Writing files so that a reader never sees half of one.
+
+Every artefact goes through :func:`atomic_write`: the bytes land in a temporary file beside the
+target, are flushed to the disk, and take the target's name in one step. A process killed at any
+moment leaves the old file or the new one, never a mixture.
+
+Arrays are stored as safetensors with a checksum over their content, so that a truncated or
+altered file is refused when it is read (:func:`save_arrays`, :func:`load_arrays`). Nothing here
+uses pickle.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from dimec.errors import CorruptArtefactError, MissingArtefactError, StorageError
+
+FORMAT_VERSION = "1"
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.EIO,
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write ``path`` into a :class:`StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise StorageError(
+                f"no room to write {path}: {error.strerror}; free some space and run the same "
+                "command again, finished work is kept"
+            ) from error
+        if error.errno in _REFUSED:
+            raise StorageError(
+                f"cannot write {path}: {error.strerror}; check the folder's permissions or choose "
+                "another one"
+            ) from error
+        raise
+    except SafetensorError as error:
+        # safetensors wraps the operating system's error in text.
+        if "Os {" not in str(error) and "IoError" not in str(error):
+            raise
+        raise StorageError(
+            f"cannot write {path}: {error}; free some space or check the folder's permissions, "
+            "then run the same command again, finished work is kept"
+        ) from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, which takes the place of ``path`` when the block ends well.
+
+    Creates parent folders. For writers that want a path of their own; see :func:`atomic_write`.
+
+    Raises:
+        StorageError: the disk is full or refuses to write; ``path`` is left as it was.
+    """
+    path = Path(path)
+    # A name of its own per writer, so that two of them never share a half-written file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Made here first, so that it has the permissions that the user's umask gives: some
+            # writers replace it by a private file of their own.
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Write ``content`` to ``path`` all at once, creating parent folders.
+
+    Raises:
+        StorageError: the disk is full or refuses to write; ``path`` is left as it was.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        stream.write(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut, where the platform allows it."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused by ValueError."""
+    atomic_write(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read a JSON artefact.
+
+    Raises:
+        MissingArtefactError: no such file; the message names the command ``made_by``.
+        CorruptArtefactError: not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise MissingArtefactError(f"{path} does not exist; make it with: {made_by}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CorruptArtefactError(
+            f"{path} is not valid JSON ({error}); make it again with: {made_by}"
+        ) from None
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _content_sha256(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(metadata):
+        digest.update(json.dumps([key, metadata[key]]).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
+        # A view of the bytes: no copy of an array that may be most of the memory. Reshaped first,
+        # because an array with a zero in its shape has no bytes to view.
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def save_arrays(
+    path: Path, kind: str, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]
+) -> None:
+    """Write named arrays and JSON metadata to one checksummed safetensors file, atomically.
+
+    Args:
+        path: the file.
+        kind: what the file is (``"trace"``, ``"router"``, …); checked again on reading.
+        arrays: name → numeric or boolean array of any shape.
+        metadata: JSON values, kept in the safetensors header.
+    """
+    header = {key: json.dumps(value) for key, value in metadata.items()}
+    header |= {"dimec.kind": kind, "dimec.format": FORMAT_VERSION}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header["dimec.sha256"] = _content_sha256(contiguous, header)
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata=header)
+
+
+def load_arrays(
+    path: Path, kind: str, made_by: str
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Read what :func:`save_arrays` wrote; returns (arrays, metadata).
+
+    Raises:
+        MissingArtefactError: no such file; the message names the command ``made_by``.
+        CorruptArtefactError: truncated, altered, of another kind or of an unknown format.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingArtefactError(f"{path} does not exist; make it with: {made_by}")
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            header = dict(stream.metadata() or {})
+            arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CorruptArtefactError(
+            f"{path} is truncated or not a {kind} file ({error}); make it again with: {made_by}"
+        ) from None
+    expected = header.pop("dimec.sha256", None)
+    if header.get("dimec.kind") != kind or header.get("dimec.format") != FORMAT_VERSION:
+        raise CorruptArtefactError(
+            f"{path}: expected a {kind} file of format {FORMAT_VERSION}, got "
+            f"{header.get('dimec.kind', 'something else')!r} of format "
+            f"{header.get('dimec.format', 'unknown')!r}; make it again with: {made_by}"
+        )
+    if _content_sha256(arrays, header) != expected:
+        raise CorruptArtefactError(
+            f"{path} was altered after it was written (its checksum does not match); "
+            f"make it again with: {made_by}"
+        )
+    metadata = {k: json.loads(v) for k, v in header.items() if not k.startswith("dimec.")}
+    return arrays, metadata
