@@ -1,0 +1,330 @@
+"""The report's five figures, drawn with matplotlib (never pyplot: no global state is touched)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimec.cartography import POOL_NAMES
+from dimec.costs import TIER_NAMES
+from dimec.report import series as data
+from dimec.report.policy_plane import draw_policy_plane
+from dimec.report.projection import MAX_POINTS, MIN_POINTS
+from dimec.report.style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    MUTED,
+    ON_COLOURS,
+    RASTER_ABOVE,
+    Drawing,
+    Series,
+    drawing_style,
+    new_axes,
+    to_svg,
+)
+from dimec.report.wording import join, percent, pool_sentences, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+    from dimec.report.inputs import ReportInputs
+
+FloatArray = NDArray[np.float64]
+
+
+def draw_all(inputs: ReportInputs, progress: Callable[[str], None]) -> list[Drawing]:
+    """All figures in the order of the page.
+
+    Raises:
+        MissingExtraError: matplotlib or openTSNE is not installed.
+    """
+    steps: tuple[tuple[str, Callable[[ReportInputs], Drawing]], ...] = (
+        ("accuracy and cost", lambda given: draw_policy_plane(given.ledger)),
+        ("data map", draw_data_map),
+        ("t-SNE of the pools", draw_tsne),
+        ("pools", draw_shares),
+        ("accuracy per tier", draw_exits),
+    )
+    drawings = []
+    for words, draw in steps:
+        progress(f"figure: {words}")
+        drawings.append(draw(inputs))
+    return drawings
+
+
+def draw_data_map(inputs: ReportInputs) -> Drawing:
+    """Validation samples by variability and confidence, with α and β (paper, figure 1)."""
+    series = data.data_map_series(inputs.data_map, inputs.pools)
+    with drawing_style("data_map"):
+        figure, axes = new_axes(height=4.3)
+        variance = np.asarray(series.columns["variance"], dtype=np.float64)
+        _scatter_pools(axes, series, "variance", "confidence")
+        right = 1.06 * max(float(variance.max(initial=0.0)), inputs.beta, 1e-6)
+        _root_scale(axes, right)
+        axes.set_ylim(-0.02, 1.02)
+        axes.axhline(inputs.alpha, color=INK, linewidth=1.1, linestyle="--")
+        axes.plot([inputs.beta] * 2, [inputs.alpha, 1.02], color=INK, linewidth=1.1, linestyle=":")
+        axes.annotate(
+            f"α = {inputs.alpha:.3g}",
+            (1, inputs.alpha),
+            (3, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            annotation_clip=False,
+        )
+        axes.annotate(
+            f"β = {inputs.beta:.3g}",
+            (inputs.beta, 1.02),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            annotation_clip=False,
+        )
+        axes.set_xlabel("variability (variance over epochs, square-root scale)")
+        axes.set_ylabel("confidence (mean P of the gold label)")
+        _pool_legend(axes)
+        svg = to_svg(figure)
+    words = " ".join(pool_sentences(inputs.pools))
+    return Drawing(
+        "data_map",
+        "Data map",
+        f"Validation samples at the mobile's exit. Easy: confidence at least α = "
+        f"{inputs.alpha:.4g} and variance at most β = {inputs.beta:.4g}; medium: the same "
+        f"confidence, more variance; hard: less confidence. {words}",
+        f"Scatter plot of variance against confidence, coloured by pool. {words}",
+        svg,
+        series,
+    )
+
+
+def draw_shares(inputs: ReportInputs) -> Drawing:
+    """The pools' shares, and what the routers make of them, as stacked bars."""
+    series = data.share_series(inputs.ledger, inputs.pools)
+    groups = list(dict.fromkeys(series.columns["of"]))
+    shares = np.nan_to_num(np.asarray(series.columns["share"], dtype=np.float64)).reshape(-1, 3)
+    with drawing_style("pools"):
+        figure, axes = new_axes(height=max(3.4, 1.1 + 0.55 * len(groups)))
+        for row, values in enumerate(shares):
+            left = 0.0
+            for code, share in enumerate(values):
+                axes.barh(row, share, 0.62, left, color=COLOURS[code], edgecolor="white")
+                if share >= 0.07:
+                    axes.text(
+                        left + share / 2,
+                        row,
+                        f"{percent(share, 0)} %",
+                        ha="center",
+                        va="center",
+                        color=ON_COLOURS[code],
+                    )
+                left += share
+        axes.set_yticks(range(len(groups)), groups)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
+        axes.spines["left"].set_visible(False)
+        _pool_legend(axes, tiers=True)
+        svg = to_svg(figure)
+    told = [
+        f"{name}: {join([f'{percent(s)} % {p}' for s, p in zip(v, POOL_NAMES, strict=True)])}"
+        for name, v in zip(groups, shares, strict=True)
+    ]
+    return Drawing(
+        "pools",
+        "Shares of the pools and tiers",
+        f"{'; '.join(told)}. Easy inputs go to the mobile, medium ones to the edge, hard ones to "
+        "the cloud.",
+        f"Stacked bars. {'; '.join(told)}.",
+        svg,
+        series,
+    )
+
+
+def draw_exits(inputs: ReportInputs) -> Drawing:
+    """Accuracy of every exit on the test split, with the tiers marked (paper, figure 4a)."""
+    series = data.exit_series(inputs.exit_accuracy, inputs.tiers)
+    exits, served = list(series.columns["exit"]), list(series.columns["tier"])
+    accuracy = 100 * np.asarray(series.columns["accuracy"], dtype=np.float64)
+    with drawing_style("tiers"):
+        figure, axes = new_axes(height=3.4)
+        _draw_exit_marks(axes, exits, served, accuracy)
+        if inputs.tiers[2] in exits:
+            _draw_reference(axes, float(accuracy[exits.index(inputs.tiers[2])]))
+        axes.margins(x=0.14)
+        _accuracy_limits(axes, accuracy)
+        axes.set_xticks(exits)
+        axes.set_xlabel("exit (layers run)")
+        axes.set_ylabel("accuracy (%)")
+        axes.grid(axis="y")
+        svg = to_svg(figure)
+    told = [
+        f"exit {layer}{f' ({tiers})' if tiers else ''} {value:.1f} %"
+        for layer, tiers, value in zip(exits, served, accuracy, strict=True)
+    ]
+    return Drawing(
+        "tiers",
+        "Accuracy per tier",
+        "Accuracy on the test split if every input stopped at the same exit. The dashed line is "
+        "all-cloud; the axis does not start at 0.",
+        f"Line plot. {join(told)}." if told else "No exit was recorded.",
+        svg,
+        series,
+    )
+
+
+def draw_tsne(inputs: ReportInputs) -> Drawing:
+    """The pool embeddings in the plane (paper, figures 4b and 4c)."""
+    count = len(inputs.pools)
+    series = data.tsne_series(inputs.embeddings, inputs.pools, inputs.seed)
+    drawn = len(series.columns["sample"])
+    with drawing_style("tsne"):
+        figure, axes = new_axes(height=4.3)
+        if drawn:
+            _scatter_pools(axes, series, "x", "y")
+            _pool_legend(axes)
+            axes.set_aspect("equal", adjustable="datalim")
+        else:
+            axes.text(
+                0.5,
+                0.5,
+                f"too few samples: {count}, at least {MIN_POINTS} are needed",
+                ha="center",
+                va="center",
+                transform=axes.transAxes,
+            )
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        svg = to_svg(figure)
+    if not drawn:
+        caption = f"Too few samples for t-SNE: {count}, at least {MIN_POINTS} are needed."
+    elif drawn < count:
+        caption = (
+            f"t-SNE of the embeddings that the router sees: {setting(drawn)} of "
+            f"{setting(count)} validation samples, drawn at random (seed {inputs.seed}, at most "
+            f"{setting(MAX_POINTS)})."
+        )
+    else:
+        caption = (
+            f"t-SNE of the embeddings that the router sees: all {setting(count)} validation "
+            f"samples (seed {inputs.seed})."
+        )
+    return Drawing(
+        "tsne",
+        "Embeddings of the pools",
+        caption + (" Distances between far groups mean little in such a plot." if drawn else ""),
+        f"Scatter plot, coloured by pool. {caption}",
+        svg,
+        series,
+    )
+
+
+def _draw_exit_marks(axes: Axes, exits: list[int], served: list[str], accuracy: FloatArray) -> None:
+    """One mark an exit: those of a tier in its colour and named, the others small."""
+    axes.plot(exits, accuracy, color=MUTED, linewidth=1.0, zorder=1)
+    for layer, tiers, value in zip(exits, served, accuracy, strict=True):
+        code = TIER_NAMES.index(tiers.split("+")[-1]) if tiers else None
+        axes.plot(
+            layer,
+            value,
+            marker="o" if code is None else MARKERS[code],
+            markersize=5 if code is None else 9,
+            color="white" if code is None else COLOURS[code],
+            markeredgecolor=MUTED if code is None else COLOURS[code],
+            linestyle="none",
+        )
+        if not tiers and len(exits) > 8:
+            continue  # no room; the value is in the CSV file and the description
+        name = tiers.replace("+", " = ")
+        axes.annotate(
+            f"{name}\n{value:.1f} %" if tiers else f"{value:.1f}",
+            (layer, value),
+            (0, -9),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=9 if tiers else 8,
+            color=INK if tiers else MUTED,
+        )
+
+
+def _draw_reference(axes: Axes, cloud: float) -> None:
+    axes.axhline(cloud, color=COLOURS[2], linewidth=1.0, linestyle="--", zorder=0)
+    axes.annotate(
+        "all-cloud",
+        (0, cloud),
+        (4, 3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        color=COLOURS[2],
+        fontsize=9,
+    )
+
+
+def _scatter_pools(axes: Axes, series: Series, x: str, y: str) -> None:
+    """Draw the samples by pool, the largest pool first so that it hides no other."""
+    pool = np.asarray(series.columns["pool"])
+    across, up = (np.asarray(series.columns[key], dtype=np.float64) for key in (x, y))
+    size = float(np.clip(14_000 / max(1, len(pool)), 5, 24))
+    members = [pool == name for name in POOL_NAMES]
+    for code in sorted(range(3), key=lambda code: -int(members[code].sum())):
+        axes.scatter(
+            across[members[code]],
+            up[members[code]],
+            s=size * (1.5 if MARKERS[code] == "^" else 1.0),  # a triangle looks smaller
+            marker=MARKERS[code],
+            color=COLOURS[code],
+            alpha=0.7,
+            linewidths=0,
+            rasterized=len(pool) > RASTER_ABOVE,
+        )
+
+
+def _root_scale(axes: Axes, right: float) -> None:
+    """A square-root scale from 0: most variances are small, and β lies among them."""
+    axes.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    axes.set_xlim(0, right)
+    ticks = [0.0]
+    for value in (1e-5, 1e-4, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25):
+        if value <= right and np.sqrt(value) - np.sqrt(ticks[-1]) >= 0.1 * np.sqrt(right):
+            ticks.append(value)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axes.minorticks_off()
+
+
+def _pool_legend(axes: Axes, *, tiers: bool = False) -> None:
+    """A legend of all three pools above the axes, empty ones included."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker="s" if tiers else MARKERS[code],
+            color=COLOURS[code],
+            markersize=8 if tiers else 6,
+            label=f"{POOL_NAMES[code]} → {TIER_NAMES[code]}" if tiers else POOL_NAMES[code],
+        )
+        for code in range(3)
+    ]
+    axes.figure.legend(handles=handles, ncols=3, loc="outside upper left", handletextpad=0.2)
+
+
+def _accuracy_limits(axes: Axes, accuracy: FloatArray) -> None:
+    """Room below for the names and above for the highest point, also where all are equal."""
+    finite = accuracy[np.isfinite(accuracy)]
+    if len(finite) == 0:
+        return
+    low, high = float(finite.min()), float(finite.max())
+    span = max(high - low, 1.0)
+    axes.set_ylim(low - 0.35 * span, high + 0.2 * span)

@@ -1,0 +1,163 @@
+"""One self-contained HTML page: no script, no other file is needed to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from dimec.report.style import Drawing, inline_svg
+from dimec.report.wording import (
+    METRIC_TITLES,
+    interval,
+    ledger_notes,
+    number,
+    percent,
+    router_names,
+    setting,
+    summary,
+)
+
+if TYPE_CHECKING:
+    from dimec.evaluation import Ledger, LedgerRow
+    from dimec.report.inputs import ReportInputs
+
+WIDE_FIGURES = {"accuracy_cost"}
+
+_SETTING_TITLES = {
+    "task": "task",
+    "source": "source",
+    "backbone": "backbone",
+    "exits": "exits of mobile, edge, cloud (layers)",
+    "train_rows": "training rows",
+    "validation_rows": "validation rows",
+    "samples": "test rows",
+    "alpha": "α, confidence threshold",
+    "beta": "β, variance threshold",
+    "grid": "threshold grid",
+    "lam": "λ, weight of cost against confidence",
+    "prices": "prices of mobile, edge, cloud (λ)",
+    "cloud_charge": "γ, cloud charge (λ)",
+    "draws": "bootstrap draws",
+    "seed": "seed",
+    "bootstrap_seed": "bootstrap seed",
+    "date": "date",
+}
+
+
+def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
+    """The whole page; everything that comes from data is escaped."""
+    ledger, context = inputs.ledger, inputs.ledger.context
+    task = setting(context.get("task", "unnamed task"))
+    under = [
+        f"{word} {setting(context[key])}".strip()
+        for key, word in (("backbone", "Backbone"), ("exits", "exits"), ("date", ""))
+        if context.get(key) is not None
+    ]
+    template = Template(files("dimec.report").joinpath("page.html").read_text("utf-8"))
+    return template.substitute(
+        title=escape(f"dimec report: {task}"),
+        subtitle=escape(" · ".join(under)),
+        summary="\n".join(f"<p>{escape(told)}</p>" for told in summary(ledger, inputs.pools)),
+        table=ledger_html(ledger),
+        notes="\n".join(f"<li>{escape(note)}</li>" for note in ledger_notes(ledger)),
+        figures="\n".join(map(_figure, drawings)),
+        settings=_settings(context, len(inputs.pools)),
+    )
+
+
+def ledger_html(ledger: Ledger) -> str:
+    """The ledger as an HTML table, intervals below their values."""
+    metric = METRIC_TITLES.get(ledger.metric_name, ledger.metric_name)
+    titles = [
+        "policy",
+        "accuracy %",
+        *([] if ledger.metric_name == "accuracy" else [metric]),
+        "drop, points",
+        "cost, λ",
+        "reduction %",
+        "mobile %",
+        "edge %",
+        "cloud %",
+    ]
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    routers = set(router_names(ledger))
+    body = "\n".join(_row(row, ledger.metric_name, row.policy in routers) for row in ledger.rows)
+    return (
+        '<table class="ledger">\n<caption>Test split, one row a policy; small print: 95 % '
+        f"intervals.</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    )
+
+
+def _row(row: LedgerRow, metric_name: str, is_router: bool) -> str:
+    cells = [
+        percent(row.accuracy),
+        *([] if metric_name == "accuracy" else [number(row.metric, 3)]),
+        _with_interval(row.drop, row.drop_low, row.drop_high),
+        number(row.cost),
+        _with_interval(row.reduction, row.reduction_low, row.reduction_high),
+        percent(row.share_mobile),
+        percent(row.share_edge),
+        percent(row.share_cloud),
+    ]
+    kind = ' class="router"' if is_router else ""
+    told = "".join(f"<td>{_minus(cell)}</td>" for cell in cells)
+    return f'<tr{kind}><th scope="row">{escape(row.policy)}</th>{told}</tr>'
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{percent(value)}<small>{interval(low, high)}</small>"
+
+
+def _minus(text: str) -> str:
+    """A hyphen that stands before a digit becomes a proper minus sign."""
+    return "".join(
+        "\N{MINUS SIGN}" if char == "-" and text[k + 1 : k + 2].isdigit() else char
+        for k, char in enumerate(text)
+    )
+
+
+def _figure(drawing: Drawing) -> str:
+    kind = ' class="wide"' if drawing.name in WIDE_FIGURES else ""
+    name = escape(drawing.name)
+    # The description is in the page for readers who cannot see the picture; the SVG points to it.
+    return (
+        f'<figure{kind} id="figure-{name}">\n'
+        f'<h3 id="{name}-title">{escape(drawing.title)}</h3>\n'
+        f'<p id="{name}-description" hidden>{escape(drawing.description)}</p>\n'
+        f'<div class="picture">{inline_svg(drawing)}</div>\n'
+        f"<figcaption><p>{escape(drawing.caption)}</p>"
+        f'<p>Files: <a href="{name}.svg">{name}.svg</a>, <a href="{name}.csv">{name}.csv</a></p>'
+        "</figcaption>\n</figure>"
+    )
+
+
+def _settings(context: Mapping[str, Any], validation_rows: int) -> str:
+    """Every setting that the ledger was made with: the known ones first, then the rest."""
+    known = {"validation_rows": validation_rows, **context}
+    told: list[tuple[str, Any]] = []
+    for key, title in _SETTING_TITLES.items():
+        if key in known:
+            # A seed is a name, not a quantity: no thousands separator.
+            told.append((title, str(known[key]) if "seed" in key else known[key]))
+    for key in sorted(set(context) - set(_SETTING_TITLES)):
+        told += _flatten(str(key), context[key])
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(title)}</th><td>{escape(setting(value))}</td></tr>'
+        for title, value in told
+    )
+    return f'<table class="settings">\n<tbody>\n{rows}\n</tbody>\n</table>'
+
+
+def _flatten(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Nested settings as rows; those that are not set are left out."""
+    if value is None:
+        return []
+    if not isinstance(value, Mapping):
+        return [(name.replace("_", " "), value)]
+    pairs = []
+    for key, inner in value.items():
+        pairs += _flatten(f"{name} {key}", inner)
+    return pairs

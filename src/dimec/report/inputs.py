@@ -1,0 +1,65 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimec.errors import MismatchError
+
+if TYPE_CHECKING:
+    from dimec.cartography import DataMap
+    from dimec.evaluation import Ledger
+
+
+@dataclass(frozen=True, eq=False)
+class ReportInputs:
+    """The stored results of one run, as the report reads them.
+
+    Attributes:
+        ledger: one row a policy, replayed on the test split.
+        data_map: confidence and variability of the N validation samples at the mobile's exit.
+        pools: (N,) codes of the same samples, 0 easy, 1 medium, 2 hard.
+        alpha: confidence threshold of the pools.
+        beta: variance threshold of the pools.
+        embeddings: (N, D) pooled embeddings of the same samples.
+        exit_accuracy: exit layer → accuracy (a fraction) on the test split.
+        tiers: the exits m, n, l of mobile, edge and cloud.
+        seed: seeds the sampling and the start of the t-SNE figure.
+    """
+
+    ledger: Ledger
+    data_map: DataMap
+    pools: NDArray[np.int64]
+    alpha: float
+    beta: float
+    embeddings: NDArray[np.float32]
+    exit_accuracy: Mapping[int, float]
+    tiers: tuple[int, int, int]
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check that the arrays describe the same samples.
+
+        Raises:
+            MismatchError: the numbers of rows differ, or a pool code is not 0, 1 or 2.
+        """
+        rows = len(self.pools)
+        for name, got in (
+            ("data map", len(self.data_map.confidence)),
+            ("embeddings", len(self.embeddings)),
+        ):
+            if got != rows:
+                raise MismatchError(
+                    f"report: expected the {name} of {rows} validation samples, as many as the "
+                    f"pools have, got {got}; fit the router again on this run's validation trace"
+                )
+        if rows and not np.isin(self.pools, (0, 1, 2)).all():
+            raise MismatchError(
+                "report: expected pool codes 0, 1 and 2, got "
+                f"{sorted(set(self.pools.tolist()))}; fit the router again"
+            )

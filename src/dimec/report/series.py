@@ -1,0 +1,85 @@
+"""The numbers behind every figure, as columns; the CSV files are these columns and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimec.cartography import POOL_NAMES
+from dimec.costs import TIER_NAMES
+from dimec.report.projection import MIN_POINTS, project, sample_rows
+from dimec.report.style import Series
+from dimec.report.wording import router_names
+
+if TYPE_CHECKING:
+    from dimec.cartography import DataMap
+    from dimec.evaluation import Ledger
+
+
+def data_map_series(data_map: DataMap, pools: NDArray[np.int64]) -> Series:
+    """One record a validation sample: its place in the data map and its pool."""
+    return Series(
+        {
+            "sample": list(range(len(pools))),
+            "confidence": data_map.confidence.tolist(),
+            "variance": data_map.variance.tolist(),
+            "std": data_map.std.tolist(),
+            "correctness": data_map.correctness.tolist(),
+            "pool": [POOL_NAMES[code] for code in pools],
+        }
+    )
+
+
+def share_series(ledger: Ledger, pools: NDArray[np.int64]) -> Series:
+    """The pools' shares of the validation split, and each router's shares of the test split."""
+    counts = np.bincount(pools, minlength=3)
+    columns: dict[str, list[Any]] = {"of": [], "pool": [], "tier": [], "share": []}
+    groups = {"pools (validation)": (counts / max(1, len(pools))).tolist()}
+    for row in ledger.rows:
+        if row.policy in router_names(ledger):
+            groups[f"{row.policy} (test)"] = [row.share_mobile, row.share_edge, row.share_cloud]
+    for name, shares in groups.items():
+        columns["of"] += [name] * 3
+        columns["pool"] += POOL_NAMES
+        columns["tier"] += TIER_NAMES
+        columns["share"] += shares
+    return Series(columns)
+
+
+def tsne_series(embeddings: NDArray[np.float32], pools: NDArray[np.int64], seed: int) -> Series:
+    """Places of at most 3,000 validation samples in the plane; none where there are under 10."""
+    rows = sample_rows(len(embeddings), seed)
+    if len(rows) < MIN_POINTS:
+        rows = rows[:0]
+    places = project(embeddings[rows], seed) if len(rows) else np.empty((0, 2))
+    return Series(
+        {
+            "sample": rows.tolist(),
+            "pool": [POOL_NAMES[code] for code in pools[rows]],
+            "x": places[:, 0].tolist(),
+            "y": places[:, 1].tolist(),
+        }
+    )
+
+
+def exit_series(exit_accuracy: Mapping[int, float], tiers: tuple[int, int, int]) -> Series:
+    """Accuracy of every exit, with the tiers that stop there (``mobile+edge`` where m = n)."""
+    exits = sorted(exit_accuracy)
+    served = [
+        "+".join(name for name, stop in zip(TIER_NAMES, tiers, strict=True) if stop == layer)
+        for layer in exits
+    ]
+    accuracies = [float(exit_accuracy[layer]) for layer in exits]
+    return Series({"exit": exits, "tier": served, "accuracy": accuracies})
+
+
+def policy_series(ledger: Ledger) -> Series:
+    """The ledger, one record a policy, with all its columns."""
+    if not ledger.rows:
+        return Series({"policy": []})
+    names = [field.name for field in fields(ledger.rows[0])]
+    return Series({name: [getattr(row, name) for row in ledger.rows] for name in names})

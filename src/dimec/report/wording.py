@@ -1,0 +1,217 @@
+"""The report's numbers and sentences, in plain language; shared by the terminal and the page.
+
+All functions are pure. Fractions come in, percent and points go out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimec.cartography import POOL_NAMES
+from dimec.costs import TIER_NAMES
+
+if TYPE_CHECKING:
+    from dimec.evaluation import Ledger, LedgerRow
+
+_SAME = 1e-9  # two fractions closer than this are the same value
+
+METRIC_TITLES = {"matthews": "Matthews", "f1": "F1", "accuracy": "accuracy"}
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """``0.3412`` → ``"34.1"``; never ``"-0.0"``; ``"n/a"`` for a value that is not finite."""
+    if not math.isfinite(fraction):
+        return "n/a"
+    return f"{round(100 * fraction, digits) + 0.0:.{digits}f}"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A cost or a metric with a fixed number of digits; ``"n/a"`` where it is not finite."""
+    return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "n/a"
+
+
+def interval(low: float, high: float) -> str:
+    """A 95 % interval in percent, ``"1.2 to 3.8"``; a dash where no draw changes the value."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "n/a"
+    if abs(high - low) < _SAME:
+        return "-"
+    return f"{percent(low)} to {percent(high)}"
+
+
+def setting(value: Any) -> str:
+    """A setting as a person writes it: short floats, thousands separated, lists with commas."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(setting(item) for item in value)
+    return str(value)
+
+
+def join(words: list[str]) -> str:
+    """``["a", "b", "c"]`` → ``"a, b and c"``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else words)
+
+
+def find_row(ledger: Ledger, policy: str) -> LedgerRow | None:
+    """The row of ``policy``, or None where the ledger has none."""
+    return next((row for row in ledger.rows if row.policy == policy), None)
+
+
+def router_names(ledger: Ledger) -> list[str]:
+    """The policies that stand beside a random one with the same shares."""
+    names = {row.policy for row in ledger.rows}
+    return [row.policy for row in ledger.rows if f"random@{row.policy}" in names]
+
+
+def ledger_notes(ledger: Ledger) -> list[str]:
+    """What a reader must know to read the ledger: sizes, settings, the charge γ, the intervals."""
+    context = ledger.context
+    notes = [_sizes(context), _settings(context)]
+    if (charge := context.get("cloud_charge")) is not None:
+        notes.append(
+            f"The cloud charge γ = {setting(charge)} λ is dimec's choice, not the paper's: "
+            "the paper gives no value."
+        )
+    draws = context.get("draws")
+    how = f"95 % paired bootstrap intervals{f' over {setting(draws)} draws' if draws else ''}"
+    notes.append(
+        "Drop (points of accuracy) and reduction (percent of cost) are against all-cloud, with "
+        f"{how}; a dash stands where no draw changes the value."
+    )
+    names = {row.policy for row in ledger.rows}
+    if routers := router_names(ledger):
+        notes.append(
+            f"{join([f'random@{name}' for name in routers])}: random routing with the same tier "
+            "shares as the router, as an expected value."
+        )
+    if "oracle" in names:
+        notes.append("The oracle sees the labels: a bound, not something that can be deployed.")
+    return [note for note in notes if note]
+
+
+def _sizes(context: Mapping[str, Any]) -> str:
+    parts = [
+        f"{setting(context[key])} {words}"
+        for key, words in (("train_rows", "training rows"), ("samples", "test rows"))
+        if context.get(key) is not None
+    ]
+    return f"Sizes: {join(parts)}." if parts else ""
+
+
+def _settings(context: Mapping[str, Any]) -> str:
+    parts = []
+    if exits := context.get("exits"):
+        parts.append(f"exits {setting(exits)}")
+    if prices := context.get("prices"):
+        parts.append(f"prices {setting([float(p) for p in prices])} λ")
+    parts += [
+        f"{words} {setting(context[key])}"
+        for key, words in (("alpha", "α"), ("beta", "β"), ("lam", "λ"), ("grid", "grid"))
+        if context.get(key) is not None
+    ]
+    return f"Settings: {'; '.join(parts)}." if parts else ""
+
+
+def pool_sentences(pools: NDArray[np.int64]) -> list[str]:
+    """How the validation samples fall into pools; an empty pool is said in words."""
+    counts = np.bincount(pools, minlength=3)
+    sizes = [f"{setting(int(n))} {name}" for n, name in zip(counts, POOL_NAMES, strict=True)]
+    sentences = [f"The {setting(len(pools))} validation samples are {join(sizes)}."]
+    sentences += [
+        f"The {pool} pool is empty: the {tier} gets no traffic."
+        for pool, tier, n in zip(POOL_NAMES, TIER_NAMES, counts, strict=True)
+        if n == 0
+    ]
+    return sentences
+
+
+def summary(ledger: Ledger, pools: NDArray[np.int64]) -> list[str]:
+    """The report's opening paragraphs, computed from the ledger and the pools."""
+    paragraphs = [
+        router_paragraph(row, matched)
+        for name in router_names(ledger)
+        if (row := find_row(ledger, name)) and (matched := find_row(ledger, f"random@{name}"))
+    ]
+    if oracle := find_row(ledger, "oracle"):
+        paragraphs.append(
+            "An oracle that sees the labels, which no router can reach, "
+            f"{_saving(oracle)} and {_drop(oracle)}."
+        )
+    return [*paragraphs, " ".join(pool_sentences(pools))]
+
+
+def router_paragraph(row: LedgerRow, matched: LedgerRow) -> str:
+    """What one router saves and loses, and whether it beats random with the same shares."""
+    by_tier = zip(
+        (row.share_mobile, row.share_edge, row.share_cloud),
+        ("on the mobile", "at the edge", "in the cloud"),
+        strict=True,
+    )
+    shares = list(by_tier)
+    everywhere = [where for share, where in shares if abs(share - 1) < _SAME]
+    text = f"{row.policy} {_saving(row, of_what=True)} and {_drop(row)}"
+    if row.drop_low <= 0 <= row.drop_high and row.drop_high - row.drop_low > _SAME:
+        text += "; the interval includes 0, so these test rows do not show that accuracy changes"
+    if everywhere:
+        return (
+            f"{text}. It answers every input {everywhere[0]}, and random routing with the same "
+            "shares does exactly that too: nothing is routed."
+        )
+    answered = join([f"{percent(share)} % {where}" for share, where in shares])
+    return f"{text}. Of the inputs, it answers {answered}. {_against_random(row, matched)}"
+
+
+def _saving(row: LedgerRow, *, of_what: bool = False) -> str:
+    amount = percent(abs(row.reduction))
+    everything = " sending everything to the cloud" if of_what else " all-cloud"
+    if amount in ("0.0", "n/a"):
+        return f"costs as much as{everything}" if amount == "0.0" else "has no known cost"
+    if row.reduction > 0:
+        return f"saves {amount} % of the cost of{everything}"
+    return f"costs {amount} % more than{everything}"
+
+
+def _drop(row: LedgerRow) -> str:
+    amount = percent(abs(row.drop))
+    if amount == "n/a":
+        return "has no known accuracy"
+    low, high = row.drop_low, row.drop_high
+    if row.drop < 0:
+        low, high = -high, -low  # a gain is told as a gain, its interval too
+    bounds = interval(low, high)
+    told = f" (95 % interval {bounds})" if bounds not in ("-", "n/a") else ""
+    if amount == "0.0":
+        return f"neither loses nor gains accuracy{told}"
+    return f"{'gains' if row.drop < 0 else 'loses'} {amount} points of accuracy{told}"
+
+
+def _against_random(row: LedgerRow, matched: LedgerRow) -> str:
+    """Compare with the expected drop of random routing; the router's interval is the yardstick."""
+    better = matched.drop - row.drop
+    if not math.isfinite(better):
+        return ""
+    amount = percent(abs(matched.drop))
+    lost = "nothing" if amount == "0.0" else f"{amount} points"
+    verb = "gains" if matched.drop < 0 and amount != "0.0" else "loses"
+    random = f"random routing with the same shares {verb} {lost}"
+    if percent(abs(better)) == "0.0":
+        return f"It does no better than random: {random}."
+    if better < 0:
+        told = f"{percent(-better)} points better than the router"
+        return f"It does worse than random: {random}, {told}."
+    told = f"R{random[1:]}, {percent(better)} points worse than the router"
+    if matched.drop <= row.drop_high:
+        return (
+            f"{told}; but that lies within the router's interval, so the advantage may be chance."
+        )
+    return f"{told} and outside the router's interval."
