@@ -1,0 +1,68 @@
+"""dimec: decide where a text is classified before spending a single layer on it.
+
+The names below load on first use, so that ``import dimec`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dimec.__about__ import __version__
+
+if TYPE_CHECKING:
+    from dimec.cartography import DataMap, TrainingDynamics, build_pools
+    from dimec.costs import CostModel
+    from dimec.data import load_task
+    from dimec.errors import DimecError
+    from dimec.evaluation import Ledger, evaluate
+    from dimec.routing import CentroidRouter
+    from dimec.run import Run, train
+    from dimec.thresholds import search_thresholds
+    from dimec.trace import Trace
+    from dimec.training import MultiExitClassifier
+
+_HOMES = {
+    "CentroidRouter": "dimec.routing",
+    "CostModel": "dimec.costs",
+    "DataMap": "dimec.cartography",
+    "DimecError": "dimec.errors",
+    "Ledger": "dimec.evaluation",
+    "MultiExitClassifier": "dimec.training",
+    "Run": "dimec.run",
+    "Trace": "dimec.trace",
+    "TrainingDynamics": "dimec.cartography",
+    "build_pools": "dimec.cartography",
+    "evaluate": "dimec.evaluation",
+    "load_task": "dimec.data",
+    "search_thresholds": "dimec.thresholds",
+    "train": "dimec.run",
+}
+
+__all__ = [
+    "CentroidRouter",
+    "CostModel",
+    "DataMap",
+    "DimecError",
+    "Ledger",
+    "MultiExitClassifier",
+    "Run",
+    "Trace",
+    "TrainingDynamics",
+    "__version__",
+    "build_pools",
+    "evaluate",
+    "load_task",
+    "search_thresholds",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'dimec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

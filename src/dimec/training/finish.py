@@ -1,0 +1,180 @@
+"""The end of a training run: the best epoch's model, the dynamics, and the two traces."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from dimec.__about__ import __version__
+from dimec.cartography import TrainingDynamics
+from dimec.config import RunSettings
+from dimec.data import Splits
+from dimec.errors import ArtefactError, CorruptArtefactError
+from dimec.progress import Progress
+from dimec.storage import file_sha256, storage_errors, write_json
+from dimec.training.batching import encode
+from dimec.training.epoch import EpochRecord, best_epoch
+from dimec.training.inference import record_trace
+from dimec.training.job import SPLITS, Job
+from dimec.training.model import MultiExitClassifier
+from dimec.workspace import RunDirectory
+
+TRACED = ("validation", "test")
+
+
+def finish_run(job: Job, history: Sequence[EpochRecord], dynamics: TrainingDynamics) -> None:
+    """Write the model, the dynamics and the traces; ``training.json`` last, then it is finished."""
+    run, accelerator = job.run, job.accelerator
+    main = accelerator.is_main_process
+    if main:
+        _save_model(job, run.model_path)
+    accelerator.wait_for_everyone()
+    fingerprint = model_fingerprint(run.model_path)
+    if main:
+        run.save_dynamics(dynamics, {"model": fingerprint})
+        dynamics.write_jsonl(run.dynamics_path, job.model.config.tiers[0])
+    for split in TRACED:
+        trace = record_trace(
+            job.model,
+            getattr(job.splits, split),
+            job.encoded[split],
+            split=split,
+            fingerprint=fingerprint,
+            accelerator=accelerator,
+            progress=job.progress,
+        )
+        if main:
+            trace.save(run.trace_path(split))
+    if main:
+        write_json(run.training_path, _record(job, history, fingerprint))
+        shutil.rmtree(run.checkpoint_path, ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def reuse_finished(
+    run: RunDirectory,
+    settings: RunSettings,
+    splits: Splits,
+    accelerator: Accelerator,
+    progress: Progress,
+) -> bool:
+    """Whether the run is trained already. A trace that is missing or damaged is recorded anew.
+
+    Raises:
+        ArtefactError: the model or the dynamics of a finished run are missing or damaged; they
+            cannot be had back without training again.
+    """
+    if not run.training_path.exists():
+        return False
+    fingerprint = str(run.training()["model"])
+    if not run.model_path.exists() or model_fingerprint(run.model_path) != fingerprint:
+        raise CorruptArtefactError(
+            f"the weights in {run.model_path} are missing or altered since they were trained; "
+            "train again with --overwrite"
+        )
+    run.dynamics()
+    broken = [split for split in TRACED if not _is_sound(run, split, progress)]
+    accelerator.wait_for_everyone()
+    if broken:
+        _record_again(run, settings, splits, fingerprint, broken, accelerator, progress)
+    else:
+        progress.say(f"{run.path} is trained already, using it as it is")
+    return True
+
+
+def _is_sound(run: RunDirectory, split: str, progress: Progress) -> bool:
+    try:
+        run.trace(split)
+    except ArtefactError as error:
+        progress.say(f"recording the {split} trace again: {error}")
+        return False
+    return True
+
+
+def _record_again(
+    run: RunDirectory,
+    settings: RunSettings,
+    splits: Splits,
+    fingerprint: str,
+    wanted: Sequence[str],
+    accelerator: Accelerator,
+    progress: Progress,
+) -> None:
+    from transformers import AutoTokenizer
+
+    model = MultiExitClassifier.from_pretrained(run.model_path).to(accelerator.device)
+    tokenizer = AutoTokenizer.from_pretrained(str(run.model_path))
+    for split in wanted:
+        dataset = getattr(splits, split)
+        trace = record_trace(
+            model,
+            dataset,
+            encode(tokenizer, dataset, settings.model.max_tokens),
+            split=split,
+            fingerprint=fingerprint,
+            accelerator=accelerator,
+            progress=progress,
+        )
+        if accelerator.is_main_process:
+            trace.save(run.trace_path(split))
+
+
+def model_fingerprint(folder: Path) -> str:
+    """SHA-256 over the weight files of a saved model: what a trace or a router belongs to."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _save_model(job: Job, folder: Path) -> None:
+    """The model and its tokenizer, in a folder that appears all at once."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    with storage_errors(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        job.model.save_pretrained(temporary)
+        job.tokenizer.save_pretrained(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+
+
+def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[str, Any]:
+    """What ``training.json`` holds."""
+    splits, model = job.splits, job.model
+    return {
+        "model": fingerprint,
+        "task": splits.train.task,
+        "source": splits.train.source_rows,
+        "metric": splits.train.metric,
+        "labels": list(model.label_names),
+        "backbone": job.settings.model.backbone,
+        "layers": model.exits[-1],
+        "exits": list(model.exits),
+        "tiers": list(model.config.tiers),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "rows": {split: len(getattr(splits, split)) for split in SPLITS},
+        "best_epoch": best_epoch(history),
+        "history": [asdict(epoch) for epoch in history],
+        "seed": job.settings.seed,
+        "precision": "bf16" if job.bf16 else "fp32",
+        "processes": job.accelerator.num_processes,
+        "device": str(job.accelerator.device),
+        "versions": versions(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures of a run depend on."""
+    names = ("torch", "transformers", "tokenizers", "accelerate", "numpy")
+    ours = {"dimec": __version__, "python": platform.python_version()}
+    return ours | {name: version(name) for name in names}

@@ -1,0 +1,132 @@
+"""The paper's grid search over batch sizes and learning rates (section V-C), as resumable runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+
+from dimec.config import RunSettings, absolute_data
+from dimec.errors import ConfigError
+from dimec.progress import NoProgress, Progress
+from dimec.storage import storage_errors, write_json
+from dimec.training.loop import train_run
+from dimec.workspace import RunDirectory
+
+BATCH_SIZES = (8, 16, 32)
+LEARNING_RATES = (1e-5, 2e-5, 3e-5, 4e-5, 5e-5)
+_RESULT = "grid.json"
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """One point of the grid and how its best epoch scored on the validation split."""
+
+    batch_size: int
+    learning_rate: float
+    score: float
+    best_epoch: int
+    seconds: float
+
+
+def train_grid(
+    settings: RunSettings,
+    out: Path | str,
+    *,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    learning_rates: Sequence[float] = LEARNING_RATES,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> RunDirectory:
+    """Train every point of the grid and make the best one the run in ``out``.
+
+    The score is the last exit's on the validation split; the first point of equals wins, in the
+    order of the grid. Points lie in ``out/grid``; a point that is beaten keeps its record and its
+    dynamics and gives up its weights and traces. Started again, it goes on where it was.
+
+    Raises:
+        ConfigError: an empty grid, several processes, or a run of its own in ``out``.
+        DimecError: as :func:`dimec.training.train_run`.
+    """
+    progress = progress or NoProgress()
+    points = [(size, rate) for size in batch_sizes for rate in learning_rates]
+    if not points:
+        raise ConfigError("the grid needs at least one batch size and one learning rate")
+    if PartialState().num_processes > 1:
+        raise ConfigError("the grid trains one run at a time; start it without accelerate launch")
+    out = Path(out)
+    if RunDirectory(out).config_path.exists() and not (overwrite or (out / _RESULT).exists()):
+        raise ConfigError(
+            f"{out} holds a run that is no grid; choose another --out, or discard that run with "
+            "--overwrite"
+        )
+    best: tuple[GridPoint, RunDirectory] | None = None
+    table = []
+    for number, (size, rate) in enumerate(points, start=1):
+        update = {"batch_size": size, "learning_rate": rate}
+        training = settings.training.model_copy(update=update)
+        one = settings.model_copy(update={"training": training})
+        run = RunDirectory(out / "grid" / f"bs{size:02d}-lr{rate:.0e}")
+        progress.say(f"grid {number} of {len(points)}: batch size {size}, learning rate {rate:g}")
+        if overwrite or not _is_beaten(run, one):
+            run = train_run(one, run.path, overwrite=overwrite, progress=progress)
+        point = _point(run, size, rate)
+        table.append(point)
+        if best is None or point.score > best[0].score:
+            loser, best = best, (point, run)
+            if loser is not None:
+                _give_up(loser[1])
+        else:
+            _give_up(run)
+    if best is None:  # unreachable: there is at least one point
+        raise ConfigError("the grid is empty")
+    record: dict[str, object] = {
+        "best": asdict(best[0]),
+        "points": [asdict(point) for point in table],
+    }
+    return _promote(best[1], out, record)
+
+
+def _is_beaten(run: RunDirectory, settings: RunSettings) -> bool:
+    """Whether this point was trained with these settings and has given up its weights."""
+    if not run.training_path.exists() or run.model_path.exists():
+        return False
+    wanted = settings.model_copy(update={"data": absolute_data(settings.data)})
+    return not run.settings().differences(wanted)
+
+
+def _point(run: RunDirectory, size: int, rate: float) -> GridPoint:
+    record = run.training()
+    history = record["history"]
+    best = int(record["best_epoch"])
+    seconds = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in history)
+    return GridPoint(size, rate, float(history[best]["metric"][-1]), best, round(seconds, 1))
+
+
+def _give_up(run: RunDirectory) -> None:
+    shutil.rmtree(run.model_path, ignore_errors=True)
+    for split in ("validation", "test"):
+        run.trace_path(split).unlink(missing_ok=True)
+
+
+def _promote(best: RunDirectory, out: Path, record: dict[str, object]) -> RunDirectory:
+    """Copy the best point's artefacts to the top of the run directory; ``training.json`` last."""
+    target = RunDirectory(out)
+    with target.locked(), storage_errors(out):
+        if target.training_path.exists():
+            if target.training() == best.training() and target.model_path.exists():
+                return target
+            target.training_path.unlink()
+        for name in ("model", "dynamics"):
+            shutil.rmtree(out / name, ignore_errors=True)
+            shutil.copytree(best.path / name, out / name)
+        for split in ("validation", "test"):
+            shutil.copy2(best.trace_path(split), target.trace_path(split))
+        shutil.copy2(best.data_path, target.data_path)
+        shutil.copy2(best.config_path, target.config_path)
+        write_json(out / _RESULT, record)
+        write_json(target.training_path, best.training())
+    return target

@@ -1,0 +1,96 @@
+"""One pass of a model over a split: logits at every exit, and embeddings; and the trace of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from dimec.cartography import softmax
+from dimec.data import Dataset
+from dimec.progress import NoProgress, Progress
+from dimec.trace import Trace
+from dimec.training.batching import Encoded, inference_batches
+from dimec.training.model import MultiExitClassifier
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@torch.inference_mode()
+def predict(
+    model: MultiExitClassifier,
+    encoded: Encoded,
+    accelerator: Accelerator | None = None,
+    progress: Progress | None = None,
+    stage: str = "predicting",
+) -> tuple[FloatArray, FloatArray]:
+    """Logits (N, X, C) at every exit and pooled embeddings (N, D) of N texts, in fp32.
+
+    Always in fp32, whatever precision trains the model: what is recorded must not depend on the
+    batch that a text shared. With several processes each takes a part, and all get the whole.
+    """
+    progress = progress or NoProgress()
+    batches = inference_batches(encoded.lengths)
+    rank, world = 0, 1
+    if accelerator is not None:
+        rank, world = accelerator.process_index, accelerator.num_processes
+    was_training = model.training
+    model.eval()
+    mine = batches[rank::world]
+    progress.start(stage, sum(len(rows) for rows in mine))
+    parts = []
+    for rows in mine:
+        output = model(**encoded.batch(rows, model.device))
+        parts.append((rows, output.logits.float().cpu().numpy(), output.embedding.cpu().numpy()))
+        progress.advance(len(rows))
+    progress.end()
+    model.train(was_training)
+    if world > 1:
+        parts = gather_object(parts)
+    return _in_order(parts, len(encoded), model)
+
+
+def _in_order(
+    parts: list[tuple[npt.NDArray[np.int64], FloatArray, FloatArray]],
+    size: int,
+    model: MultiExitClassifier,
+) -> tuple[FloatArray, FloatArray]:
+    logits = np.empty((size, len(model.exits), model.config.num_labels), np.float32)
+    embeddings = np.empty((size, model.config.encoder.hidden_size), np.float32)
+    for rows, some_logits, some_embeddings in parts:
+        logits[rows] = some_logits
+        embeddings[rows] = some_embeddings
+    return logits, embeddings
+
+
+def record_trace(
+    model: MultiExitClassifier,
+    dataset: Dataset,
+    encoded: Encoded,
+    *,
+    split: str,
+    fingerprint: str,
+    accelerator: Accelerator | None = None,
+    progress: Progress | None = None,
+) -> Trace:
+    """Run the model over a split once and keep what any policy may want to replay."""
+    stage = f"recording the {split} trace"
+    logits, embeddings = predict(model, encoded, accelerator, progress, stage)
+    m, n, l = model.config.tiers  # noqa: E741
+    return Trace(
+        embeddings=embeddings,
+        probabilities=softmax(logits).astype(np.float32),
+        labels=dataset.labels,
+        exits=model.exits,
+        tiers=(m, n, l),
+        guids=dataset.guids,
+        label_names=dataset.label_names,
+        task=dataset.task,
+        split=split,
+        metric=dataset.metric,
+        model=fingerprint,
+        lengths=encoded.lengths,
+        extra=dict(dataset.extra),
+    )

@@ -1,0 +1,151 @@
+"""Training: a plain loop that can be killed at any moment and loses at most one epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+
+from dimec.cartography import TrainingDynamics
+from dimec.config import RunSettings, absolute_data
+from dimec.data import split_dataset
+from dimec.progress import NoProgress, Progress
+from dimec.storage import load_arrays, save_arrays
+from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from dimec.training.epoch import EpochRecord, best_epoch, run_epoch, stops_early
+from dimec.training.finish import finish_run, reuse_finished
+from dimec.training.job import Job, claim, load_dataset, prepare
+from dimec.workspace import RunDirectory
+
+_WEIGHTS_KIND = "weights"
+_LOGITS_KIND = "epoch logits"
+_AGAIN = "dimec train --overwrite"
+
+
+def train_run(
+    settings: RunSettings,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> RunDirectory:
+    """Train a run, or go on with an interrupted one, or take a finished one as it is.
+
+    Under ``accelerate launch`` with several processes, all of them call this; the batches are of
+    the size asked for in all, and the first process does the writing.
+
+    Args:
+        settings: of the run.
+        out: the run directory.
+        overwrite: discard the run that ``out`` holds, if its settings or data differ or not.
+        progress: where to report to.
+
+    Raises:
+        ConfigError: settings that do not fit the encoder, or another run in ``out``.
+        DataError: the data cannot be read or split.
+        DivergedError: the loss is no longer a number.
+        RunBusyError: another process works in ``out``.
+        StorageError: the disk is full; finished epochs are kept.
+    """
+    run = RunDirectory(out)
+    settings = settings.model_copy(update={"data": absolute_data(settings.data)})
+    accelerator = Accelerator()
+    main = accelerator.is_main_process
+    progress = progress if progress is not None and main else NoProgress()
+    with run.locked() if main else nullcontext():
+        with accelerator.main_process_first():
+            dataset = load_dataset(settings)
+        fingerprint = dataset.fingerprint()
+        if main:
+            claim(run, settings, fingerprint, overwrite)
+        accelerator.wait_for_everyone()
+        splits = split_dataset(
+            dataset,
+            seed=settings.seed,
+            predefined=settings.data.predefined_splits,
+            max_train_rows=settings.data.max_train_rows,
+        )
+        if reuse_finished(run, settings, splits, accelerator, progress):
+            return run
+        job = prepare(settings, run, splits, accelerator, progress)
+        history = _epochs(job)
+        finish_run(job, history, _collect_dynamics(job, len(history)))
+    return run
+
+
+def _epochs(job: Job) -> list[EpochRecord]:
+    """Run the epochs that are left; leaves the best epoch's weights in the model."""
+    folder, plan = job.run.checkpoint_path, job.settings.training
+    inner = getattr(job.optimizer, "optimizer", job.optimizer)
+    history: list[EpochRecord] = []
+    if done := latest_checkpoint(folder):
+        record = load_checkpoint(folder, done, job.model, inner)
+        history = [EpochRecord(**epoch) for epoch in record]
+        job.progress.say(f"resuming {job.run.path} after epoch {done} of {plan.epochs}")
+    while len(history) < plan.epochs and not stops_early(history, plan.patience):
+        record, logits = run_epoch(job, len(history))
+        history.append(record)
+        if job.accelerator.is_main_process:
+            _keep(job, history, logits, inner)
+        job.accelerator.wait_for_everyone()
+        job.progress.say(_summary(record, plan.epochs, job.model.exits))
+    if len(history) < plan.epochs:
+        job.progress.say(f"stopped early: no better epoch in the last {plan.patience}")
+    path = _best_path(folder, best_epoch(history))
+    weights, _ = load_arrays(path, _WEIGHTS_KIND, _AGAIN)
+    job.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return history
+
+
+def _keep(
+    job: Job,
+    history: Sequence[EpochRecord],
+    logits: npt.NDArray[np.float32],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write what the epoch left; the checkpoint last, for until it stands the epoch never was."""
+    folder, epoch, best = job.run.checkpoint_path, len(history) - 1, best_epoch(history)
+    save_arrays(_logits_path(folder, epoch), _LOGITS_KIND, {"logits": logits}, {"epoch": epoch})
+    if best == epoch:
+        weights = {name: value.cpu().numpy() for name, value in job.model.state_dict().items()}
+        save_arrays(_best_path(folder, best), _WEIGHTS_KIND, weights, {"epoch": best})
+    records = [asdict(record) for record in history]
+    save_checkpoint(folder, len(history), job.model, optimizer, records)
+    for path in folder.glob("best-*.safetensors"):
+        if path != _best_path(folder, best):
+            path.unlink(missing_ok=True)
+
+
+def _collect_dynamics(job: Job, epochs: int) -> TrainingDynamics:
+    """The validation logits of all epochs, from the files that they left."""
+    folder = job.run.checkpoint_path
+    paths = [_logits_path(folder, epoch) for epoch in range(epochs)]
+    logits = [load_arrays(path, _LOGITS_KIND, _AGAIN)[0]["logits"] for path in paths]
+    validation = job.splits.validation
+    by_exit = np.stack(logits).transpose(0, 2, 1, 3)  # (E, N, X, C) → (E, X, N, C)
+    return TrainingDynamics(by_exit, validation.labels, job.model.exits, validation.guids)
+
+
+def _logits_path(folder: Path, epoch: int) -> Path:
+    return folder / f"logits-{epoch:04d}.safetensors"
+
+
+def _best_path(folder: Path, epoch: int) -> Path:
+    return folder / f"best-{epoch:04d}.safetensors"
+
+
+def _summary(record: EpochRecord, epochs: int, exits: Sequence[int]) -> str:
+    scores = ", ".join(
+        f"exit {layer} {100 * value:.1f} %"
+        for layer, value in zip(exits, record.accuracy, strict=True)
+    )
+    return (
+        f"epoch {record.epoch + 1} of {epochs}: loss {record.loss:.3f}, validation accuracy "
+        f"{scores}; {record.seconds:.0f} s and {record.validation_seconds:.0f} s"
+    )

@@ -1,0 +1,266 @@
+"""The multi-exit classifier: a Hugging Face encoder whose layers are a list, and linear exits."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+
+from dimec.config import resolve_exits
+from dimec.costs import check_tiers
+from dimec.errors import ConfigError
+
+Pooling = Literal["cls", "mean", "max"]
+
+
+class MultiExitConfig(PretrainedConfig):  # type: ignore[misc]  # untyped library
+    """Configuration of a :class:`MultiExitClassifier`: the encoder's own, and the exits."""
+
+    model_type = "dimec_multi_exit"
+    sub_configs = {"encoder": AutoConfig}  # noqa: RUF012 (the base class asks for a plain dict)
+
+    def __init__(
+        self,
+        encoder: Any = None,
+        exits: Sequence[int] = (),
+        tiers: Sequence[int] = (),
+        head_pooling: Pooling = "mean",
+        embedding_pooling: Pooling = "mean",
+        head_dropout: float = 0.1,
+        max_tokens: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        # First, because it resets the attention implementation of any part that it finds.
+        super().__init__(**kwargs)
+        if isinstance(encoder, dict):
+            encoder = AutoConfig.for_model(**encoder)
+        self.encoder = encoder
+        self.exits = list(exits)
+        self.tiers = list(tiers)
+        self.head_pooling = head_pooling
+        self.embedding_pooling = embedding_pooling
+        self.head_dropout = head_dropout
+        self.max_tokens = max_tokens
+
+
+@dataclass(frozen=True)
+class MultiExitOutput:
+    """What one pass gives.
+
+    Attributes:
+        logits: (B, X, C), at each of the X exits.
+        embedding: (B, D), the embedding layer's output pooled over the real tokens.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+
+
+class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped library
+    """An encoder with a linear classifier after each of its exits' layers (paper, section IV).
+
+    ``save_pretrained`` and ``from_pretrained`` are Hugging Face's. Use :meth:`from_backbone` to
+    put fresh exits on a pretrained encoder.
+
+    Example:
+        >>> model = MultiExitClassifier.from_backbone(
+        ...     "minilm-l6", labels=("negative", "positive"), exits=(2, 3, 6)
+        ... )  # doctest: +SKIP
+    """
+
+    config: MultiExitConfig
+    config_class = MultiExitConfig
+    base_model_prefix = ""
+    _supports_sdpa = True
+    supports_gradient_checkpointing = False
+
+    def __init__(self, config: MultiExitConfig, encoder: nn.Module | None = None) -> None:
+        super().__init__(config)
+        self.encoder = AutoModel.from_config(config.encoder) if encoder is None else encoder
+        # The pooler (a dense layer over the last CLS vector) belongs to the pretraining task; no
+        # exit uses it, and parameters without a gradient would stop training on several processes.
+        if getattr(self.encoder, "pooler", None) is not None:
+            self.encoder.pooler = None
+        self.dropout = nn.Dropout(config.head_dropout)
+        width = config.encoder.hidden_size
+        self.heads = nn.ModuleDict(
+            {str(layer): nn.Linear(width, config.num_labels) for layer in config.exits}
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: str | Path,
+        *,
+        labels: Sequence[str],
+        exits: Sequence[int] | Literal["all"] | None = None,
+        tiers: Sequence[int] | None = None,
+        **options: Any,
+    ) -> MultiExitClassifier:
+        """Put fresh exits on a pretrained encoder.
+
+        Args:
+            backbone: a folder, a hub name, or a packaged encoder such as ``minilm-l6``.
+            labels: names of the C classes.
+            exits, tiers: see :func:`dimec.config.resolve_exits`.
+            options: head_pooling, embedding_pooling, head_dropout, max_tokens.
+
+        Raises:
+            ConfigError: no such encoder, one whose layers are not a list, or exits that do not
+                fit its number of layers.
+        """
+        from dimec.data import packaged_backbone
+
+        source = str(packaged_backbone(str(backbone)) or backbone)
+        encoder = _load_encoder(source)
+        layers = len(layer_list(encoder))
+        heads, chosen = resolve_exits(
+            exits if exits is None or exits == "all" else tuple(exits),
+            None if tiers is None else check_tiers(tiers),
+            layers,
+        )
+        config = MultiExitConfig(
+            encoder=encoder.config,
+            exits=heads,
+            tiers=chosen,
+            id2label=dict(enumerate(labels)),
+            label2id={name: code for code, name in enumerate(labels)},
+            **options,
+        )
+        model = cls(config, encoder)
+        for head in model.heads.values():
+            model._init_weights(head)
+        return model
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """The layers with a classifier, ascending."""
+        return tuple(self.config.exits)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return tuple(self.config.id2label[code] for code in range(self.config.num_labels))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+    ) -> MultiExitOutput:
+        """Run the encoder once and read every exit.
+
+        Args:
+            input_ids: (B, T) token ids.
+            attention_mask: (B, T), 1 at real tokens.
+            token_type_ids: (B, T), for encoders that tell the two texts of a pair apart.
+        """
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        hidden = self.encoder(**inputs, output_hidden_states=True).hidden_states
+        logits = [
+            head(self.dropout(pool(hidden[int(layer)], attention_mask, self.config.head_pooling)))
+            for layer, head in self.heads.items()
+        ]
+        embedding = pool(hidden[0], attention_mask, self.config.embedding_pooling)
+        return MultiExitOutput(torch.stack(logits, dim=1), embedding)
+
+    def truncate(self, layer: int) -> MultiExitClassifier:
+        """The first ``layer`` layers with the exits among them: what a smaller tier runs.
+
+        Its logits equal those of this model's exits bit for bit. The weights are copies.
+
+        Raises:
+            ConfigError: no exit at that layer.
+        """
+        if layer not in self.exits:
+            raise ConfigError(
+                f"can only cut after an exit: layer {layer} has none, "
+                f"the model has exits {list(self.exits)}"
+            )
+        config = copy.deepcopy(self.config)
+        config.encoder.num_hidden_layers = layer
+        config.exits = [exit_ for exit_ in self.exits if exit_ <= layer]
+        # A tier that lies deeper than the cut is not part of the smaller model.
+        config.tiers = [min(exit_, layer) for exit_ in self.config.tiers]
+        small = type(self)(config)
+        wanted = small.state_dict().keys()
+        small.load_state_dict({k: v for k, v in self.state_dict().items() if k in wanted})
+        small.to(self.device).train(self.training)
+        return small
+
+
+def _load_encoder(source: str) -> Any:
+    """The pretrained encoder of a folder or hub name, in fp32."""
+    try:
+        encoder = AutoModel.from_pretrained(source, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"cannot load the backbone {source!r}: {reason}; give a folder with config.json and "
+            "weights, a name on the hub, or the packaged encoder minilm-l6"
+        ) from None
+    layer_list(encoder)
+    return encoder
+
+
+def layer_list(encoder: nn.Module) -> nn.ModuleList:
+    """The encoder's list of layers: the one ModuleList as long as its number of hidden layers.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    expected = encoder.config.num_hidden_layers  # type: ignore[union-attr]
+    found = [
+        module
+        for module in encoder.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == expected
+    ]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{type(encoder).__name__} has {len(found)} lists of {expected} layers; dimec needs an "
+            "encoder with exactly one, such as BERT, RoBERTa, DistilBERT, ELECTRA or MPNet"
+        )
+    return found[0]
+
+
+def pool(hidden: Tensor, attention_mask: Tensor, how: Pooling) -> Tensor:
+    """(B, D) from (B, T, D): the first token, or the mean or maximum over the real tokens."""
+    if how == "cls":
+        return hidden[:, 0]
+    mask = attention_mask.unsqueeze(-1)
+    if how == "max":
+        return hidden.masked_fill(mask == 0, float("-inf")).amax(dim=1)
+    weights = mask.to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def joint_loss(logits: Tensor, labels: Tensor, weights: Sequence[float] | None = None) -> Tensor:
+    """(B,) sum over the exits of their cross-entropies: L = L_m + L_e + L_c (equation 3).
+
+    Args:
+        logits: (B, X, C).
+        labels: (B,) right codes.
+        weights: X factors, one an exit; all 1 by default, as in the paper.
+    """
+    batch, exits, _ = logits.shape
+    losses = nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.repeat_interleave(exits), reduction="none"
+    ).view(batch, exits)
+    if weights is not None:
+        losses = losses * torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
+    return losses.sum(dim=1)

@@ -1,0 +1,164 @@
+"""The run directory: where each artefact of a run lies, and who may work in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from dimec.cartography import TrainingDynamics
+from dimec.errors import MismatchError, RunBusyError
+from dimec.routing import CentroidRouter
+from dimec.storage import load_arrays, read_json, save_arrays, storage_errors
+from dimec.trace import Trace
+
+if TYPE_CHECKING:
+    from dimec.config import RunSettings
+
+_DYNAMICS_KIND = "training dynamics"
+
+
+class RunDirectory:
+    """Paths, readers and the lock of one run.
+
+    ::
+
+        config.toml                 the settings
+        data.sha256                 fingerprint of the labelled rows
+        training.json               epochs, scores, sizes, versions; written last by training
+        model/                      the best epoch in save_pretrained form, with its tokenizer
+        dynamics/                   logits.safetensors, and dynamics_epoch_K.jsonl of exit m
+        trace-validation.safetensors, trace-test.safetensors
+        router.safetensors          the fitted router
+        fit.json                    thresholds, the whole reward table, pool sizes
+        report/                     ledger.json, figures, report.html
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def data_path(self) -> Path:
+        return self.path / "data.sha256"
+
+    @property
+    def training_path(self) -> Path:
+        return self.path / "training.json"
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def dynamics_path(self) -> Path:
+        return self.path / "dynamics"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def router_path(self) -> Path:
+        return self.path / "router.safetensors"
+
+    @property
+    def fit_path(self) -> Path:
+        return self.path / "fit.json"
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report"
+
+    def trace_path(self, split: str) -> Path:
+        """Path of the trace of a split, ``"validation"`` or ``"test"``."""
+        return self.path / f"trace-{split}.safetensors"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run directory; the operating system lets go of it when the process dies.
+
+        Raises:
+            RunBusyError: another process holds it.
+            StorageError: the directory cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise RunBusyError(
+                    f"{self.path} is in use by another dimec process; wait for it to end, or "
+                    "choose another run directory"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def settings(self) -> RunSettings:
+        """The run's settings."""
+        from dimec.config import RunSettings
+
+        return RunSettings.load(self.config_path)
+
+    def training(self) -> dict[str, Any]:
+        """What training wrote down: fingerprint of the model, history, sizes, versions."""
+        record: dict[str, Any] = read_json(
+            self.training_path, f"dimec train --out {self.path} (again, if it was interrupted)"
+        )
+        return record
+
+    def fit_record(self) -> dict[str, Any]:
+        """What ``dimec fit`` wrote down."""
+        record: dict[str, Any] = read_json(self.fit_path, f"dimec fit {self.path}")
+        return record
+
+    def trace(self, split: str) -> Trace:
+        """The trace of a split, checked to be of this run's model."""
+        fingerprint = self.training()["model"]
+        trace = Trace.load(self.trace_path(split))
+        trace.require_model(fingerprint, f"{self.path}")
+        return trace
+
+    def router(self) -> CentroidRouter:
+        """The fitted router, checked to be of this run's model."""
+        fingerprint = self.training()["model"]
+        router = CentroidRouter.load(self.router_path)
+        if router.metadata.get("model") != fingerprint:
+            raise MismatchError(
+                f"{self.router_path} was fitted on another model than the one in {self.path}; "
+                f"fit it again with: dimec fit {self.path}"
+            )
+        return router
+
+    def save_dynamics(self, dynamics: TrainingDynamics, metadata: Mapping[str, Any]) -> None:
+        """Write the dynamics of all exits."""
+        header = {**metadata, "exits": dynamics.exits, "guids": dynamics.guids}
+        arrays: dict[str, npt.NDArray[Any]] = {"logits": dynamics.logits, "labels": dynamics.labels}
+        save_arrays(self.dynamics_path / "logits.safetensors", _DYNAMICS_KIND, arrays, header)
+
+    def dynamics(self) -> TrainingDynamics:
+        """The dynamics of all exits on the validation split, checked to be of this run's model."""
+        path = self.dynamics_path / "logits.safetensors"
+        arrays, header = load_arrays(path, _DYNAMICS_KIND, f"dimec train --out {self.path}")
+        if header.get("model") != self.training()["model"]:
+            raise MismatchError(
+                f"{path} was recorded while training another model than the one in {self.path}; "
+                f"train again with: dimec train --out {self.path} --overwrite"
+            )
+        return TrainingDynamics(
+            arrays["logits"], arrays["labels"], tuple(header["exits"]), tuple(header["guids"])
+        )
