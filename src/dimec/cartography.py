@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -92,10 +91,11 @@ class DataMap:
         right = p > 0.5 if correct is None else np.asarray(correct, bool)
         if right.shape != p.shape:
             raise DataError(f"correct has the shape {right.shape}, gold has {p.shape}")
-        # The variance of a constant column comes out as 1e-34 or so where the mean is rounded;
-        # exact zeros keep such samples on the right side of a threshold of 0.
-        confidence = p.mean(axis=0)
-        variance = np.where(np.ptp(p, axis=0) == 0, 0.0, p.var(axis=0))
+        # The mean of three times 0.7 is rounded to 0.6999999999999998, and the variance to 1e-32;
+        # exact values keep constant samples on the right side of a threshold that they meet.
+        constant = np.ptp(p, axis=0) == 0
+        confidence = np.where(constant, p[0], p.mean(axis=0))
+        variance = np.where(constant, 0.0, p.var(axis=0))
         return cls(confidence, variance, np.sqrt(variance), right.mean(axis=0))
 
 
@@ -136,6 +136,11 @@ class TrainingDynamics:
     guids: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if self.logits.ndim != 4:
+            raise DataError(
+                f"logits must have the shape (epochs, exits, samples, classes), got "
+                f"{self.logits.shape}"
+            )
         _, x, n, c = self.logits.shape
         if (x, n, n) != (len(self.exits), len(self.labels), len(self.guids)):
             raise DataError(
@@ -175,8 +180,9 @@ class TrainingDynamics:
         paths = []
         for epoch in range(self.epochs):
             path = folder / f"dynamics_epoch_{epoch}.jsonl"
-            # float32 → shortest decimal that reads back to the same float32
-            rows = self.logits[epoch, at].astype(np.float64).round(7).tolist()
+            # By way of text: the shortest decimals that read back to the same float32.
+            shortest = self.logits[epoch, at].astype(np.float32).astype(str)
+            rows = shortest.astype(np.float64).tolist()
             records = zip(self.guids, rows, self.labels.tolist(), strict=True)
             lines = [
                 json.dumps({"guid": guid, f"logits_epoch_{epoch}": row, "gold": label})
@@ -204,6 +210,8 @@ class TrainingDynamics:
         epochs = _epoch_files(Path(folder))
         first = _read_epoch(epochs[0], 0)
         guids = tuple(first)
+        if not guids:
+            raise DataError(f"{epochs[0]} holds no samples")
         labels = np.array([first[guid][1] for guid in guids], np.int64)
         logits = []
         for epoch, path in enumerate(epochs):
@@ -236,25 +244,35 @@ def _epoch_files(folder: Path) -> list[Path]:
     return [found[epoch] for epoch in sorted(found)]
 
 
-def _read_epoch(path: Path, epoch: int) -> dict[str, tuple[Sequence[float], int]]:
+def _read_epoch(path: Path, epoch: int) -> dict[str, tuple[list[float], int]]:
     """guid → (logits, gold label) of one epoch's file."""
-    records: dict[str, tuple[Sequence[float], int]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                record: Any = json.loads(line)
-                guid = str(record["guid"])
-                logits = [float(value) for value in record[f"logits_epoch_{epoch}"]]
-                label = int(record["gold"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path}, line {number}: expected an object with guid, "
-                    f"logits_epoch_{epoch} and gold ({type(error).__name__}: {error})"
-                ) from None
-            if guid in records:
-                raise DataError(f"{path}, line {number}: the guid {guid!r} occurs twice")
-            records[guid] = (logits, label)
+    records: dict[str, tuple[list[float], int]] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            guid, logits, label = _parse_record(line, f"logits_epoch_{epoch}")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise DataError(
+                f"{path}, line {number}: expected an object with guid, logits_epoch_{epoch} "
+                f"(numbers) and gold (a class code), got something else "
+                f"({type(error).__name__}: {error})"
+            ) from None
+        if guid in records:
+            raise DataError(f"{path}, line {number}: the guid {guid!r} occurs twice")
+        records[guid] = (logits, label)
     return records
+
+
+def _parse_record(line: bytes, key: str) -> tuple[str, list[float], int]:
+    record: Any = json.loads(line.decode("utf-8"))
+    logits, label = record[key], record["gold"]
+    if not isinstance(logits, list) or not all(type(v) in (int, float) for v in logits):
+        raise ValueError(f"{key} is no list of numbers")
+    values = [float(value) for value in logits]
+    if not np.isfinite(values).all():
+        raise ValueError(f"{key} is not finite")
+    if type(label) is not int or not 0 <= label < len(values):
+        raise ValueError(f"gold is {label!r}, expected a code from 0 to {len(values) - 1}")
+    return str(record["guid"]), values, label
 
 
 def pool_sizes(pools: IntArray) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +105,7 @@ def check_tiers(exits: Sequence[int]) -> tuple[int, int, int]:
         ConfigError: not three whole numbers, or out of order.
     """
     values = tuple(exits)
-    if len(values) != 3 or any(int(value) != value for value in values):
+    if len(values) != 3 or not all(isinstance(value, Integral) for value in values):
         raise ConfigError(f"expected three exits m,n,l (whole layer numbers), got {values!r}")
     m, n, l = (int(value) for value in values)  # noqa: E741
     if not 1 <= m <= n <= l:
@@ -127,8 +128,14 @@ def rewards(
 
     Returns:
         (N, K) float64.
+
+    Raises:
+        ConfigError: as many prices as columns are needed, and λ of at least 0.
     """
-    return np.asarray(confidences, np.float64) - check_lambda(lam) * np.asarray(prices, np.float64)
+    c, p = np.asarray(confidences, np.float64), np.asarray(prices, np.float64)
+    if c.ndim != 2 or p.shape != c.shape[1:]:
+        raise ConfigError(f"expected one price for each column of {c.shape}, got {p.shape}")
+    return c - check_lambda(lam) * p
 
 
 def check_lambda(lam: float) -> float:

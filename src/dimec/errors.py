@@ -70,3 +70,8 @@ class MissingExtraError(DimecError):
         )
         self.package = package
         self.extra = extra
+        self.purpose = purpose
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        # The arguments, not the message: errors travel between processes.
+        return type(self), (self.package, self.extra, self.purpose)

@@ -31,7 +31,8 @@ def confusion_matrix(
         classes: C.
         weights: as ``predictions``: how much each prediction counts; 1 by default.
     """
-    p = np.asarray(predictions).reshape(len(labels), -1)
+    p = np.asarray(predictions)
+    p = p[:, None] if p.ndim == 1 else p
     w = np.ones(p.shape) if weights is None else np.asarray(weights, np.float64).reshape(p.shape)
     cells = (np.asarray(labels)[:, None] * classes + p).ravel()
     counts = np.bincount(cells, w.ravel(), classes * classes).astype(np.float64)

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -48,25 +49,26 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise StorageError(
-                f"no room to write {path}: {error.strerror}; free some space and run the same "
-                "command again, finished work is kept"
-            ) from error
-        if error.errno in _REFUSED:
-            raise StorageError(
-                f"cannot write {path}: {error.strerror}; check the folder's permissions or choose "
-                "another one"
-            ) from error
-        raise
-    except SafetensorError as error:
-        # safetensors wraps the operating system's error in text.
-        if "Os {" not in str(error) and "IoError" not in str(error):
+        if error.errno not in _DISK_FULL | _REFUSED:
             raise
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or check the folder's permissions, "
-            "then run the same command again, finished work is kept"
-        ) from error
+        raise _refusal(path, error) from error
+    except SafetensorError as error:
+        # safetensors passes the operating system's error on as text: "… (os error 28)".
+        if not (number := re.search(r"os error (\d+)", str(error))):
+            raise
+        raise _refusal(path, OSError(int(number[1]), os.strerror(int(number[1])))) from error
+
+
+def _refusal(path: Path, error: OSError) -> StorageError:
+    if error.errno in _DISK_FULL:
+        return StorageError(
+            f"no room to write {path}: {error.strerror}; free some space and run the same "
+            "command again, finished work is kept"
+        )
+    return StorageError(
+        f"cannot write {path}: {error.strerror}; check the folder's permissions or choose "
+        "another one"
+    )
 
 
 @contextmanager
@@ -136,7 +138,7 @@ def read_json(path: Path, made_by: str) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise MissingArtefactError(f"{path} does not exist; make it with: {made_by}") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CorruptArtefactError(
             f"{path} is not valid JSON ({error}); make it again with: {made_by}"
         ) from None
@@ -153,12 +155,18 @@ def _content_sha256(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[st
     for key in sorted(metadata):
         digest.update(json.dumps([key, metadata[key]]).encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = arrays[name]
         digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
         # A view of the bytes: no copy of an array that may be most of the memory. Reshaped first,
         # because an array with a zero in its shape has no bytes to view.
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Contiguous and little-endian, as safetensors stores it; the shape stays, () too."""
+    little = np.asarray(array).astype(np.asarray(array).dtype.newbyteorder("<"), copy=False)
+    return np.require(little, requirements="C")
 
 
 def save_arrays(
@@ -172,9 +180,11 @@ def save_arrays(
         arrays: name → numeric or boolean array of any shape.
         metadata: JSON values, kept in the safetensors header.
     """
+    if reserved := [key for key in metadata if key.startswith("dimec.")]:
+        raise ValueError(f"metadata keys must not start with 'dimec.', got {reserved[0]!r}")
     header = {key: json.dumps(value) for key, value in metadata.items()}
     header |= {"dimec.kind": kind, "dimec.format": FORMAT_VERSION}
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: _as_stored(array) for name, array in arrays.items()}
     header["dimec.sha256"] = _content_sha256(contiguous, header)
     with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata=header)
@@ -195,18 +205,13 @@ def load_arrays(
     try:
         with safe_open(path, framework="numpy") as stream:
             header = dict(stream.metadata() or {})
+            _check_kind(path, header, kind, made_by)
             arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise CorruptArtefactError(
             f"{path} is truncated or not a {kind} file ({error}); make it again with: {made_by}"
         ) from None
     expected = header.pop("dimec.sha256", None)
-    if header.get("dimec.kind") != kind or header.get("dimec.format") != FORMAT_VERSION:
-        raise CorruptArtefactError(
-            f"{path}: expected a {kind} file of format {FORMAT_VERSION}, got "
-            f"{header.get('dimec.kind', 'something else')!r} of format "
-            f"{header.get('dimec.format', 'unknown')!r}; make it again with: {made_by}"
-        )
     if _content_sha256(arrays, header) != expected:
         raise CorruptArtefactError(
             f"{path} was altered after it was written (its checksum does not match); "
@@ -214,3 +219,12 @@ def load_arrays(
         )
     metadata = {k: json.loads(v) for k, v in header.items() if not k.startswith("dimec.")}
     return arrays, metadata
+
+
+def _check_kind(path: Path, header: Mapping[str, str], kind: str, made_by: str) -> None:
+    if header.get("dimec.kind") != kind or header.get("dimec.format") != FORMAT_VERSION:
+        raise CorruptArtefactError(
+            f"{path}: expected a {kind} file of format {FORMAT_VERSION}, got "
+            f"{header.get('dimec.kind', 'something else')!r} of format "
+            f"{header.get('dimec.format', 'unknown')!r}; make it again with: {made_by}"
+        )

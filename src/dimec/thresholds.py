@@ -55,7 +55,7 @@ def quantile_betas(
     """Values of β at quantiles of the data's own variances.
 
     The paper's values, 0.05 to 0.17, often lie above every variance that occurs, and then the
-    medium pool is empty; these never do.
+    medium pool is empty; these lie among the variances.
     """
     return tuple(np.quantile(data_map.variance, quantiles).tolist())
 
@@ -109,8 +109,10 @@ def search_thresholds(
 
     Raises:
         ConfigError: an empty or non-finite grid, a negative λ, prices that cannot be told.
-        DataError: confidences of another shape, or not finite.
+        DataError: no sample, or confidences of another shape, or not finite.
     """
+    if len(data_map) == 0:
+        raise DataError("cannot search thresholds on no samples")
     c = np.asarray(confidences, np.float64)
     if c.shape != (len(data_map), 3):
         raise DataError(

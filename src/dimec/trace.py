@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.costs import check_tiers
-from dimec.errors import ConfigError, DataError, MismatchError
+from dimec.errors import ConfigError, CorruptArtefactError, DataError, MismatchError
 from dimec.storage import load_arrays, save_arrays
 
 _KIND = "trace"
@@ -58,6 +58,7 @@ class Trace:
     def __post_init__(self) -> None:
         n = len(self.labels)
         shapes = {
+            "labels": (self.labels.shape, (n,)),
             "embeddings": (self.embeddings.shape[:1], (n,)),
             "probabilities": (
                 self.probabilities.shape,
@@ -67,6 +68,10 @@ class Trace:
             "lengths": (self.lengths.shape, (n,)),
             **{name: (column.shape, (n,)) for name, column in self.extra.items()},
         }
+        if self.embeddings.ndim != 2:
+            raise DataError(f"embeddings must have the shape (N, D), got {self.embeddings.shape}")
+        if tuple(sorted(set(self.exits))) != tuple(self.exits):
+            raise ConfigError(f"a trace's exits must ascend, each once, got {list(self.exits)}")
         for name, (got, expected) in shapes.items():
             if got != expected:
                 raise DataError(f"a trace of {n} labels needs {name} of {expected}, got {got}")
@@ -144,9 +149,12 @@ class Trace:
             for name in list(arrays)
             if name.startswith("extra.")
         }
-        m, n, l = metadata.pop("tiers")  # noqa: E741
-        tuples: dict[str, Any] = {
-            key: tuple(metadata.pop(key)) for key in ("exits", "guids", "label_names")
-        }
-        fields: dict[str, Any] = {**arrays, **tuples, **metadata}
-        return cls(**fields, tiers=(m, n, l), extra=extra)
+        names = ("exits", "tiers", "guids", "label_names")
+        try:
+            tuples: dict[str, Any] = {name: tuple(metadata.pop(name)) for name in names}
+            fields: dict[str, Any] = {**arrays, **tuples, **metadata}
+            return cls(**fields, extra=extra)
+        except (KeyError, TypeError) as error:
+            raise CorruptArtefactError(
+                f"{path} lacks a part of a trace ({error}); make it again with: {_MADE_BY}"
+            ) from None

@@ -9,6 +9,7 @@ import numpy as np
 from dimec.costs import Tier
 from dimec.policies.base import Outcome, one_hot, tier_outcome
 from dimec.routing import OracleRouter, Router
+from dimec.routing.reference import check_shares
 from dimec.trace import Trace
 
 
@@ -46,12 +47,12 @@ class RandomPolicy:
 
     def __init__(self, name: str, shares: Sequence[float] | None = None) -> None:
         self.name = name
-        self.shares = None if shares is None else np.asarray(shares, np.float64)
+        self.shares = None if shares is None else list(shares)
 
     def replay(self, trace: Trace, tiers: Sequence[Tier]) -> Outcome:
         """The same probabilities for every sample."""
         uniform = np.full(len(tiers), 1 / len(tiers))
-        shares = uniform if self.shares is None else self.shares
+        shares = uniform if self.shares is None else check_shares(self.shares, len(tiers))
         return tier_outcome(trace, tiers, np.tile(shares, (len(trace), 1)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.cartography import POOL_NAMES
-from dimec.errors import ConfigError, DataError
+from dimec.errors import ConfigError, CorruptArtefactError, DataError
 from dimec.routing.base import FloatArray, Route, TierArray, as_embeddings
 from dimec.storage import load_arrays, save_arrays
 
@@ -147,7 +148,7 @@ class CentroidRouter:
         twin = CentroidRouter(self.adaptive if adaptive is None else adaptive)
         twin._sums = None if self._sums is None else self._sums.copy()
         twin._counts = self._counts.copy()
-        twin.metadata = dict(self.metadata)
+        twin.metadata = copy.deepcopy(self.metadata)
         return twin
 
     def save(self, path: Path) -> None:
@@ -163,10 +164,13 @@ class CentroidRouter:
             ArtefactError: missing, truncated, altered, or not a router.
         """
         arrays, metadata = load_arrays(Path(path), _KIND, "dimec fit")
-        router = cls(bool(metadata["adaptive"]))
-        router.metadata = metadata["fitted_on"]
-        router._sums = arrays["sums"]
-        router._counts = arrays["counts"]
+        try:
+            router = cls(bool(metadata["adaptive"]))
+            router.metadata = metadata["fitted_on"]
+            router._sums = arrays["sums"]
+            router._counts = arrays["counts"]
+        except KeyError as error:
+            raise CorruptArtefactError(f"{path} lacks {error}; make it again: dimec fit") from None
         return router
 
 

@@ -12,6 +12,21 @@ from dimec.errors import ConfigError, DataError
 from dimec.routing.base import FloatArray, Route, TierArray
 
 
+def check_shares(shares: Sequence[float], tiers: int) -> FloatArray:
+    """``shares`` as an array, checked.
+
+    Raises:
+        ConfigError: not one share a tier, or negative, not finite, or not of sum 1.
+    """
+    array = np.asarray(shares, np.float64)
+    fits = array.shape == (tiers,) and np.isfinite(array).all()
+    if not fits or array.min() < 0 or abs(array.sum() - 1) > 1e-9:
+        raise ConfigError(
+            f"shares must be {tiers} probabilities, one a tier, that sum to 1, got {shares!r}"
+        )
+    return array
+
+
 class RandomRouter:
     """Draws a tier for each input, whatever the input is.
 
@@ -29,12 +44,7 @@ class RandomRouter:
 
     def __init__(self, shares: Sequence[float] | None = None, seed: int = 0) -> None:
         uniform = [1 / len(TIER_NAMES)] * len(TIER_NAMES)
-        self.shares: FloatArray = np.asarray(uniform if shares is None else shares, np.float64)
-        fits = self.shares.ndim == 1 and np.isfinite(self.shares).all() and self.shares.size > 0
-        if not fits or self.shares.min() < 0 or abs(self.shares.sum() - 1) > 1e-9:
-            raise ConfigError(
-                f"shares must be probabilities, one a tier, that sum to 1, got {shares!r}"
-            )
+        self.shares = check_shares(uniform if shares is None else shares, len(TIER_NAMES))
         self.seed = seed
         self._cumulative = np.cumsum(self.shares)[:-1]
         self._rng = np.random.default_rng(seed)

@@ -1,0 +1,89 @@
+"""Settings and fixtures that every test shares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from builders import TraceFactory
+
+# Before anything of dimec is imported: no test may reach for a model hub, and a tokenizer that
+# forks threads of its own only prints warnings.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Threads that wait for each other at every step of a tiny model only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Derandomised: the same examples on every run, so that a failure is never a matter of luck. No
+# deadline and no complaint of slowness: a busy machine is not a bug.
+settings.register_profile(
+    "dimec",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("dimec")
+
+
+@pytest.fixture(scope="session")
+def small_trace() -> TraceFactory:
+    """The factory of small random traces, :func:`builders.make_trace`."""
+    from builders import make_trace
+
+    return make_trace
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT encoder of 4 layers, with dropout, and its tokenizer."""
+    from tiny import make_backbone
+
+    return make_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture(scope="session")
+def tiny_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV file of 240 short reviews."""
+    from tiny import reviews, write_reviews
+
+    return write_reviews(tmp_path_factory.mktemp("reviews") / "reviews.csv", reviews(240))
+
+
+@pytest.fixture(scope="session")
+def finished_run(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, tiny_reviews: Path
+) -> Path:
+    """A trained, fitted and evaluated tiny run; not to be changed, see :func:`run_copy`."""
+    import dimec
+
+    run = dimec.train(
+        task=f"csv:{tiny_reviews}",
+        backbone=str(tiny_backbone),
+        exits=(1, 2, 4),
+        epochs=3,
+        learning_rate=3e-3,
+        max_tokens=32,
+        precision="fp32",
+        out=tmp_path_factory.mktemp("runs") / "finished",
+    )
+    run.fit()
+    run.evaluate(draws=50)
+    return run.path
+
+
+@pytest.fixture
+def run_copy(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
+    """``run_copy("name")``: a copy of the finished tiny run that a test may damage."""
+
+    def copy(name: str = "run") -> Path:
+        return Path(shutil.copytree(finished_run, tmp_path / name))
+
+    return copy
