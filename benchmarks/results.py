@@ -1,0 +1,111 @@
+"""What a benchmark reports: figures with goals, as a table for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+SECONDS, BYTES, RATIO, PER_SECOND, SHARE = "s", "B", "ratio", "1/s", "share"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity.
+
+    Attributes:
+        name: what was measured.
+        value: the median of the repeats, where there are several.
+        unit: ``"s"``, ``"B"`` (bytes), ``"ratio"``, ``"1/s"`` or ``"share"``.
+        low, high: the smallest and the largest repeat.
+        goal: ``value`` should be at most this; None where nothing was promised.
+    """
+
+    name: str
+    value: float
+    unit: str
+    low: float
+    high: float
+    goal: float | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, values: Sequence[float], unit: str = SECONDS, goal: float | None = None
+    ) -> Figure:
+        """The median of one or more repeats, with their range."""
+        return cls(name, median(values), unit, min(values), max(values), goal)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None without a goal."""
+        return None if self.goal is None else self.value <= self.goal
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**rounded(asdict(self)), "met": self.met}
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of one benchmark, and what they rest on.
+
+    Attributes:
+        figures: in the order of the table.
+        notes: what a reader of the figures has to know.
+        runs: the single measurements behind the figures, JSON values.
+    """
+
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...] = ()
+    runs: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object."""
+        figures = [figure.to_dict() for figure in self.figures]
+        return {"figures": figures, "notes": list(self.notes), "runs": rounded(self.runs)}
+
+
+def rounded(value: Any) -> Any:
+    """A JSON value with its numbers cut to six significant digits: no clock is finer."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def formatted(value: float, unit: str) -> str:
+    """A value in the prefix that reads best: ``"38.2 ms"``, ``"1.23 GiB"``, ``"0.61 x"``."""
+    if unit == SECONDS:
+        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+            if value >= scale:
+                return f"{value / scale:.3g} {name}"
+        return f"{value / 1e-9:.3g} ns"
+    if unit == BYTES:
+        gib = value / 2**30
+        return f"{gib:.2f} GiB" if gib >= 1 else f"{value / 2**20:.0f} MiB"
+    if unit == RATIO:
+        return f"{value:.3g} x"
+    if unit == PER_SECOND:
+        return f"{value:,.0f} /s"
+    if unit == SHARE:
+        return f"{100 * value:.1f} %"
+    raise ValueError(f"unknown unit {unit!r}")
+
+
+def table(title: str, result: Result) -> str:
+    """The figures as aligned text: name, figure, range of the repeats, goal, verdict."""
+    verdicts = {None: "", True: "met", False: "MISSED"}
+    rows: list[tuple[str, ...]] = [("", "figure", "lowest", "highest", "goal", "")]
+    for f in result.figures:
+        goal = "" if f.goal is None else f"<= {formatted(f.goal, f.unit)}"
+        numbers = (formatted(value, f.unit) for value in (f.value, f.low, f.high))
+        rows.append((f.name, *numbers, goal, verdicts[f.met]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [title]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join([*lines, *(f"  note: {note}" for note in result.notes)])

@@ -1,0 +1,109 @@
+"""Run the benchmarks: ``python benchmarks/run.py [NAME ...] [--out FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # so that it can be started by its path, from anywhere
+
+from benchmarks import imports, ledger, routing, thresholds, training  # noqa: E402
+from benchmarks.harness import WorkerError, circumstances, say  # noqa: E402
+from benchmarks.results import Result, table  # noqa: E402
+from dimec.storage import write_json  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Its default sizes, and what runs it."""
+
+    sizes: Any
+    run: Callable[[Any, int], Result]
+
+
+BENCHMARKS = {
+    "imports": Benchmark(imports.Sizes(), imports.run),
+    "thresholds": Benchmark(thresholds.Sizes(), thresholds.run),
+    "routing": Benchmark(routing.Sizes(), routing.run),
+    "ledger": Benchmark(ledger.Sizes(), ledger.run),
+    "training": Benchmark(training.Sizes(), training.run),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for; the exit code is 1 where a benchmark could not be run."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    report = {**circumstances(options.seed), "benchmarks": {}}
+    for name in options.names or BENCHMARKS:
+        benchmark = BENCHMARKS[name]
+        sizes = _chosen(benchmark.sizes, vars(options))
+        say(f"{name} ...")
+        try:
+            result = benchmark.run(sizes, options.seed)
+        except WorkerError as error:
+            say(str(error))
+            return 1
+        print(table(name, result), flush=True)
+        report["benchmarks"][name] = {"sizes": asdict(sizes), **result.to_dict()}
+        if options.out is not None:
+            write_json(options.out, report)  # after each: a long one may be stopped
+    if options.out is not None:
+        say(f"written: {options.out}")
+    return 0
+
+
+def _chosen(default: Any, given: Mapping[str, Any]) -> Any:
+    """The default sizes with those that were given laid over them."""
+    known = {field.name for field in fields(default)}
+    chosen = {key: value for key, value in given.items() if key in known and value is not None}
+    return replace(default, **chosen)
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    return value
+
+
+def _rows(text: str) -> int:
+    return training.ALL_ROWS if text == "all" else _positive(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Measure time and memory against the goals. Figures mean something on a quiet "
+        "machine only; ratios within one run hold up better than seconds."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}; default all"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there as JSON")
+    parser.add_argument("--seed", type=int, default=0)
+    sizes = parser.add_argument_group("sizes, in place of each benchmark's own")
+    for option, text in {
+        "repeats": "measurements of each kind",
+        "samples": "thresholds, routing, ledger: number of samples",
+        "width": "routing, ledger: of the embeddings",
+        "draws": "ledger: of the bootstrap",
+        "slow-draws": "ledger: of the row-by-row bootstrap",
+        "epochs": "training: at least 2",
+        "batch-size": "training",
+        "max-tokens": "training",
+    }.items():
+        sizes.add_argument(f"--{option}", type=_positive, metavar="N", help=text)
+    sizes.add_argument(
+        "--rows", type=_rows, metavar="N", help="training: training rows, or 'all' of the split"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
