@@ -83,7 +83,7 @@ class RichProgress:
         self._bars.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def start(self, stage: str, total: int) -> None:
         self.end()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dimec.config import RunSettings
 
 DEFAULT_LAMBDA = 0.01
+LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ class Run(RunDirectory):
 
         Args:
             lam: λ, the weight of one unit of cost against confidence; 0.01 by default.
-            target_drop: in place of ``lam``: the largest λ is taken whose router loses at most
-                this much accuracy (a fraction) against all-cloud on the validation split.
+            target_drop: in place of ``lam``: the λ is taken whose router is the cheapest of those
+                that lose at most this much accuracy (a fraction) against all-cloud on the
+                validation split, where it is fitted.
             grid: ``"quantile"`` or ``"paper"``, see :func:`dimec.thresholds.grid_of`.
             alphas, betas: values of their own in place of the grid's.
             tiers: exits (m, n, l) in place of those of training.
@@ -223,7 +225,7 @@ def _fit(
 
     value = DEFAULT_LAMBDA if lam is None else lam
     if target_drop is not None:
-        value = _largest_lambda(lambda lam: fitted(lam)[0].validation_drop, target_drop)
+        value = _cheapest_lambda(lambda lam: fitted(lam)[0], target_drop)
     result, router, table = fitted(value)
     router.metadata = {
         "model": training["model"],
@@ -248,27 +250,29 @@ def _on_validation(
     return row.drop, row.reduction
 
 
-LAMBDAS = tuple(np.round(np.geomspace(0.0005, 0.1, 47), 6).tolist())
+def _cheapest_lambda(fit_at: Callable[[float], FitResult], target: float) -> float:
+    """The λ of a fixed ladder whose router is the cheapest that loses at most ``target``.
 
-
-def _largest_lambda(drop_at: Callable[[float], float], target: float) -> float:
-    """The largest λ of a fixed ladder whose router loses at most ``target`` on validation.
+    Drop and reduction are those on the validation split. They do not move evenly with λ, since the
+    router sees embeddings and not the data map; so every step of the ladder is tried. Ties go to
+    the smaller λ.
 
     Raises:
-        ConfigError: none does; says how near the best came.
+        ConfigError: none keeps the drop; says how near the best came.
     """
     if not 0 <= target < 1:
         raise ConfigError(f"the wanted drop must be a fraction from 0 to below 1, got {target!r}")
-    drops = [(drop_at(lam), lam) for lam in LAMBDAS]
-    fitting = [lam for drop, lam in drops if drop <= target]
+    results = [fit_at(lam) for lam in LAMBDAS]
+    fitting = [result for result in results if result.validation_drop <= target]
     if not fitting:
-        drop, lam = min(drops)
+        nearest = min(results, key=lambda result: result.validation_drop)
         raise ConfigError(
             f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} keeps the drop on the validation "
-            f"split at {100 * target:g} points; the nearest is {100 * drop:.2f} points at "
-            f"lambda {lam:g}; allow a larger drop, or deepen the mobile's exit"
+            f"split at {100 * target:g} points; the nearest is "
+            f"{100 * nearest.validation_drop:.2f} points at lambda {nearest.lam:g}; allow a larger "
+            "drop, or deepen the mobile's exit"
         )
-    return float(max(fitting))
+    return max(fitting, key=lambda result: (result.validation_reduction, -result.lam)).lam
 
 
 def _evaluate(run: Run, draws: int, seed: int) -> Ledger:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from dimec.cartography import TrainingDynamics
-from dimec.errors import MismatchError, RunBusyError
+from dimec.errors import CorruptArtefactError, MismatchError, RunBusyError
 from dimec.routing import CentroidRouter
 from dimec.storage import load_arrays, read_json, save_arrays, storage_errors
 from dimec.trace import Trace
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dimec.config import RunSettings
 
 _DYNAMICS_KIND = "training dynamics"
+_TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
+_TRAINING_KEYS |= {"seed", "versions"}
 
 
 class RunDirectory:
@@ -87,12 +89,15 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Hold the run directory; the operating system lets go of it when the process dies.
 
+        Where the work fails before it has written anything, folders that were made here go again.
+
         Raises:
             RunBusyError: another process holds it.
             StorageError: the directory cannot be written.
         """
         from filelock import FileLock, Timeout
 
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock")
@@ -105,8 +110,20 @@ class RunDirectory:
                 ) from None
         try:
             yield
+        except BaseException:
+            if made:
+                self._remove_if_unused(made)
+            raise
         finally:
             lock.release()
+
+    def _remove_if_unused(self, made: Sequence[Path]) -> None:
+        """Remove the folders of a run directory that holds nothing but its lock."""
+        with suppress(OSError):
+            if [path.name for path in self.path.iterdir()] == [".lock"]:
+                (self.path / ".lock").unlink()
+                for path in made:
+                    path.rmdir()
 
     def settings(self) -> RunSettings:
         """The run's settings."""
@@ -119,6 +136,11 @@ class RunDirectory:
         record: dict[str, Any] = read_json(
             self.training_path, f"dimec train --out {self.path} (again, if it was interrupted)"
         )
+        if not isinstance(record, dict) or not record.keys() >= _TRAINING_KEYS:
+            raise CorruptArtefactError(
+                f"{self.training_path} does not hold what training writes; train again with: "
+                f"dimec train --out {self.path} --overwrite"
+            )
         return record
 
     def fit_record(self) -> dict[str, Any]:

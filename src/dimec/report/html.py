@@ -139,7 +139,7 @@ def _settings(context: Mapping[str, Any], validation_rows: int) -> str:
     known = {"validation_rows": validation_rows, **context}
     told: list[tuple[str, Any]] = []
     for key, title in _SETTING_TITLES.items():
-        if key in known:
+        if key in known and known[key] != "":
             # A seed is a name, not a quantity: no thousands separator.
             told.append((title, str(known[key]) if "seed" in key else known[key]))
     for key in sorted(set(context) - set(_SETTING_TITLES)):

@@ -78,10 +78,9 @@ def ledger_notes(ledger: Ledger) -> list[str]:
     context = ledger.context
     notes = [_sizes(context), _settings(context)]
     if (charge := context.get("cloud_charge")) is not None:
-        notes.append(
-            f"The cloud charge γ = {setting(charge)} λ is dimec's choice, not the paper's: "
-            "the paper gives no value."
-        )
+        was_set = context.get("costs", {}).get("cloud_charge") is not None
+        whose = "was set for this run" if was_set else "is dimec's choice, not the paper's"
+        notes.append(f"The cloud charge γ = {setting(charge)} λ {whose}: the paper gives no value.")
     draws = context.get("draws")
     how = f"95 % paired bootstrap intervals{f' over {setting(draws)} draws' if draws else ''}"
     notes.append(
@@ -105,7 +104,9 @@ def _sizes(context: Mapping[str, Any]) -> str:
         for key, words in (("train_rows", "training rows"), ("samples", "test rows"))
         if context.get(key) is not None
     ]
-    return f"Sizes: {join(parts)}." if parts else ""
+    sizes = f"Sizes: {join(parts)}." if parts else ""
+    source = f"Source: {context['source']}." if context.get("source") else ""
+    return f"{sizes} {source}".strip()
 
 
 def _settings(context: Mapping[str, Any]) -> str:

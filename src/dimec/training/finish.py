@@ -24,7 +24,7 @@ from dimec.storage import file_sha256, storage_errors, write_json
 from dimec.training.batching import encode
 from dimec.training.epoch import EpochRecord, best_epoch
 from dimec.training.inference import record_trace
-from dimec.training.job import SPLITS, Job
+from dimec.training.job import SPLITS, Job, load_tokenizer
 from dimec.training.model import MultiExitClassifier
 from dimec.workspace import RunDirectory
 
@@ -109,10 +109,8 @@ def _record_again(
     accelerator: Accelerator,
     progress: Progress,
 ) -> None:
-    from transformers import AutoTokenizer
-
     model = MultiExitClassifier.from_pretrained(run.model_path).to(accelerator.device)
-    tokenizer = AutoTokenizer.from_pretrained(str(run.model_path))
+    tokenizer = load_tokenizer(str(run.model_path))
     for split in wanted:
         dataset = getattr(splits, split)
         trace = record_trace(
@@ -153,7 +151,7 @@ def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[
     return {
         "model": fingerprint,
         "task": splits.train.task,
-        "source": splits.train.source_rows,
+        "source": _source(job),
         "metric": splits.train.metric,
         "labels": list(model.label_names),
         "backbone": job.settings.model.backbone,
@@ -171,6 +169,14 @@ def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[
         "versions": versions(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _source(job: Job) -> str:
+    """What part of the source was trained on, where it was not the whole."""
+    notes = [job.splits.train.source_rows]
+    if job.settings.data.max_train_rows is not None:
+        notes.append(f"trained on a stratified sample of {len(job.splits.train):,} training rows")
+    return "; ".join(note for note in notes if note)
 
 
 def versions() -> dict[str, str]:

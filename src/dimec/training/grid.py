@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from accelerate import PartialState
 
 from dimec.config import RunSettings, absolute_data
 from dimec.errors import ConfigError
 from dimec.progress import NoProgress, Progress
 from dimec.storage import storage_errors, write_json
+from dimec.training.job import make_accelerator
 from dimec.training.loop import train_run
 from dimec.workspace import RunDirectory
 
@@ -55,7 +55,7 @@ def train_grid(
     points = [(size, rate) for size in batch_sizes for rate in learning_rates]
     if not points:
         raise ConfigError("the grid needs at least one batch size and one learning rate")
-    if PartialState().num_processes > 1:
+    if make_accelerator().num_processes > 1:
         raise ConfigError("the grid trains one run at a time; start it without accelerate launch")
     out = Path(out)
     if RunDirectory(out).config_path.exists() and not (overwrite or (out / _RESULT).exists()):
@@ -69,7 +69,7 @@ def train_grid(
         update = {"batch_size": size, "learning_rate": rate}
         training = settings.training.model_copy(update=update)
         one = settings.model_copy(update={"training": training})
-        run = RunDirectory(out / "grid" / f"bs{size:02d}-lr{rate:.0e}")
+        run = RunDirectory(out / "grid" / f"bs{size:02d}-lr{rate:g}")
         progress.say(f"grid {number} of {len(points)}: batch size {size}, learning rate {rate:g}")
         if overwrite or not _is_beaten(run, one):
             run = train_run(one, run.path, overwrite=overwrite, progress=progress)
@@ -107,7 +107,11 @@ def _point(run: RunDirectory, size: int, rate: float) -> GridPoint:
 
 
 def _give_up(run: RunDirectory) -> None:
-    shutil.rmtree(run.model_path, ignore_errors=True)
+    # Renamed first: a process killed while it removes must not leave half a model under its name.
+    going = run.path / f".{run.model_path.name}.beaten"
+    with suppress(FileNotFoundError), storage_errors(run.path):
+        run.model_path.rename(going)
+    shutil.rmtree(going, ignore_errors=True)
     for split in ("validation", "test"):
         run.trace_path(split).unlink(missing_ok=True)
 

@@ -12,11 +12,11 @@ from accelerate import Accelerator
 
 from dimec.config import RunSettings
 from dimec.data import Dataset, Splits, load_task, packaged_backbone
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, MissingArtefactError
 from dimec.progress import Progress
 from dimec.storage import atomic_write
 from dimec.training.batching import Encoded, encode
-from dimec.training.model import MultiExitClassifier
+from dimec.training.model import MultiExitClassifier, token_limit
 from dimec.workspace import RunDirectory
 
 SPLITS = ("train", "validation", "test")
@@ -42,6 +42,17 @@ class Job:
     bf16: bool
 
 
+def make_accelerator() -> Accelerator:
+    """Where to compute, and with which other processes.
+
+    Processes that a launcher started on a machine without an accelerator find each other only when
+    told that they are to compute on the processor; each would train alone otherwise.
+    """
+    # Precision is ours (see epoch.py): what accelerate would wrap around the model would also
+    # reach the passes that record, and those stay in fp32.
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
+
+
 def load_dataset(settings: RunSettings) -> Dataset:
     """Read the task's data, and fetch the encoder before anything slow begins."""
     data = settings.data
@@ -57,23 +68,34 @@ def load_dataset(settings: RunSettings) -> Dataset:
     )
 
 
-def claim(run: RunDirectory, settings: RunSettings, fingerprint: str, overwrite: bool) -> None:
-    """Make the directory this run's.
+def check_claim(run: RunDirectory, settings: RunSettings, fingerprint: str) -> None:
+    """Refuse a directory that holds another run.
 
     Raises:
-        ConfigError: it holds a run with other settings or other data, and ``overwrite`` is off.
+        ConfigError: it holds a run with other settings or other data.
+        ArtefactError: it holds a run whose settings are missing or damaged.
     """
-    if run.config_path.exists() and not overwrite:
-        differences = run.settings().differences(settings)
-        data = run.data_path.read_text().strip() if run.data_path.exists() else fingerprint
-        if data != fingerprint:
-            differences.append(f"the rows of {settings.data.task} have changed since")
-        if differences:
-            raise ConfigError(
-                f"{run.path} holds a run with other settings ({'; '.join(differences)}); choose "
-                "another --out, or discard that run with --overwrite"
+    if not run.config_path.exists():
+        if run.training_path.exists() or run.checkpoint_path.exists():
+            raise MissingArtefactError(
+                f"{run.path} holds a run without its {run.config_path.name}; choose another "
+                "--out, or discard that run with --overwrite"
             )
-    elif overwrite:
+        return
+    differences = run.settings().differences(settings)
+    data = run.data_path.read_text().strip() if run.data_path.exists() else fingerprint
+    if data != fingerprint:
+        differences.append(f"the rows of {settings.data.task} have changed since")
+    if differences:
+        raise ConfigError(
+            f"{run.path} holds a run with other settings ({'; '.join(differences)}); choose "
+            "another --out, or discard that run with --overwrite"
+        )
+
+
+def claim(run: RunDirectory, settings: RunSettings, fingerprint: str, overwrite: bool) -> None:
+    """Make the directory this run's; with ``overwrite`` what it held is discarded."""
+    if overwrite:
         discard(run)
     settings.save(run.config_path)
     atomic_write(run.data_path, fingerprint + "\n")
@@ -121,8 +143,6 @@ def prepare(
     progress: Progress,
 ) -> Job:
     """Load the encoder, put exits on it, tokenise the splits, and make the optimizer."""
-    from transformers import AutoTokenizer
-
     options = settings.model
     progress.say(f"loading the encoder {options.backbone} and tokenising")
     torch.manual_seed(settings.seed)
@@ -137,11 +157,11 @@ def prepare(
         max_tokens=options.max_tokens,
     )
     _check_weights(settings.training.loss_weights, model.exits)
-    source = packaged_backbone(options.backbone) or options.backbone
-    tokenizer = AutoTokenizer.from_pretrained(str(source))
+    tokenizer = load_tokenizer(str(packaged_backbone(options.backbone) or options.backbone))
     encoded = {
         name: encode(tokenizer, getattr(splits, name), options.max_tokens) for name in SPLITS
     }
+    _check_inputs(encoded, model, options.max_tokens)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=settings.training.learning_rate,
@@ -162,6 +182,52 @@ def prepare(
         optimizer=prepared,
         bf16=use_bf16(settings.training.precision),
     )
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer of a folder or hub name.
+
+    Raises:
+        ConfigError: there is none, or one that cannot pad.
+    """
+    from transformers import AutoTokenizer
+
+    advice = "save one beside the encoder with tokenizer.save_pretrained"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"cannot load the tokenizer of {source!r}: {reason}; {advice}") from None
+    # Where a folder has no tokenizer, transformers makes up one that knows the special tokens only.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ConfigError(f"{source!r} has no tokenizer, or one without a vocabulary; {advice}")
+    if tokenizer.pad_token_id is None:
+        raise ConfigError(f"the tokenizer of {source!r} has no padding token; give it one")
+    return tokenizer
+
+
+def _check_inputs(
+    encoded: Mapping[str, Encoded], model: MultiExitClassifier, max_tokens: int
+) -> None:
+    """Refuse what the encoder's tables of words and positions have no row for.
+
+    Raises:
+        ConfigError: texts that are too long, or a tokenizer that belongs to another encoder.
+    """
+    limit = token_limit(model.encoder)
+    longest = max(int(part.lengths.max()) for part in encoded.values())
+    if limit is not None and longest > limit:
+        raise ConfigError(
+            f"the encoder takes texts of at most {limit} tokens, the longest has {longest} where "
+            f"max_tokens is {max_tokens}; use --max-tokens {limit}"
+        )
+    words = int(model.encoder.get_input_embeddings().num_embeddings)
+    highest = max(int(part.columns["input_ids"].max()) for part in encoded.values())
+    if highest >= words:
+        raise ConfigError(
+            f"the tokenizer gives the id {highest}, the encoder knows {words} of them; they do not "
+            "belong together"
+        )
 
 
 def _check_weights(weights: Sequence[float] | None, exits: Sequence[int]) -> None:

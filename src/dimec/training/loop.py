@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate import Accelerator
 
 from dimec.cartography import TrainingDynamics
 from dimec.config import RunSettings, absolute_data
@@ -20,7 +19,7 @@ from dimec.storage import load_arrays, save_arrays
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.epoch import EpochRecord, best_epoch, run_epoch, stops_early
 from dimec.training.finish import finish_run, reuse_finished
-from dimec.training.job import Job, claim, load_dataset, prepare
+from dimec.training.job import Job, check_claim, claim, load_dataset, make_accelerator, prepare
 from dimec.workspace import RunDirectory
 
 _WEIGHTS_KIND = "weights"
@@ -55,15 +54,15 @@ def train_run(
     """
     run = RunDirectory(out)
     settings = settings.model_copy(update={"data": absolute_data(settings.data)})
-    accelerator = Accelerator()
+    accelerator = make_accelerator()
     main = accelerator.is_main_process
     progress = progress if progress is not None and main else NoProgress()
     with run.locked() if main else nullcontext():
         with accelerator.main_process_first():
             dataset = load_dataset(settings)
         fingerprint = dataset.fingerprint()
-        if main:
-            claim(run, settings, fingerprint, overwrite)
+        if main and not overwrite:
+            check_claim(run, settings, fingerprint)
         accelerator.wait_for_everyone()
         splits = split_dataset(
             dataset,
@@ -71,9 +70,14 @@ def train_run(
             predefined=settings.data.predefined_splits,
             max_train_rows=settings.data.max_train_rows,
         )
-        if reuse_finished(run, settings, splits, accelerator, progress):
+        if not overwrite and reuse_finished(run, settings, splits, accelerator, progress):
             return run
+        # The directory is claimed only now that data, encoder and exits are known to fit: a wrong
+        # setting leaves nothing behind, and discards nothing.
         job = prepare(settings, run, splits, accelerator, progress)
+        if main:
+            claim(run, settings, fingerprint, overwrite)
+        accelerator.wait_for_everyone()
         history = _epochs(job)
         finish_run(job, history, _collect_dynamics(job, len(history)))
     return run

@@ -238,6 +238,18 @@ def layer_list(encoder: nn.Module) -> nn.ModuleList:
     return found[0]
 
 
+def token_limit(encoder: nn.Module) -> int | None:
+    """The longest text in tokens that the encoder has positions for; None: it has no table of them.
+
+    RoBERTa and MPNet count positions from behind the padding token's id, which costs them a few.
+    """
+    for name, module in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - reserved
+    return None
+
+
 def pool(hidden: Tensor, attention_mask: Tensor, how: Pooling) -> Tensor:
     """(B, D) from (B, T, D): the first token, or the mean or maximum over the real tokens."""
     if how == "cls":

@@ -1,0 +1,69 @@
+"""The command line: it parses, calls, and prints. The work is done elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dimec.cli.demo import demo
+from dimec.cli.steps import evaluate, fit, report
+from dimec.cli.train import train
+from dimec.errors import DimecError
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="""Cut one text classifier into mobile, edge and cloud, and decide where each text runs
+before a single layer has run.
+
+The usual order: [bold]train[/bold], [bold]fit[/bold], [bold]evaluate[/bold],
+[bold]report[/bold]; each works in the run directory that train makes.
+Try it all at once on real movie reviews with [bold]dimec demo[/bold].""",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; an error that the user can act on is one line and exit code 2."""
+    try:
+        app()
+    except DimecError as error:
+        print(f"dimec: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer makes an exit with code 130 of Ctrl-C
+        if isinstance(stop, SystemExit) and stop.code != _INTERRUPTED:
+            raise
+        print(
+            "dimec: stopped; finished work is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        sys.exit(_INTERRUPTED)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from dimec import __version__
+
+        print(f"dimec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+for _command in (train, fit, evaluate, report, demo):
+    app.command()(_command)

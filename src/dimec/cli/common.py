@@ -1,0 +1,67 @@
+"""What the commands share: arguments that recur, parsing, printing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dimec.errors import ConfigError, MissingArtefactError
+
+if TYPE_CHECKING:
+    from dimec.evaluation import Ledger
+    from dimec.progress import RichProgress
+    from dimec.run import Run
+
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The run directory that dimec train made.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def open_run(path: Path) -> Run:
+    from dimec.run import Run
+
+    if not path.is_dir():
+        raise MissingArtefactError(
+            f"{path} is no run directory; make one with: dimec train --out {path}"
+        )
+    return Run(path)
+
+
+def progress_bar() -> RichProgress:
+    from dimec.progress import RichProgress
+
+    return RichProgress()
+
+
+def show_ledger(ledger: Ledger) -> None:
+    from rich.console import Console
+
+    from dimec.report import ledger_table
+
+    Console().print(ledger_table(ledger))
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def layers_of(option: str, text: str | None) -> tuple[int, ...] | str | None:
+    if text is None or text == "all":
+        return text
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option}: expected layers such as 4,6,12, got {text!r}") from None
+
+
+def numbers_of(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option}: expected numbers such as 0.6,0.7, got {text!r}") from None

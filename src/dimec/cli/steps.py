@@ -1,0 +1,126 @@
+"""``dimec fit``, ``evaluate`` and ``report``: the steps after training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dimec.cli.common import (
+    AsJson,
+    RunPath,
+    layers_of,
+    numbers_of,
+    open_run,
+    print_json,
+    progress_bar,
+    show_ledger,
+)
+
+if TYPE_CHECKING:
+    from dimec.costs import CostModel
+
+
+def fit(
+    path: RunPath,
+    lam: Annotated[
+        float | None,
+        typer.Option(
+            "--lambda",
+            help="λ, the weight of one unit of cost against confidence; default 0.01, useful "
+            "0.005 to 0.03. Larger is cheaper.",
+        ),
+    ] = None,
+    target_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="In place of --lambda: the cheapest router that loses at most so many points of "
+            "accuracy on the validation split (no promise for other data).",
+        ),
+    ] = None,
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="quantile: β from the data's own variances. paper: the paper's values, which "
+            "often leave the medium pool empty.",
+        ),
+    ] = "quantile",
+    alphas: Annotated[str | None, typer.Option(help="Values of α, such as 0.6,0.7.")] = None,
+    betas: Annotated[str | None, typer.Option(help="Values of β.")] = None,
+    tiers: Annotated[
+        str | None, typer.Option(help="Exits of mobile,edge,cloud, among the trained ones.")
+    ] = None,
+    mobile_layer: Annotated[float | None, typer.Option(help="λ_m; default 1.5.")] = None,
+    edge_layer: Annotated[float | None, typer.Option(help="λ_e; default 1.")] = None,
+    offload_edge: Annotated[float | None, typer.Option(help="o_e; default 2.5.")] = None,
+    offload_cloud: Annotated[float | None, typer.Option(help="o_c; default 3.")] = None,
+    cloud_charge: Annotated[
+        float | None,
+        typer.Option(help="γ; default λ_m·l - o_c, which is dimec's choice and not the paper's."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the thresholds α and β, build the pools, and fit the router.
+
+    All on the validation split: the test split is not looked at.
+    """
+    costs = _costs(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge)
+    result = open_run(path).fit(
+        lam=lam,
+        target_drop=None if target_drop is None else target_drop / 100,
+        grid=grid,  # type: ignore[arg-type]  # checked where it is used
+        alphas=numbers_of("--alphas", alphas),
+        betas=numbers_of("--betas", betas),
+        tiers=layers_of("--tiers", tiers),  # type: ignore[arg-type]
+        cost_model=costs,
+    )
+    if as_json:
+        print_json(asdict(result))
+        return
+    from dimec.run import describe_fit
+
+    print("\n".join(describe_fit(result)))
+    print(f"next: dimec evaluate {path}")
+
+
+def evaluate(
+    path: RunPath,
+    draws: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Replay every policy on the test trace and draw up the ledger of accuracy and cost."""
+    ledger = open_run(path).evaluate(draws=draws, seed=seed)
+    if as_json:
+        print_json(ledger.to_dicts())
+        return
+    show_ledger(ledger)
+    print(f"next: dimec report {path}")
+
+
+def report(
+    path: RunPath,
+    seed: Annotated[int, typer.Option(help="Of the t-SNE.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the figures and write one self-contained HTML page."""
+    from dimec.evaluation import Ledger
+
+    with progress_bar() as progress:
+        run = open_run(path)
+        page = run.report(seed=seed, progress=progress)
+    if as_json:
+        figures = sorted(str(file) for file in page.parent.glob("*.svg"))
+        print_json({"report": str(page), "figures": figures})
+        return
+    show_ledger(Ledger.load(run.report_path))
+    print(f"report: {page}")
+
+
+def _costs(*prices: float | None) -> CostModel:
+    from dimec.costs import CostModel
+
+    names = ("mobile_layer", "edge_layer", "offload_edge", "offload_cloud", "cloud_charge")
+    given = {name: p for name, p in zip(names, prices, strict=True) if p is not None}
+    return CostModel(**given)
