@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from builders import TraceFactory
+    from tiny import Said
 
 # Before anything of dimec is imported: no test may reach for a model hub, and a tokenizer that
 # forks threads of its own only prints warnings.
@@ -87,3 +88,23 @@ def run_copy(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
         return Path(shutil.copytree(finished_run, tmp_path / name))
 
     return copy
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """``cli("fit", path)``: the command line's own ``main`` in this process; what it said."""
+    from dimec.cli import main
+    from tiny import Said
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr("sys.argv", ["dimec", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return run

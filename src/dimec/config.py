@@ -71,7 +71,7 @@ class TrainingSettings(_Settings):
     warmup: float = Field(0.1, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
     loss_weights: tuple[float, ...] | None = None
-    patience: int | None = Field(default=2, ge=1)
+    patience: int = Field(2, ge=0)  # 0: never stop early
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 

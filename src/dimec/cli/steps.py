@@ -17,6 +17,7 @@ from dimec.cli.common import (
     progress_bar,
     show_ledger,
 )
+from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
     from dimec.costs import CostModel
@@ -65,6 +66,10 @@ def fit(
 
     All on the validation split: the test split is not looked at.
     """
+    if target_drop is not None and not 0 <= target_drop < 100:
+        raise ConfigError(
+            f"--target-drop: expected points of accuracy from 0 to below 100, got {target_drop:g}"
+        )
     costs = _costs(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge)
     result = open_run(path).fit(
         lam=lam,

@@ -123,7 +123,8 @@ def train(
     patience: Annotated[
         int | None,
         typer.Option(
-            help="Stop after so many epochs without a better validation score; default 2.",
+            help="Stop after so many epochs without a better validation score; default 2; 0 never "
+            "stops.",
             rich_help_panel=OPTIMISATION,
         ),
     ] = None,

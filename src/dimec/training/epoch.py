@@ -48,9 +48,12 @@ def best_epoch(history: Sequence[EpochRecord]) -> int:
     return max(range(len(history)), key=lambda epoch: (history[epoch].metric[-1], -epoch))
 
 
-def stops_early(history: Sequence[EpochRecord], patience: int | None) -> bool:
-    """Whether the last ``patience`` epochs brought nothing better, after at least 2 epochs."""
-    if patience is None or len(history) < 2:
+def stops_early(history: Sequence[EpochRecord], patience: int) -> bool:
+    """Whether the last ``patience`` epochs brought nothing better, after at least 2 epochs.
+
+    A patience of 0 never ends.
+    """
+    if patience == 0 or len(history) < 2:
         return False
     return len(history) - 1 - best_epoch(history) >= patience
 

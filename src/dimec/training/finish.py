@@ -174,7 +174,7 @@ def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[
 def _source(job: Job) -> str:
     """What part of the source was trained on, where it was not the whole."""
     notes = [job.splits.train.source_rows]
-    if job.settings.data.max_train_rows is not None:
+    if job.settings.data.max_train_rows == len(job.splits.train):
         notes.append(f"trained on a stratified sample of {len(job.splits.train):,} training rows")
     return "; ".join(note for note in notes if note)
 

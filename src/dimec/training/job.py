@@ -221,7 +221,8 @@ def _check_inputs(
             f"the encoder takes texts of at most {limit} tokens, the longest has {longest} where "
             f"max_tokens is {max_tokens}; use --max-tokens {limit}"
         )
-    words = int(model.encoder.get_input_embeddings().num_embeddings)
+    encoder: Any = model.encoder
+    words = int(encoder.get_input_embeddings().num_embeddings)
     highest = max(int(part.columns["input_ids"].max()) for part in encoded.values())
     if highest >= words:
         raise ConfigError(

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dimec.config import (
+    DataSettings,
+    ModelSettings,
+    RunSettings,
+    TrainingSettings,
+    absolute_data,
+    resolve_exits,
+)
+from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError
+
+
+def _settings(**values: Any) -> RunSettings:
+    return RunSettings.of({"data": {"task": "vader/movies"}, **values})
+
+
+class TestRunSettings:
+    def test_the_defaults_are_the_papers_where_the_paper_says(self) -> None:
+        settings = _settings()
+        assert settings.model.exits is None
+        assert settings.training.epochs == 5
+        assert settings.training.weight_decay == 0
+        assert settings.training.loss_weights is None
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {},
+            {"seed": 7, "model": {"exits": "all", "tiers": [1, 2, 4]}},
+            {"model": {"exits": [1, 2, 4]}, "training": {"loss_weights": [1, 1, 2.5]}},
+            {"training": {"patience": 0, "precision": "bf16", "warmup": 0.0}},
+            {"data": {"task": "csv:a b.csv", "text_column": 'té"xt\n', "max_train_rows": 10}},
+        ],
+    )
+    def test_a_file_gives_back_what_was_saved(self, tmp_path: Path, values: Any) -> None:
+        settings = _settings(**values)
+        settings.save(tmp_path / "config.toml")
+        assert RunSettings.load(tmp_path / "config.toml") == settings
+
+    def test_a_setting_without_a_value_has_none_by_default(self) -> None:
+        """TOML cannot say "none": a file would bring back the default in its place."""
+        for group in (DataSettings, ModelSettings, TrainingSettings, RunSettings):
+            for name, field in group.model_fields.items():
+                if type(None) in get_args(field.annotation):
+                    assert field.default is None, name
+
+    def test_all_wrong_settings_are_named_in_one_line(self) -> None:
+        values: dict[str, Any] = {"training": {"epochs": 1, "speed": 9}, "seed": -1}
+        with pytest.raises(ConfigError) as caught:
+            _settings(**values)
+        message = str(caught.value)
+        assert "\n" not in message
+        for word in ("training.epochs", "(got 1)", "training.speed", "seed", "(got -1)"):
+            assert word in message
+
+    def test_the_cls_vector_cannot_route(self) -> None:
+        with pytest.raises(ConfigError, match="same for every input"):
+            _settings(model={"embedding_pooling": "cls"})
+        assert _settings(model={"head_pooling": "cls"}).model.head_pooling == "cls"
+
+    def test_settings_cannot_be_changed(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            _settings().seed = 3  # type: ignore[misc]
+
+    def test_what_is_no_settings_file_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "config.toml"
+        with pytest.raises(MissingArtefactError, match="dimec train"):
+            RunSettings.load(path)
+        for content in (b"seed = ", b"seed = 1\n\xff\xfe"):
+            path.write_bytes(content)
+            with pytest.raises(CorruptArtefactError, match="TOML"):
+                RunSettings.load(path)
+        path.write_text("seed = 1\n")
+        with pytest.raises(ConfigError, match="data"):
+            RunSettings.load(path)
+
+    def test_differences_are_named_with_both_values(self) -> None:
+        one, other = _settings(seed=1), _settings(seed=2, training={"batch_size": 8})
+        assert one.differences(one) == []
+        assert one.differences(other) == [
+            "training.batch_size: 16 here, 8 there",
+            "seed: 1 here, 2 there",
+        ]
+
+
+class TestAbsoluteData:
+    def test_paths_hold_from_any_directory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("DIMEC_DATA", "glue")
+        here = tmp_path.resolve()
+        table = absolute_data(DataSettings(task="csv:x/reviews.csv"))
+        assert table.task == f"csv:{here / 'x' / 'reviews.csv'}"
+        assert table.data_dir is None
+        glue = absolute_data(DataSettings(task="glue/sst2"))
+        assert (glue.task, glue.data_dir) == ("glue/sst2", str(here / "glue"))
+        chosen = absolute_data(DataSettings(task="glue/sst2", data_dir="mine"))
+        assert chosen.data_dir == str(here / "mine")
+        snippets = DataSettings(task="vader/movies")
+        assert absolute_data(snippets) == snippets
+        assert absolute_data(table) == table
+
+    def test_without_the_variable_nothing_is_made_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DIMEC_DATA", raising=False)
+        assert absolute_data(DataSettings(task="glue/sst2")).data_dir is None
+
+
+class TestResolveExits:
+    @pytest.mark.parametrize(
+        ("exits", "tiers", "layers", "heads", "chosen"),
+        [
+            # the paper's 12-layer encoder, and the demo's of 6 layers
+            (None, None, 12, (4, 6, 12), (4, 6, 12)),
+            (None, None, 6, (2, 3, 6), (2, 3, 6)),
+            (None, None, 2, (1, 2), (1, 1, 2)),
+            (None, None, 1, (1,), (1, 1, 1)),
+            ((3, 3, 6), None, 6, (3, 6), (3, 3, 6)),
+            ((6, 6, 6), None, 6, (6,), (6, 6, 6)),
+            ((6,), None, 6, (6,), (6, 6, 6)),
+            ("all", None, 6, (1, 2, 3, 4, 5, 6), (2, 3, 6)),
+            ("all", (1, 4, 6), 6, (1, 2, 3, 4, 5, 6), (1, 4, 6)),
+            (None, (1, 4, 6), 6, (1, 4, 6), (1, 4, 6)),
+            ((1, 2, 3, 6), None, 6, (1, 2, 3, 6), (2, 3, 6)),
+            ((1, 2, 4, 6), (1, 2, 6), 6, (1, 2, 4, 6), (1, 2, 6)),
+            ((2, 6), (2, 2, 6), 6, (2, 6), (2, 2, 6)),
+        ],
+    )
+    def test_heads_and_tiers(
+        self, exits: Any, tiers: Any, layers: int, heads: Any, chosen: Any
+    ) -> None:
+        assert resolve_exits(exits, tiers, layers) == (heads, chosen)
+
+    @pytest.mark.parametrize(
+        ("exits", "tiers", "word"),
+        [
+            ((3, 2, 6), None, "shallow to deep"),
+            ((), None, "got none"),
+            ((2, 3, 7), None, "layers 1 to 6"),
+            ((0, 3, 6), None, "layers 1 to 6"),
+            ((2, 3, 5), None, "last layer, 6"),
+            ((1, 6), None, "--tiers"),
+            ((1, 2, 4, 6), None, "--tiers"),
+            ((1, 2, 4, 6), (1, 3, 6), "exit at layer 3"),
+            (None, (1, 2, 5), "last layer, 6"),
+            ("all", (3, 2, 6), "3"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, exits: Any, tiers: Any, word: str) -> None:
+        with pytest.raises(ConfigError, match=word):
+            resolve_exits(exits, tiers, 6)
+
+    @given(st.integers(1, 48), st.data())
+    def test_any_three_layers_in_order_are_the_tiers(
+        self, layers: int, data: st.DataObject
+    ) -> None:
+        n = data.draw(st.integers(1, layers))
+        m = data.draw(st.integers(1, n))
+        heads, tiers = resolve_exits((m, n, layers), None, layers)
+        assert tiers == (m, n, layers)
+        assert set(heads) == {m, n, layers}
+        assert list(heads) == sorted(heads)
+
+    @given(st.integers(1, 48))
+    def test_the_default_fits_every_encoder(self, layers: int) -> None:
+        heads, (m, n, l) = resolve_exits(None, None, layers)  # noqa: E741
+        assert 1 <= m <= n <= l == layers
+        assert {m, n, l} == set(heads)
