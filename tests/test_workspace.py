@@ -169,3 +169,15 @@ class TestArtefacts:
         write_json(run.training_path, record)
         with pytest.raises(CorruptArtefactError, match=r"training\.json"):
             run.training()
+
+
+def test_half_written_files_of_a_killed_process_are_cleared_away(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    half = run.report_path / ".ledger.json.4242-0a1b2c3d.tmp"
+    half.parent.mkdir(parents=True)
+    half.write_text("[{")
+    kept = run.path / "notes.tmp"
+    kept.write_text("the user's own")
+    with run.locked():
+        assert not half.exists()
+    assert kept.read_text() == "the user's own"

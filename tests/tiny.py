@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import os
 import subprocess
 import sys
@@ -30,7 +29,7 @@ def reviews(n: int, seed: int = 0) -> list[tuple[str, str]]:
     """
     rng = np.random.default_rng(seed)
     rows: list[tuple[str, str]] = []
-    for number in itertools.islice(itertools.count(), n):
+    for number in range(n):
         label = ("negative", "positive")[number % 2]
         own, other = (_GOOD, _BAD) if label == "positive" else (_BAD, _GOOD)
         clauses = []

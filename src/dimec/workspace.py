@@ -109,6 +109,10 @@ class RunDirectory:
                     "choose another run directory"
                 ) from None
         try:
+            # Half-written files of a process that was killed; nobody else writes here now.
+            for path in self.path.rglob(".*.tmp"):
+                if path.is_file():
+                    path.unlink(missing_ok=True)
             yield
         except BaseException:
             if made:

@@ -169,6 +169,7 @@ def train(
         --out runs/mine
 
         accelerate launch --num_processes 2 -m dimec train --task glue/sst2 --out runs/sst2
+        (two GPUs; on processors: torchrun --nproc_per_node 2 -m dimec train …)
     """
     given = {
         "task": task,

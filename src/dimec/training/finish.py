@@ -78,10 +78,13 @@ def reuse_finished(
     fingerprint = str(run.training()["model"])
     if not run.model_path.exists() or model_fingerprint(run.model_path) != fingerprint:
         raise CorruptArtefactError(
-            f"the weights in {run.model_path} are missing or altered since they were trained; "
+            f"the model in {run.model_path} is missing or altered since it was trained; "
             "train again with --overwrite"
         )
     run.dynamics()
+    if accelerator.is_main_process:
+        # Left where the process was killed between its last file and this.
+        shutil.rmtree(run.checkpoint_path, ignore_errors=True)
     broken = [split for split in TRACED if not _is_sound(run, split, progress)]
     accelerator.wait_for_everyone()
     if broken:
@@ -127,9 +130,12 @@ def _record_again(
 
 
 def model_fingerprint(folder: Path) -> str:
-    """SHA-256 over the weight files of a saved model: what a trace or a router belongs to."""
+    """SHA-256 over the files of a saved model: what a trace or a router belongs to.
+
+    Weights, configuration and tokenizer: a change of any of them changes what the model says.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         digest.update(f"{path.name} {file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
@@ -141,6 +147,9 @@ def _save_model(job: Job, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         job.model.save_pretrained(temporary)
         job.tokenizer.save_pretrained(temporary)
+        for path in temporary.iterdir():
+            # safetensors makes its files private; the others tell what the user's umask gives.
+            path.chmod((temporary / "config.json").stat().st_mode)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
 
