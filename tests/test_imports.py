@@ -25,7 +25,7 @@ LEVELS = (
     ("routing", "thresholds", "trace"),
     ("policies",),
     ("evaluation", "workspace"),
-    ("report", "training"),
+    ("fitting", "report", "training"),
     ("run",),
     ("cli",),
     ("__main__",),

@@ -15,7 +15,8 @@ from dimec.cartography import TrainingDynamics, build_pools
 from dimec.costs import CostModel
 from dimec.errors import ConfigError, MismatchError
 from dimec.evaluation import Ledger
-from dimec.run import DEFAULT_LAMBDA, LAMBDAS, Run, describe_fit, settings_of
+from dimec.fitting import DEFAULT_LAMBDA, LAMBDAS, describe_fit
+from dimec.run import Run, settings_of
 from dimec.storage import write_json
 
 EXITS = (1, 2, 3, 6)

@@ -3,58 +3,26 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dimec.__about__ import __version__
-from dimec.cartography import POOL_NAMES, build_pools, pool_sizes
-from dimec.costs import TIER_NAMES, CostModel, check_tiers
+from dimec.cartography import build_pools
+from dimec.costs import CostModel, check_tiers
 from dimec.errors import ConfigError, MismatchError
 from dimec.evaluation import Ledger, evaluate, standard_policies
+from dimec.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
 from dimec.progress import NoProgress, Progress
-from dimec.routing import CentroidRouter
 from dimec.storage import write_json
-from dimec.thresholds import Grid, search_thresholds
-from dimec.trace import Trace
+from dimec.thresholds import Grid
 from dimec.workspace import RunDirectory
 
 if TYPE_CHECKING:
     from dimec.config import RunSettings
-
-DEFAULT_LAMBDA = 0.01
-LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What :meth:`Run.fit` found.
-
-    Attributes:
-        alpha, beta: the thresholds.
-        lam: λ, as given, or as solved for from the wanted drop.
-        grid: which grid was searched.
-        tiers: (m, n, l).
-        reward: mean reward of the thresholds on the validation split.
-        pools: number of samples in the easy, medium and hard pool.
-        empty: names of the empty pools; their tiers get no traffic.
-        validation_drop, validation_reduction: of dimec-fixed on the validation split itself, where
-            the router was fitted: an optimistic view.
-    """
-
-    alpha: float
-    beta: float
-    lam: float
-    grid: str
-    tiers: tuple[int, int, int]
-    reward: float
-    pools: tuple[int, int, int]
-    empty: tuple[str, ...]
-    validation_drop: float
-    validation_reduction: float
 
 
 class Run(RunDirectory):
@@ -94,7 +62,16 @@ class Run(RunDirectory):
             ArtefactError: the run is not trained, or damaged.
         """
         with self.locked():
-            return _fit(self, lam, target_drop, grid, alphas, betas, tiers, cost_model)
+            trace, dynamics = self.trace("validation"), self.dynamics()
+            same_labels = np.array_equal(dynamics.labels, trace.labels)
+            if dynamics.guids != trace.guids or not same_labels:
+                raise MismatchError(
+                    f"the dynamics and the validation trace of {self.path} differ in rows"
+                )
+            exits = check_tiers(trace.tiers if tiers is None else tiers)
+            data_map, costs = dynamics.data_map(exits[0]), cost_model or CostModel()
+            problem = FittingProblem(trace, data_map, exits, costs, grid, alphas, betas)
+            return _fit(self, problem, lam, target_drop)
 
     def evaluate(self, *, draws: int = 1000, seed: int = 0) -> Ledger:
         """Replay every policy on the test trace; writes ``report/ledger.json``.
@@ -176,103 +153,28 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
 
 
 def _fit(
-    run: Run,
-    lam: float | None,
-    target_drop: float | None,
-    grid: Grid,
-    alphas: Sequence[float] | None,
-    betas: Sequence[float] | None,
-    tiers: Sequence[int] | None,
-    cost_model: CostModel | None,
+    run: Run, problem: FittingProblem, lam: float | None, target_drop: float | None
 ) -> FitResult:
     if lam is not None and target_drop is not None:
         raise ConfigError("give either lam or target_drop, not both: the one determines the other")
-    training, trace, dynamics = run.training(), run.trace("validation"), run.dynamics()
-    if dynamics.guids != trace.guids or not np.array_equal(dynamics.labels, trace.labels):
-        raise MismatchError(f"the dynamics and the validation trace of {run.path} differ in rows")
-    exits = check_tiers(trace.tiers if tiers is None else tiers)
-    costs = cost_model or CostModel()
-    data_map = dynamics.data_map(exits[0])
-    confidences = trace.confidences[:, trace.columns(exits)]
-
-    def fitted(value: float) -> tuple[FitResult, CentroidRouter, dict[str, Any]]:
-        search = search_thresholds(
-            data_map, confidences, costs, value, alphas, betas, exits=exits, grid=grid
-        )
-        pools = build_pools(data_map, search.alpha, search.beta)
-        router = CentroidRouter().fit(trace.embeddings, pools)
-        drop, reduction = _on_validation(trace, router, costs, exits)
-        sizes = pool_sizes(pools)
-        empty = tuple(name for name, size in zip(POOL_NAMES, sizes, strict=True) if not size)
-        named = "custom" if alphas is not None or betas is not None else grid
-        result = FitResult(
-            search.alpha,
-            search.beta,
-            value,
-            named,
-            exits,
-            search.reward,
-            sizes,
-            empty,
-            drop,
-            reduction,
-        )
-        table = {
-            name: getattr(search, name).tolist()
-            for name in ("alphas", "betas", "rewards", "costs", "shares")
-        }
-        return result, router, table
-
-    value = DEFAULT_LAMBDA if lam is None else lam
     if target_drop is not None:
-        value = _cheapest_lambda(lambda lam: fitted(lam)[0], target_drop)
-    result, router, table = fitted(value)
+        lam = problem.cheapest_lambda(target_drop)
+    result, router, search = problem.fit(DEFAULT_LAMBDA if lam is None else lam)
+    model = problem.trace.model
     router.metadata = {
-        "model": training["model"],
+        "model": model,
         "alpha": result.alpha,
         "beta": result.beta,
         "lam": result.lam,
         "grid": result.grid,
-        "tiers": list(exits),
-        "costs": asdict(costs),
+        "tiers": list(result.tiers),
+        "costs": asdict(problem.costs),
     }
+    names = ("alphas", "betas", "rewards", "costs", "shares")
+    table = {name: getattr(search, name).tolist() for name in names}
     router.save(run.router_path)
-    write_json(run.fit_path, {**asdict(result), "model": training["model"], "search": table})
+    write_json(run.fit_path, {**asdict(result), "model": model, "search": table})
     return result
-
-
-def _on_validation(
-    trace: Trace, router: CentroidRouter, costs: CostModel, exits: tuple[int, int, int]
-) -> tuple[float, float]:
-    """Drop and reduction of the fixed router on the split that it was fitted on."""
-    policies = [p for p in standard_policies({"dimec-fixed": router}) if p.name == "dimec-fixed"]
-    row = evaluate(trace, policies, costs.tiers(exits), draws=1).row("dimec-fixed")
-    return row.drop, row.reduction
-
-
-def _cheapest_lambda(fit_at: Callable[[float], FitResult], target: float) -> float:
-    """The λ of a fixed ladder whose router is the cheapest that loses at most ``target``.
-
-    Drop and reduction are those on the validation split. They do not move evenly with λ, since the
-    router sees embeddings and not the data map; so every step of the ladder is tried. Ties go to
-    the smaller λ.
-
-    Raises:
-        ConfigError: none keeps the drop; says how near the best came.
-    """
-    if not 0 <= target < 1:
-        raise ConfigError(f"the wanted drop must be a fraction from 0 to below 1, got {target!r}")
-    results = [fit_at(lam) for lam in LAMBDAS]
-    fitting = [result for result in results if result.validation_drop <= target]
-    if not fitting:
-        nearest = min(results, key=lambda result: result.validation_drop)
-        raise ConfigError(
-            f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} keeps the drop on the validation "
-            f"split at {100 * target:g} points; the nearest is "
-            f"{100 * nearest.validation_drop:.2f} points at lambda {nearest.lam:g}; allow a larger "
-            "drop, or deepen the mobile's exit"
-        )
-    return max(fitting, key=lambda result: (result.validation_reduction, -result.lam)).lam
 
 
 def _evaluate(run: Run, draws: int, seed: int) -> Ledger:
@@ -342,22 +244,3 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
         seed=seed,
     )
     return write_report(inputs, run.report_path, progress=progress.say)
-
-
-def describe_fit(result: FitResult) -> list[str]:
-    """Lines for a reader: thresholds, pools, and which tiers get no traffic."""
-    m, n, l = result.tiers  # noqa: E741
-    sizes = ", ".join(f"{size} {name}" for size, name in zip(result.pools, POOL_NAMES, strict=True))
-    lines = [
-        f"exits {m}, {n}, {l}; lambda {result.lam:g}; grid {result.grid}",
-        f"alpha {result.alpha:.4g}, beta {result.beta:.4g}, mean reward {result.reward:.4f}",
-        f"pools: {sizes}",
-    ]
-    for name, tier in zip(POOL_NAMES, TIER_NAMES, strict=True):
-        if name in result.empty:
-            lines.append(f"the {name} pool is empty: the {tier} tier gets no traffic")
-    lines.append(
-        f"on the validation split that it was fitted on: drop {100 * result.validation_drop:.2f} "
-        f"points, reduction {100 * result.validation_reduction:.1f} %"
-    )
-    return lines

@@ -28,7 +28,7 @@ def demo(
         "max_tokens": 96,
     }
     run = train_from(given, None, None, out, grid=False, overwrite=False)
-    from dimec.run import describe_fit
+    from dimec.fitting import describe_fit
 
     lines = describe_fit(run.fit())
     ledger = run.evaluate()

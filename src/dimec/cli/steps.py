@@ -83,7 +83,7 @@ def fit(
     if as_json:
         print_json(asdict(result))
         return
-    from dimec.run import describe_fit
+    from dimec.fitting import describe_fit
 
     print("\n".join(describe_fit(result)))
     print(f"next: dimec evaluate {path}")

@@ -1,0 +1,152 @@
+"""Fit the router: thresholds on the validation split, pools, centres (paper, section IV)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dimec.cartography import POOL_NAMES, DataMap, build_pools, pool_sizes
+from dimec.costs import TIER_NAMES, CostModel
+from dimec.errors import ConfigError
+from dimec.evaluation import evaluate
+from dimec.policies import RouterPolicy
+from dimec.routing import CentroidRouter
+from dimec.thresholds import Grid, ThresholdSearch, search_thresholds
+from dimec.trace import Trace
+
+DEFAULT_LAMBDA = 0.01
+LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit found, all of it on the validation split.
+
+    Attributes:
+        alpha, beta: the thresholds.
+        lam: λ, as given, or as solved for from the wanted drop.
+        grid: which grid was searched.
+        tiers: (m, n, l).
+        reward: mean reward of the thresholds on the validation split.
+        pools: number of samples in the easy, medium and hard pool.
+        empty: names of the empty pools; their tiers get no traffic.
+        validation_drop, validation_reduction: of dimec-fixed on the validation split itself, where
+            the router was fitted: an optimistic view.
+    """
+
+    alpha: float
+    beta: float
+    lam: float
+    grid: str
+    tiers: tuple[int, int, int]
+    reward: float
+    pools: tuple[int, int, int]
+    empty: tuple[str, ...]
+    validation_drop: float
+    validation_reduction: float
+
+
+@dataclass(frozen=True, eq=False)
+class FittingProblem:
+    """All that a fit depends on but λ.
+
+    Attributes:
+        trace: of the N validation samples.
+        data_map: of the same samples, at the mobile's exit.
+        exits: (m, n, l).
+        costs: the cost structure.
+        grid: which grid of thresholds to search.
+        alphas, betas: values of their own in place of the grid's.
+    """
+
+    trace: Trace
+    data_map: DataMap
+    exits: tuple[int, int, int]
+    costs: CostModel
+    grid: Grid
+    alphas: Sequence[float] | None = None
+    betas: Sequence[float] | None = None
+
+    def fit(self, lam: float) -> tuple[FitResult, CentroidRouter, ThresholdSearch]:
+        """Search α and β, build the pools, and take their centres.
+
+        Raises:
+            ConfigError: a negative λ, a grid without values, exits that the trace does not have.
+        """
+        trace = self.trace
+        search = search_thresholds(
+            self.data_map,
+            trace.confidences[:, trace.columns(self.exits)],
+            self.costs,
+            lam,
+            self.alphas,
+            self.betas,
+            exits=self.exits,
+            grid=self.grid,
+        )
+        pools = build_pools(self.data_map, search.alpha, search.beta)
+        router = CentroidRouter().fit(trace.embeddings, pools)
+        sizes = pool_sizes(pools)
+        policy = RouterPolicy("dimec-fixed", router)
+        row = evaluate(trace, [policy], self.costs.tiers(self.exits), draws=1).row(policy.name)
+        own_values = self.alphas is not None or self.betas is not None
+        result = FitResult(
+            alpha=search.alpha,
+            beta=search.beta,
+            lam=lam,
+            grid="custom" if own_values else self.grid,
+            tiers=self.exits,
+            reward=search.reward,
+            pools=sizes,
+            empty=tuple(name for name, size in zip(POOL_NAMES, sizes, strict=True) if not size),
+            validation_drop=row.drop,
+            validation_reduction=row.reduction,
+        )
+        return result, router, search
+
+    def cheapest_lambda(self, target_drop: float) -> float:
+        """The λ of a fixed ladder whose router is the cheapest that loses at most ``target_drop``.
+
+        Drop and reduction are those on the validation split, where the router is fitted. They do
+        not move evenly with λ, since the router sees embeddings and not the data map; so every
+        step of the ladder is tried. Ties go to the smaller λ.
+
+        Raises:
+            ConfigError: none keeps the drop; says how near the best came.
+        """
+        if not 0 <= target_drop < 1:
+            raise ConfigError(
+                f"the wanted drop must be a fraction from 0 to below 1, got {target_drop!r}"
+            )
+        results = [self.fit(lam)[0] for lam in LAMBDAS]
+        fitting = [result for result in results if result.validation_drop <= target_drop]
+        if not fitting:
+            nearest = min(results, key=lambda result: result.validation_drop)
+            raise ConfigError(
+                f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} keeps the drop on the "
+                f"validation split at {100 * target_drop:g} points; the nearest is "
+                f"{100 * nearest.validation_drop:.2f} points at lambda {nearest.lam:g}; allow a "
+                "larger drop, or deepen the mobile's exit"
+            )
+        return max(fitting, key=lambda result: (result.validation_reduction, -result.lam)).lam
+
+
+def describe_fit(result: FitResult) -> list[str]:
+    """Lines for a reader: thresholds, pools, and which tiers get no traffic."""
+    m, n, l = result.tiers  # noqa: E741
+    sizes = ", ".join(f"{size} {name}" for size, name in zip(result.pools, POOL_NAMES, strict=True))
+    lines = [
+        f"exits {m}, {n}, {l}; lambda {result.lam:g}; grid {result.grid}",
+        f"alpha {result.alpha:.4g}, beta {result.beta:.4g}, mean reward {result.reward:.4f}",
+        f"pools: {sizes}",
+    ]
+    for name, tier in zip(POOL_NAMES, TIER_NAMES, strict=True):
+        if name in result.empty:
+            lines.append(f"the {name} pool is empty: the {tier} tier gets no traffic")
+    lines.append(
+        f"on the validation split that it was fitted on: drop {100 * result.validation_drop:.2f} "
+        f"points, reduction {100 * result.validation_reduction:.1f} %"
+    )
+    return lines
