@@ -30,7 +30,7 @@ from dimec.evaluation import (
     standard_policies,
 )
 from dimec.policies import RouterPolicy
-from dimec.routing import SingleTierRouter
+from dimec.routing import CentroidRouter, SingleTierRouter
 from dimec.trace import Trace
 
 
@@ -149,5 +149,27 @@ def test_intervals_are_in_order(trace: Trace) -> None:
         assert row.drop_low <= row.drop_high
         assert row.reduction_low <= row.reduction_high
         for field in fields(LedgerRow):
-            assert field.name == "policy" or math.isfinite(getattr(row, field.name))
-            assert field.name == "policy" or type(getattr(row, field.name)) is float
+            value = getattr(row, field.name)
+            if field.name.startswith("gain") and value is None:
+                continue  # of policies that have no random twin
+            assert field.name == "policy" or type(value) is float
+            assert field.name == "policy" or math.isfinite(value)
+
+
+def test_the_gain_over_random_is_paired(small_trace: TraceFactory) -> None:
+    trace = small_trace(300)
+    router = CentroidRouter().fit(trace.embeddings, np.arange(300) % 3)
+    ledger = evaluate(trace, [RouterPolicy("r", router)], tiers_of(trace), draws=4000)
+    row, twin = ledger.row("r"), ledger.row("random@r")
+    assert row.gain == pytest.approx(row.accuracy - twin.accuracy, abs=1e-15)
+    assert twin.gain is None
+    # Against drawing row by row: the difference of the two policies on the same samples.
+    chosen = router.route(trace.embeddings)
+    correct = trace.correct[:, trace.columns(trace.tiers)].astype(float)
+    shares = np.bincount(chosen, minlength=3) / 300
+    difference = correct[np.arange(300), chosen] - correct @ shares
+    rng = np.random.default_rng(5)
+    means = difference[rng.integers(300, size=(4000, 300))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert row.gain_low == pytest.approx(low, abs=0.006)
+    assert row.gain_high == pytest.approx(high, abs=0.006)

@@ -245,6 +245,12 @@ def test_the_quantile_grid_takes_beta_from_the_variances(variance: list[float]) 
     assert min(betas) >= min(variance)
 
 
+def test_the_quantile_grid_looks_at_samples_that_clear_the_smallest_alpha() -> None:
+    # Two samples were never learnt and hardly vary; β divides only the other three.
+    data_map = points([0.1, 0.2, 0.55, 0.7, 0.9], [0.0, 0.001, 0.01, 0.02, 0.03])
+    assert quantile_betas(data_map, (0, 0.5, 1)) == (0.01, 0.02, 0.03)
+
+
 def test_the_quantile_grid_fills_a_medium_pool_that_the_papers_leaves_empty() -> None:
     rng = np.random.default_rng(2)
     steady = 0.85 + 0.1 * (rng.random((5, 300)) - 0.5)

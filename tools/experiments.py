@@ -102,6 +102,7 @@ def _table(ledgers: Sequence[Sequence[Mapping[str, Any]]]) -> str:
             rows[0]["policy"],
             _cell(rows, "accuracy", 100, 1),
             _cell(rows, "drop", 100, 2),
+            _cell(rows, "gain", 100, 2),
             _cell(rows, "cost", 1, 2),
             _cell(rows, "reduction", 100, 1),
             " / ".join(shares),
@@ -111,6 +112,8 @@ def _table(ledgers: Sequence[Sequence[Mapping[str, Any]]]) -> str:
 
 
 def _cell(rows: Sequence[Mapping[str, Any]], key: str, factor: float, digits: int) -> str:
+    if any(row[key] is None for row in rows):
+        return ""
     values = [factor * row[key] for row in rows]
     text = f"{mean(values):.{digits}f}"
     if len(rows) > 1:

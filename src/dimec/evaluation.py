@@ -39,6 +39,9 @@ class LedgerRow:
         reduction: 1 - cost / cost of all-cloud; above 0 the policy is cheaper.
         reduction_low, reduction_high: 95 % interval of ``reduction``.
         share_mobile, share_edge, share_cloud: shares of the answers given by each tier.
+        gain: accuracy minus that of ``random@POLICY``, what the router's choice of *which* samples
+            go where is worth; None where there is no such row.
+        gain_low, gain_high: 95 % interval of ``gain``.
     """
 
     policy: str
@@ -54,6 +57,9 @@ class LedgerRow:
     share_mobile: float
     share_edge: float
     share_cloud: float
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -165,13 +171,18 @@ def evaluate(
         outcomes[policy.name] = outcome
         if _wants_match(policy, matched):
             shares = column_means(outcome.tiers)
-            twin = RandomPolicy(f"random@{policy.name}", shares.tolist())
+            twin = RandomPolicy(matched_name(policy.name), shares.tolist())
             outcomes[twin.name] = twin.replay(trace, tiers)
     if unknown := set(matched or ()) - outcomes.keys():
         raise ConfigError(f"no policy is named {sorted(unknown)[0]!r}, which was to be matched")
     reference = RouterPolicy(REFERENCE, SingleTierRouter(CLOUD)).replay(trace, tiers)
     rows = _rows(trace, outcomes, reference, draws, seed)
     return Ledger(rows, trace.metric, dict(context or {}))
+
+
+def matched_name(policy: str) -> str:
+    """Name of the row of random routing with the same tier shares as ``policy``."""
+    return f"random@{policy}"
 
 
 def _wants_match(policy: Policy, matched: Sequence[str] | None) -> bool:
@@ -189,26 +200,35 @@ def _rows(
     right = np.stack([(o.answers * correct).sum(axis=1) for o in everyone], axis=1)
     cost = np.stack([o.cost for o in everyone], axis=1)
     mean_right, mean_cost = column_means(right), column_means(cost)
-    drop_low, drop_high, reduction_low, reduction_high = _intervals(right, cost, draws, seed)
-    reductions = _reduction(mean_cost)
+    drawn = bootstrap_means(np.concatenate([right, cost], axis=1), draws, seed)
+    drawn_right, drawn_cost = np.split(drawn, 2, axis=1)
+    reductions, drawn_reductions = _reduction(mean_cost), _reduction(drawn_cost)
+    names = ["", *outcomes]
     rows = []
     for k, (name, outcome) in enumerate(outcomes.items(), start=1):
+        drop_low, drop_high = _interval(drawn_right[:, 0] - drawn_right[:, k])
+        reduction_low, reduction_high = _interval(drawn_reductions[:, k])
         confusion = confusion_matrix(trace.labels, predictions, classes, outcome.answers)
         shares = column_means(outcome.tiers)
         values = {
             "accuracy": mean_right[k],
             "metric": score(trace.metric, confusion),
             "drop": mean_right[0] - mean_right[k],
-            "drop_low": drop_low[k],
-            "drop_high": drop_high[k],
+            "drop_low": drop_low,
+            "drop_high": drop_high,
             "cost": mean_cost[k],
             "reduction": reductions[k],
-            "reduction_low": reduction_low[k],
-            "reduction_high": reduction_high[k],
+            "reduction_low": reduction_low,
+            "reduction_high": reduction_high,
             "share_mobile": shares[MOBILE],
             "share_edge": shares[EDGE],
             "share_cloud": shares[CLOUD],
         }
+        if matched_name(name) in outcomes:
+            twin = names.index(matched_name(name))
+            values["gain"] = mean_right[k] - mean_right[twin]
+            low, high = _interval(drawn_right[:, k] - drawn_right[:, twin])
+            values |= {"gain_low": low, "gain_high": high}
         rows.append(LedgerRow(policy=name, **{key: float(v) for key, v in values.items()}))
     return tuple(rows)
 
@@ -229,21 +249,10 @@ def _reduction(mean_cost: FloatArray) -> FloatArray:
     return 1 - ratio
 
 
-def _intervals(
-    right: FloatArray, cost: FloatArray, draws: int, seed: int
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Low and high ends of the drops and of the reductions, each (P,).
-
-    Args:
-        right: (N, P) probability that each of P policies answers right; the reference first.
-        cost: (N, P) cost of the answer.
-    """
-    means = bootstrap_means(np.concatenate([right, cost], axis=1), draws, seed)
-    mean_right, mean_cost = np.split(means, 2, axis=1)
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    drop = np.quantile(mean_right[:, :1] - mean_right, tails, axis=0)
-    reduction = np.quantile(_reduction(mean_cost), tails, axis=0)
-    return drop[0], drop[1], reduction[0], reduction[1]
+def _interval(drawn: FloatArray) -> tuple[float, float]:
+    """Low and high end of the percentile interval of bootstrap draws."""
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    return low, high
 
 
 def bootstrap_means(values: FloatArray, draws: int, seed: int) -> FloatArray:

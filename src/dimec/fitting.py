@@ -16,7 +16,7 @@ from dimec.routing import CentroidRouter
 from dimec.thresholds import Grid, ThresholdSearch, search_thresholds
 from dimec.trace import Trace
 
-DEFAULT_LAMBDA = 0.01
+DEFAULT_LAMBDA = 0.02
 LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
 
 

@@ -48,7 +48,7 @@ class Run(RunDirectory):
         """Choose α and β on the validation split, build the pools, and fit the router.
 
         Args:
-            lam: λ, the weight of one unit of cost against confidence; 0.01 by default.
+            lam: λ, the weight of one unit of cost against confidence; 0.02 by default.
             target_drop: in place of ``lam``: the λ is taken whose router is the cheapest of those
                 that lose at most this much accuracy (a fraction) against all-cloud on the
                 validation split, where it is fitted.

@@ -55,9 +55,13 @@ def quantile_betas(
     """Values of β at quantiles of the data's own variances.
 
     The paper's values, 0.05 to 0.17, often lie above every variance that occurs, and then the
-    medium pool is empty; these lie among the variances.
+    medium pool is empty. These are taken from the samples that clear the smallest α, since β
+    divides only such samples: those that were never learnt vary least of all, and with them the
+    lower quantiles would leave the easy pool empty. Where none clears it, all samples count.
     """
-    return tuple(np.quantile(data_map.variance, quantiles).tolist())
+    confident = data_map.variance[data_map.confidence >= min(PAPER_ALPHAS)]
+    variances = confident if len(confident) else data_map.variance
+    return tuple(np.quantile(variances, quantiles).tolist())
 
 
 def grid_of(
@@ -67,7 +71,7 @@ def grid_of(
     """The values of α and β of a named grid.
 
     ``paper``: the paper's own (section V-D). ``quantile``: the paper's α with β at the quantiles
-    0.25, 0.5, 0.75, 0.9 and 0.95 of the variances.
+    0.25, 0.5, 0.75, 0.9 and 0.95 of the variances of confident samples (:func:`quantile_betas`).
 
     Raises:
         ConfigError: no grid of that name.

@@ -44,7 +44,10 @@ def test_the_data_maps_csv_holds_every_digit(make_inputs: MakeInputs) -> None:
 def test_the_policies_csv_is_the_ledger(ledger: Ledger) -> None:
     records = _read(policy_series(ledger))
     told = [
-        {key: value if key == "policy" else float(value) for key, value in record.items()}
+        {
+            key: value if key == "policy" else float(value) if value else None
+            for key, value in record.items()
+        }
         for record in records
     ]
     assert told == ledger.to_dicts()

@@ -13,6 +13,7 @@ from dimec.evaluation import Ledger
 from dimec.report.wording import (
     interval,
     join,
+    ledger_notes,
     percent,
     pool_sentences,
     setting,
@@ -32,7 +33,7 @@ def test_a_clear_loss_and_a_clear_advantage_over_random(ledger: Ledger) -> None:
         "dimec-fixed saves 34.1 % of the cost of sending everything to the cloud and loses 2.5 "
         "points of accuracy (95 % interval 1.2 to 3.8). Of the inputs, it answers 61.0 % on the "
         "mobile, 9.0 % at the edge and 30.0 % in the cloud. Random routing with the same shares "
-        "loses 5.2 points, 2.7 points worse than the router and outside the router's interval."
+        "loses 5.2 points, 2.7 points worse than the router (95 % interval 1.1 to 4.2)."
     )
 
 
@@ -57,7 +58,7 @@ def test_a_gain_is_told_as_a_gain_with_its_interval_turned(
     [
         (0.025, "It does no better than random: random routing with the same shares loses 2.5"),
         (0.020, "It does worse than random: random routing with the same shares loses 2.0"),
-        (0.034, "within the router's interval, so the advantage may be chance"),
+        (0.034, "loses 3.4 points, 0.9 points worse than the router (95 % interval 1.1 to 4.2)"),
         (0.000, "random routing with the same shares loses nothing"),
         (-0.01, "random routing with the same shares gains 1.0 points"),
     ],
@@ -66,6 +67,30 @@ def test_the_comparison_with_random_falls_whichever_way_it_falls(
     ledger: Ledger, change_row: Change, random_drop: float, words: str
 ) -> None:
     assert words in _first(change_row(ledger, "random@dimec-fixed", drop=random_drop))
+
+
+def test_an_advantage_whose_interval_includes_0_may_be_chance(
+    ledger: Ledger, change_row: Change
+) -> None:
+    text = _first(change_row(ledger, "dimec-fixed", gain_low=-0.002))
+    assert text.endswith(
+        "2.7 points worse than the router (95 % interval -0.2 to 4.2); the interval includes 0, "
+        "so the advantage may be chance."
+    )
+
+
+def test_the_notes_tell_the_gain_over_random(ledger: Ledger) -> None:
+    gained = "dimec-fixed 2.7 (95 % interval 1.1 to 4.2)"
+    told = f"Points gained over random with the same shares: {gained}."
+    assert told in ledger_notes(ledger)
+
+
+def test_a_ledger_without_gains_is_told_without_their_interval(
+    ledger: Ledger, change_row: Change
+) -> None:
+    old = change_row(ledger, "dimec-fixed", gain=None, gain_low=None, gain_high=None)
+    assert _first(old).endswith("2.7 points worse than the router.")
+    assert not [note for note in ledger_notes(old) if note.startswith("Points gained")]
 
 
 def test_a_router_that_costs_more_is_not_said_to_save(ledger: Ledger, change_row: Change) -> None:

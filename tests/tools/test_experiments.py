@@ -34,6 +34,9 @@ def a_run(seed: int, accuracy: float, drop: float) -> dict[str, Any]:
         "drop": drop,
         "drop_low": drop - 0.01,
         "drop_high": drop + 0.01,
+        "gain": 0.01,
+        "gain_low": -0.01,
+        "gain_high": 0.03,
         "cost": 6.0,
         "reduction": 1 / 3,
         "reduction_low": 1 / 3,
@@ -49,7 +52,10 @@ def test_one_seed_shows_the_bootstrap_interval() -> None:
     table = experiment_table({"plan": PLAN, "runs": [a_run(0, 0.8, 0.02)]})
     assert "3,000 training and 1,060 test rows" in table
     assert "some grid, seed 0:" in table
-    row = "| dimec-fixed | 80.0 | 2.00 (1.00 to 3.00) | 6.00 | 33.3 | 25 / 25 / 50 |"
+    row = (
+        "| dimec-fixed | 80.0 | 2.00 (1.00 to 3.00) | 1.00 (-1.00 to 3.00) | 6.00 | 33.3 "
+        "| 25 / 25 / 50 |"
+    )
     assert table.splitlines()[-1] == row
 
 
@@ -58,7 +64,7 @@ def test_several_seeds_show_mean_and_standard_deviation() -> None:
     table = experiment_table({"plan": PLAN, "runs": runs})
     assert "mean ± standard deviation over seeds 0, 1" in table
     # By hand: accuracies 80 and 82 deviate by 1.414, drops 1 and 3 likewise.
-    row = "| dimec-fixed | 81.0 ± 1.4 | 2.00 ± 1.41 | 6.00 | 33.3 | 25 / 25 / 50 |"
+    row = "| dimec-fixed | 81.0 ± 1.4 | 2.00 ± 1.41 | 1.00 | 6.00 | 33.3 | 25 / 25 / 50 |"
     assert table.splitlines()[-1] == row
 
 

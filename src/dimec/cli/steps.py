@@ -29,7 +29,7 @@ def fit(
         float | None,
         typer.Option(
             "--lambda",
-            help="λ, the weight of one unit of cost against confidence; default 0.01, useful "
+            help="λ, the weight of one unit of cost against confidence; default 0.02, useful "
             "0.005 to 0.03. Larger is cheaper.",
         ),
     ] = None,

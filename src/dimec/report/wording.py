@@ -6,7 +6,7 @@ All functions are pure. Fractions come in, percent and points go out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,9 +93,20 @@ def ledger_notes(ledger: Ledger) -> list[str]:
             f"{join([f'random@{name}' for name in routers])}: random routing with the same tier "
             "shares as the router, as an expected value."
         )
+        notes += _gains([row for row in ledger.rows if row.policy in routers])
     if "oracle" in names:
         notes.append("The oracle sees the labels: a bound, not something that can be deployed.")
     return [note for note in notes if note]
+
+
+def _gains(rows: Sequence[LedgerRow]) -> list[str]:
+    """What each router gains over random routing with its shares, where that is known."""
+    told = [
+        f"{row.policy} {percent(row.gain)}{_gain_interval(row)[0]}"
+        for row in rows
+        if row.gain is not None
+    ]
+    return [f"Points gained over random with the same shares: {join(told)}."] if told else []
 
 
 def _sizes(context: Mapping[str, Any]) -> str:
@@ -197,7 +208,7 @@ def _drop(row: LedgerRow) -> str:
 
 
 def _against_random(row: LedgerRow, matched: LedgerRow) -> str:
-    """Compare with the expected drop of random routing; the router's interval is the yardstick."""
+    """Compare with the expected drop of random routing, by the paired interval of the gain."""
     better = matched.drop - row.drop
     if not math.isfinite(better):
         return ""
@@ -205,14 +216,22 @@ def _against_random(row: LedgerRow, matched: LedgerRow) -> str:
     lost = "nothing" if amount == "0.0" else f"{amount} points"
     verb = "gains" if matched.drop < 0 and amount != "0.0" else "loses"
     random = f"random routing with the same shares {verb} {lost}"
+    bounds, includes_zero = _gain_interval(row)
     if percent(abs(better)) == "0.0":
-        return f"It does no better than random: {random}."
+        return f"It does no better than random: {random}{bounds}."
     if better < 0:
-        told = f"{percent(-better)} points better than the router"
+        told = f"{percent(-better)} points better than the router{bounds}"
         return f"It does worse than random: {random}, {told}."
-    told = f"R{random[1:]}, {percent(better)} points worse than the router"
-    if matched.drop <= row.drop_high:
-        return (
-            f"{told}; but that lies within the router's interval, so the advantage may be chance."
-        )
-    return f"{told} and outside the router's interval."
+    told = f"R{random[1:]}, {percent(better)} points worse than the router{bounds}"
+    chance = "; the interval includes 0, so the advantage may be chance" if includes_zero else ""
+    return f"{told}{chance}."
+
+
+def _gain_interval(row: LedgerRow) -> tuple[str, bool]:
+    """The interval of the gain over random in brackets, and whether it includes 0."""
+    if row.gain is None or row.gain_low is None or row.gain_high is None:
+        return "", False
+    low, high = (row.gain_low, row.gain_high)
+    if row.gain < 0:
+        low, high = -high, -low
+    return f" (95 % interval {interval(low, high)})", low <= 0 <= high
