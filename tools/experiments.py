@@ -89,10 +89,16 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _table(ledgers: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    header = (
-        "| policy | accuracy % | drop, points | cost, λ | reduction % | mobile / edge / cloud % |"
+    columns = (
+        "policy",
+        "accuracy %",
+        "drop, points",
+        "gain over random@, points",
+        "cost, λ",
+        "reduction %",
+        "mobile / edge / cloud %",
     )
-    lines = [header, "|---|---:|---:|---:|---:|---:|"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
     for rows in zip(*ledgers, strict=True):
         shares = [
             f"{100 * mean(row[f'share_{tier}'] for row in rows):.0f}"

@@ -30,7 +30,7 @@ class Run(RunDirectory):
 
     Example:
         >>> run = dimec.train(task="csv:reviews.csv", out="runs/mine")  # doctest: +SKIP
-        >>> run.fit(lam=0.01)  # doctest: +SKIP
+        >>> run.fit(lam=0.02)  # doctest: +SKIP
         >>> print(run.evaluate().row("dimec-fixed").reduction)  # doctest: +SKIP
     """
 
