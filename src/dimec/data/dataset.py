@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.errors import DataError
+from dimec.metrics import METRICS
 
-METRICS = ("accuracy", "matthews", "f1")
 SPLITS = ("train", "validation", "test")
 
 
@@ -74,7 +74,9 @@ class Dataset:
         if unknown := set(self.predefined or ()) - set(SPLITS):
             raise DataError(f"{self.task}: unknown splits {sorted(unknown)}; use {list(SPLITS)}")
         if self.metric not in METRICS:
-            raise DataError(f"{self.task}: unknown metric {self.metric!r}; use one of {METRICS}")
+            raise DataError(
+                f"{self.task}: unknown metric {self.metric!r}; use one of {tuple(METRICS)}"
+            )
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dimec.data import files, glue, vader
-from dimec.data.dataset import METRICS, Dataset
+from dimec.data.dataset import Dataset
 from dimec.errors import ConfigError, DataError
+from dimec.metrics import METRICS
 
 TASK_NAMES = (
     *(f"glue/{name}" for name in glue.TASKS),

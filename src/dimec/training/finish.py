@@ -18,13 +18,14 @@ from dimec.__about__ import __version__
 from dimec.cartography import TrainingDynamics
 from dimec.config import RunSettings
 from dimec.data import Splits
+from dimec.data.dataset import SPLITS
 from dimec.errors import ArtefactError, CorruptArtefactError
 from dimec.progress import Progress
 from dimec.storage import file_sha256, storage_errors, write_json
 from dimec.training.batching import encode
 from dimec.training.epoch import EpochRecord, best_epoch
 from dimec.training.inference import record_trace
-from dimec.training.job import SPLITS, Job, load_tokenizer
+from dimec.training.job import Job, load_tokenizer
 from dimec.training.model import MultiExitClassifier
 from dimec.workspace import RunDirectory
 

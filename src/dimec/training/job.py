@@ -12,14 +12,13 @@ from accelerate import Accelerator
 
 from dimec.config import RunSettings
 from dimec.data import Dataset, Splits, load_task, packaged_backbone
+from dimec.data.dataset import SPLITS
 from dimec.errors import ConfigError, MissingArtefactError
 from dimec.progress import Progress
 from dimec.storage import atomic_write
 from dimec.training.batching import Encoded, encode
 from dimec.training.model import MultiExitClassifier, token_limit
 from dimec.workspace import RunDirectory
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
