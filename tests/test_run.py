@@ -250,6 +250,14 @@ class TestReport:
         with pytest.raises(MismatchError, match="dimec evaluate"):
             run.report()
 
+    def test_a_ledger_of_other_tiers_is_refused(self, run: Run) -> None:
+        # One pair of thresholds: the fits agree in all but the edge's exit.
+        run.fit(tiers=(1, 2, 6), alphas=[0.6], betas=[0.05])
+        run.evaluate(draws=10)
+        run.fit(tiers=(1, 3, 6), alphas=[0.6], betas=[0.05])
+        with pytest.raises(MismatchError, match="dimec evaluate"):
+            run.report()
+
     def test_a_ledger_of_another_model_is_refused(self, run: Run) -> None:
         run.fit()
         run.evaluate(draws=10)

@@ -222,9 +222,8 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
     ledger = Ledger.load(run.report_path)
     router, trace, test = run.router(), run.trace("validation"), run.trace("test")
     fit = router.metadata
-    if ledger.context.get("model") != fit["model"] or any(
-        ledger.context.get(key) != fit[key] for key in ("alpha", "beta", "lam", "costs")
-    ):
+    rests_on = {**ledger.context, "tiers": ledger.context.get("exits")}
+    if any(rests_on.get(key) != fit[key] for key in fit):
         raise MismatchError(
             f"the ledger in {run.report_path} is older than the fitted router; "
             f"draw it up again with: dimec evaluate {run.path}"

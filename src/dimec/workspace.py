@@ -37,6 +37,7 @@ class RunDirectory:
         router.safetensors          the fitted router
         fit.json                    thresholds, the whole reward table, pool sizes
         report/                     ledger.json, figures, report.html
+        grid/, grid.json            the points of a grid search, and how each scored
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -68,6 +69,14 @@ class RunDirectory:
     @property
     def checkpoint_path(self) -> Path:
         return self.path / "checkpoint"
+
+    @property
+    def grid_path(self) -> Path:
+        return self.path / "grid"
+
+    @property
+    def grid_record_path(self) -> Path:
+        return self.path / "grid.json"
 
     @property
     def router_path(self) -> Path:

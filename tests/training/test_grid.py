@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from dimec.config import RunSettings
 from dimec.errors import ConfigError
 from dimec.run import Run, settings_of
 from dimec.storage import read_json, write_json
-from dimec.training import train_grid
+from dimec.training import grid, train_grid, train_run
 from dimec.training.grid import BATCH_SIZES, LEARNING_RATES
 from dimec.workspace import RunDirectory
 from tiny import Said, reviews, write_reviews
@@ -81,8 +82,6 @@ def test_the_best_point_becomes_the_run(searched: Path) -> None:
 
 
 def test_the_run_can_be_fitted(settings: RunSettings, searched: Path, tmp_path: Path) -> None:
-    import shutil
-
     run = Run(shutil.copytree(searched, tmp_path / "copy"))
     run.fit()
     assert run.evaluate(draws=10).row("dimec-fixed").share_mobile <= 1
@@ -96,8 +95,6 @@ def test_started_again_it_trains_nothing(settings: RunSettings, searched: Path) 
 
 def test_it_goes_on_where_it_was(settings: RunSettings, searched: Path, tmp_path: Path) -> None:
     """A process killed after three points, while it threw a beaten one's weights away."""
-    import shutil
-
     out = Path(shutil.copytree(searched, tmp_path / "run"))
     best = read_json(out / "grid.json", "")["best"]
     last = out / "grid" / NAMES[-1]
@@ -122,6 +119,43 @@ def test_a_directory_with_a_run_of_its_own_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="holds a run that is no grid"):
         _grid(settings, run_copy())
+
+
+def test_a_run_that_took_a_grids_place_is_no_grid(
+    settings: RunSettings, searched: Path, tmp_path: Path
+) -> None:
+    """Else the next grid would put its best point in the place of that run, unasked."""
+    out = Path(shutil.copytree(searched, tmp_path / "run"))
+    train_run(settings, out, overwrite=True)
+    assert not (out / "grid").exists()
+    with pytest.raises(ConfigError, match="holds a run that is no grid"):
+        _grid(settings, out)
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_stopped_while_the_best_is_put_in_place_it_is_still_a_grid(
+    settings: RunSettings,
+    searched: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    written: int,
+) -> None:
+    """Before its first JSON file at the top, and before its second."""
+    out = tmp_path / "run"
+    shutil.copytree(searched / "grid", out / "grid")
+    left = [written]
+
+    def write(path: Path, value: Any) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write_json(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(grid, "write_json", write)
+        with pytest.raises(KeyboardInterrupt):
+            _grid(settings, out)
+    assert _grid(settings, out).training() == RunDirectory(searched).training()
 
 
 def test_an_empty_grid_is_refused(settings: RunSettings, tmp_path: Path) -> None:

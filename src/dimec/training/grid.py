@@ -18,7 +18,6 @@ from dimec.workspace import RunDirectory
 
 BATCH_SIZES = (8, 16, 32)
 LEARNING_RATES = (1e-5, 2e-5, 3e-5, 4e-5, 5e-5)
-_RESULT = "grid.json"
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,9 @@ def train_grid(
         raise ConfigError("the grid needs at least one batch size and one learning rate")
     if make_accelerator().num_processes > 1:
         raise ConfigError("the grid trains one run at a time; start it without accelerate launch")
-    out = Path(out)
-    if RunDirectory(out).config_path.exists() and not (overwrite or (out / _RESULT).exists()):
+    target = RunDirectory(out)
+    is_grid = target.grid_record_path.exists()
+    if target.config_path.exists() and not (overwrite or is_grid):
         raise ConfigError(
             f"{out} holds a run that is no grid; choose another --out, or discard that run with "
             "--overwrite"
@@ -69,7 +69,7 @@ def train_grid(
         update = {"batch_size": size, "learning_rate": rate}
         training = settings.training.model_copy(update=update)
         one = settings.model_copy(update={"training": training})
-        run = RunDirectory(out / "grid" / f"bs{size:02d}-lr{rate:g}")
+        run = RunDirectory(target.grid_path / f"bs{size:02d}-lr{rate:g}")
         progress.say(f"grid {number} of {len(points)}: batch size {size}, learning rate {rate:g}")
         if overwrite or not _is_beaten(run, one):
             run = train_run(one, run.path, overwrite=overwrite, progress=progress)
@@ -81,13 +81,12 @@ def train_grid(
                 _give_up(loser[1])
         else:
             _give_up(run)
-    if best is None:  # unreachable: there is at least one point
-        raise ConfigError("the grid is empty")
+    assert best is not None  # there is at least one point
     record: dict[str, object] = {
         "best": asdict(best[0]),
         "points": [asdict(point) for point in table],
     }
-    return _promote(best[1], out, record)
+    return _promote(best[1], target, record)
 
 
 def _is_beaten(run: RunDirectory, settings: RunSettings) -> bool:
@@ -116,14 +115,19 @@ def _give_up(run: RunDirectory) -> None:
         run.trace_path(split).unlink(missing_ok=True)
 
 
-def _promote(best: RunDirectory, out: Path, record: dict[str, object]) -> RunDirectory:
-    """Copy the best point's artefacts to the top of the run directory; ``training.json`` last."""
-    target = RunDirectory(out)
+def _promote(best: RunDirectory, target: RunDirectory, record: dict[str, object]) -> RunDirectory:
+    """Copy the best point's artefacts to the top of the run directory.
+
+    ``grid.json`` comes first: until the settings stand there too, a process that is killed must
+    leave a directory that still tells it is a grid's. ``training.json`` comes last.
+    """
+    out = target.path
     with target.locked(), storage_errors(out):
         if target.training_path.exists():
             if target.training() == best.training() and target.model_path.exists():
                 return target
             target.training_path.unlink()
+        write_json(target.grid_record_path, record)
         for name in ("model", "dynamics"):
             shutil.rmtree(out / name, ignore_errors=True)
             shutil.copytree(best.path / name, out / name)
@@ -131,6 +135,5 @@ def _promote(best: RunDirectory, out: Path, record: dict[str, object]) -> RunDir
             shutil.copy2(best.trace_path(split), target.trace_path(split))
         shutil.copy2(best.data_path, target.data_path)
         shutil.copy2(best.config_path, target.config_path)
-        write_json(out / _RESULT, record)
         write_json(target.training_path, best.training())
     return target

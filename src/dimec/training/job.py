@@ -101,7 +101,7 @@ def claim(run: RunDirectory, settings: RunSettings, fingerprint: str, overwrite:
 
 
 def discard(run: RunDirectory) -> None:
-    """Remove all that a run left, but nothing that dimec did not write."""
+    """Remove all that a run or a grid left: its files, and its folders with what is in them."""
     for file in (
         run.training_path,  # first: without it nothing counts as finished
         run.config_path,
@@ -110,9 +110,16 @@ def discard(run: RunDirectory) -> None:
         run.trace_path("validation"),
         run.trace_path("test"),
         run.data_path,
+        run.grid_record_path,
     ):
         file.unlink(missing_ok=True)
-    for folder in (run.model_path, run.dynamics_path, run.checkpoint_path, run.report_path):
+    for folder in (
+        run.model_path,
+        run.dynamics_path,
+        run.checkpoint_path,
+        run.report_path,
+        run.grid_path,
+    ):
         shutil.rmtree(folder, ignore_errors=True)
 
 
