@@ -10,7 +10,12 @@
     │   ├── CorruptArtefactError   truncated, altered or not what its name says
     │   └── MismatchError          sound, but made by another model, task or set of exits
     ├── DivergedError              training produced values that are not finite
+    ├── ParityError                an exported graph does not answer as the trained model does
+    ├── ProtocolError              a request or an answer is not what the protocol says
+    ├── TierError                  a tier gave no usable answer; the mobile falls back on it
+    ├── ServerError                a server could not start, or went away
     ├── RunBusyError               another process works in the run directory
+    ├── StateBusyError             another process holds the mobile's state
     ├── StorageError               the disk is full or refuses to write
     └── MissingExtraError          an optional dependency is not installed
 
@@ -52,8 +57,55 @@ class DivergedError(DimecError):
     """Training produced values that are not finite."""
 
 
+class ParityError(DimecError):
+    """An exported graph does not answer as the trained model does."""
+
+
+class ProtocolError(DimecError):
+    """A request or an answer is not what the Open Inference Protocol says.
+
+    Attributes:
+        status: the HTTP status that a server answers with.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[ProtocolError], tuple[str, int]]:
+        return type(self), (str(self), self.status)
+
+
+class TierError(DimecError):
+    """A tier gave no usable answer.
+
+    Attributes:
+        tier: ``"edge"`` or ``"cloud"``.
+        reason: one of :data:`dimec.mobile.endpoint.REASONS`.
+        sent: whether the input left the device, so that its offloading is to be paid.
+    """
+
+    def __init__(self, tier: str, reason: str, detail: str, sent: bool) -> None:
+        super().__init__(f"{tier}: {reason}: {detail}")
+        self.tier = tier
+        self.reason = reason
+        self.detail = detail
+        self.sent = sent
+
+    def __reduce__(self) -> tuple[type[TierError], tuple[str, str, str, bool]]:
+        return type(self), (self.tier, self.reason, self.detail, self.sent)
+
+
+class ServerError(DimecError):
+    """A server could not start, or went away."""
+
+
 class RunBusyError(DimecError):
     """Another process holds the run directory."""
+
+
+class StateBusyError(DimecError):
+    """Another process holds the mobile's state; it has one writer."""
 
 
 class StorageError(DimecError):
