@@ -239,6 +239,33 @@ def test_fitting_again_starts_afresh() -> None:
     assert router.sums.tolist() == np.zeros((3, 3)).tolist()
 
 
+@pytest.mark.parametrize("width", [1, 384, 768])
+@pytest.mark.parametrize("present", [[1], [0, 2], [0, 1, 2]])
+def test_one_decision_measures_as_the_definition_says_to_the_last_bit(
+    width: int, present: list[int]
+) -> None:
+    rng = np.random.default_rng(width)
+    pools = rng.permutation(present * 4)
+    router = CentroidRouter(adaptive=True).fit(rng.standard_normal((len(pools), width)), pools)
+    for x in rng.standard_normal((50, width)).astype(np.float32):
+        route = router.route_one(x)
+        for pool in range(3):
+            difference = router.centroids[pool] - x.astype(np.float64)
+            expected = math.sqrt(float(np.vecdot(difference, difference)))
+            assert route.distances[pool] == (expected if pool in present else math.inf)
+        assert route.tier == int(np.argmin(route.distances))
+        assert router.copy().route(x[None]).tolist() == [route.tier]
+        router.learn_one(x, route.tier)
+
+
+@pytest.mark.parametrize("pools", [[1], [0, 1, 2]])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_embedding_that_is_not_finite_is_refused(pools: list[int], value: float) -> None:
+    router = CentroidRouter().fit(np.zeros((len(pools), 2)), np.array(pools))
+    with pytest.raises(DataError, match="not finite"):
+        router.route_one(np.array([0.0, value]))
+
+
 # --- Copies and files ----------------------------------------------------------------------------
 
 
@@ -289,6 +316,37 @@ def test_what_is_saved_loads_the_same_and_goes_on_the_same(
     back.learn_one(x[0], 2)
     router.learn_one(x[0], 2)
     assert state(back) == state(router)
+
+
+@given(streams(), st.booleans())
+def test_a_router_goes_on_from_another_ones_state(
+    case: tuple[Floats, Ints, Floats], adaptive: bool
+) -> None:
+    x, pools, stream = case
+    router = CentroidRouter(adaptive).fit(x, pools)
+    router.route(stream)
+    sums, counts = router.sums, router.counts
+    twin = CentroidRouter.from_state(sums, counts, adaptive)
+    sums[:], counts[:] = 7, 7
+    assert state(twin) == state(router)
+    assert twin.adaptive == adaptive
+    assert twin.route(stream).tolist() == router.route(stream).tolist()
+    assert state(twin) == state(router)
+
+
+@pytest.mark.parametrize(
+    ("sums", "counts"),
+    [
+        (np.zeros((2, 4)), [1, 1, 1]),
+        (np.zeros(3), [1, 1, 1]),
+        (np.zeros((3, 4)), [1, 1]),
+        (np.zeros((3, 4)), [1, -1, 1]),
+        (np.full((3, 4), np.nan), [1, 1, 1]),
+    ],
+)
+def test_a_state_that_none_can_have_is_refused(sums: Floats, counts: list[int]) -> None:
+    with pytest.raises(DataError):
+        CentroidRouter.from_state(sums, np.array(counts))
 
 
 def test_a_file_that_is_no_router_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from dimec.storage import load_arrays, save_arrays
 
 POOLS = len(POOL_NAMES)
 _KIND = "centroid router"
+_UNFITTED = "this router has not been fitted; call fit(embeddings, pools) first"
 _CHUNK = 4096  # rows of embeddings at a time, to bound the memory of the differences
 
 
@@ -45,6 +47,31 @@ class CentroidRouter:
         self.metadata: dict[str, Any] = {}
         self._sums: FloatArray | None = None
         self._counts: TierArray = np.zeros(POOLS, np.int64)
+        self._centres: FloatArray | None = None  # those of route_one, once it was asked
+
+    @classmethod
+    def from_state(
+        cls,
+        sums: npt.NDArray[np.floating],
+        counts: npt.NDArray[np.integer],
+        adaptive: bool = False,
+    ) -> Self:
+        """A router with the state that another one had.
+
+        Args:
+            sums: (3, D) sum of the embeddings in each pool.
+            counts: (3,) number of embeddings in each pool.
+            adaptive: whether it learns.
+
+        Raises:
+            DataError: other shapes, values that are not finite, or a negative number.
+        """
+        x, n = as_embeddings(sums), np.asarray(counts)
+        if len(x) != POOLS or n.shape != (POOLS,) or (n < 0).any():
+            raise DataError(f"expected sums (3, D) and counts (3,) from 0, got {x.shape}, {n!r}")
+        router = cls(adaptive)
+        router._sums, router._counts = x.copy(), n.astype(np.int64)
+        return router
 
     def fit(self, embeddings: npt.NDArray[np.floating], pools: npt.NDArray[np.integer]) -> Self:
         """Take the centres of the pools of N validation samples.
@@ -66,13 +93,14 @@ class CentroidRouter:
             raise DataError("pool codes must be 0 (easy), 1 (medium) or 2 (hard)")
         self._sums = np.stack([x[codes == pool].sum(axis=0) for pool in range(POOLS)])
         self._counts = np.bincount(codes.astype(np.int64), minlength=POOLS).astype(np.int64)
+        self._centres = None
         return self
 
     @property
     def sums(self) -> FloatArray:
         """(3, D) sum of the embeddings in each pool."""
         if self._sums is None:
-            raise ConfigError("this router has not been fitted; call fit(embeddings, pools) first")
+            raise ConfigError(_UNFITTED)
         return self._sums.copy()
 
     @property
@@ -104,8 +132,7 @@ class CentroidRouter:
         # One row after the other, because each decision moves a centre. At 100,000 rows the time
         # goes into calls, not arithmetic: buffers are made once, and the three pools' rows and the
         # functions are looked up once.
-        sums, centres = self.sums, self.centroids
-        centres[self._counts == 0] = np.inf
+        sums, centres = self.sums, self._make_centres()
         counts = self._counts.tolist()
         sum_of, centre_of = list(sums), list(centres)
         difference = np.empty_like(centres)
@@ -118,18 +145,32 @@ class CentroidRouter:
             add(sum_of[tier], row, out=sum_of[tier])
             divide(sum_of[tier], counts[tier], out=centre_of[tier])
             tiers[i] = tier
-        self._sums, self._counts = sums, np.array(counts, np.int64)
+        self._sums, self._counts, self._centres = sums, np.array(counts, np.int64), None
         return tiers
 
     def route_one(self, embedding: npt.NDArray[np.floating]) -> Route:
         """Decide on one embedding (D,); changes nothing, also where the router is adaptive."""
-        x = as_embeddings(np.asarray(embedding)[None], self.sums.shape[1])
-        squared = np.concatenate([_squared_distances(x, c) for c in self.centroids])
-        squared = np.where(np.isnan(squared), np.inf, squared)
-        distances = np.sqrt(squared)
-        nearest, second = np.sort(distances)[:2]
-        margin = np.inf if np.isinf(second) else second - nearest
-        return Route(int(squared.argmin()), tuple(distances.tolist()), float(margin))
+        # Thin, because it stands in front of every answer: one subtraction and one product for all
+        # pools, then plain numbers.
+        centres = self._centres
+        if centres is None:
+            centres = self._centres = self._make_centres()
+        x = np.asarray(embedding, np.float64)
+        # The product is not finite where a value is not; as_embeddings tells what is wrong.
+        if x.shape != centres.shape[1:] or not math.isfinite(x.dot(x)):
+            as_embeddings(x[None], centres.shape[1])
+        difference = centres - x
+        squared = np.vecdot(difference, difference).tolist()
+        distances = tuple(map(math.sqrt, squared))
+        first, second, _ = sorted(distances)
+        margin = math.inf if second == math.inf else second - first
+        return Route(squared.index(min(squared)), distances, margin)
+
+    def _make_centres(self) -> FloatArray:
+        """(3, D) centres; an empty pool's is infinitely far away."""
+        centres = self.centroids
+        centres[self._counts == 0] = np.inf
+        return centres
 
     def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
         """Take the embedding (D,) into the pool of ``tier``; a fixed router stays as it is.
@@ -139,12 +180,15 @@ class CentroidRouter:
         """
         if tier not in range(POOLS):
             raise DataError(f"tier must be 0 (mobile), 1 (edge) or 2 (cloud), got {tier!r}")
-        sums = self.sums
-        x = as_embeddings(np.asarray(embedding)[None], sums.shape[1])
-        if self.adaptive:
-            sums[tier] += x[0]
-            self._sums = sums
-            self._counts[tier] += 1
+        if self._sums is None:
+            raise ConfigError(_UNFITTED)
+        x = as_embeddings(np.asarray(embedding)[None], self._sums.shape[1])
+        if not self.adaptive:
+            return
+        self._sums[tier] += x[0]
+        self._counts[tier] += 1
+        if self._centres is not None:
+            np.divide(self._sums[tier], self._counts[tier], out=self._centres[tier])
 
     def copy(self, adaptive: bool | None = None) -> CentroidRouter:
         """An independent router in the same state; ``adaptive`` as given, or as it is here."""

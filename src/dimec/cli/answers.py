@@ -1,0 +1,108 @@
+"""How the command line shows answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dimec.mobile import Mobile, Prediction
+    from dimec.mobile.core import Text
+
+_LONGEST = 48  # characters of a text in a table
+
+
+def answer_line(prediction: Prediction) -> str:
+    """One answer on one line."""
+    p = prediction
+    return (
+        f"{p.label} {p.probability:.3f} · route {p.route} (margin {_margin(p)}) · "
+        f"served by {_served(p)} · {p.milliseconds:.1f} ms · {p.cost:g} λ{_unrecorded(p)}"
+    )
+
+
+def answer_table(texts: Iterable[Text], predictions: Iterable[Prediction]) -> Table:
+    """Some texts and their answers."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text as Cell
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("text", "label"):
+        table.add_column(title, overflow="fold")
+    for title in ("prob-\nability", "route", "margin", "served by", "ms", "cost\nλ"):
+        numeric = title not in ("route", "served by")
+        table.add_column(title, justify="right" if numeric else "left")
+    for text, p in zip(texts, predictions, strict=True):
+        cells = [_shown(text), p.label, f"{p.probability:.3f}", p.route, _margin(p)]
+        cells += [_served(p) + _unrecorded(p), f"{p.milliseconds:.1f}", f"{p.cost:g}"]
+        table.add_row(*map(Cell, cells))
+    return table
+
+
+class Tally:
+    """What a command's own answers add up to."""
+
+    def __init__(self) -> None:
+        self._served: Counter[str] = Counter()
+        self._fallbacks: Counter[str] = Counter()
+        self._cost = 0.0
+        self._unrecorded = 0
+
+    def add(self, prediction: Prediction) -> None:
+        """Count an answer."""
+        self._served[prediction.served_by] += 1
+        self._cost += prediction.cost
+        self._unrecorded += not prediction.recorded
+        if prediction.fallback_reason is not None:
+            self._fallbacks[prediction.fallback_reason] += 1
+
+    def lines(self, mobile: Mobile) -> list[str]:
+        """The sums, in words."""
+        answers = self._served.total()
+        if not answers:
+            return ["no text was left to answer"]
+        cloud, mean = mobile.engine.tariff.cloud, self._cost / answers
+        served = ", ".join(f"{tier} {count}" for tier, count in self._served.most_common())
+        lines = [
+            f"{answers} answers, served by {served}; mean cost {mean:.2f} λ, cloud {cloud:g} λ"
+        ]
+        lines += [
+            f"{count} fell back, {reason}" for reason, count in self._fallbacks.most_common(5)
+        ]
+        if self._unrecorded:
+            lines.append(f"{self._unrecorded} were given and not recorded at once: no room")
+        return lines
+
+
+def missing_tiers(**urls: str | None) -> str | None:
+    """A note on the tiers that no address was given for."""
+    missing = [tier for tier, url in urls.items() if url is None]
+    if not missing:
+        return None
+    return (
+        f"no address of the {' and the '.join(missing)} was given: texts routed there are answered "
+        "by the next best tier (not configured)"
+    )
+
+
+def _margin(prediction: Prediction) -> str:
+    return "-" if prediction.margin is None else f"{prediction.margin:.3f}"
+
+
+def _served(prediction: Prediction) -> str:
+    reason = prediction.fallback_reason
+    return prediction.served_by if reason is None else f"{prediction.served_by} ({reason})"
+
+
+def _unrecorded(prediction: Prediction) -> str:
+    return "" if prediction.recorded else ", not recorded"
+
+
+def _shown(text: Text) -> str:
+    whole = " / ".join(text) if isinstance(text, tuple) else text
+    flat = " ".join("".join(c if c.isprintable() else " " for c in whole).split())
+    return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 3] + "..."

@@ -1,0 +1,261 @@
+"""``dimec predict``: texts through the mobile, and through the tiers that it chooses."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dimec.cli.answers import Tally, answer_table, missing_tiers
+from dimec.cli.common import progress_bar
+from dimec.cli.tokens import read_token
+from dimec.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from dimec.mobile import Mobile, Prediction
+    from dimec.mobile.core import Text
+    from dimec.mobile.lines import Line
+    from dimec.mobile.stream import Arrival
+
+SERVERS, STATE, FILES = "Servers", "State", "Files"
+
+State = Annotated[
+    Path | None,
+    typer.Option(
+        help="File for the router's state and the ledger; default: one of the bundle's own below "
+        "XDG_STATE_HOME or ~/.local/state. :memory: keeps none.",
+        rich_help_panel=STATE,
+    ),
+]
+Adaptive = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive",
+        help="The router learns from every input, and goes on from what the state has learnt.",
+        rich_help_panel=STATE,
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        metavar="S", help="Seconds for a tier's answer, retries included.", rich_help_panel=SERVERS
+    ),
+]
+Fallback = Annotated[
+    str,
+    typer.Option(
+        help="Whom to ask where a tier fails. accuracy: cloud, edge, mobile; edge, cloud, mobile. "
+        "cost: the same for the cloud; edge, mobile.",
+        rich_help_panel=SERVERS,
+    ),
+]
+
+
+def predict(
+    bundle: Annotated[
+        Path,
+        typer.Argument(metavar="BUNDLE", help="The folder of an export, or mobile/ in it."),
+    ],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="For pairs: two texts with a tab between."),
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help='A text a line, or JSON lines {"text": …, "pair": …, "id": …}; - for standard '
+            "input.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON lines, one for each text, in order. After an interruption the same command "
+            "goes on where it stopped.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    edge: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of the edge.", rich_help_panel=SERVERS)
+    ] = None,
+    cloud: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of the cloud.", rich_help_panel=SERVERS)
+    ] = None,
+    state: State = None,
+    adaptive: Adaptive = False,
+    timeout: Timeout = 1.0,
+    fallback: Fallback = "accuracy",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with the servers' bearer token; else DIMEC_TOKEN.",
+            rich_help_panel=SERVERS,
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file of the certificates to trust in place of the system's.",
+            rich_help_panel=SERVERS,
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            help="Send the token unencrypted to another machine all the same.",
+            rich_help_panel=SERVERS,
+        ),
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Requests under way at once.")] = 8,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines, one for each text.")
+    ] = False,
+) -> None:
+    """Answer texts: each where the router sends it, or by the next best tier.
+
+    Texts given here are answered in a table; those of a file as JSON lines.
+
+    Examples:
+
+        dimec predict bundles/mine "a moving film" --edge http://127.0.0.1:8001
+
+        dimec predict bundles/mine --input reviews.txt --output answers.jsonl --adaptive
+    """
+    if bool(texts) == (input_ is not None):
+        raise ConfigError("give either texts or --input FILE (- for standard input)")
+    if output is not None and input_ is None:
+        raise ConfigError("--output goes with --input; texts are answered on standard output")
+    from dimec.mobile import Mobile
+
+    mobile = Mobile.open(
+        bundle,
+        edge=edge,
+        cloud=cloud,
+        state=state,
+        adaptive=adaptive,
+        timeout=timeout,
+        fallback=fallback,  # type: ignore[arg-type]  # checked where it is used
+        token=read_token(token_file),
+        ca=ca,
+        insecure=insecure,
+    )
+    with mobile, _closed_pipes():
+        if note := missing_tiers(edge=edge, cloud=cloud):
+            print(note, file=sys.stderr)
+        if input_ is None:
+            _answer_texts(mobile, texts or [], workers, as_json)
+        else:
+            _answer_file(mobile, input_, output, workers)
+
+
+def _answer_texts(mobile: Mobile, texts: list[str], workers: int, as_json: bool) -> None:
+    given: list[Text] = [
+        (parts[0], parts[1])
+        if mobile.engine.core.pairs and len(parts := text.split("\t")) == 2
+        else text
+        for text in texts
+    ]
+    for text in given:
+        mobile.engine.check(text, None)
+    predictions = mobile.predict_many(given, workers=workers)
+    if as_json:
+        for prediction in predictions:
+            _print(prediction)
+        return
+    from rich.console import Console
+
+    Console().print(answer_table(given, predictions))
+
+
+def _answer_file(mobile: Mobile, name: str, output: Path | None, workers: int) -> None:
+    from dimec.mobile.jobs import Job
+
+    with ExitStack() as stack:
+        descriptor, total = _open_input(mobile, name, stack)
+        progress = stack.enter_context(progress_bar())
+        job = None if output is None else stack.enter_context(Job(output, mobile.engine.state))
+        done = 0 if job is None else job.done
+        if done:
+            progress.say(f"{output} has {done} answers already; going on behind them")
+        lines = _lines(mobile, descriptor, name)
+        tally = Tally()
+        if total > done:
+            progress.start("predict", total - done)
+        arrivals = _arrivals(lines) if job is None else job.arrivals(lines)
+        predictions = mobile.predict_arrivals(arrivals, workers=workers)
+        for prediction in predictions:
+            tally.add(prediction)
+            _print(prediction) if job is None else job.write(prediction)
+            progress.advance(1)
+        progress.end()
+        for line in tally.lines(mobile):
+            progress.say(line)
+
+
+def _open_input(mobile: Mobile, name: str, stack: ExitStack) -> tuple[int, int]:
+    """Descriptor of the input, and how many texts there are, 0 where that cannot be known.
+
+    A file is read through first, so that what is wrong with a line is told before any is answered.
+    """
+    if name == "-":
+        return sys.stdin.fileno(), 0
+    try:
+        descriptor = os.open(name, os.O_RDONLY)
+    except FileNotFoundError:
+        raise DataError(f"{name} does not exist; check the path") from None
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {error.strerror}; check the path") from None
+    stack.callback(os.close, descriptor)
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(kind):
+        raise DataError(f"cannot read {name}: it is a folder; check the path")
+    if not stat.S_ISREG(kind):
+        return descriptor, 0
+    total = sum(line is not None for line in _lines(mobile, descriptor, name))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor, total
+
+
+def _lines(mobile: Mobile, descriptor: int, name: str) -> Iterator[Line | None]:
+    from dimec.mobile.lines import read_lines
+
+    return read_lines(
+        descriptor,
+        "standard input" if name == "-" else name,
+        pairs=mobile.engine.core.pairs,
+        check=mobile.engine.check,
+        jsonl=name.endswith(".jsonl"),
+    )
+
+
+def _arrivals(lines: Iterator[Line | None]) -> Iterator[Arrival]:
+    for line in lines:
+        yield None if line is None else (line.text, line.id)
+
+
+def _print(prediction: Prediction) -> None:
+    import json
+
+    print(json.dumps(prediction.to_dict(), ensure_ascii=False), flush=True)
+
+
+@contextmanager
+def _closed_pipes() -> Iterator[None]:
+    """End quietly where whoever reads the answers has enough, such as ``head``."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is left in the buffer must not fail a second time when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None

@@ -1,0 +1,111 @@
+"""``dimec up``: all three tiers on this machine, and a prompt to try them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dimec.cli.answers import Tally, answer_line
+from dimec.cli.predict import Adaptive, Fallback, State, Timeout
+from dimec.errors import DataError
+
+if TYPE_CHECKING:
+    from dimec.mobile import Mobile
+
+_PROMPT = "text> "
+
+
+def up(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of an export.")],
+    state: State = None,
+    adaptive: Adaptive = False,
+    timeout: Timeout = 1.0,
+    fallback: Fallback = "accuracy",
+    log: Annotated[
+        Path | None, typer.Option(help="File for the servers' logs; default: none is kept.")
+    ] = None,
+) -> None:
+    """Start edge and cloud on this machine, and answer what is typed.
+
+    Each answer tells its label and probability, where the router sent it and by what margin, which
+    tier answered, how long that took and what it cost. Ctrl-D or Ctrl-C ends all three. Lines from
+    a pipe are answered likewise.
+    """
+    try:
+        _run(bundle, state, adaptive, timeout, fallback, log)
+    except KeyboardInterrupt:
+        # The way to end it, so no failure; by now everything has been stopped.
+        print(file=sys.stderr)
+
+
+def _run(
+    bundle: Path,
+    state: Path | None,
+    adaptive: bool,
+    timeout: float,
+    fallback: str,
+    log: Path | None,
+) -> None:
+    import secrets
+
+    from dimec.local import LocalTiers
+    from dimec.mobile import Mobile
+    from dimec.mobile.course import fallback_order
+
+    fallback_order("mobile", fallback)  # type: ignore[arg-type]  # before the servers start
+    token = secrets.token_urlsafe(32)
+    with LocalTiers(bundle, token=token, log=log) as tiers:
+        mobile = Mobile.open(
+            bundle,
+            edge=tiers.urls["edge"],
+            cloud=tiers.urls["cloud"],
+            token=token,
+            state=state,
+            adaptive=adaptive,
+            timeout=timeout,
+            fallback=fallback,  # type: ignore[arg-type]  # checked where it is used
+        )
+        with mobile:
+            for tier, url in tiers.urls.items():
+                print(f"{tier} at {url}", file=sys.stderr)
+            _answer(mobile)
+
+
+def _answer(mobile: Mobile) -> None:
+    tally = Tally()
+    for line in _typed():
+        parts = line.split("\t")
+        pair = mobile.engine.core.pairs and len(parts) == 2
+        try:
+            prediction = mobile.predict((parts[0], parts[1]) if pair else line)
+        except DataError as error:
+            print(f"  {error}", file=sys.stderr)
+            continue
+        tally.add(prediction)
+        print(answer_line(prediction), flush=True)
+    for line in tally.lines(mobile):
+        print(line, file=sys.stderr)
+
+
+def _typed() -> Iterator[str]:
+    """Lines from the terminal, with a prompt, or from a pipe."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # the mobile refuses what is no text
+    if not sys.stdin.isatty():
+        for line in sys.stdin:
+            yield line.removesuffix("\n")
+        return
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  (makes the arrow keys work at the prompt)
+    while True:
+        try:
+            yield input(_PROMPT)
+        except EOFError:
+            print(file=sys.stderr)
+            return

@@ -1,0 +1,360 @@
+"""The mobile tier for asyncio: the same steps, with tasks in place of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+)
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy.typing as npt
+
+from dimec.errors import ConfigError, DataError, TierError
+from dimec.mobile.core import Text
+from dimec.mobile.course import Fallback
+from dimec.mobile.engine import MOBILE, Engine, Item
+from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
+from dimec.mobile.runtime import endpoints, next_id, no_more_ids, not_configured, paired
+from dimec.mobile.stream import AHEAD, lighten, processors
+from dimec.mobile.window import Window
+from dimec.routing import Route
+
+if TYPE_CHECKING:
+    from dimec.mobile.client import AsyncTierClient
+
+_T = TypeVar("_T")
+
+
+class AsyncMobile:
+    """:class:`dimec.mobile.Mobile` for asyncio; its graphs and its state run in threads of its own.
+
+    For one event loop. A call that is cancelled leaves nothing half done: its input is forgotten,
+    or its answer is recorded whole.
+
+    Example:
+        >>> async def answer() -> None:
+        ...     async with AsyncMobile.open("bundles/mine/mobile", edge=EDGE) as mobile:
+        ...         print((await mobile.predict("a moving film")).label)
+        ...         async for prediction in mobile.predict_many(["dull", "superb"]):
+        ...             print(prediction.label)
+    """
+
+    def __init__(self, make_engine: Callable[[], Engine], **connection: Any) -> None:
+        self._make_engine = make_engine
+        self._connection = connection
+        self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
+        self._clients: dict[str, AsyncTierClient] = {}
+        self._opened: Engine | None = None
+        # The graphs take the processors, and a thread more records meanwhile.
+        self._threads = ThreadPoolExecutor(processors() + 1, "dimec-mobile")
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Path | str,
+        *,
+        edge: str | None = None,
+        cloud: str | None = None,
+        state: Path | str | None = None,
+        adaptive: bool = False,
+        timeout: float = 1.0,
+        fallback: Fallback = "accuracy",
+        token: str | None = None,
+        ca: Path | str | None = None,
+        insecure: bool = False,
+        threads: int | None = 1,
+        transports: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """As :meth:`dimec.mobile.Mobile.open`; to be used in ``async with``, which loads it."""
+        make_engine = partial(
+            Engine, bundle, state=state, adaptive=adaptive, fallback=fallback, threads=threads
+        )
+        return cls(
+            make_engine,
+            edge=edge,
+            cloud=cloud,
+            timeout=timeout,
+            token=token,
+            ca=ca,
+            insecure=insecure,
+            transports=transports or {},
+        )
+
+    async def __aenter__(self) -> Self:
+        loading = self._threads.submit(self._make_engine)
+        try:
+            self._opened = await asyncio.shield(asyncio.wrap_future(loading))
+            transports = self._connection.pop("transports")
+            for endpoint in endpoints(self._opened, **self._connection):
+                from dimec.mobile.client import AsyncTierClient
+
+                transport = transports.get(endpoint.tier)
+                self._clients[endpoint.tier] = AsyncTierClient(endpoint, transport=transport)
+        except BaseException:
+            if self._opened is None:
+                loading.add_done_callback(_close_engine)
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def predict(
+        self, text: Text, *, id: str | None = None, traceparent: str | None = None
+    ) -> Prediction:
+        """As :meth:`dimec.mobile.Mobile.predict`."""
+        engine = self._engine
+        item = engine.admit(text, id, traceparent)
+        try:
+            await self.settle(item)
+            while item.prediction is None:
+                try:
+                    engine.answer(item, (await self.ask(item.way.tier, [item]))[0])
+                except TierError as error:
+                    item.way.failed(error)
+        except BaseException:
+            engine.drop([item])
+            raise
+        return (await self.record([item]))[0]
+
+    def predict_many(
+        self,
+        texts: Iterable[Text] | AsyncIterable[Text],
+        *,
+        ids: Iterable[str | None] | None = None,
+        workers: int = 8,
+    ) -> AsyncGenerator[Prediction, None]:
+        """As :meth:`dimec.mobile.Mobile.predict_many`; ``texts`` may come asynchronously."""
+        if isinstance(texts, str):
+            raise DataError("expected several texts, got one; use predict for it")
+        if workers < 1:
+            raise ConfigError(f"expected at least 1 worker, got {workers}")
+        stream = _Stream(self, self._engine, workers)
+        self._streams.add(stream)
+        return stream.run(_paired(texts, ids))
+
+    async def decide(self, text: Text) -> Route:
+        """As :meth:`dimec.mobile.Mobile.decide`."""
+        return await self._in_thread(self._engine.look, text)
+
+    async def ledger(self) -> LedgerSummary:
+        """As :meth:`dimec.mobile.Mobile.ledger`."""
+        return await self._in_thread(self._engine.ledger)
+
+    def info(self) -> MobileInfo:
+        """As :meth:`dimec.mobile.Mobile.info`."""
+        return self._engine.info()
+
+    async def close(self) -> None:
+        """End what still runs, and let go of connections and state."""
+        for stream in list(self._streams):
+            await stream.close()
+        for client in self._clients.values():
+            await client.aclose()
+        await asyncio.to_thread(self._threads.shutdown)
+        if self._opened is not None:
+            await asyncio.to_thread(self._opened.close)
+
+    @property
+    def _engine(self) -> Engine:
+        if self._opened is None:
+            raise ConfigError("this mobile is not open; use it inside of: async with")
+        return self._opened
+
+    async def _in_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    async def settle(self, item: Item) -> None:
+        """Recall the answer of an input, or embed it and decide on it."""
+        engine = self._engine
+        while (held := engine.claim(item)) is not None:
+            # Shielded, because others wait for it too.
+            await asyncio.shield(asyncio.wrap_future(held))
+        if item.given:
+            await self._in_thread(engine.recall, item)
+        if not item.known:
+            await self._in_thread(engine.embed, item)
+            engine.decide(item)
+
+    async def ask(self, tier: str, items: list[Item]) -> npt.NDArray[Any]:
+        """(B, C) probabilities of B inputs from one tier; one input only where that is the mobile.
+
+        Raises:
+            TierError: it gave no usable answer.
+        """
+        engine = self._engine
+        if tier == MOBILE:
+            (item,) = items
+            return (await self._in_thread(engine.classify, item))[None]
+        client = self._clients.get(tier)
+        if client is None:
+            raise not_configured(tier)
+        first = items[0]
+        answer = await client.infer(engine.batch(items), id=first.id, traceparent=first.trace())
+        return answer.probabilities
+
+    async def record(self, items: list[Item]) -> list[Prediction]:
+        """Record answers; goes on to the end where the caller is cancelled."""
+        recording = self._threads.submit(self._engine.record, items)
+        return await asyncio.shield(asyncio.wrap_future(recording))
+
+
+class _Stream:
+    """As :class:`dimec.mobile.stream.Stream`, with tasks; one of them takes the texts."""
+
+    def __init__(self, mobile: AsyncMobile, engine: Engine, workers: int) -> None:
+        self._mobile = mobile
+        self._engine = engine
+        self._limit = AHEAD * workers
+        self._workers = workers
+        self._processors = processors()
+        self._window = Window()
+        self._ready: deque[Prediction] = deque()
+        self._recording = 0
+        self._taking = True
+        self._stopping = False
+        self._failure: Exception | None = None  # of the texts: behind the answers so far
+        self._crash: Exception | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._bell = asyncio.Event()
+
+    async def run(
+        self, arrivals: AsyncIterator[tuple[Text, str | None]]
+    ) -> AsyncGenerator[Prediction, None]:
+        """The predictions, in order. Leaves no task behind when it is closed."""
+        self._tasks = [asyncio.create_task(self._take_in(arrivals))]
+        self._tasks += [asyncio.create_task(self._work()) for _ in range(self._workers)]
+        try:
+            while True:
+                while self._ready:
+                    prediction = self._ready.popleft()
+                    self._ring()
+                    yield prediction
+                if self._crash is not None:
+                    raise self._crash
+                if self._stopping:
+                    raise ConfigError("the mobile was closed while a stream was running")
+                if not (self._taking or self._under_way()):
+                    break
+                await self._bell.wait()
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Stop the tasks, and forget what has no answer. Calling it again does nothing."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._engine.drop(self._window.clear())
+        self._ring()
+
+    def _under_way(self) -> int:
+        return len(self._window) + self._recording
+
+    def _ring(self) -> None:
+        """Wake all that wait for a change."""
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+    async def _take_in(self, arrivals: AsyncIterator[tuple[Text, str | None]]) -> None:
+        try:
+            async for text, id_ in arrivals:
+                while self._under_way() + len(self._ready) >= self._limit:
+                    await self._bell.wait()
+                await self._admit(self._engine.admit(text, id_, None))
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._taking = False
+            self._ring()
+
+    async def _admit(self, item: Item) -> None:
+        try:
+            await self._mobile.settle(item)
+            if not item.known:
+                lighten(item)
+        except BaseException:
+            self._engine.drop([item])
+            raise
+        self._window.add(item)
+        self._ring()
+        if item.known:
+            await self._record()
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                local = self._window.running[MOBILE] < self._processors
+                if (work := self._window.take(local)) is None:
+                    await self._bell.wait()
+                else:
+                    await self._do(*work)
+                    await self._record()
+        except Exception as error:
+            self._crash = self._crash or error
+            # At once, and not when the caller comes back: others may wait for the same inputs.
+            self._engine.drop(self._window.clear())
+            self._ring()
+
+    async def _do(self, tier: str, items: list[Item]) -> None:
+        try:
+            rows = await self._mobile.ask(tier, items)
+        except TierError as error:
+            self._window.failed(tier, items, error)
+        else:
+            for item, row in zip(items, rows, strict=True):
+                self._engine.answer(item, row)
+            self._window.answered(tier)
+        self._ring()
+
+    async def _record(self) -> None:
+        while not self._recording and (head := self._window.finished()):
+            self._recording = len(head)
+            predictions: list[Prediction] = []
+            try:
+                predictions = await self._mobile.record(head)
+            finally:
+                self._recording = 0
+                self._ready.extend(predictions)
+                self._ring()
+
+
+async def _paired(
+    texts: Iterable[Text] | AsyncIterable[Text], ids: Iterable[str | None] | None
+) -> AsyncIterator[tuple[Text, str | None]]:
+    if not isinstance(texts, AsyncIterable):
+        for pair in paired(texts, ids):
+            yield pair
+        return
+    names = None if ids is None else iter(ids)
+    async for text in texts:
+        yield text, None if names is None else next_id(names)
+    if names is not None:
+        no_more_ids(names)
+
+
+def _close_engine(loading: Future[Engine]) -> None:
+    """Close what was loaded for a caller who has gone."""
+    if not loading.cancelled() and loading.exception() is None:
+        loading.result().close()

@@ -1,0 +1,182 @@
+"""Texts from a file or a pipe: one a line, plain or as JSON objects."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import select
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dimec.errors import DataError
+from dimec.mobile.core import Text
+
+_CHUNK = 1 << 16
+_LULL = 0.05  # seconds without anything to read after which what came is answered first
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text of a file.
+
+    Attributes:
+        number: of its line, from 1.
+        text: the text, or the pair.
+        id: its name, where the line gives one.
+    """
+
+    number: int
+    text: Text
+    id: str | None = None
+
+
+def read_lines(
+    descriptor: int,
+    name: str,
+    *,
+    pairs: bool,
+    check: Callable[[Text, str | None], None],
+    jsonl: bool = False,
+) -> Iterator[Line | None]:
+    """Texts from an open file or pipe; None stands for a lull, when the next may be long in coming.
+
+    Plain text has one text a line, the empty one included, and for pairs a tab between the two.
+    JSON lines are objects with ``text`` and, if wanted, ``pair`` and ``id``; empty lines are
+    skipped. The first line that is not empty tells which of the two it is.
+
+    Args:
+        descriptor: of the file.
+        name: of the file, for messages.
+        pairs: whether an input is a pair of texts.
+        check: raises a DataError for a text or an id that the mobile cannot take.
+        jsonl: whether it must be JSON lines.
+
+    Raises:
+        DataError: names the line: not UTF-8, not JSON, no text, an id that came before.
+    """
+    parse = _Parser(name, pairs, check)
+    form: bool | None = jsonl or None
+    held: list[tuple[int, str]] = []  # empty lines, until it is known whether they are texts
+    for numbered in _decoded_lines(descriptor, name):
+        if numbered is None:
+            yield None
+            continue
+        held.append(numbered)
+        if form is None and numbered[1].strip():
+            form = _is_object(numbered[1])
+        if form is not None:
+            yield from parse(held, form)
+            held = []
+    yield from parse(held, form=False)
+
+
+class _Parser:
+    def __init__(self, name: str, pairs: bool, check: Callable[[Text, str | None], None]) -> None:
+        self._name = name
+        self._pairs = pairs
+        self._check = check
+        self._seen: dict[str, int] = {}
+
+    def __call__(self, numbered: Iterable[tuple[int, str]], form: bool) -> Iterator[Line]:
+        for number, content in numbered:
+            if form and not content.strip():
+                continue
+            try:
+                if form:
+                    text, id_ = _from_json(content, self._pairs)
+                else:
+                    text, id_ = _from_text(content, self._pairs), None
+                self._check(text, id_)
+            except DataError as error:
+                raise _at(self._name, number, error) from None
+            if id_ is not None and (first := self._seen.setdefault(id_, number)) != number:
+                raise DataError(
+                    f"{self._name}, lines {first} and {number}: both have the id {id_!r}; an id "
+                    "names one input"
+                )
+            yield Line(number, text, id_)
+
+
+def _at(name: str, number: int, error: DataError) -> DataError:
+    return DataError(f"{name}, line {number}: {error}")
+
+
+def _decoded_lines(descriptor: int, name: str) -> Iterator[tuple[int, str] | None]:
+    number = 0
+    for raw in _raw_lines(descriptor):
+        if raw is None:
+            yield None
+            continue
+        number += 1
+        try:
+            yield number, _decoded(raw, first=number == 1)
+        except DataError as error:
+            raise _at(name, number, error) from None
+
+
+def _raw_lines(descriptor: int) -> Iterator[bytes | None]:
+    rest = b""
+    waits = os.name == "posix"  # elsewhere only sockets can be looked at
+    while True:
+        if waits and not select.select([descriptor], [], [], _LULL)[0]:
+            yield None
+        chunk = os.read(descriptor, _CHUNK)
+        if not chunk:
+            break
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _decoded(raw: bytes, first: bool) -> str:
+    if first:
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        return raw.removesuffix(b"\r").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"expected UTF-8, got the byte 0x{raw[error.start]:02x}; convert it to UTF-8"
+        ) from None
+
+
+def _is_object(content: str) -> bool:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "text" in value
+
+
+def _from_text(content: str, pairs: bool) -> Text:
+    if not pairs:
+        return content
+    parts = content.split("\t")
+    if len(parts) != 2:
+        raise DataError(f"expected two texts with a tab between them, got {len(parts)}")
+    return parts[0], parts[1]
+
+
+def _from_json(content: str, pairs: bool) -> tuple[Text, str | None]:
+    try:
+        value: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not valid JSON ({error}); write one JSON object a line") from None
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        raise DataError('expected an object like {"text": "..."}')
+    id_ = value.get("id")
+    if isinstance(id_, bool) or not isinstance(id_, str | int | None):
+        raise DataError(f"expected an id that is a text or a whole number, got {id_!r}")
+    return _paired(value["text"], value.get("pair"), pairs), None if id_ is None else str(id_)
+
+
+def _paired(text: str, pair: Any, pairs: bool) -> Text:
+    if pairs:
+        if not isinstance(pair, str):
+            raise DataError('expected an object like {"text": "...", "pair": "..."}')
+        return text, pair
+    if pair is not None:
+        raise DataError("it has a second text, which this model does not take; remove 'pair'")
+    return text

@@ -1,0 +1,321 @@
+"""The mobile tier: it decides where each text runs, and sees to it that each has one answer."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.errors import ConfigError, DataError, TierError
+from dimec.mobile.core import Text
+from dimec.mobile.course import Fallback
+from dimec.mobile.engine import MOBILE, Engine, Item
+from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
+from dimec.progress import NoProgress, Progress
+from dimec.routing import Route
+
+if TYPE_CHECKING:
+    from dimec.mobile.client import TierClient
+    from dimec.mobile.endpoint import Endpoint
+    from dimec.mobile.stream import Arrival, Stream
+
+
+class Mobile:
+    """Answers texts: the router decides before any layer runs, and the chosen tier classifies.
+
+    A tier that fails is not the input's end: the next best one answers, and in the end the mobile
+    itself. Every answer is recorded in the state, with what the router learnt from it. Safe to
+    call from several threads.
+
+    Example:
+        >>> with Mobile.open(
+        ...     "bundles/mine/mobile",
+        ...     edge="http://127.0.0.1:8001",
+        ...     cloud="http://127.0.0.1:8002",
+        ... ) as mobile:  # doctest: +SKIP
+        ...     answer = mobile.predict("a moving film")
+        ...     print(answer.label, answer.route, answer.served_by, answer.cost)
+        ...     for answer in mobile.predict_many(open("reviews.txt")):
+        ...         print(answer.label)
+        positive edge edge 5.5
+
+    Attributes:
+        engine: bundle, router and state.
+    """
+
+    def __init__(self, engine: Engine, clients: Mapping[str, TierClient]) -> None:
+        self.engine = engine
+        self._clients = dict(clients)
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Path | str,
+        *,
+        edge: str | None = None,
+        cloud: str | None = None,
+        state: Path | str | None = None,
+        adaptive: bool = False,
+        timeout: float = 1.0,
+        fallback: Fallback = "accuracy",
+        token: str | None = None,
+        ca: Path | str | None = None,
+        insecure: bool = False,
+        threads: int | None = 1,
+        transports: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Load a bundle, and take hold of its state.
+
+        Args:
+            bundle: the mobile tier's folder, or the folder above it.
+            edge, cloud: addresses of the servers, such as ``http://127.0.0.1:8001``; without one,
+                that tier is never reached and the next best answers.
+            state: file for the router's state and the ledger; by default one of the bundle's own
+                below ``XDG_STATE_HOME`` or ``~/.local/state``; ``":memory:"`` forgets all of it
+                when it closes.
+            adaptive: the router learns from every input, and goes on from what the state has
+                learnt. Without it, the router stays as it was fitted.
+            timeout: seconds for a tier's answer, retries included.
+            fallback: ``"accuracy"``: cloud, then edge, then mobile; edge, then cloud, then mobile.
+                ``"cost"``: the same for the cloud; edge, then mobile.
+            token: bearer token for both servers.
+            ca: file with the certificates to trust in place of the system's.
+            insecure: send the token over plain HTTP to another machine all the same.
+            threads: processor threads of one run of a graph; None leaves it to onnxruntime.
+            transports: tier → httpx2 transport, for tests.
+
+        Raises:
+            ConfigError: an address or a setting cannot work.
+            ArtefactError: the bundle or the state is missing, damaged or of another model.
+            StateBusyError: another process holds the state.
+            StorageError: the state cannot be written.
+        """
+        engine = Engine(bundle, state=state, adaptive=adaptive, fallback=fallback, threads=threads)
+        clients: dict[str, TierClient] = {}
+        try:
+            for endpoint in endpoints(engine, edge, cloud, timeout, token, ca, insecure):
+                from dimec.mobile.client import TierClient
+
+                transport = (transports or {}).get(endpoint.tier)
+                clients[endpoint.tier] = TierClient(endpoint, transport=transport)
+        except BaseException:
+            for client in clients.values():
+                client.close()
+            engine.close()
+            raise
+        return cls(engine, clients)
+
+    def predict(
+        self, text: Text, *, id: str | None = None, traceparent: str | None = None
+    ) -> Prediction:
+        """Answer one text, or one pair of texts ``(text, pair)``.
+
+        Args:
+            text: may be empty; a long one is cut to the model's length.
+            id: its name. The same ``id`` again gets the answer that it was given before, whatever
+                the text. By default a new one.
+            traceparent: W3C trace context for the servers' logs; by default a new one.
+
+        Raises:
+            DataError: not a text for this task. Nothing is recorded then.
+        """
+        engine = self.engine
+        item = engine.admit(text, id, traceparent)
+        while (held := engine.claim(item)) is not None:
+            held.result()
+        try:
+            engine.recall(item)
+            if not item.known:
+                engine.embed(item)
+                engine.decide(item)
+            while item.prediction is None:
+                try:
+                    engine.answer(item, self._ask(item.way.tier, [item])[0])
+                except TierError as error:
+                    item.way.failed(error)
+        except BaseException:
+            engine.drop([item])
+            raise
+        return engine.record([item])[0]
+
+    def predict_many(
+        self,
+        texts: Iterable[Text],
+        *,
+        ids: Iterable[str | None] | None = None,
+        workers: int = 8,
+        progress: Progress | None = None,
+    ) -> Generator[Prediction, None, None]:
+        """Answer a stream of texts; the answers come in the order of the texts.
+
+        The router decides, and learns, strictly in that order. An answer is recorded before it is
+        given. Memory stays bounded, however long the stream. Leaving the loop early is safe: what
+        was under way and not yet recorded is forgotten, as if it had not come.
+
+        Args:
+            texts: texts, or pairs; taken as room appears.
+            ids: one for each, as in :meth:`predict`; None for a new one.
+            workers: threads; requests under way at once.
+            progress: where to report to.
+
+        Raises:
+            DataError: a text that is none, after the answers to those before it.
+        """
+        if isinstance(texts, str):
+            raise DataError("expected several texts, got one; use predict for it")
+        total = len(texts) if isinstance(texts, Sized) else 0
+        predictions = self.predict_arrivals(paired(texts, ids), workers=workers)
+        return _reported(predictions, progress or NoProgress(), total)
+
+    def predict_arrivals(
+        self, arrivals: Iterator[Arrival], *, workers: int = 8
+    ) -> Generator[Prediction, None, None]:
+        """As :meth:`predict_many`, from pairs ``(text, id)``.
+
+        Args:
+            arrivals: an ``id`` of None stands for a new one. None in place of a pair says that the
+                next may be long in coming: what came so far is then answered before it is asked
+                for.
+            workers: threads.
+        """
+        from dimec.mobile.stream import Stream
+
+        if workers < 1:
+            raise ConfigError(f"expected at least 1 worker, got {workers}")
+        stream = Stream(self.engine, self._ask, workers)
+        self._streams.add(stream)
+        return stream.run(arrivals)
+
+    def decide(self, text: Text) -> Route:
+        """The router's decision on a text, alone: nothing is answered, learnt or recorded.
+
+        Raises:
+            DataError: not a text for this task.
+        """
+        return self.engine.look(text)
+
+    def ledger(self) -> LedgerSummary:
+        """All answers in the state, added up."""
+        return self.engine.ledger()
+
+    def info(self) -> MobileInfo:
+        """Start time, memory, and size on disk."""
+        return self.engine.info()
+
+    def close(self) -> None:
+        """End the streams that still run, and let go of connections and state."""
+        for stream in list(self._streams):
+            stream.close()
+        for client in self._clients.values():
+            client.close()
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ask(self, tier: str, items: list[Item]) -> npt.NDArray[np.float32]:
+        """(B, C) probabilities of B inputs from one tier.
+
+        Raises:
+            TierError: it gave no usable answer.
+        """
+        engine = self.engine
+        if tier == MOBILE:
+            return np.stack([engine.classify(item) for item in items])
+        client = self._clients.get(tier)
+        if client is None:
+            raise not_configured(tier)
+        first = items[0]
+        answer = client.infer(engine.batch(items), id=first.id, traceparent=first.trace())
+        return answer.probabilities
+
+
+def not_configured(tier: str) -> TierError:
+    """No address of this tier was given."""
+    return TierError(tier, "not configured", "no address was given", sent=False)
+
+
+def endpoints(
+    engine: Engine,
+    edge: str | None,
+    cloud: str | None,
+    timeout: float,
+    token: str | None,
+    ca: Path | str | None,
+    insecure: bool,
+) -> Iterator[Endpoint]:
+    """Where the tiers are reached that an address was given for.
+
+    Raises:
+        ConfigError: an address, the token or the timeout cannot work.
+    """
+    from dimec.mobile.endpoint import Endpoint
+
+    manifest = engine.bundle.manifest
+    for tier, url in (("edge", edge), ("cloud", cloud)):
+        if url is not None:
+            yield Endpoint(
+                tier,
+                url,
+                manifest.versions[tier],  # type: ignore[index]
+                len(manifest.labels),
+                token=token,
+                ca=None if ca is None else Path(ca),
+                timeout=timeout,
+                insecure=insecure,
+            )
+
+
+def paired(
+    texts: Iterable[Text], ids: Iterable[str | None] | None
+) -> Iterator[tuple[Text, str | None]]:
+    """Texts with their ids.
+
+    Raises:
+        DataError: one of the two ends before the other.
+    """
+    names = None if ids is None else iter(ids)
+    for text in texts:
+        yield text, None if names is None else next_id(names)
+    if names is not None:
+        no_more_ids(names)
+
+
+def next_id(names: Iterator[str | None]) -> str | None:
+    """The id of the next text."""
+    for name in names:
+        return name
+    raise DataError("expected one id for each text, and the ids ended early")
+
+
+def no_more_ids(names: Iterator[str | None]) -> None:
+    """To be called when the texts have ended."""
+    for _ in names:
+        raise DataError("expected one id for each text, and the texts ended early")
+
+
+def _reported(
+    predictions: Generator[Prediction, None, None], progress: Progress, total: int
+) -> Generator[Prediction, None, None]:
+    progress.start("predict", total)
+    try:
+        for prediction in predictions:
+            progress.advance(1)
+            yield prediction
+    finally:
+        predictions.close()
+        progress.end()

@@ -1,0 +1,110 @@
+"""The inputs of a stream between arrival and answer: who works on what, and what is to be recorded.
+
+No threads, no sockets, no waiting: :mod:`dimec.mobile.stream` drives it from threads, and
+:mod:`dimec.mobile.aio` from tasks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+
+from dimec.costs import TIER_NAMES
+from dimec.errors import TierError
+from dimec.mobile.engine import MOBILE, Item
+
+MOST_ROWS = 32  # of one request
+# How much longer than the shortest an input of the same request may be: padding is computed too.
+_STRETCH = 1.5
+_SLACK = 8  # tokens
+
+
+class Window:
+    """Keeps the order of arrival; answers leave in it, whatever the order in which they come.
+
+    Example:
+        >>> window = Window()
+        >>> window.add(first), window.add(second)  # doctest: +SKIP
+        >>> tier, items = window.take(local=True)  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self._order: deque[Item] = deque()
+        self._queues: dict[str, deque[Item]] = {tier: deque() for tier in TIER_NAMES}
+        self.running: dict[str, int] = dict.fromkeys(TIER_NAMES, 0)
+
+    def __len__(self) -> int:
+        """Inputs that have not left by :meth:`finished`."""
+        return len(self._order)
+
+    def add(self, item: Item) -> None:
+        """Take in an input that was decided on, or that has an answer already."""
+        self._order.append(item)
+        if item.prediction is None:
+            self._queues[item.way.tier].append(item)
+
+    def take(self, local: bool) -> tuple[str, list[Item]] | None:
+        """Something to do next: a tier, and the inputs to ask it for; None where there is nothing.
+
+        Another tier's answer takes long and costs this machine little, so it is asked for first.
+
+        Args:
+            local: whether the mobile itself may be given something.
+        """
+        remote = [queue for tier, queue in self._queues.items() if tier != MOBILE and queue]
+        if remote:
+            # The one whose first input has waited longest.
+            queue = min(remote, key=lambda queue: queue[0].started)
+            items = _of_a_length(queue, MOST_ROWS)
+        elif local and self._queues[MOBILE]:
+            items = [self._queues[MOBILE].popleft()]
+        else:
+            return None
+        tier = items[0].way.tier
+        self.running[tier] += 1
+        return tier, items
+
+    def answered(self, tier: str) -> None:
+        """What was taken for ``tier`` has its predictions."""
+        self.running[tier] -= 1
+
+    def failed(self, tier: str, items: Sequence[Item], error: TierError) -> None:
+        """What was taken for ``tier`` goes to the next tier of each input's course."""
+        self.running[tier] -= 1
+        for item in items:
+            item.way.failed(error)
+            self._queues[item.way.tier].append(item)
+
+    def finished(self) -> list[Item]:
+        """Inputs at the head that have their prediction, in order; they leave the window."""
+        head = list(itertools.takewhile(lambda item: item.prediction is not None, self._order))
+        for _ in head:
+            self._order.popleft()
+        return head
+
+    def clear(self) -> list[Item]:
+        """Take out all that is left."""
+        left = list(self._order)
+        self._order.clear()
+        for queue in self._queues.values():
+            queue.clear()
+        return left
+
+
+def _of_a_length(queue: deque[Item], most: int) -> list[Item]:
+    """Take the first input, and up to ``most`` - 1 others that are about as long, in order."""
+    length = _tokens(queue[0])
+    lowest, highest = length / _STRETCH - _SLACK, length * _STRETCH + _SLACK
+    taken: list[Item] = []
+    left: list[Item] = []
+    while queue and len(taken) < most:
+        item = queue.popleft()
+        fits = lowest <= _tokens(item) <= highest
+        (taken if fits else left).append(item)
+    queue.extendleft(reversed(left))
+    return taken
+
+
+def _tokens(item: Item) -> int:
+    return int(item.inputs["input_ids"].shape[1])

@@ -1,0 +1,162 @@
+"""Tokenizer and graphs of the mobile against the trained model, and texts that are none."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dimec.bundle import TierBundle, file_records, write_manifest
+from dimec.data import load_task
+from dimec.errors import CorruptArtefactError, DataError
+from dimec.mobile.core import Core
+from dimec.run import Run
+from tiers import texts
+
+
+@pytest.fixture(scope="module")
+def core(tiny_bundle: Path) -> Core:
+    return Core(TierBundle.open(tiny_bundle / "mobile"))
+
+
+@pytest.fixture(scope="module")
+def pair_core(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Core:
+    """The same graphs, for a task on pairs."""
+    return Core(_altered(tiny_bundle, tmp_path_factory.mktemp("pairs") / "mobile", pairs=True))
+
+
+def _altered(bundle: Path, folder: Path, **changes: object) -> TierBundle:
+    """A copy of the mobile tier with other fields in its manifest, which fits its files."""
+    if not folder.exists():
+        shutil.copytree(bundle / "mobile", folder)
+    manifest = TierBundle.open(bundle / "mobile").manifest
+    changes["files"] = file_records(folder)
+    write_manifest(folder, manifest.model_copy(update=changes))
+    return TierBundle.open(folder)
+
+
+def test_it_computes_what_the_trace_recorded(core: Core, finished_run: Path) -> None:
+    run = Run(finished_run)
+    trace = run.trace("test")
+    rows = load_task(run.settings().data.task)
+    text_of = dict(zip(rows.guids, rows.texts, strict=True))
+    column = trace.exits.index(1)
+    for row, guid in enumerate(trace.guids):
+        embedded = core.embed(core.tokenise(text_of[guid]))
+        np.testing.assert_allclose(embedded.pooled, trace.embeddings[row], atol=1e-4)
+        expected = trace.probabilities[row, column]
+        np.testing.assert_allclose(core.classify(embedded), expected, atol=1e-4)
+    assert len(trace.guids) > 20
+
+
+def test_tokens_are_those_of_the_trained_models_tokenizer(core: Core, finished_run: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(Run(finished_run).model_path)
+    for text in ["", " ", "The film", "a\0b", "Größe ☃ 電影", "x" * 300, *texts(20)]:
+        expected = tokenizer(text, truncation=True, max_length=32)["input_ids"]
+        inputs = core.tokenise(text)
+        assert inputs["input_ids"].tolist() == [expected]
+        assert inputs["attention_mask"].tolist() == [[1] * len(expected)]
+        assert inputs["input_ids"].dtype == inputs["attention_mask"].dtype == np.int64
+
+
+def test_a_megabyte_of_text_is_cut(core: Core) -> None:
+    embedded = core.embed(core.tokenise("the film is moving " * 55_000))
+    assert embedded.inputs["input_ids"].shape == (1, 32)
+    assert np.isclose(core.classify(embedded).sum(), 1, atol=1e-5)
+
+
+def test_embeddings_that_were_let_go_are_computed_again(core: Core) -> None:
+    embedded = core.embed(core.tokenise("the film is moving"))
+    before = core.classify(embedded)
+    embedded.hidden = None
+    assert core.classify(embedded).tobytes() == before.tobytes()
+
+
+def test_many_threads_get_the_same(core: Core) -> None:
+    some = texts(40)
+    expected = [core.classify(core.embed(core.tokenise(text))).tobytes() for text in some]
+    found: dict[int, list[bytes]] = {}
+
+    def work(number: int) -> None:
+        found[number] = [core.classify(core.embed(core.tokenise(t))).tobytes() for t in some]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(found[number] == expected for number in range(6))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"bytes", "expected one text, got bytes"),
+        (None, "expected one text, got NoneType"),
+        (3, "expected one text, got int"),
+        (["a", "list"], "expected one text, got list"),
+        (("a", "pair"), r"expected one text, got \(str, str\)"),
+        ("half \ud800 of it", "character 5 of the text is none"),
+        ("\udcff", "character 0 of the text is none"),
+    ],
+)
+def test_what_is_no_text_is_refused(core: Core, text: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        core.check(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("alone", r"expected a pair \(text, text\), got one text"),
+        (("alone",), r"got \(str\)"),
+        (("a", "b", "c"), r"got \(str, str, str\)"),
+        (("a", 3), r"got \(str, int\)"),
+        (("a", "\ud800"), "character 0 of the text is none"),
+    ],
+)
+def test_what_is_no_pair_is_refused(pair_core: Core, text: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pair_core.check(text)  # type: ignore[arg-type]
+
+
+def test_a_pair_is_read_as_one(pair_core: Core) -> None:
+    def ids(*pair: str) -> list[int]:
+        text = (pair[0], pair[1])
+        pair_core.check(text)
+        return list(pair_core.tokenise(text)["input_ids"][0])
+
+    cls, *_, sep = ids("", "")
+    assert ids("the film", "is dull") == [cls, *ids("the film", "")[1:-1], *ids("", "is dull")[2:]]
+    assert ids("the film", "is dull").count(sep) == 2
+    assert len(ids("film " * 50, "dull " * 50)) == 32
+
+
+class TestADamagedTier:
+    """Its hashes are right, so that it was made so."""
+
+    def test_no_tokenizer(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "mobile"
+        shutil.copytree(tiny_bundle / "mobile", folder)
+        (folder / "tokenizer.json").write_text("{}")
+        with pytest.raises(CorruptArtefactError, match=r"tokenizer\.json is no tokenizer .*export"):
+            Core(_altered(tiny_bundle, folder))
+
+    def test_graphs_in_each_others_place(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "mobile"
+        shutil.copytree(tiny_bundle / "mobile", folder)
+        shutil.copy(tiny_bundle / "mobile" / "embed.onnx", folder / "layers.onnx")
+        with pytest.raises(CorruptArtefactError, match="do not do what its manifest says"):
+            Core(_altered(tiny_bundle, folder))
+
+    @pytest.mark.parametrize("changes", [{"width": 7}, {"labels": ("a", "b", "c")}])
+    def test_another_shape(
+        self, tiny_bundle: Path, tmp_path: Path, changes: dict[str, object]
+    ) -> None:
+        with pytest.raises(CorruptArtefactError, match=r"embedding \(32,\), probabilities \(2,\)"):
+            Core(_altered(tiny_bundle, tmp_path / "mobile", **changes))

@@ -1,0 +1,278 @@
+"""The router and its file: what is under way, what is recorded, what is forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dimec.costs import TIER_NAMES
+from dimec.mobile import decisions as module
+from dimec.mobile.decisions import Claims, Decision, Decisions
+from dimec.mobile.prediction import Prediction
+from dimec.mobile.state import MEMORY, State
+from dimec.routing import CentroidRouter
+from tiers import full_disk
+
+WIDTH = 6
+Embedding = npt.NDArray[np.float32]
+
+
+def fitted() -> CentroidRouter:
+    rng = np.random.default_rng(0)
+    return CentroidRouter().fit(rng.standard_normal((9, WIDTH)), np.arange(9) % 3)
+
+
+def embeddings(number: int, seed: int = 1) -> list[Embedding]:
+    return list(np.random.default_rng(seed).standard_normal((number, WIDTH)).astype(np.float32))
+
+
+def answer(decision: Decision, id_: str) -> tuple[Decision, Prediction]:
+    route = decision.route.tier_name
+    none: dict[str, Any] = {"fallback_reason": None, "tried": ()}
+    given_ = Prediction(
+        id_, "a", 1.0, {"a": 1.0}, route, {}, 0.0, route, milliseconds=1.0, cost=1.0,
+        recorded=True, **none,
+    )  # fmt: skip
+    return decision, given_
+
+
+def open_state(path: Path | str) -> State:
+    router = fitted()
+    return State(path, "ab" * 32, router.sums, router.counts)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "here" / "state.sqlite"
+
+
+@pytest.fixture
+def state(path: Path) -> Iterator[State]:
+    with contextlib.closing(open_state(path)) as opened:
+        yield opened
+
+
+def same(pools: dict[str, int], counts: npt.NDArray[np.int64]) -> bool:
+    return bool(list(pools.values()) == counts.tolist())
+
+
+class TestDeciding:
+    def test_an_adaptive_router_decides_as_it_does_offline(self, state: State) -> None:
+        stream, offline = embeddings(200), fitted().copy(adaptive=True)
+        online = Decisions(fitted(), state, adaptive=True)
+        decided = [online.decide(x) for x in stream]
+        assert [d.route.tier for d in decided] == offline.route(np.stack(stream)).tolist()
+        assert same(online.pools, offline.counts)
+        for number, decision in enumerate(decided):
+            online.record([answer(decision, f"{number}")])
+        # Recorded in the same order, the sums agree to the last bit.
+        assert state.sums.tobytes() == offline.sums.tobytes()
+        assert state.counts.tolist() == offline.counts.tolist()
+
+    def test_looking_teaches_nothing(self, state: State) -> None:
+        online = Decisions(fitted(), state, adaptive=True)
+        x = embeddings(1)[0]
+        before = online.pools
+        assert online.look(x) == online.look(x) == fitted().route_one(x)
+        assert online.pools == before
+
+    def test_a_fixed_router_stays_as_fitted_whatever_the_file_has_learnt(
+        self, state: State
+    ) -> None:
+        learner = Decisions(fitted(), state, adaptive=True)
+        for number, x in enumerate(embeddings(50)):
+            learner.record([answer(learner.decide(x), f"{number}")])
+        assert state.counts.sum() == 59
+        fixed = Decisions(fitted(), state, adaptive=False)
+        for number, x in enumerate(embeddings(50, seed=2)):
+            decision = fixed.decide(x)
+            assert decision.route == fitted().route_one(x)
+            fixed.record([answer(decision, f"fixed {number}")])
+        assert same(fixed.pools, fitted().counts)
+        assert state.counts.sum() == 59
+        assert state.totals().answers == 100
+        goes_on = Decisions(fitted(), state, adaptive=True)
+        assert goes_on.pools == learner.pools
+
+
+class TestForgetting:
+    def test_what_is_abandoned_was_never_learnt(self, state: State) -> None:
+        online = Decisions(fitted(), state, adaptive=True)
+        one, two, three = (online.decide(x) for x in embeddings(3))
+        online.record([answer(two, "two")])
+        online.abandon([one])
+        online.abandon([one, two])
+        twin = fitted().copy(adaptive=True)
+        for decision in (two, three):
+            assert decision.embedding is not None
+            twin.learn_one(decision.embedding, decision.route.tier)
+        assert same(online.pools, twin.counts)
+        x = embeddings(1, seed=5)[0]
+        assert online.look(x) == twin.route_one(x)
+        online.record([answer(three, "three")])
+        assert state.counts.tolist() == twin.counts.tolist()
+
+    @given(st.lists(st.tuples(st.sampled_from("dra"), st.integers(0, 5)), max_size=40))
+    def test_what_it_knows_is_the_file_and_what_is_under_way(
+        self, steps: list[tuple[str, int]]
+    ) -> None:
+        stream = iter(embeddings(50, seed=3))
+        with contextlib.closing(open_state(MEMORY)) as state:
+            online = Decisions(fitted(), state, adaptive=True)
+            under_way: list[Decision] = []
+            known = fitted().counts
+            for number, (step, pick) in enumerate(steps):
+                if step == "d":
+                    under_way.append(online.decide(next(stream)))
+                    known[under_way[-1].route.tier] += 1
+                elif under_way:
+                    decision = under_way.pop(pick % len(under_way))
+                    if step == "r":
+                        assert online.record([answer(decision, f"{number}")])
+                    else:
+                        online.abandon([decision])
+                        known[decision.route.tier] -= 1
+            assert same(online.pools, known)
+            file = CentroidRouter.from_state(state.sums, state.counts, adaptive=True)
+            for decision in under_way:
+                assert decision.embedding is not None
+                file.learn_one(decision.embedding, decision.route.tier)
+            x = embeddings(1, seed=9)[0]
+            seen, expected = online.look(x), file.route_one(x)
+            np.testing.assert_allclose(seen.distances, expected.distances, rtol=1e-9)
+
+
+class TestNoRoom:
+    def test_answers_wait_and_are_recorded_later_in_their_order(self, state: State) -> None:
+        online = Decisions(fitted(), state, adaptive=True)
+        stream = embeddings(200)
+        with full_disk(60_000):
+            kept = [
+                online.record([answer(online.decide(x), f"{number}")])
+                for number, x in enumerate(stream[:150])
+            ]
+            assert 0 < sum(kept) < 150
+            assert kept == sorted(kept, reverse=True)
+            assert online.waiting == 150 - sum(kept)
+            late = online.find("149")
+            assert late is not None
+            assert not late.recorded
+            early = online.find("0")
+            assert early is not None
+            assert early.recorded
+        offline = fitted().copy(adaptive=True)
+        offline.route(np.stack(stream[:150]))
+        assert same(online.pools, offline.counts)
+        assert online.record([answer(online.decide(stream[150]), "150")])
+        assert online.waiting == 0
+        offline.route(stream[150][None])
+        assert state.sums.tobytes() == offline.sums.tobytes()
+        recorded = online.find("149")
+        assert recorded is not None
+        assert recorded.recorded
+        assert state.totals().answers == 151
+
+    def test_the_rest_is_recorded_on_the_way_out(self, state: State) -> None:
+        online = Decisions(fitted(), state, adaptive=True)
+        with full_disk(0):
+            assert not online.record([answer(online.decide(embeddings(1)[0]), "one")])
+            assert not online.flush()
+        assert online.flush()
+        assert state.find("one") is not None
+
+    def test_only_so_many_wait(
+        self, state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(module, "MOST_WAITING", 10)
+        online = Decisions(fitted(), state, adaptive=True)
+        with full_disk(0):
+            for number, x in enumerate(embeddings(25)):
+                assert not online.record([answer(online.decide(x), f"{number}")])
+        assert (online.waiting, online.lost) == (10, 15)
+        assert [r.message for r in caplog.records if "not recorded" in r.message] == [
+            caplog.records[0].message
+        ]
+        assert online.flush()
+        assert state.totals().answers == 10
+        assert state.find("15") is not None
+        assert state.counts.sum() == fitted().counts.sum() + 10
+        # Forgetting one input now leaves a router of what the file has.
+        online.abandon([online.decide(embeddings(1)[0])])
+        assert same(online.pools, state.counts)
+
+
+class TestTheFileGoesAway:
+    def test_the_router_begins_anew_with_it(self, state: State, path: Path) -> None:
+        online = Decisions(fitted(), state, adaptive=True)
+        stream = embeddings(20)
+        for number, x in enumerate(stream[:10]):
+            online.record([answer(online.decide(x), f"{number}")])
+        pending = online.decide(stream[10])
+        shutil.rmtree(path.parent)
+        last = online.decide(stream[11])
+        assert online.record([answer(last, "last")])
+        twin = fitted().copy(adaptive=True)
+        for decision in (last, pending):
+            assert decision.embedding is not None
+            twin.learn_one(decision.embedding, decision.route.tier)
+        assert same(online.pools, twin.counts)
+        assert online.record([answer(pending, "pending")])
+        assert state.counts.tolist() == twin.counts.tolist()
+
+    def test_another_bundles_state_in_its_place_makes_answers_wait(
+        self, state: State, path: Path
+    ) -> None:
+        online = Decisions(fitted(), state, adaptive=False)
+        other = path.with_name("other")
+        State(other, "cd" * 32, np.zeros((3, 2)), np.zeros(3, np.int64)).close()
+        other.replace(path)
+        assert not online.record([answer(online.decide(embeddings(1)[0]), "one")])
+        path.unlink()
+        assert online.flush()
+
+
+def test_many_threads_at_once(state: State) -> None:
+    online = Decisions(fitted(), state, adaptive=True)
+
+    def work(worker: int) -> None:
+        for number, x in enumerate(embeddings(40, seed=worker)):
+            decision = online.decide(x)
+            if number % 5 == 0:
+                online.abandon([decision])
+            else:
+                online.record([answer(decision, f"{worker}-{number}")])
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    totals = state.totals()
+    assert totals.answers == 6 * 32
+    assert list(totals.routes) == list(TIER_NAMES)
+    learnt = state.counts - fitted().counts
+    assert learnt.tolist() == list(totals.routes.values())
+    assert same(online.pools, state.counts)
+
+
+def test_a_claim_is_held_by_one() -> None:
+    claims = Claims()
+    assert claims.claim("a") is None
+    assert claims.claim("b") is None
+    held = claims.claim("a")
+    assert held is not None
+    assert not held.done()
+    claims.release("a")
+    assert held.done()
+    assert claims.claim("a") is None
+    claims.release("never claimed")
