@@ -1,0 +1,190 @@
+"""The tier server as an ASGI application, for uvicorn or any other server of that kind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from dimec.bundle import TierBundle
+from dimec.serving.auth import BearerAuth
+from dimec.serving.batching import Batcher, RunLimits
+from dimec.serving.exchange import (
+    CLIENT_GONE,
+    Exchange,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    error_reply,
+    outcome_of,
+)
+from dimec.serving.infer import Inference, overloaded
+from dimec.serving.logs import JsonLog, error_fields
+from dimec.serving.metrics import Metrics, Outcome
+from dimec.serving.model import TierModel
+from dimec.serving.routes import Endpoints, refuse
+from dimec.serving.settings import LogLevel, ServerSettings
+
+_OPEN = ("/v2/health/live", "/v2/health/ready")
+_UNAUTHORISED = error_reply(
+    401,
+    "expected the header 'Authorization: Bearer TOKEN' with this server's token",
+    headers=[(b"www-authenticate", b"Bearer")],
+)
+
+
+class TierApp(Starlette):
+    """One tier behind the Open Inference Protocol v2.
+
+    Inference takes a short way of its own; everything else is routed by Starlette. Every answer
+    carries ``Server``, ``X-Request-Id`` and ``Content-Digest``, and every request leaves one line
+    in the log.
+
+    Attributes:
+        draining: set once the server stops; readiness and new inferences are then 503.
+        metrics: its counters.
+        log: where its lines go.
+    """
+
+    def __init__(self, bundle: TierBundle, settings: ServerSettings, log: JsonLog) -> None:
+        self._manifest = manifest = bundle.manifest
+        self._settings = settings
+        token = settings.token
+        self._auth = BearerAuth(None if token is None else token.get_secret_value())
+        self.log = log
+        self.draining = False
+        model = TierModel(bundle, settings.threads)
+        self._batcher = Batcher(
+            model,
+            workers=model.threads,
+            limits=RunLimits(settings.max_batch, model.overhead),
+            queue=settings.queue,
+            padding=manifest.padding,
+            observe=lambda rows, seconds: self.metrics.observe_run(rows, seconds),
+        )
+        self.metrics = Metrics(
+            manifest, lambda: self._batcher.waiting, lambda: self._batcher.running
+        )
+        self._infer = Inference(manifest, self._batcher, settings)
+        root = f"/v2/models/{manifest.tier}"
+        self._infer_paths = {f"{root}/infer", f"{root}/versions/{manifest.version}/infer"}
+        super().__init__(
+            routes=Endpoints(manifest, settings, self.metrics, lambda: not self.draining).routes(),
+            exception_handlers={HTTPException: refuse, Exception: refuse},
+            lifespan=_closing,
+        )
+        self.router.redirect_slashes = False
+
+    def close(self) -> None:
+        """Answer 503 to whatever waits, and stop the threads."""
+        self._batcher.close()
+
+    def record_refusal(self, status: int) -> None:
+        """Count and log a connection that was refused before there was a request."""
+        outcome = outcome_of(status)
+        self.metrics.count_request(outcome, status)
+        self.log("info", "connection refused", status=status, outcome=outcome)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        exchange = Exchange(scope, send)
+        status: int = CLIENT_GONE
+        outcome: Outcome = "cancelled"
+        try:
+            status, outcome = await self._serve(exchange, scope, receive, send)
+        finally:
+            self._record(exchange, status, outcome)
+
+    async def _serve(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[int, Outcome]:
+        """Answer a request; returns what is logged and counted of it."""
+        path = exchange.path
+        if path not in _OPEN and not self._auth.allows(exchange.headers.get(b"authorization")):
+            reply = _UNAUTHORISED
+        elif path in self._infer_paths and exchange.method == "POST":
+            reply = await self._inference(exchange, receive)
+        else:
+            return await self._routed(exchange, scope, receive, send)
+        if reply.outcome != "cancelled":
+            exchange.closing |= self.draining
+            await exchange.answer(reply)
+        return reply.status, reply.outcome
+
+    async def _inference(self, exchange: Exchange, receive: Receive) -> Reply:
+        if self.draining:
+            reply = overloaded("the server is stopping; ask another one", 1)
+        else:
+            reply = await self._infer(exchange, receive)
+        self.metrics.observe_inference(reply.outcome, exchange.seconds())
+        if exchange.queue_seconds is not None:
+            self.metrics.observe_queue(exchange.queue_seconds)
+        return reply
+
+    async def _routed(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[int, Outcome]:
+        status = 500
+
+        async def send_with_headers(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                exchange.closing |= self.draining
+                message["headers"] = [*exchange.common_headers(), *message["headers"]]
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_with_headers)
+        except Exception as error:  # Starlette has answered 500 by now
+            exchange.error = error_fields(error)
+        return status, outcome_of(status)
+
+    def _record(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
+        self.metrics.count_request(outcome, status)
+        level: LogLevel = "error" if outcome == "error" else "info"
+        if not self.log.enabled(level):
+            return
+        queue = exchange.queue_seconds
+        self.log(
+            level,
+            "request",
+            request_id=exchange.request_id,
+            trace_id=exchange.trace,
+            method=exchange.method,
+            path=exchange.path[:200],
+            status=status,
+            outcome=outcome,
+            ms=round(1000 * exchange.seconds(), 3),
+            queue_ms=None if queue is None else round(1000 * queue, 3),
+            rows=exchange.rows,
+            batch_rows=exchange.batch_rows,
+            **exchange.error,
+        )
+
+
+@asynccontextmanager
+async def _closing(app: TierApp) -> AsyncIterator[None]:
+    yield
+    app.close()
+
+
+def create_app(bundle: TierBundle, settings: ServerSettings, log: JsonLog | None = None) -> TierApp:
+    """The application of one tier, with its graph loaded.
+
+    Args:
+        bundle: of an edge or cloud tier.
+        settings: limits and the token; address and TLS are the server's matter.
+        log: where its lines go; standard error by default.
+
+    Raises:
+        ConfigError: the mobile tier's bundle, or a token that no header can carry.
+        ArtefactError: the graph cannot be used.
+    """
+    return TierApp(bundle, settings, log or JsonLog(settings.log_level))

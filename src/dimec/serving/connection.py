@@ -1,0 +1,253 @@
+"""One HTTP connection, within limits of size and time.
+
+uvicorn parses and answers; what it leaves open is closed here: how long the headers of a request
+may take and how many bytes they may have, how long a client may take to read its answer, what
+becomes of a body that is not wanted any more, and how many connections there may be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from dimec.protocol import encode_error
+from dimec.serving.exchange import SERVER, json_headers
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from uvicorn.server import ServerState
+
+    from dimec.serving.app import TierApp
+    from dimec.serving.settings import ServerSettings
+
+_LINGER = 2.0  # seconds in which bytes that nobody wants are read, so that an answer is not lost
+_WORST_CHUNKING = 8  # bytes on the wire for one byte of a body, at most
+
+
+# Requests sent before the answers to earlier ones, at most: each costs memory while it waits.
+_MOST_AHEAD = 64
+
+
+class _Refused(Exception):
+    """Raised inside the parser to stop it."""
+
+
+class _OneAtATime(FlowControl):
+    """Reads nothing more while requests that were read wait for their turn."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Collection[object]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
+
+
+class LimitedConnection(HttpToolsProtocol):
+    """HTTP/1.1 with limits.
+
+    A client that closes its side of the connection is taken to have gone: nothing tells it from
+    one that has only finished sending.
+
+    Args:
+        config: uvicorn's.
+        state: what the connections share.
+        settings: the limits.
+        app: counts and logs what never became a request.
+    """
+
+    def __init__(
+        self, config: Config, state: ServerState, settings: ServerSettings, app: TierApp
+    ) -> None:
+        super().__init__(config=config, server_state=state, app_state={})
+        self._settings = settings
+        self._tier_app = app
+        self._most_bytes = _WORST_CHUNKING * settings.max_body + settings.max_header
+        self._refusal: tuple[int, str] | None = None
+        self._in_headers = False
+        self._in_body = False
+        self._arrived = 0  # bytes of the headers, and then of the body, as they came
+        self._parsed = 0  # bytes of complete headers
+        self._advanced = False  # whether headers or a body ended within the bytes at hand
+        self._active: RequestResponseCycle | None = None  # the request being answered
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # narrower in uvicorn
+        self.flow = _OneAtATime(self.transport, self.pipeline)
+        if len(self.connections) > self._settings.max_connections:
+            self._refuse(503, "too many connections; try again later")
+        else:
+            self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._header_timer, self._linger_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        # uvicorn tells the request read last, which need not be the one being answered.
+        self.pipeline.clear()
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True
+            self._active.message_event.set()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._refusal is not None:
+            return
+        self._advanced = False
+        try:
+            self.parser.feed_data(data)
+            if not self._advanced:
+                # Parts of a header that is not complete are seen by nobody but the parser.
+                self._arrived += len(data)
+                self._check_size(self._arrived)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "upgrades are not supported")
+        except (httptools.HttpParserError, _Refused):
+            self._refuse(*(self._refusal or (400, "this is not HTTP/1.1")))
+        if self._in_headers or self._idle():
+            self._expect_headers()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(
+                self._settings.header_seconds, self.transport.abort
+            )
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+        self._arrived = self._parsed = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._parsed += len(url)
+        self._check_size(self._parsed)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._parsed += len(name) + len(value) + 4
+        self._check_size(self._parsed)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        self._in_body = self._advanced = True
+        self._arrived = self._parsed = 0
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+        super().on_headers_complete()
+        if not self.pipeline:
+            self._active = self.cycle
+        elif len(self.pipeline) > _MOST_AHEAD:
+            self._refusal = (429, f"more than {_MOST_AHEAD} requests at once on a connection")
+            raise _Refused
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._advanced = True
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        following = self.pipeline[-1][0] if self.pipeline else None
+        super().on_response_complete()
+        self._active = following
+        if self._in_headers and self._header_timer is not None:  # nothing was read meanwhile
+            self._header_timer.cancel()
+            self._header_timer = None
+            self._expect_headers()
+        if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
+            self._linger()
+
+    # Limits
+
+    def _idle(self) -> bool:
+        return self.cycle is None or (self.cycle.response_complete and not self._in_body)
+
+    def _check_size(self, size: int) -> None:
+        if self._in_headers and size > self._settings.max_header:
+            limit = self._settings.max_header
+            self._refusal = (431, f"the request line and headers are longer than {limit} bytes")
+            raise _Refused
+        if size > self._most_bytes:
+            self._refusal = (413, "the body is too long on the wire")
+            raise _Refused
+
+    def _expect_headers(self) -> None:
+        """Give the headers of a request their time, from now on."""
+        if self._header_timer is None and not self.transport.is_closing():
+            seconds = self._settings.header_seconds
+            self._header_timer = self.loop.call_later(seconds, self._headers_late)
+
+    def _headers_late(self) -> None:
+        self._header_timer = None
+        if self._in_headers and not self._idle():
+            self._expect_headers()  # of a next request, while the last one is being answered
+        elif self._in_headers:
+            self._refuse(408, f"no headers within {self._settings.header_seconds:g} s")
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Read on for a moment: closing at once would take the answer back from the client."""
+        if self._linger_timer is None:
+            self._linger_timer = self.loop.call_later(_LINGER, self.transport.close)
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answer what is no request, and take nothing more from this connection."""
+        self._refusal = (status, text)
+        self._tier_app.record_refusal(status)
+        cycle = self.cycle
+        if not (cycle is None or cycle.response_complete):
+            if not self._in_body:
+                cycle.keep_alive = False  # requests before this one have their answers
+                return
+            cycle.disconnected = True  # the rest of its body will never come
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.close()
+                return
+        self.transport.write(self._bare_answer(status, text))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _bare_answer(self, status: int, text: str) -> bytes:
+        body = encode_error(text)
+        headers = [
+            *self.server_state.default_headers,
+            (b"server", SERVER),
+            *json_headers(body),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode("ascii"))]
+        lines += [name + b": " + value for name, value in headers]
+        return b"\r\n".join(lines) + b"\r\n\r\n" + body

@@ -1,0 +1,92 @@
+"""What a server says of its model: metadata, configuration and statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dimec.__about__ import __version__
+from dimec.bundle import TierManifest
+from dimec.serving.checks import OUTPUT
+from dimec.serving.metrics import Totals
+
+_PLATFORM = "onnxruntime_onnx"
+
+
+def server_metadata() -> dict[str, Any]:
+    """``GET /v2``."""
+    return {
+        "name": "dimec",
+        "version": __version__,
+        "extensions": [
+            "binary_tensor_data",
+            "model_configuration",
+            "model_repository",
+            "schedule_policy",
+            "statistics",
+        ],
+    }
+
+
+def model_metadata(manifest: TierManifest) -> dict[str, Any]:
+    """``GET /v2/models/NAME``; -1 stands for any size."""
+    return {
+        "name": manifest.tier,
+        "versions": [manifest.version],
+        "platform": _PLATFORM,
+        "inputs": [
+            {"name": name, "datatype": "INT64", "shape": [-1, -1]} for name in manifest.inputs
+        ],
+        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(manifest.labels)]}],
+    }
+
+
+def model_configuration(manifest: TierManifest, max_batch: int) -> dict[str, Any]:
+    """``GET /v2/models/NAME/config``, by Triton's model configuration extension."""
+    return {
+        "name": manifest.tier,
+        "platform": _PLATFORM,
+        "backend": "onnxruntime",
+        "version_policy": {"specific": {"versions": [int(manifest.version)]}},
+        "max_batch_size": max_batch,
+        "input": [
+            {"name": name, "data_type": "TYPE_INT64", "dims": [-1]} for name in manifest.inputs
+        ],
+        "output": [{"name": OUTPUT, "data_type": "TYPE_FP32", "dims": [len(manifest.labels)]}],
+        "parameters": {
+            "labels": {"string_value": ",".join(manifest.labels)},
+            "max_tokens": {"string_value": str(manifest.max_tokens)},
+            "vocabulary": {"string_value": str(manifest.vocabulary)},
+        },
+    }
+
+
+def repository_index(manifest: TierManifest, ready: bool) -> list[dict[str, str]]:
+    """``POST /v2/repository/index``, by Triton's model repository extension."""
+    state = "READY" if ready else "UNAVAILABLE"
+    return [{"name": manifest.tier, "version": manifest.version, "state": state}]
+
+
+def statistics(manifest: TierManifest, totals: Totals) -> dict[str, Any]:
+    """``GET /v2/models/NAME/stats``, by Triton's statistics extension."""
+
+    def share(count: int, seconds: float) -> dict[str, int]:
+        return {"count": count, "ns": round(seconds * 1e9)}
+
+    return {
+        "model_stats": [
+            {
+                "name": manifest.tier,
+                "version": manifest.version,
+                "last_inference": round(totals.last * 1000),
+                "inference_count": totals.rows,
+                "execution_count": totals.runs,
+                "inference_stats": {
+                    "success": share(totals.answered, totals.answered_seconds),
+                    "fail": share(totals.failed, totals.failed_seconds),
+                    "queue": share(totals.answered, totals.queue_seconds),
+                    "compute_infer": share(totals.runs, totals.run_seconds),
+                },
+                "batch_stats": [],
+            }
+        ]
+    }

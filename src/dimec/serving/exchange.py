@@ -1,0 +1,136 @@
+"""One request and its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dimec.__about__ import __version__
+from dimec.protocol import DIGEST_HEADER, RECEIVED_HEADER, content_digest, encode_error
+from dimec.serving.metrics import Outcome
+from dimec.serving.tracing import new_id, plain_id, trace_id
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+SERVER = f"dimec/{__version__}".encode("ascii")
+# What is logged and counted where the client had gone before there was an answer; never sent.
+CLIENT_GONE = 499
+
+_RECEIVED = RECEIVED_HEADER.lower().encode("ascii")
+_OUTCOMES: dict[int, Outcome] = {401: "unauthorised", 404: "not_found", 503: "overloaded"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: status, body, and headers beyond those that every answer has."""
+
+    status: int
+    body: bytes
+    headers: Headers = field(default_factory=list)
+    outcome: Outcome = "ok"
+
+
+def error_reply(
+    status: int, text: str, outcome: Outcome | None = None, headers: Headers | None = None
+) -> Reply:
+    """An error in Triton's form, ``{"error": text}``.
+
+    Args:
+        status: of HTTP.
+        text: for the client.
+        outcome: None takes the one that goes with the status.
+        headers: to be added.
+    """
+    body = encode_error(text)
+    return Reply(
+        status, body, [*json_headers(body), *(headers or [])], outcome or outcome_of(status)
+    )
+
+
+def outcome_of(status: int) -> Outcome:
+    """The outcome that goes with a status where nothing more is known."""
+    if status < 400:
+        return "ok"
+    return _OUTCOMES.get(status, "error" if status >= 500 else "invalid")
+
+
+def json_headers(body: bytes) -> Headers:
+    """Headers of a body that is JSON."""
+    return [
+        (b"content-type", b"application/json"),
+        (DIGEST_HEADER.lower().encode("ascii"), content_digest(body).encode("ascii")),
+    ]
+
+
+class Exchange:
+    """What is known of a request while it is served, and how it is answered.
+
+    Attributes:
+        method: of HTTP.
+        path: decoded.
+        headers: in lower case; of those that are repeated, the last one.
+        request_id: the client's, or a new one.
+        trace: the W3C trace id, or None.
+        begun: when the headers were complete, in seconds of the monotonic clock.
+        queue_seconds: how long an inference waited; None where nothing was queued.
+        batch_rows: rows of the largest run that it had a part in.
+        rows: of the request.
+        error: fields that say what went wrong inside.
+        closing: whether the connection ends with this answer.
+        body_digest: of the body as it arrived; "" where none was read.
+    """
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.begun = time.monotonic()
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._given_id = plain_id(self.headers.get(b"x-request-id"))
+        self.request_id = self._given_id or ""
+        self._traceparent = self.headers.get(b"traceparent")
+        self.trace = trace_id(self._traceparent)
+        self.queue_seconds: float | None = None
+        self.batch_rows: int | None = None
+        self.rows: int | None = None
+        self.error: dict[str, Any] = {}
+        self.closing = False
+        self.body_digest = ""
+        self._send = send
+
+    def name_by(self, body_id: str) -> None:
+        """Take the id that the body gives, unless a header has given one."""
+        if self._given_id is None:
+            self.request_id = plain_id(body_id.encode("utf-8")) or ""
+
+    def seconds(self) -> float:
+        """Since the headers were complete."""
+        return time.monotonic() - self.begun
+
+    def common_headers(self) -> Headers:
+        """Headers that every answer has."""
+        self.request_id = self.request_id or new_id()
+        headers = [(b"server", SERVER), (b"x-request-id", self.request_id.encode("ascii"))]
+        if self.trace is not None and self._traceparent is not None:
+            headers.append((b"traceparent", self._traceparent))
+        if self.body_digest:
+            headers.append((_RECEIVED, self.body_digest.encode("ascii")))
+        if self.closing:
+            headers.append((b"connection", b"close"))
+        return headers
+
+    async def answer(self, reply: Reply) -> None:
+        """Send an answer."""
+        headers = [
+            *self.common_headers(),
+            *reply.headers,
+            (b"content-length", b"%d" % len(reply.body)),
+        ]
+        await self._send(
+            {"type": "http.response.start", "status": reply.status, "headers": headers}
+        )
+        await self._send({"type": "http.response.body", "body": reply.body})

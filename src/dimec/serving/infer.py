@@ -1,0 +1,154 @@
+"""Inference: a body within limits, checks, the queue, the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from dimec.bundle import TierManifest
+from dimec.errors import ProtocolError
+from dimec.protocol import (
+    BINARY_HEADER,
+    DIGEST_HEADER,
+    InferRequest,
+    InferResponse,
+    content_digest,
+    decode_request,
+    digest_matches,
+    encode_response,
+)
+from dimec.serving.batching import Batcher, Cancelled, DeadlinePassed, Entry, Overloaded
+from dimec.serving.checks import OUTPUT, check_request
+from dimec.serving.exchange import CLIENT_GONE, Exchange, Receive, Reply, error_reply
+from dimec.serving.logs import error_fields
+
+if TYPE_CHECKING:
+    from dimec.serving.batching import Probabilities
+    from dimec.serving.settings import ServerSettings
+
+_BINARY = BINARY_HEADER.lower().encode("ascii")
+_BODY_UNREAD = (408, 413, 415)
+_DIGEST = DIGEST_HEADER.lower().encode("ascii")
+
+
+class Inference:
+    """Answers requests for inference.
+
+    Args:
+        manifest: of the tier.
+        batcher: in front of its graph.
+        settings: limits.
+    """
+
+    def __init__(self, manifest: TierManifest, batcher: Batcher, settings: ServerSettings) -> None:
+        self._manifest = manifest
+        self._batcher = batcher
+        self._settings = settings
+
+    async def __call__(self, exchange: Exchange, receive: Receive) -> Reply:
+        """The answer to a request; whatever goes wrong is an answer too."""
+        try:
+            request = self._decode(exchange, await self._read_body(exchange, receive))
+            rows = check_request(request, self._manifest, self._settings.max_batch)
+            exchange.rows = len(rows.lengths)
+            entry = self._batcher.submit(rows, request.timeout)
+            probabilities = await self._wait(exchange, entry, receive)
+            return self._reply(request, probabilities)
+        except ProtocolError as error:
+            if error.status in _BODY_UNREAD and b"expect" in exchange.headers:
+                exchange.closing = True  # nobody knows whether the body still comes
+            return error_reply(error.status, str(error))
+        except Overloaded as error:
+            return overloaded(f"the queue is full; {error}", error.retry_after)
+        except DeadlinePassed:
+            return error_reply(
+                504, "the deadline has passed before there was an answer", "deadline"
+            )
+        except Cancelled:
+            return Reply(CLIENT_GONE, b"", outcome="cancelled")
+        except Exception as error:
+            exchange.error = error_fields(error)
+            return error_reply(500, "the model failed on this request; the server's log says why")
+
+    async def _read_body(self, exchange: Exchange, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            ProtocolError: too large (413), too slow (408), or encoded (415).
+            Cancelled: the client went away.
+        """
+        headers, limit = exchange.headers, self._settings.max_body
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise ProtocolError("content-encoding: expected none, send the body as it is", 415)
+        too_large = ProtocolError(f"the body is longer than {limit} bytes; send fewer rows", 413)
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit():
+            raise ProtocolError("content-length: expected a whole number")
+        if len(declared) > 18 or int(declared) > limit:
+            raise too_large
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Cancelled
+                    part: bytes = message.get("body", b"")
+                    size += len(part)
+                    if size > limit:
+                        raise too_large
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        return part if len(parts) == 1 else b"".join(parts)
+        except TimeoutError:
+            raise ProtocolError(
+                f"the body did not arrive within {self._settings.body_seconds:g} s", 408
+            ) from None
+
+    def _decode(self, exchange: Exchange, body: bytes) -> InferRequest:
+        exchange.body_digest = content_digest(body)
+        digest = exchange.headers.get(_DIGEST, b"").decode("latin-1")
+        if digest != exchange.body_digest and not digest_matches(digest, body):
+            raise ProtocolError(
+                f"{DIGEST_HEADER}: the body is not the one that was sent; send it again"
+            )
+        length = exchange.headers.get(_BINARY)
+        request = decode_request(body, None if length is None else length.decode("latin-1"))
+        exchange.name_by(request.id)
+        return request
+
+    async def _wait(self, exchange: Exchange, entry: Entry, receive: Receive) -> Probabilities:
+        """The answer, unless the client goes away before it is there."""
+        gone = asyncio.ensure_future(_gone(entry, receive))
+        try:
+            return await entry.answer
+        finally:
+            gone.cancel()
+            if entry.begun is not None:
+                exchange.queue_seconds = entry.begun - entry.submitted
+                exchange.batch_rows = entry.batch_rows
+
+    def _reply(self, request: InferRequest, probabilities: Probabilities) -> Reply:
+        manifest = self._manifest
+        message = encode_response(
+            InferResponse(manifest.tier, manifest.version, request.id, {OUTPUT: probabilities}),
+            binary=request.binary,
+        )
+        headers = [
+            (name.lower().encode("ascii"), value.encode("ascii"))
+            for name, value in message.headers.items()
+        ]
+        return Reply(200, message.body, headers)
+
+
+def overloaded(text: str, retry_after: int) -> Reply:
+    """503 with the seconds after which there may be room."""
+    return error_reply(503, text, "overloaded", [(b"retry-after", b"%d" % retry_after)])
+
+
+async def _gone(entry: Entry, receive: Receive) -> None:
+    """Give an entry up once its client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    entry.fail(Cancelled())

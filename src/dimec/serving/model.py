@@ -1,0 +1,148 @@
+"""A tier's graph, run by one thread or by all of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.bundle import TierBundle
+from dimec.errors import ConfigError, CorruptArtefactError
+from dimec.graphs import Graph
+from dimec.serving.checks import OUTPUT
+
+# Bounds of the measurement, in tokens: a busy machine measures anything.
+_OVERHEADS = (4.0, 128.0)
+_SIZES = range(8, 1025, 8)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Seconds of a run by its tokens: ``start + each · tokens``."""
+
+    start: float
+    each: float
+
+    def __call__(self, tokens: int) -> float:
+        return self.start + self.each * tokens
+
+    @classmethod
+    def through(cls, short: int, long: int, seconds: Callable[[int], float]) -> _Line:
+        """The line through what two lengths take."""
+        first, second = seconds(short), seconds(long)
+        each = max(second - first, 0.0) / max(long - short, 1)
+        return cls(first - each * short, each)
+
+    @property
+    def overhead(self) -> float:
+        """What a run costs before its first token, in tokens."""
+        least, most = _OVERHEADS
+        return min(max(self.start / self.each, least), most) if self.each > 0 else most
+
+
+class TierModel:
+    """What a tier computes: token ids in, probabilities out.
+
+    Runs side by side, each on a thread of its own, give more answers a second than runs one after
+    the other on all threads, since these wait for each other at every layer. A long request that
+    is alone is answered sooner by all threads. So with more than one thread there are two
+    sessions, and at the start both are measured.
+
+    Attributes:
+        manifest: of the bundle.
+        threads: processor threads.
+        overhead: what a run costs before its first token, in tokens, as measured at the start.
+
+    Args:
+        bundle: of an edge or cloud tier.
+        threads: processor threads; None takes as many as this process may use.
+
+    Raises:
+        ConfigError: the bundle is the mobile tier's.
+        ArtefactError: the graph cannot be loaded, or is not the one that the manifest describes.
+    """
+
+    def __init__(self, bundle: TierBundle, threads: int | None) -> None:
+        if bundle.manifest.tier == "mobile":
+            raise ConfigError(
+                f"{bundle.path} is the bundle of the mobile tier, which answers through dimec "
+                "predict; serve the folder edge/ or cloud/ beside it"
+            )
+        self.manifest = bundle.manifest
+        self.threads = threads or len(_processors())
+        self.path = path = bundle.file("model.onnx")
+        self._single = Graph(path, threads=1)
+        self._check(self._single)
+        short, long = (min(n, self.manifest.max_tokens) for n in (8, 64))
+        single = _Line.through(short, long, lambda n: self._seconds(self._single, n))
+        self.overhead = single.overhead
+        self._all = self._single
+        self._worth = inf  # the fewest tokens that all threads are quicker with
+        if self.threads > 1:
+            every = Graph(path, threads=self.threads)
+            line = _Line.through(short, long, lambda n: self._seconds(every, n))
+            self._worth = next((n for n in _SIZES if line(n) < 0.9 * single(n)), inf)
+            self._all = every if self._worth < inf else self._single
+
+    def __call__(
+        self, inputs: Mapping[str, npt.NDArray[np.int64]], alone: bool
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities (B, C) of model inputs (B, T).
+
+        Args:
+            inputs: name → (B, T) int64, sound.
+            alone: whether no other run is going on, so that this one may use all threads where
+                that is quicker.
+
+        Raises:
+            ArithmeticError: the graph's answer is not finite.
+            Exception: whatever the runtime raises.
+        """
+        worth = alone and inputs["input_ids"].size >= self._worth
+        graph = self._all if worth else self._single
+        probabilities: npt.NDArray[Any] = graph(**inputs)[0]
+        if not np.isfinite(probabilities).all():
+            raise ArithmeticError(f"{OUTPUT} are not finite")
+        return probabilities
+
+    def _check(self, graph: Graph) -> None:
+        """Run once: what is wrong with a graph shows now, and not with the first request."""
+        classes = len(self.manifest.labels)
+        example = self._example(min(4, self.manifest.max_tokens))
+        same = set(graph.inputs) == set(self.manifest.inputs)
+        if not same or graph(**example)[0].shape != (1, classes):
+            raise CorruptArtefactError(
+                f"{self.path}: expected a graph of {', '.join(self.manifest.inputs)} with "
+                f"{classes} probabilities a row, got another; make the bundle again with: dimec "
+                "export"
+            )
+
+    def _seconds(self, graph: Graph, tokens: int) -> float:
+        """The quickest of a few runs: whatever else the machine does can only slow one down."""
+        inputs = self._example(tokens)
+        found = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            graph(**inputs)
+            found.append(time.perf_counter() - begun)
+        return min(found)
+
+    def _example(self, tokens: int) -> dict[str, npt.NDArray[np.int64]]:
+        shape = (1, tokens)
+        return {
+            name: np.full(shape, name == "attention_mask", np.int64)
+            for name in self.manifest.inputs
+        }
+
+
+def _processors() -> set[int] | range:
+    # Not the machine's, where a container or taskset gives this process fewer.
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count() or 1)

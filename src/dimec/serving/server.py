@@ -1,0 +1,327 @@
+"""Starting a tier server, and stopping it without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from email.utils import formatdate
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dimec.bundle import TierBundle
+from dimec.errors import ConfigError, MissingExtraError, ServerError
+from dimec.serving.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from dimec.serving.app import TierApp
+    from dimec.serving.logs import JsonLog
+
+_NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
+_BACKLOG = 1024
+_LAST_WORDS = 2.0  # seconds that answers already written have to reach their clients
+
+
+def serve(bundle: TierBundle, settings: ServerSettings, *, stop_with_stdin: bool = False) -> None:
+    """Serve a tier until SIGTERM or SIGINT, then finish what was accepted and return.
+
+    Once it can answer, one line of JSON goes to standard output: event, tier, url, version, pid.
+    A second signal ends the process at once.
+
+    Args:
+        bundle: of an edge or cloud tier.
+        settings: address, limits, token and TLS.
+        stop_with_stdin: stop as on SIGTERM once standard input ends.
+
+    Raises:
+        ServerError: the address cannot be listened on.
+        ConfigError: TLS files, token or bundle that cannot be used.
+        ArtefactError: the graph cannot be used.
+        MissingExtraError: a package of ``dimec[serve]`` is not installed.
+    """
+    for package in _NEEDED:
+        _check_installed(package)
+    from dimec.serving.logs import JsonLog
+
+    context = tls_context(settings)
+    listener = bind(settings.host, settings.port)
+    log = JsonLog(settings.log_level)
+    try:
+        with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            server = TierServer(bundle, settings, listener, context, log)
+            runner.run(server.run(stop_with_stdin))
+    finally:
+        log.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that is bound and does not listen yet.
+
+    Raises:
+        ServerError: no such address, or it is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ServerError(f"cannot listen on {host}: {error.strerror}; check --host") from None
+    try:
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServerError(
+            f"cannot listen on {host} port {port}: {reason}; choose another with --port, or 0 for "
+            "any free one"
+        ) from None
+    return listener
+
+
+def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    """What TLS needs, or None where it is not asked for.
+
+    Raises:
+        ConfigError: the certificate or its key cannot be read, or they do not belong together.
+    """
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        # An empty passphrase: OpenSSL would otherwise ask for one on the terminal.
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(
+            f"TLS: cannot use {settings.tls_cert} with {settings.tls_key} ({reason}); expected a "
+            "certificate and its private key without a passphrase, both in PEM"
+        ) from None
+    return context
+
+
+class TierServer:
+    """Accepts connections for a tier's application, and drains them.
+
+    Args:
+        bundle: of the tier.
+        settings: of the server.
+        listener: a bound socket.
+        context: for TLS, or None.
+        log: for everything that happens.
+    """
+
+    def __init__(
+        self,
+        bundle: TierBundle,
+        settings: ServerSettings,
+        listener: socket.socket,
+        context: ssl.SSLContext | None,
+        log: JsonLog,
+    ) -> None:
+        from uvicorn.server import ServerState
+
+        self._bundle = bundle
+        self._settings = settings
+        self._listener = listener
+        self._context = context
+        self._log = log
+        self._state = ServerState()
+        self._stop = asyncio.Event()
+        self._stopping_for = ""
+        self._signalled = False
+
+    async def run(self, stop_with_stdin: bool) -> None:
+        """Start, announce, wait for the signal to stop, drain."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._log_failure)
+        self._handle_signals(loop)
+        if stop_with_stdin:
+            _when_stdin_ends(lambda: loop.call_soon_threadsafe(self._ask_to_stop, "stdin ended"))
+        from dimec.serving.app import create_app
+
+        app = create_app(self._bundle, self._settings, self._log)
+        acceptor = await self._listen(loop, app)
+        date = loop.create_task(self._keep_date())
+        # What is there now stays: collecting garbage need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await asyncio.sleep(0)  # a signal that came meanwhile is seen first
+        try:
+            if not self._stop.is_set():
+                self._announce()
+            await self._stop.wait()
+            await self._drain(app, acceptor)
+        finally:
+            date.cancel()
+            app.close()
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, app: TierApp) -> asyncio.Server:
+        from uvicorn import Config
+
+        from dimec.serving.connection import LimitedConnection
+
+        handler = _library_log(self._log)
+        config = Config(
+            app,
+            http=LimitedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=self._settings.idle_seconds,  # type: ignore[arg-type]  # any number
+        )
+        config.load()
+        logging.getLogger("uvicorn").addHandler(handler)
+        tls: dict[str, Any] = {}
+        if self._context is not None:
+            tls = {"ssl": self._context, "ssl_handshake_timeout": self._settings.header_seconds}
+        app.metrics.connections.set_function(lambda: len(self._state.connections))
+        return await loop.create_server(
+            lambda: LimitedConnection(config, self._state, self._settings, app),
+            sock=self._listener,
+            backlog=_BACKLOG,
+            **tls,
+        )
+
+    async def _keep_date(self) -> None:
+        while True:
+            self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
+            await asyncio.sleep(1)
+
+    def _announce(self) -> None:
+        settings, manifest = self._settings, self._bundle.manifest
+        # The name that was given, since a certificate may be for a name.
+        host, port = settings.host, self._listener.getsockname()[1]
+        scheme = "http" if self._context is None else "https"
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        ready = {"event": "ready", "tier": manifest.tier, "url": url, "version": manifest.version}
+        if not settings.loopback and (self._context is None or settings.token is None):
+            missing = [
+                name
+                for name, given in (("TLS", self._context), ("a token", settings.token))
+                if given is None
+            ]
+            self._log(
+                "warning",
+                f"OPEN TO THE NETWORK WITHOUT {' OR '.join(missing).upper()}: anybody who reaches "
+                f"{url} can read or ask; give --tls-cert, --tls-key and --token-file",
+            )
+        self._log("info", "ready", **{k: v for k, v in ready.items() if k != "event"})
+        print(json.dumps({**ready, "pid": os.getpid()}), flush=True)
+
+    # Stopping
+
+    def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(number, self._on_signal, number)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda n, _: loop.call_soon_threadsafe(self._on_signal, n))
+
+    def _on_signal(self, number: int) -> None:
+        name = signal.Signals(number).name
+        # Counted apart from the end of standard input: a parent that dies may well cause both.
+        if self._signalled:
+            self._log("warning", "stopped at once", signal=name)
+            self._log.close()
+            os._exit(128 + number)
+        self._signalled = True
+        self._ask_to_stop(name)
+
+    def _ask_to_stop(self, reason: str) -> None:
+        self._stopping_for = self._stopping_for or reason
+        self._stop.set()
+
+    async def _drain(self, app: TierApp, acceptor: asyncio.Server) -> None:
+        """Accept nothing more, finish what was accepted, close."""
+        app.draining = True
+        acceptor.close()
+        tasks = self._state.tasks
+        self._log("info", "draining", reason=self._stopping_for, requests=len(tasks))
+        if not await _finished(tasks, self._settings.drain):
+            self._log("warning", "drain took too long", requests=len(tasks))
+            app.close()  # whatever waits is answered 503
+            if not await _finished(tasks, _LAST_WORDS):
+                for task in tasks:
+                    task.cancel()
+        # Requests that were on their way are answered 503 rather than cut off.
+        await asyncio.sleep(0.02)
+        await _finished(tasks, _LAST_WORDS)
+        await self._close_connections()
+        self._log("info", "stopped")
+
+    async def _close_connections(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LAST_WORDS
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        while self._state.connections and loop.time() < end:
+            await asyncio.sleep(0.005)
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+
+    def _log_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        from dimec.serving.logs import error_fields
+
+        error = context.get("exception")
+        fields = error_fields(error) if isinstance(error, BaseException) else {}
+        self._log("error", "event loop", message=str(context.get("message"))[:200], **fields)
+
+
+async def _finished(tasks: set[asyncio.Task[None]], seconds: float) -> bool:
+    """Whether all tasks, and those that come meanwhile, are done within so many seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while tasks and (left := end - loop.time()) > 0:
+        await asyncio.wait(set(tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+    return not tasks
+
+
+def _check_installed(package: str) -> None:
+    try:
+        import_module(package)
+    except ImportError:
+        raise MissingExtraError(package, "serve", "dimec serve") from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _library_log(log: JsonLog) -> logging.Handler:
+    from dimec.serving.logs import LogHandler
+
+    return LogHandler(log)
+
+
+def _when_stdin_ends(call: Callable[[], object]) -> None:
+    """Call from a thread once nobody holds the other end of standard input any more."""
+
+    def watch() -> None:
+        try:
+            # None where it was closed from the start; number 0 is then another file's.
+            while sys.stdin is not None and os.read(0, 4096):
+                pass
+        finally:
+            call()
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()

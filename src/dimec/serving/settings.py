@@ -1,0 +1,91 @@
+"""Settings of a tier server: frozen and checked."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from dimec.errors import ConfigError
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class ServerSettings(BaseModel):
+    """How a tier is served, and how much it takes from strangers.
+
+    Attributes:
+        host: the address to listen on.
+        port: 0 takes any free port.
+        threads: processor threads of the graph; None takes as many as this process may use.
+        max_batch: rows of one request, and of one run of the graph.
+        queue: rows that may wait for the graph.
+        max_body: bytes of a request's body.
+        token: what a client has to show; None lets everybody in.
+        tls_cert: PEM file of the certificate and its chain.
+        tls_key: PEM file of its private key, without a passphrase.
+        drain: seconds that accepted requests have to finish once the server is told to stop.
+        log_level: the least severe lines that are logged.
+        max_header: bytes of a request's line and headers.
+        header_seconds: how long these may take to arrive.
+        body_seconds: how long a body may take to arrive.
+        idle_seconds: how long a connection may wait for its next request.
+        max_connections: connections open at a time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8001, ge=0, le=65535)
+    threads: int | None = Field(None, ge=1, le=1024)
+    max_batch: int = Field(64, ge=1, le=4096)
+    queue: int = Field(256, ge=1, le=1 << 20)
+    max_body: int = Field(1 << 20, ge=1024, le=1 << 30)
+    token: SecretStr | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    drain: float = Field(10.0, ge=0, le=3600, allow_inf_nan=False)
+    log_level: LogLevel = "info"
+    max_header: int = Field(16 << 10, ge=1024, le=1 << 20)
+    header_seconds: float = Field(10.0, gt=0, le=3600, allow_inf_nan=False)
+    body_seconds: float = Field(30.0, gt=0, le=3600, allow_inf_nan=False)
+    idle_seconds: float = Field(75.0, gt=0, le=86400, allow_inf_nan=False)
+    max_connections: int = Field(512, ge=1, le=1 << 20)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.queue < self.max_batch:
+            raise ValueError(
+                f"queue: expected room for one request of max_batch {self.max_batch} rows or more, "
+                f"got {self.queue}"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key: give both or neither")
+        return self
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Check plain values.
+
+        Raises:
+            ConfigError: one line that says which setting is wrong; it never shows the token.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = "".join(f"{part}: " for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{where}{message}") from None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

@@ -1,0 +1,27 @@
+"""Servers that the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from served import Server, make_tier
+
+
+@pytest.fixture(scope="session")
+def tier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an edge tier whose graph is slow or fails as its input asks."""
+    return make_tier(tmp_path_factory.mktemp("tier") / "edge")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, tier: Path) -> Iterator[Server]:
+    """That tier's server, on one thread, with a small batch, queue and body."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with Server(tier, log, max_batch=8, queue=16, max_body=16_384) as running:
+        yield running
+        assert running.stop() == 0
+        assert not running.logged("event loop")
+        assert not running.logged("library")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dimec.bundle import TierBundle, file_records, write_manifest
+from dimec.errors import ConfigError, CorruptArtefactError
+from dimec.serving.model import TierModel, _Line
+from served import FAILING, expected, inputs_of
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_answers_as_the_graph_does(tier: Path, threads: int) -> None:
+    model = TierModel(TierBundle.open(tier), threads)
+    inputs = inputs_of([3, 7, 1], [50])
+    for alone in (True, False):
+        np.testing.assert_allclose(model(inputs, alone), expected(inputs), atol=1e-6)
+    assert model.threads == threads
+    assert 4 <= model.overhead <= 128
+
+
+def test_what_a_run_costs_before_its_first_token_is_measured_in_tokens() -> None:
+    line = _Line.through(8, 64, lambda tokens: 2e-3 + 0.25e-3 * tokens)
+    assert line.overhead == pytest.approx(8)
+    assert line(100) == pytest.approx(27e-3)
+    for seconds, bound in ((lambda tokens: 1e-3 * tokens, 4), (lambda tokens: 1.0, 128)):
+        assert _Line.through(8, 64, seconds).overhead == bound
+    assert _Line.through(3, 3, lambda tokens: 1e-3).overhead == 128
+
+
+def test_by_default_it_takes_the_processors_of_this_process(
+    tier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 6}, raising=False)
+    assert TierModel(TierBundle.open(tier), None).threads == 3
+
+
+def test_the_runtime_says_nothing_of_what_failed(
+    tier: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = TierModel(TierBundle.open(tier), 1)
+    with pytest.raises(Exception, match="indices element out of data bounds"):
+        model(inputs_of([FAILING]), alone=True)
+    assert capfd.readouterr() == ("", "")  # it would quote a token id
+
+
+def _altered(source: Path, folder: Path, **changes: Any) -> TierBundle:
+    """A copy of a bundle with another manifest, or another graph."""
+    import onnx
+
+    shutil.copytree(source, folder)
+    if (alter := changes.pop("alter", None)) is not None:
+        graph = onnx.load(folder / "model.onnx")
+        alter(graph.graph)
+        onnx.save(graph, folder / "model.onnx")
+    manifest = TierBundle.open(source).manifest
+    write_manifest(folder, manifest.model_copy(update={"files": file_records(folder), **changes}))
+    return TierBundle.open(folder)
+
+
+def test_a_graph_that_is_not_the_manifests_is_refused(tier: Path, tmp_path: Path) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"labels": ("one", "two", "three")},
+        {"inputs": ("input_ids", "attention_mask", "token_type_ids")},
+        {"inputs": ("input_ids",)},
+    ]
+    for number, changes in enumerate(wrong):
+        bundle = _altered(tier, tmp_path / str(number), **changes)
+        with pytest.raises(CorruptArtefactError, match=r"expected a graph of .* got another"):
+            TierModel(bundle, 1)
+
+
+def test_answers_that_are_not_finite_are_errors(tier: Path, tmp_path: Path) -> None:
+    def poison(graph: Any) -> None:
+        import onnx
+
+        (table,) = (each for each in graph.initializer if each.name == "table")
+        values = onnx.numpy_helper.to_array(table).copy()
+        values[7] = np.nan
+        table.CopyFrom(onnx.numpy_helper.from_array(values, "table"))
+
+    model = TierModel(_altered(tier, tmp_path / "nan", alter=poison), 1)
+    model(inputs_of([6]), alone=True)
+    with pytest.raises(ArithmeticError, match="not finite"):
+        model(inputs_of([7]), alone=True)
+
+
+def test_the_mobiles_bundle_is_refused(tier: Path, tmp_path: Path) -> None:
+    bundle = _altered(tier, tmp_path / "mobile", tier="mobile")
+    with pytest.raises(ConfigError, match="serve the folder edge/ or cloud/"):
+        TierModel(bundle, 1)
