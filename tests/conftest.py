@@ -80,6 +80,16 @@ def finished_run(
     return run.path
 
 
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+    """The finished tiny run, exported: exits 1, 2 and 4, fp32; not to be changed."""
+    from dimec.run import Run
+
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    Run(finished_run).export(out)
+    return out
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
     """``run_copy("name")``: a copy of the finished tiny run that a test may damage."""

@@ -20,10 +20,10 @@ SOURCE = Path(dimec.__file__).parent
 LEVELS = (
     ("__about__",),
     ("errors",),
-    ("config", "costs", "metrics", "progress", "storage"),
-    ("cartography", "data"),
-    ("routing", "thresholds", "trace"),
-    ("policies",),
+    ("config", "costs", "metrics", "progress", "protocol", "storage"),
+    ("bundle", "cartography", "data", "graphs", "local"),
+    ("footprint", "routing", "thresholds", "trace", "triton"),
+    ("mobile", "policies", "serving"),
     ("evaluation", "workspace"),
     ("fitting", "report", "training"),
     ("run",),
@@ -112,27 +112,33 @@ def test_every_room_has_its_level() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_only_the_command_line_and_run_reach_for_training_and_only_inside_functions(
+def test_only_the_command_line_and_run_reach_for_training_and_serving_and_only_inside_functions(
     path: Path,
 ) -> None:
     room = _room(path)
     for other, top in _uses(path):
-        if other == "training" and room != "training":
+        if other in {"training", "serving"} and room != other:
             assert room in {"run", "cli"}
             assert not top
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_heavy_packages_are_imported_at_the_top_of_training_only(path: Path) -> None:
+def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only(path: Path) -> None:
     heavy = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "datasets"}
+    heavy |= {"onnx", "onnxscript", "onnxruntime"}
+    network = {"starlette": "serving", "uvicorn": "serving", "httpx2": "mobile"}
     for module, top in _imports(ast.parse(path.read_text("utf-8"))):
-        if top and module.split(".")[0] in heavy:
+        package = module.split(".")[0]
+        if top and package in heavy:
             assert _room(path) == "training"
+        if top and package in network:
+            assert _room(path) == network[package]
 
 
 _BLOCKED = """
 import importlib, pkgutil, sys
-BLOCKED = {"torch", "transformers", "accelerate", "starlette", "matplotlib", "openTSNE", "pyarrow"}
+BLOCKED = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "onnx"}
+BLOCKED |= {"starlette", "uvicorn", "uvloop", "httptools", "prometheus_client", "onnxscript"}
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
@@ -140,7 +146,8 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import dimec
 names = [m.name for m in pkgutil.walk_packages(dimec.__path__, "dimec.", onerror=lambda name: None)]
-names = [n for n in names if not n.startswith("dimec.training") and n != "dimec.__main__"]
+extras = ("dimec.training", "dimec.serving")
+names = [n for n in names if not n.startswith(extras) and n != "dimec.__main__"]
 for name in names:
     importlib.import_module(name)
 for name in dimec.__all__:
@@ -155,7 +162,7 @@ print(*names)
 """
 
 
-def test_everything_but_training_works_without_torch() -> None:
+def test_everything_but_training_and_serving_works_without_the_extras() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _BLOCKED], capture_output=True, text=True, check=False, timeout=60
     )
@@ -163,7 +170,7 @@ def test_everything_but_training_works_without_torch() -> None:
     advice, imported = done.stdout.splitlines()
     assert "pip install 'dimec[train]'" in advice
     walked = {module.name for module in pkgutil.walk_packages(dimec.__path__, "dimec.")}
-    outside = {name for name in walked if not name.startswith("dimec.training")}
+    outside = {n for n in walked if not n.startswith(("dimec.training", "dimec.serving"))}
     assert set(imported.split()) == outside - {"dimec.__main__"}
     assert len(outside) > 30
 

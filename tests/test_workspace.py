@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -181,3 +181,26 @@ def test_half_written_files_of_a_killed_process_are_cleared_away(tmp_path: Path)
     with run.locked():
         assert not half.exists()
     assert kept.read_text() == "the user's own"
+
+
+class TestSplits:
+    def test_they_are_those_of_training(self, finished_run: Path) -> None:
+        run = RunDirectory(finished_run)
+        splits = run.splits()
+        for name in ("validation", "test"):
+            trace, part = run.trace(name), getattr(splits, name)
+            assert part.guids == trace.guids
+            assert np.array_equal(part.labels, trace.labels)
+        assert len(splits.train) == run.training()["rows"]["train"]
+
+    def test_rows_that_changed_since_are_refused(
+        self, run_copy: Callable[..., Path], tiny_reviews: Path, tmp_path: Path
+    ) -> None:
+        run = RunDirectory(run_copy())
+        changed = tmp_path / "changed.csv"
+        changed.write_text(tiny_reviews.read_text() + "one more,positive\n")
+        config = run.config_path.read_text()
+        assert str(tiny_reviews) in config
+        run.config_path.write_text(config.replace(str(tiny_reviews), str(changed)))
+        with pytest.raises(MismatchError, match="have changed since"):
+            run.splits()

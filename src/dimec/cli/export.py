@@ -1,0 +1,121 @@
+"""``dimec export``: a fitted run to the folders that the tiers run from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from dimec.training.export import ExportReport, TierReport
+
+_MB = 1e6
+
+
+def export(
+    path: RunPath,
+    out: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder to write.")],
+    int8: Annotated[
+        str | None,
+        typer.Option(
+            help="Tiers with 8-bit weights, such as mobile or mobile,edge; or all. The others get "
+            "fp32."
+        ),
+    ] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(help="Write a Triton model repository of edge and cloud here as well."),
+    ] = None,
+    triton_backend: Annotated[
+        str,
+        typer.Option(help="onnxruntime, or python for builds of Triton without that backend."),
+    ] = "onnxruntime",
+    triton_instances: Annotated[
+        int, typer.Option(help="Copies of each model that Triton runs side by side.")
+    ] = 1,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Take an int8 tier also where it differs from the model on more than 1 % of "
+            "the rows.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the bundle that is there.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export a fitted run to a bundle: mobile/, edge/ and cloud/, each with all that it needs.
+
+    The graphs are run on real validation text and have to answer as the trained model does. The
+    bundle appears all at once, at the end; one of the same run that is there already is taken as
+    it is.
+
+    Examples:
+
+        dimec export runs/mine bundles/mine
+
+        dimec export runs/mine bundles/small --int8 all --triton bundles/triton
+    """
+    from dimec.costs import TIER_NAMES
+
+    tiers = TIER_NAMES if int8 == "all" else tuple(filter(None, (int8 or "").split(",")))
+    with progress_bar() as progress:
+        progress.say("loading torch")
+        report = open_run(path).export(
+            out,
+            int8=tiers,
+            triton=triton,
+            triton_backend=triton_backend,  # type: ignore[arg-type]  # checked where it is used
+            triton_instances=triton_instances,
+            force=force,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if as_json:
+        print_json(report.to_dict())
+        return
+    _show(report)
+    print(f"exported {path} to {out}")
+    if report.triton:
+        print(f"Triton repository: {report.triton}")
+    print(f"next: dimec up {out}")
+
+
+def _show(report: ExportReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))  # 80 columns have room for it
+    heads = ("tier", "exit", "weights", "disk MB", "max Δp", "labels", "routes", "start ms")
+    for head in (*heads, "RAM MB"):
+        left = head in ("tier", "weights")
+        table.add_column(head, justify="left" if left else "right", no_wrap=True)
+    for tier in report.tiers:
+        table.add_row(*_row(tier))
+    Console().print(table)
+    base, rows = report.tiers[0].footprint.base_bytes, report.tiers[0].parity.rows - 1
+    print(
+        f"max Δp, labels, routes: beside the trained model's on {rows:,} validation rows and one "
+        "longest text"
+    )
+    print(f"start, RAM: of a new process; {base / _MB:.0f} MB are the runtime without a graph")
+
+
+def _row(tier: TierReport) -> list[str]:
+    parity, footprint = tier.parity, tier.footprint
+    return [
+        tier.tier,
+        str(tier.exit),
+        tier.precision,
+        f"{tier.disk_bytes / _MB:.1f}",
+        f"{parity.difference:.1e}",
+        f"{100 * parity.agreement:.1f} %",
+        "" if parity.routes is None else f"{100 * parity.routes:.1f} %",
+        f"{1e3 * footprint.start_seconds:.0f}",
+        f"{footprint.memory_bytes / _MB:.0f}",
+    ]

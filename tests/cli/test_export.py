@@ -1,0 +1,124 @@
+"""``dimec export``: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dimec.bundle import verify_bundle
+from tiny import Said, contents, environment
+
+Cli = Callable[..., Said]
+
+_LIMITED = """
+import resource, runpy, sys
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+runpy.run_module("dimec", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle; an export of the same run to it does not trace the model again."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+def test_it_prints_what_each_tier_takes_and_how_it_compares(
+    cli: Cli, finished_run: Path, bundle: Path
+) -> None:
+    said = cli("export", finished_run, bundle)
+    assert said.code == 0, said
+    head, mobile, edge, cloud, *notes = said.out.splitlines()
+    for word in ("tier", "exit", "disk MB", "max Δp", "labels", "routes", "start ms", "RAM MB"):
+        assert word in head
+    assert re.match(r"mobile +1 +fp32 .* 100\.0 % +100\.0 % ", mobile)
+    assert re.match(r"edge +2 +fp32 .* 100\.0 % ", edge)
+    assert re.match(r"cloud +4 +fp32 .* 100\.0 % ", cloud)
+    assert all(len(line) <= 80 for line in (head, mobile, edge, cloud))
+    assert "24 validation rows" in notes[0]
+    assert notes[-2:] == [f"exported {finished_run} to {bundle}", f"next: dimec up {bundle}"]
+    assert "is exported already" in said.err
+
+
+def test_json_is_all_that_stands_on_standard_output(
+    cli: Cli, finished_run: Path, bundle: Path, tmp_path: Path
+) -> None:
+    words: list[Any] = ["export", finished_run, bundle, "--triton", tmp_path / "triton"]
+    words += ["--triton-backend", "python", "--triton-instances", 2]
+    said = cli(*words, "--json")
+    assert said.code == 0, said
+    report = json.loads(said.out)
+    assert report["path"] == str(bundle)
+    assert report["reused"] is True
+    assert report["triton"] == str(tmp_path / "triton")
+    assert [tier["tier"] for tier in report["tiers"]] == ["mobile", "edge", "cloud"]
+    for tier in report["tiers"]:
+        assert tier["parity"]["agreement"] == 1
+        assert tier["parity"]["difference"] < 1e-5
+        assert tier["footprint"]["memory_bytes"] > tier["footprint"]["base_bytes"]
+        assert tier["disk_bytes"] > 0
+    config = (tmp_path / "triton" / "edge" / "config.pbtxt").read_text()
+    assert 'backend: "python"' in config
+    assert "count: 2" in config
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--int8", "phone"], "expected the tiers mobile, edge, cloud for int8, got 'phone'"),
+        (["--int8", "mobile"], "holds another bundle"),
+        (["--triton", "NEW", "--triton-backend", "tensorrt"], "got 'tensorrt'"),
+        (["--triton", "NEW", "--triton-instances", "0"], "expected at least one instance"),
+    ],
+)
+def test_wrong_options_are_one_line_and_change_nothing(
+    cli: Cli, finished_run: Path, bundle: Path, words: list[str], expected: str
+) -> None:
+    before = contents(bundle)
+    given = [str(bundle.parent / "new") if word == "NEW" else word for word in words]
+    assert expected in cli("export", finished_run, bundle, *given).complaint()
+    assert contents(bundle) == before
+    assert not (bundle.parent / "new").exists()
+
+
+def test_what_is_no_run_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    line = cli("export", tmp_path / "nothing", tmp_path / "bundle").complaint()
+    assert "is no run directory" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unfitted_run_says_what_to_do(
+    cli: Cli, run_copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = run_copy()
+    (run / "router.safetensors").unlink()
+    assert "make it with: dimec fit" in cli("export", run, tmp_path / "bundle").complaint()
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_bundle(
+    run_copy: Callable[..., Path], bundle: Path
+) -> None:
+    run, before = run_copy(), contents(bundle)
+    words = ["export", run, bundle, "--overwrite"]
+    process = subprocess.run(
+        [sys.executable, "-c", _LIMITED, "40000", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env=environment(),
+    )
+    line = Said(process.returncode, process.stdout, process.stderr).complaint()
+    assert line.startswith(("no room to write", "cannot write"))
+    assert contents(bundle) == before
+    verify_bundle(bundle)
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "run"]

@@ -1,0 +1,61 @@
+"""``dimec inspect``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dimec.bundle import TierBundle
+
+if TYPE_CHECKING:
+    from tiny import Said
+
+
+def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bundle: Path) -> None:
+    said = cli("inspect", tiny_bundle, "--json")
+    assert said.code == 0, said
+    shown = json.loads(said.out)
+    assert [row["tier"] for row in shown["tiers"]] == ["mobile", "edge", "cloud"]
+    assert shown["exits"] == [1, 2, 4]
+    assert shown["labels"] == ["negative", "positive"]
+    for row in shown["tiers"]:
+        tier = TierBundle.open(tiny_bundle / row["tier"])
+        assert row["disk_bytes"] == tier.size
+        assert row["version"] == tier.manifest.version
+        assert row["memory_bytes"] > row["base_bytes"]
+
+
+def test_the_table_for_people_names_tiers_labels_and_costs(
+    cli: Callable[..., Said], tiny_bundle: Path
+) -> None:
+    said = cli("inspect", tiny_bundle / "edge")
+    assert said.code == 0, said
+    assert "edge" in said.out
+    assert "cloud" not in said.out.split("labels:")[0]
+    assert "labels: negative, positive" in said.out
+    assert "mobile_layer 1.5" in said.out
+    assert "every file is whole and unaltered" in said.out
+
+
+@pytest.mark.parametrize("tier", ["mobile", "cloud"])
+def test_an_altered_file_is_one_line_of_complaint(
+    cli: Callable[..., Said], tiny_bundle: Path, tmp_path: Path, tier: str
+) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    file = bundle / tier / next(iter(TierBundle.open(bundle / tier).manifest.files))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert f"{file} was altered" in cli("inspect", bundle).complaint()
+
+
+def test_what_is_no_bundle_is_one_line_of_complaint(
+    cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    assert "no bundle folder" in cli("inspect", tmp_path / "nothing").complaint()
+    assert "manifest.json does not exist" in cli("inspect", tmp_path).complaint()
