@@ -4,10 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
-CHECKED := $(wildcard src tools tests benchmarks)
+CHECKED := $(wildcard src tools tests benchmarks conformance)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock bench wheel clean
+.PHONY: help setup demo test lint format lock bench conformance wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -19,7 +19,7 @@ demo: setup ## train, map, route and report on real movie reviews (RUN=folder, d
 	@$(BIN)/dimec demo --out "$(RUN)"
 
 test: lint ## lint, then run every test
-	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q --durations=10
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q -n logical --dist loadfile --durations=10
 
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check $(CHECKED)
@@ -33,12 +33,16 @@ format: setup ## let ruff sort imports and lay out the code
 lock: setup ## write requirements.lock anew (UPGRADE=1 takes the newest versions)
 	@$(BIN)/python tools/lock.py $(if $(UPGRADE),--upgrade)
 
-bench: setup ## run the benchmarks
-	$(BIN)/python benchmarks/run.py
+bench: setup ## run the benchmarks (BENCH="tiers serving" for some of them)
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+conformance: setup ## our client and mobile against a real Triton server, installed into .triton
+	@$(BIN)/python tools/triton_setup.py
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q conformance
 
 wheel: setup ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean: ## remove builds and caches (not .venv, not runs/)
 	rm -rf dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests tools benchmarks conformance -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from dimec.__about__ import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-_PACKAGES = ("numpy", "torch", "transformers", "accelerate")
+_PACKAGES = ("numpy", "torch", "transformers", "accelerate", "onnxruntime", "tokenizers")
 
 
 class Measured(NamedTuple):
@@ -68,8 +68,9 @@ def in_fresh_process(function: Callable[..., Any], **arguments: Any) -> Measured
 
 def _environment() -> dict[str, str]:
     """Ours, with this repository on the import path, and no look at a model hub."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
+    paths = [str(ROOT), str(ROOT / "tools"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **fixed}
 
 
 def peak_rss() -> int:

@@ -20,6 +20,7 @@ class Figure:
         unit: ``"s"``, ``"B"`` (bytes), ``"ratio"``, ``"1/s"`` or ``"share"``.
         low, high: the smallest and the largest repeat.
         goal: ``value`` should be at most this; None where nothing was promised.
+        at_least: the goal is the least that ``value`` should be, not the most.
     """
 
     name: str
@@ -28,18 +29,27 @@ class Figure:
     low: float
     high: float
     goal: float | None = None
+    at_least: bool = False
 
     @classmethod
     def of(
-        cls, name: str, values: Sequence[float], unit: str = SECONDS, goal: float | None = None
+        cls,
+        name: str,
+        values: Sequence[float],
+        unit: str = SECONDS,
+        goal: float | None = None,
+        at_least: bool = False,
     ) -> Figure:
         """The median of one or more repeats, with their range."""
-        return cls(name, median(values), unit, min(values), max(values), goal)
+        value, low, high = (float(of(values)) for of in (median, min, max))
+        return cls(name, value, unit, low, high, goal, at_least)
 
     @property
     def met(self) -> bool | None:
         """Whether the goal is met; None without a goal."""
-        return None if self.goal is None else self.value <= self.goal
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object."""
@@ -83,8 +93,9 @@ def formatted(value: float, unit: str) -> str:
                 return f"{value / scale:.3g} {name}"
         return f"{value / 1e-9:.3g} ns"
     if unit == BYTES:
-        gib = value / 2**30
-        return f"{gib:.2f} GiB" if gib >= 1 else f"{value / 2**20:.0f} MiB"
+        if value >= 2**30:
+            return f"{value / 2**30:.2f} GiB"
+        return f"{value / 2**20:.0f} MiB" if value >= 2**20 else f"{value:,.0f} B"
     if unit == RATIO:
         return f"{value:.3g} x"
     if unit == PER_SECOND:
@@ -99,7 +110,8 @@ def table(title: str, result: Result) -> str:
     verdicts = {None: "", True: "met", False: "MISSED"}
     rows: list[tuple[str, ...]] = [("", "figure", "lowest", "highest", "goal", "")]
     for f in result.figures:
-        goal = "" if f.goal is None else f"<= {formatted(f.goal, f.unit)}"
+        sign = ">=" if f.at_least else "<="
+        goal = "" if f.goal is None else f"{sign} {formatted(f.goal, f.unit)}"
         numbers = (formatted(value, f.unit) for value in (f.value, f.low, f.high))
         rows.append((f.name, *numbers, goal, verdicts[f.met]))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

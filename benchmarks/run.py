@@ -12,7 +12,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that it can be started by its path, from anywhere
 
-from benchmarks import imports, ledger, routing, thresholds, training  # noqa: E402
+from benchmarks import (  # noqa: E402
+    decision,
+    imports,
+    ledger,
+    memory,
+    network,
+    protocol,
+    routing,
+    serving,
+    thresholds,
+    tiers,
+    training,
+)
 from benchmarks.harness import WorkerError, circumstances, say  # noqa: E402
 from benchmarks.results import Result, table  # noqa: E402
 from dimec.storage import write_json  # noqa: E402
@@ -32,6 +44,12 @@ BENCHMARKS = {
     "routing": Benchmark(routing.Sizes(), routing.run),
     "ledger": Benchmark(ledger.Sizes(), ledger.run),
     "training": Benchmark(training.Sizes(), training.run),
+    "decision": Benchmark(decision.Sizes(), decision.run),
+    "tiers": Benchmark(tiers.Sizes(), tiers.run),
+    "serving": Benchmark(serving.Sizes(), serving.run),
+    "network": Benchmark(network.Sizes(), network.run),
+    "memory": Benchmark(memory.Sizes(), memory.run),
+    "protocol": Benchmark(protocol.Sizes(), protocol.run),
 }
 
 
@@ -42,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
     report = {**circumstances(options.seed), "benchmarks": {}}
+    failed = []
     for name in options.names or BENCHMARKS:
         benchmark = BENCHMARKS[name]
         sizes = _chosen(benchmark.sizes, vars(options))
@@ -50,14 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = benchmark.run(sizes, options.seed)
         except WorkerError as error:
             say(str(error))
-            return 1
+            failed.append(name)
+            continue
         print(table(name, result), flush=True)
-        report["benchmarks"][name] = {"sizes": asdict(sizes), **result.to_dict()}
+        report["benchmarks"][name] = {"sizes": _recorded(sizes), **result.to_dict()}
         if options.out is not None:
             write_json(options.out, report)  # after each: a long one may be stopped
     if options.out is not None:
         say(f"written: {options.out}")
-    return 0
+    if failed:
+        say(f"could not be run: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 def _chosen(default: Any, given: Mapping[str, Any]) -> Any:
@@ -65,6 +87,18 @@ def _chosen(default: Any, given: Mapping[str, Any]) -> Any:
     known = {field.name for field in fields(default)}
     chosen = {key: value for key, value in given.items() if key in known and value is not None}
     return replace(default, **chosen)
+
+
+def _recorded(sizes: Any) -> dict[str, Any]:
+    """The sizes as JSON; of a folder only its name, since a path is of one machine."""
+    fields = asdict(sizes)
+    return fields | {"run": Path(fields["run"]).name} if "run" in fields else fields
+
+
+def _folder(text: str) -> str:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder; name that of a fitted run")
+    return str(Path(text).resolve())
 
 
 def _positive(text: str) -> int:
@@ -91,16 +125,28 @@ def _parser() -> argparse.ArgumentParser:
     for option, text in {
         "repeats": "measurements of each kind",
         "samples": "thresholds, routing, ledger: number of samples",
-        "width": "routing, ledger: of the embeddings",
+        "width": "routing, ledger: of the embeddings; decision: of the larger encoder",
         "draws": "ledger: of the bootstrap",
         "slow-draws": "ledger: of the row-by-row bootstrap",
         "epochs": "training: at least 2",
         "batch-size": "training",
         "max-tokens": "training",
+        "texts": "decision, tiers, serving, network, memory, protocol: in one measurement",
+        "few": "decision: texts of the larger encoder; tiers: texts to warm up with",
+        "layers": "decision: of the larger encoder",
+        "threads": "tiers: the larger number; serving: of our server, and instances of Triton's",
+        "clients": "serving: the larger number",
     }.items():
         sizes.add_argument(f"--{option}", type=_positive, metavar="N", help=text)
     sizes.add_argument(
         "--rows", type=_rows, metavar="N", help="training: training rows, or 'all' of the split"
+    )
+    parser.add_argument(
+        "--run",
+        type=_folder,
+        metavar="FOLDER",
+        help="decision, tiers, serving, network, memory, protocol: a fitted run on single texts; "
+        "by default a small one is trained, once, in benchmarks/out",
     )
     return parser
 

@@ -7,6 +7,7 @@ the manifest's vocabulary and not in the graph's, which fails.
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import queue
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -33,6 +34,8 @@ from dimec.protocol import (
     decode_response,
     encode_request,
 )
+from dimec.serving.checks import IntArray, Rows
+from dimec.serving.entries import Probabilities
 from tiny import environment
 
 VERSION = "41"
@@ -338,6 +341,25 @@ def read_raw(sock: socket.socket) -> Iterator[Answer]:
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         yield Answer(status, headers, stream.read(int(headers["content-length"])))
+
+
+def rows_of(*lengths: int, first: int = 1) -> Rows:
+    """Rows of so many tokens; row i's ids are all ``first + i``."""
+    width = max(lengths)
+    mask = (np.arange(width) < np.array(lengths)[:, None]).astype(np.int64)
+    ids = (first + np.arange(len(lengths))[:, None]) * mask
+    return Rows({"input_ids": ids, "attention_mask": mask}, mask.sum(axis=1))
+
+
+def answer_of(inputs: dict[str, IntArray], alone: bool = True) -> Probabilities:
+    """A graph that answers with each row's first id and number of tokens."""
+    return np.stack(
+        [inputs["input_ids"][:, 0], inputs["attention_mask"].sum(axis=1)], axis=1
+    ).astype(np.float32)
+
+
+def in_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), 60))
 
 
 class Background:

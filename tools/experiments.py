@@ -3,7 +3,8 @@
 ``python tools/experiments.py run NAME`` trains ``experiments/NAME.toml`` with each of its seeds (or
 goes on where it was), fits and evaluates it in each of the ways that the file lists, and writes
 ``experiments/results/NAME.json``. ``python tools/experiments.py tables`` puts the tables into the
-Markdown files between lines ``<!-- table: NAME -->`` and ``<!-- end -->``.
+Markdown files between lines ``<!-- table: NAME -->`` and ``<!-- end -->``, those of the stored
+benchmarks (``benchmarks/markdown.py``) too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from dimec.storage import atomic_write, read_json, write_json
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = ROOT / "experiments"
 RESULTS = EXPERIMENTS / "results"
-WITH_TABLES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+WITH_TABLES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "results.md",
+    ROOT / "docs" / "performance.md",
+)
 
 
 def run_experiment(name: str, runs: Path) -> Path:
@@ -141,11 +146,16 @@ def with_tables(text: str, tables: Mapping[str, str]) -> str:
 
 
 def all_tables() -> dict[str, str]:
-    """The table of every stored result."""
-    return {
+    """The table of every stored result, of experiments and of benchmarks."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from benchmarks.markdown import benchmark_tables
+
+    experiments = {
         path.stem: experiment_table(read_json(path, "tools/experiments.py run"))
         for path in sorted(RESULTS.glob("*.json"))
     }
+    return experiments | benchmark_tables()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

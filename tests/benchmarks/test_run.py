@@ -67,7 +67,7 @@ def test_sizes_are_those_that_were_asked_for(report: dict[str, Any], name: str) 
 @pytest.mark.parametrize("name", QUICK)
 def test_every_figure_is_a_number_in_its_range(report: dict[str, Any], name: str) -> None:
     figures = report["benchmarks"][name]["figures"]
-    keys = {"name", "value", "unit", "low", "high", "goal", "met"}
+    keys = {"name", "value", "unit", "low", "high", "goal", "at_least", "met"}
     for figure in figures:
         assert figure.keys() == keys
         assert figure["unit"] in {"s", "B", "ratio", "1/s", "share"}
@@ -114,6 +114,7 @@ def test_the_table_shows_every_figure(finished: tuple[str, str], report: dict[st
     [
         (("routeing",), "no benchmark 'routeing'"),
         (("imports", "--repeats=0"), "expected at least 1, got 0"),
+        (("tiers", "--run", "nowhere"), "nowhere is no folder"),
     ],
 )
 def test_a_wrong_request_is_refused_and_nothing_written(

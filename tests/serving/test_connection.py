@@ -226,6 +226,24 @@ def test_a_flood_of_requests_is_not_kept_in_memory(server: Server) -> None:
     assert server.metric("process_resident_memory_bytes") < before + 30e6
 
 
+@pytest.mark.parametrize("number", [60, 200])
+def test_requests_far_ahead_of_their_answers(server: Server, number: int) -> None:
+    request = raw_request(INFER, *message(INPUTS))
+    with server.socket() as sock:
+        sock.sendall(request * number)
+        answers = read_raw(sock)
+        assert {next(answers).status for _ in range(60)} == {200}
+
+
+def test_a_broken_request_behind_sound_ones_does_not_take_their_answers(server: Server) -> None:
+    request = raw_request(INFER, *message(INPUTS))
+    broken = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    for sound in (1, 2, 5):
+        with server.socket() as sock:
+            sock.sendall(request * sound + broken.encode())
+            assert [answer.status for answer in read_raw(sock)][:sound] == [200] * sound
+
+
 def _flood(sock: socket.socket, data: bytes, pause: float = 0) -> bool:
     """Send without end and without reading; False once the server takes no more."""
     for _ in range(1_000_000):

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 
 from dimec.bundle import TierBundle
 from dimec.serving.auth import BearerAuth
-from dimec.serving.batching import Batcher, RunLimits
+from dimec.serving.batching import Batcher
+from dimec.serving.entries import RunLimits
 from dimec.serving.exchange import (
     CLIENT_GONE,
     Exchange,

@@ -1,8 +1,6 @@
 """Batches: whatever is queued when a thread is free runs together, and nothing waits for more.
 
-The queue belongs to one event loop, so it needs no locks; only the graph runs in threads. One run
-takes a bounded number of tokens: a request of many rows runs in several turns, between which the
-others have theirs.
+The queue belongs to one event loop, so it needs no locks; only the graph runs in threads.
 """
 
 from __future__ import annotations
@@ -12,229 +10,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from math import ceil, inf
+from math import ceil
 
 import numpy as np
-import numpy.typing as npt
 
 from dimec.serving.checks import IntArray, Rows
+from dimec.serving.entries import (
+    Entry,
+    Overloaded,
+    Piece,
+    Probabilities,
+    RunLimits,
+    assemble,
+    take_pieces,
+)
 
-Probabilities = npt.NDArray[np.float32]
 # (inputs, alone) → probabilities (B, C), in a thread
 Run = Callable[[dict[str, IntArray], bool], Probabilities]
-
-
-# How many of the oldest requests a run is chosen from. With more, runs get fuller, and the slowest
-# hundredth waits longer since it is overtaken more often: in a simulation of 16 clients on two
-# cores, 6 gave 10 % more answers than no batches at all, with a 99th percentile 5 % higher; the
-# whole queue gave 13 % and 16 %.
-_CANDIDATES = 6
-
-
-class Overloaded(Exception):
-    """The queue is full, or the server stops.
-
-    Attributes:
-        retry_after: whole seconds after which there may be room.
-    """
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"try again in {retry_after} s")
-        self.retry_after = retry_after
-
-
-class DeadlinePassed(Exception):
-    """The answer would come too late."""
-
-
-class Cancelled(Exception):
-    """Nobody waits for the answer any more."""
-
-
-@dataclass(eq=False)
-class Entry:
-    """A request in the queue.
-
-    Attributes:
-        rows: the request's inputs, B rows.
-        answer: (B, C), once all rows have run.
-        submitted: when, in seconds of the monotonic clock.
-        begun: when the first row's run began; None before.
-        batch_rows: rows of the largest run that this request had a part in.
-    """
-
-    rows: Rows
-    answer: asyncio.Future[Probabilities]
-    submitted: float
-    begun: float | None = None
-    batch_rows: int = 0
-    order: IntArray = field(init=False)  # rows by length, so that those of a run are alike
-    taken: int = 0
-    _left: int = field(init=False)
-    _probabilities: Probabilities | None = None
-    _deadline: float = inf
-    _timer: asyncio.TimerHandle | None = None
-
-    def __post_init__(self) -> None:
-        self.order = np.argsort(self.rows.lengths, kind="stable")
-        self._left = len(self.order)
-
-    @property
-    def waiting(self) -> int:
-        """Rows whose run has not begun."""
-        return 0 if self.answer.done() else len(self.order) - self.taken
-
-    def fail(self, error: Exception) -> None:
-        """Answer with an error, unless there is an answer."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self._stop_timer()
-
-    def put(self, indices: IntArray, probabilities: Probabilities) -> None:
-        """Take the answers of some rows; with the last of them the request is answered."""
-        if self.answer.done():
-            return
-        self._left -= len(indices)
-        if len(indices) == len(self.order) == 1:
-            self._probabilities = probabilities
-        else:
-            if self._probabilities is None:
-                shape = (len(self.order), probabilities.shape[1])
-                self._probabilities = np.empty(shape, probabilities.dtype)
-            self._probabilities[indices] = probabilities
-        if not self._left:
-            self.answer.set_result(self._probabilities)
-            self._stop_timer()
-
-    def expire_in(self, seconds: float) -> None:
-        """Fail with :class:`DeadlinePassed` in so many seconds, unless answered by then."""
-        self._deadline = self.submitted + seconds
-        self._timer = self.answer.get_loop().call_later(seconds, self.expire, inf)
-
-    def expire(self, now: float) -> None:
-        """Fail with :class:`DeadlinePassed` if it is too late by now; timers may be late."""
-        if now > self._deadline:
-            self.fail(DeadlinePassed())
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Rows of an entry that run together; ``indices`` (R,) says which."""
-
-    entry: Entry
-    indices: IntArray
-
-    @property
-    def length(self) -> int:
-        """The longest row, in tokens."""
-        return int(self.entry.rows.lengths[self.indices[-1]])
-
-
-@dataclass(frozen=True)
-class RunLimits:
-    """How large a run may be.
-
-    At ten times the overhead nine tenths of it are saved, and larger runs only make others wait.
-
-    Attributes:
-        rows: of one run.
-        overhead: what a run costs before its first token, in tokens.
-        tokens: of one run, padding included; a longer row runs alone.
-    """
-
-    rows: int
-    overhead: float
-
-    @property
-    def tokens(self) -> int:
-        return max(64, round(10 * self.overhead))
-
-
-def take_pieces(queue: deque[Entry], limits: RunLimits) -> list[Piece]:
-    """Take out of a queue what runs together next.
-
-    The oldest entry always goes, with as many rows as fit. Others join it, oldest first, where the
-    run has room and the padding costs clearly less than a run of their own. What is left of an
-    entry goes to the queue's end, so that a request of many rows lets others through.
-
-    Args:
-        queue: entries with rows that wait; changed in place.
-        limits: of the run.
-
-    Returns:
-        Pieces of different entries, [] where the queue is empty.
-    """
-    pieces: list[Piece] = []
-    passed: list[Entry] = []
-    rows = width = 0
-    while queue and len(pieces) + len(passed) < _CANDIDATES:
-        entry = queue.popleft()
-        if not entry.waiting:  # answered while it waited: expired, cancelled
-            continue
-        count = _fitting(entry, rows, width, limits)
-        if not count:
-            passed.append(entry)
-            continue
-        piece = Piece(entry, entry.order[entry.taken : entry.taken + count])
-        pieces.append(piece)
-        entry.taken += count
-        rows += count
-        width = max(width, piece.length)
-        if rows == limits.rows or (rows + 1) * width > limits.tokens:
-            break
-    queue.extendleft(reversed(passed))
-    queue.extend(piece.entry for piece in pieces if piece.entry.waiting)
-    return pieces
-
-
-def _fitting(entry: Entry, rows: int, width: int, limits: RunLimits) -> int:
-    """How many of an entry's next rows fit a run that has (rows, width) already."""
-    if rows == 0 and len(entry.order) == 1:
-        return 1
-    # From short to long, so that the last row taken sets the width.
-    lengths = entry.rows.lengths[entry.order[entry.taken :]][: limits.rows - rows]
-    counts = np.arange(1, len(lengths) + 1)
-    cells = (rows + counts) * np.maximum(width, lengths)
-    # What a row costs beyond its own tokens: its padding, and that of the rows before it.
-    padding = np.diff(cells, prepend=rows * width) - lengths
-    fit = (cells <= limits.tokens) & (padding <= limits.overhead / 2)
-    fit[0] |= not rows
-    return int(np.argmin(fit)) if not fit.all() else len(fit)
-
-
-def assemble(pieces: list[Piece], padding: int) -> dict[str, IntArray]:
-    """Model inputs (R, T) of some pieces, one below the other, T the longest row's tokens.
-
-    Args:
-        pieces: rows of requests; where theirs are shorter, they are filled up.
-        padding: the token id that fills up ``input_ids``; the other inputs are filled with 0.
-    """
-    width = max(piece.length for piece in pieces)
-    if len(pieces) == 1:
-        piece = pieces[0]
-        whole = len(piece.indices) == len(piece.entry.order)
-        rows = slice(None) if whole and len(piece.indices) == 1 else piece.indices
-        return {
-            name: np.ascontiguousarray(values[rows, :width])
-            for name, values in piece.entry.rows.inputs.items()
-        }
-    total = sum(len(piece.indices) for piece in pieces)
-    batch: dict[str, IntArray] = {}
-    for name in pieces[0].entry.rows.inputs:
-        values = np.full((total, width), padding if name == "input_ids" else 0, np.int64)
-        start = 0
-        for piece in pieces:
-            part = piece.entry.rows.inputs[name][piece.indices, :width]
-            values[start : start + len(part), : part.shape[1]] = part
-            start += len(part)
-        batch[name] = values
-    return batch
 
 
 class Batcher:
@@ -270,6 +62,8 @@ class Batcher:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="graph")
         self._queue: deque[Entry] = deque()
         self._running = 0
+        # Whether runs have overlapped since the last moment without any, and before that one.
+        self._overlapped = self._busy = False
         self._scheduled = False
         self._seconds_per_row = 0.0
         self._closed = False
@@ -338,7 +132,9 @@ class Batcher:
                 entry = piece.entry
                 entry.begun = now if entry.begun is None else entry.begun
                 entry.batch_rows = max(entry.batch_rows, rows)
-            alone = not self._running and not self._queue
+            company = bool(self._running or self._queue)
+            self._overlapped = company or (self._overlapped and bool(self._running))
+            alone = not company and not self._busy
             self._running += 1
             self._executor.submit(self._work, loop, pieces, alone, now)
 
@@ -367,6 +163,8 @@ class Batcher:
         self, pieces: list[Piece], results: list[Probabilities | Exception], begun: float
     ) -> None:
         self._running -= 1
+        if not self._running:
+            self._busy = self._overlapped
         now = time.monotonic()
         for piece, result in zip(pieces, results, strict=True):
             piece.entry.expire(now)

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _LINGER = 2.0  # seconds in which bytes that nobody wants are read, so that an answer is not lost
 _WORST_CHUNKING = 8  # bytes on the wire for one byte of a body, at most
-
-
 # Requests sent before the answers to earlier ones, at most: each costs memory while it waits.
 _MOST_AHEAD = 64
 
@@ -222,6 +220,11 @@ class LimitedConnection(HttpToolsProtocol):
         """Answer what is no request, and take nothing more from this connection."""
         self._refusal = (status, text)
         self._tier_app.record_refusal(status)
+        if self._in_body and self.pipeline:  # broken before its turn came
+            self.pipeline.popleft()
+            self._in_body = False
+            if (last := self.pipeline[0][0] if self.pipeline else self._active) is not None:
+                self.cycle = last
         cycle = self.cycle
         if not (cycle is None or cycle.response_complete):
             if not self._in_body:
@@ -229,7 +232,7 @@ class LimitedConnection(HttpToolsProtocol):
                 return
             cycle.disconnected = True  # the rest of its body will never come
             cycle.message_event.set()
-            if cycle.response_started or self.pipeline:
+            if cycle.response_started:
                 self.transport.close()
                 return
         self.transport.write(self._bare_answer(status, text))

@@ -17,13 +17,13 @@ from dimec.protocol import (
     digest_matches,
     encode_response,
 )
-from dimec.serving.batching import Batcher, Cancelled, DeadlinePassed, Entry, Overloaded
+from dimec.serving.batching import Batcher
 from dimec.serving.checks import OUTPUT, check_request
+from dimec.serving.entries import Cancelled, DeadlinePassed, Entry, Overloaded, Probabilities
 from dimec.serving.exchange import CLIENT_GONE, Exchange, Receive, Reply, error_reply
 from dimec.serving.logs import error_fields
 
 if TYPE_CHECKING:
-    from dimec.serving.batching import Probabilities
     from dimec.serving.settings import ServerSettings
 
 _BINARY = BINARY_HEADER.lower().encode("ascii")

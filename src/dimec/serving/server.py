@@ -188,7 +188,8 @@ class TierServer:
         logging.getLogger("uvicorn").addHandler(handler)
         tls: dict[str, Any] = {}
         if self._context is not None:
-            tls = {"ssl": self._context, "ssl_handshake_timeout": self._settings.header_seconds}
+            names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
+            tls = {"ssl": self._context, **dict.fromkeys(names, self._settings.header_seconds)}
         app.metrics.connections.set_function(lambda: len(self._state.connections))
         return await loop.create_server(
             lambda: LimitedConnection(config, self._state, self._settings, app),

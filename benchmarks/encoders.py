@@ -1,0 +1,91 @@
+"""An encoder of any size with random weights, exported: for times, which do not need it to know."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_HEAD = 64  # width of an attention head
+
+
+def exits_of(layers: int) -> tuple[int, int, int]:
+    """A third, a half and all of the layers."""
+    return (max(1, layers // 3), max(1, layers // 2), layers)
+
+
+def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str) -> None:
+    """Write the mobile's bundle and the cloud's graph of a BERT encoder with random weights.
+
+    Tokenizer, labels and longest text are those of the bundle ``source``; the router's three
+    centres are those of random thirds of some texts.
+    """
+    from dimec.bundle import TierBundle, file_records, write_manifest
+    from dimec.training.graph_export import cut_graph, save_graph, trace_graph
+
+    given = TierBundle.open(Path(source) / "mobile", "mobile")
+    inputs = ("input_ids", "attention_mask")
+    limit = given.manifest.max_tokens
+    whole = trace_graph(_model(given.manifest, layers, width, seed), inputs, limit)
+    mobile, cloud = Path(out) / "mobile", Path(out) / "cloud"
+    for folder in (mobile, cloud):
+        folder.mkdir(parents=True)
+    save_graph(
+        cut_graph(whole, list(inputs), {"hidden": "hidden", "pooled": "pooled"}),
+        mobile / "embed.onnx",
+    )
+    save_graph(
+        cut_graph(whole, ["hidden", "attention_mask"], {"mobile": "probabilities"}),
+        mobile / "layers.onnx",
+    )
+    save_graph(cut_graph(whole, list(inputs), {"cloud": "probabilities"}), cloud / "model.onnx")
+    shutil.copyfile(given.file("tokenizer.json"), mobile / "tokenizer.json")
+    _router(mobile, width, seed).save(mobile / "router.safetensors")
+    manifest = given.manifest.model_copy(
+        update={
+            "exit": exits_of(layers)[0],
+            "exits": exits_of(layers),
+            "width": width,
+            "inputs": tuple(inputs),
+            "files": file_records(mobile),
+        }
+    )
+    write_manifest(mobile, manifest)
+
+
+def _model(manifest: Any, layers: int, width: int, seed: int) -> Any:
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from dimec.training.model import MultiExitClassifier
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=manifest.vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, width // _HEAD),
+        intermediate_size=4 * width,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        BertModel(config).save_pretrained(folder)
+        model = MultiExitClassifier.from_backbone(
+            folder, labels=manifest.labels, exits=exits_of(layers)
+        )
+    encoder: Any = model.encoder
+    encoder.set_attn_implementation("eager")
+    return model.eval()
+
+
+def _router(mobile: Path, width: int, seed: int) -> Any:
+    from dimec.graphs import Graph
+    from dimec.routing import CentroidRouter
+
+    rng = np.random.default_rng(seed)
+    embed = Graph(mobile / "embed.onnx")
+    ids = rng.integers(0, 100, (60, 1, 20))
+    pooled = [embed(input_ids=row, attention_mask=np.ones_like(row))[1][0] for row in ids]
+    return CentroidRouter().fit(np.stack(pooled), np.arange(60) % 3)

@@ -1,0 +1,74 @@
+"""A real Triton server beside dimec's own, both with the tiers of a tiny run.
+
+Not part of the default tests: ``make conformance`` installs Triton first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dimec.local import LocalTiers
+from dimec.triton import write_triton_repository
+from tiers import balanced
+from tiny import FAST, dimec, make_backbone, reviews, write_reviews
+from triton_server import TritonServer
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run, trained and fitted."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_reviews(folder / "reviews.csv", reviews(240))
+    backbone, run = make_backbone(folder / "backbone"), folder / "run"
+    options = (*FAST, "--epochs", "3", "--backbone", backbone, "--out", run)
+    for words in (("train", "--task", f"csv:{data}", *options), ("fit", run)):
+        said = dimec(*words)
+        assert said.code == 0, said
+    return run
+
+
+@pytest.fixture(scope="session")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The bundle of the run and its Triton repository."""
+    folder = tmp_path_factory.mktemp("exported")
+    bundle, models = folder / "bundle", folder / "models"
+    said = dimec("export", run, bundle)
+    assert said.code == 0, said
+    # This build of Triton has its Python backend only.
+    write_triton_repository(bundle, models, backend="python", instances=2)
+    return bundle, models
+
+
+@pytest.fixture(scope="session")
+def bundle(exported: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle with a router that sends a third of the reviews to each tier."""
+    return balanced(exported[0], tmp_path_factory.mktemp("balanced") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def triton(exported: tuple[Path, Path]) -> Iterator[TritonServer]:
+    """A Triton that serves both tiers; not to be stopped by a test."""
+    with TritonServer(exported[1]) as server:
+        yield server
+
+
+@pytest.fixture
+def own_triton(exported: tuple[Path, Path]) -> Iterator[TritonServer]:
+    """A Triton that a test may kill and start again."""
+    with TritonServer(exported[1]) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ours(bundle: Path) -> Iterator[dict[str, str]]:
+    """dimec's own servers: tier → address."""
+    with LocalTiers(bundle) as tiers:
+        yield tiers.urls

@@ -1,0 +1,172 @@
+"""The benchmarks of the tiers run on a tiny run, and measure what they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.bundles import Scene, make_scene, with_route
+from benchmarks.encoders import exits_of
+from benchmarks.harness import ROOT, in_fresh_process
+from benchmarks.serving import messages
+
+from benchmarks import network, tiers
+from dimec.mobile import Mobile
+from dimec.protocol import BINARY_HEADER, decode_request
+from tiers import texts as reviews
+
+SIZES = {"texts": 6, "few": 2, "repeats": 2, "layers": 3, "width": 32}
+NAMES = ("decision", "memory", "protocol")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> dict[str, Any]:
+    """The JSON of one start of those benchmarks that need neither a compiler nor Triton."""
+    out = tmp_path_factory.mktemp("bench") / "results.json"
+    options = [f"--{name}={value}" for name, value in SIZES.items()]
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), *NAMES, *options]
+    command += ["--run", str(finished_run), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(finished_run) not in out.read_text("utf-8")
+    read: dict[str, Any] = json.loads(out.read_text("utf-8"))["benchmarks"]
+    return read
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Scene:
+    """Bundles in both precisions, and texts."""
+    folder = tmp_path_factory.mktemp("scene")
+    source = make_scene(str(finished_run), 0, str(folder))
+    return Scene(folder, source.pop("model"), source)
+
+
+def figures(report: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    return {figure["name"]: figure for figure in report[name]["figures"]}
+
+
+def test_every_figure_is_above_zero_and_in_its_range(report: dict[str, Any]) -> None:
+    assert list(report) == list(NAMES)
+    for name in NAMES:
+        assert report[name]["sizes"]["run"]
+        for figure in report[name]["figures"]:
+            assert figure["low"] <= figure["value"] <= figure["high"], figure
+            assert figure["high"] > 0 or "above the base" in figure["name"], figure
+
+
+def test_a_decision_is_timed_for_both_encoders(report: dict[str, Any]) -> None:
+    found = figures(report, "decision")
+    larger = f"{SIZES['layers']} x {SIZES['width']}"
+    encoders = {name.partition(": ")[0] for name in found}
+    assert len(encoders) == 2
+    assert larger in encoders
+    for encoder in encoders:
+        parts = [
+            found[f"{encoder}: {part}, p50"]["value"] for part in ("tokenise", "embed", "route")
+        ]
+        whole = found[f"{encoder}: decision, p50"]
+        assert whole["value"] >= max(parts)
+        assert found[f"{encoder}: decision, p99"]["high"] >= whole["low"]
+    goals = [figure["goal"] for figure in found.values() if figure["goal"] is not None]
+    assert goals == [0.03, 0.01, 0.03, 0.01] * 2
+
+
+def test_the_mobiles_memory_is_held_against_base_and_graphs(report: dict[str, Any]) -> None:
+    found = figures(report, "memory")
+    base = found["base: resident"]["value"]
+    for precision in ("fp32", "int8"):
+        graphs = found[f"{precision}: graphs on disk"]["value"]
+        goal = found[f"{precision}: resident after answers"]["goal"]
+        assert goal == pytest.approx(base + 1.3 * graphs, rel=1e-4)
+        assert found[f"{precision}: whole bundle on disk"]["value"] > graphs
+
+
+def test_messages_and_client_are_timed(report: dict[str, Any]) -> None:
+    found = figures(report, "protocol")
+    for name in ("encode a request", "decode a request", "encode a response", "decode a response"):
+        assert name in found
+    assert "edge, int8: TierClient, p50" in found
+
+
+def test_a_scene_says_where_it_comes_from(scene: Scene) -> None:
+    assert scene.source["exits"] == [1, 2, 4]
+    assert scene.source["texts"] == len(json.loads((scene.folder / "texts.json").read_text()))
+    assert f"exits {(1, 2, 4)}" in scene.note
+    for precision in ("fp32", "int8"):
+        manifest = json.loads(
+            (Path(scene.bundle(precision)) / "edge" / "manifest.json").read_text()
+        )
+        assert manifest["precision"] == precision
+
+
+@pytest.mark.parametrize(("tier", "name"), [(0, "mobile"), (1, "edge"), (2, "cloud")])
+def test_a_forced_router_sends_everything_to_one_tier(
+    scene: Scene, tmp_path: Path, tier: int, name: str
+) -> None:
+    forced = with_route(scene.bundle("fp32"), tier, tmp_path / "mobile")
+    with Mobile.open(forced, state=":memory:") as mobile:
+        assert {mobile.decide(text).tier_name for text in reviews(30)} == {name}
+
+
+def test_all_variants_of_a_tier_take_every_text(scene: Scene) -> None:
+    measured = in_fresh_process(
+        tiers.measure,
+        model=scene.model,
+        folder=str(scene.folder),
+        tier="mobile",
+        layers=1,
+        threads=1,
+        texts=3,
+        few=1,
+        repeats=2,
+        rivals=[tiers.EAGER],
+    ).value
+    assert measured.keys() == {"fp32", "int8", tiers.EAGER}
+    assert all(len(passes) == 2 and min(passes) > 0 for passes in measured.values())
+
+
+def test_a_link_delays_what_leaves_the_mobile_and_counts_its_bytes(scene: Scene) -> None:
+    link = {"rtt": 30, "up": 10_000, "down": 10_000}
+    found = in_fresh_process(
+        network.measure,
+        bundle=scene.bundle("fp32"),
+        link=link,
+        cloud={"rtt": 20},
+        texts=4,
+        repeats=1,
+    ).value
+    assert list(found) == list(network.POLICIES)
+    edge, cloud, mobile = (found[f"all-{name}"][0] for name in ("edge", "cloud", "mobile"))
+    assert edge["p50"] >= 0.030
+    assert cloud["p50"] >= 0.050
+    assert (mobile["up"], mobile["down"]) == (0, 0)
+    assert min(edge["up"], edge["down"], cloud["up"], cloud["down"]) > 100
+    for name in ("edge", "cloud", "mobile"):
+        assert found[f"all-{name}"][0]["shares"][name] == 1
+
+
+def test_every_link_has_rates_and_a_source() -> None:
+    settings = tomllib.loads(network.LINKS.read_text("utf-8"))
+    assert [link["name"] for link in settings["link"]] == ["3G", "4G", "5G", "Wi-Fi"]
+    for link in (*settings["link"], settings["cloud"]):
+        assert link["rtt"] > 0
+        assert link["source"]
+    assert all(min(link["up"], link["down"]) > 0 for link in settings["link"])
+
+
+def test_the_load_is_what_the_mobile_sends(scene: Scene) -> None:
+    for path, headers, body in messages(scene.bundle("int8"), scene.bundle("fp32"), 3):
+        request = decode_request(body, headers[BINARY_HEADER])
+        assert path.startswith("/v2/models/edge/versions/")
+        assert request.inputs["input_ids"].shape == request.inputs["attention_mask"].shape
+        assert np.all(request.inputs["attention_mask"] == 1)
+
+
+def test_exits_are_a_third_a_half_and_all() -> None:
+    assert [exits_of(layers) for layers in (1, 6, 12)] == [(1, 1, 1), (2, 3, 6), (4, 6, 12)]

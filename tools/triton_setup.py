@@ -1,0 +1,138 @@
+"""Build .triton/, the environment of a real Triton server, or see that it is up to date.
+
+``python tools/triton_setup.py`` installs NVIDIA's wheel ``nvidia-pytriton``, which carries the
+``tritonserver`` binary and its Python backend, with numpy and onnxruntime for the models that it
+runs. It stands apart from .venv because it wants numpy below 2.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+import setup_env
+from setup_env import SetupError, count_packages, digest, hold_lock, run_step, venv_python
+from setup_progress import Progress
+
+ROOT = setup_env.ROOT
+LOCK = ROOT / "tools" / "triton.lock"
+PYTHONS = ((3, 11), (3, 12))  # that both the wheel's backend and numpy below 2 are built for
+GLIBC = (2, 35)
+
+
+def check_platform() -> None:
+    """Whether the wheel runs here.
+
+    Raises:
+        SetupError: it does not; says what it needs.
+    """
+    needs = (
+        "the Triton server needs Linux on x86_64 with glibc "
+        f"{_dotted(GLIBC)} or later and Python {_dotted(PYTHONS[0])} or {_dotted(PYTHONS[1])}"
+    )
+    system, machine = platform.system(), platform.machine()
+    if (system, machine) != ("Linux", "x86_64"):
+        raise SetupError(f"{needs}, this is {system} on {machine}")
+    library, version = platform.libc_ver()
+    if library != "glibc" or _numbers(version) < GLIBC:
+        raise SetupError(f"{needs}, this has {library or 'no glibc'} {version}".rstrip())
+    if sys.version_info[:2] not in PYTHONS:
+        raise SetupError(f"{needs}, this is Python {_dotted(sys.version_info[:2])}")
+    if not python_library():
+        raise SetupError(
+            f"the Triton server needs Python's shared library ({_shared_name()}), and this Python "
+            "was built without; take one that has it, on Debian and Ubuntu python3 and libpython3"
+        )
+
+
+def python_library() -> Path | None:
+    """Folder of this Python's shared library, which the server's backend is linked against."""
+    names = [sysconfig.get_config_var(name) for name in ("LIBDIR", "LIBPL")]
+    system = Path("/usr/lib") / (sysconfig.get_config_var("MULTIARCH") or "")
+    folders = [*(Path(name) for name in names if name), system, Path("/lib") / system.name]
+    return next((folder for folder in folders if (folder / _shared_name()).exists()), None)
+
+
+def _shared_name() -> str:
+    return f"libpython{_dotted(sys.version_info[:2])}.so.1.0"
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def site_packages(folder: Path) -> Path:
+    """Where the environment's packages are."""
+    return folder / "lib" / f"python{_dotted(sys.version_info[:2])}" / "site-packages"
+
+
+def install(folder: Path, lock: int) -> None:
+    """Make the environment, install the pinned packages, and lay out the backend."""
+    with Progress("1/2 environment of the Triton server"):
+        setup_env.make_venv(folder)
+    pip = [str(venv_python(folder)), "-m", "pip", "install", "--progress-bar", "off", "--no-deps"]
+    command = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]
+    count = count_packages(LOCK.read_text(encoding="utf-8"))
+    run_step(
+        "2/2 its packages, hashes checked",
+        command,
+        lock=lock,
+        log=folder / "setup.log",
+        total=count,
+    )
+    # The backend looks for its helper beside itself; the wheel holds one for each Python.
+    wheel = site_packages(folder) / "pytriton" / "tritonserver"
+    backend = folder / "backends" / "python"
+    shutil.copytree(wheel / "backends" / "python", backend)
+    helper = wheel / "python_backend_stubs" / _dotted(sys.version_info[:2])
+    shutil.copy(helper / "triton_python_backend_stub", backend)
+
+
+def wanted_stamp(folder: Path) -> str:
+    """What an up-to-date environment in the folder was built from."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix}"
+    return digest(LOCK.read_bytes(), python.encode(), os.fsencode(folder))
+
+
+def set_up(root: Path = ROOT) -> Path:
+    """Build what is missing under root/.triton; does nothing when nothing is. Returns the folder.
+
+    Raises:
+        SetupError: the wheel does not run here, or could not be installed.
+    """
+    folder = root / ".triton"
+    stamp = folder / setup_env.STAMP
+    check_platform()
+
+    def current() -> bool:
+        return stamp.exists() and stamp.read_text(encoding="utf-8") == wanted_stamp(folder)
+
+    if current():
+        return folder
+    with hold_lock(root / ".triton.lock") as lock:
+        if not current():  # another set-up may have done it meanwhile
+            install(folder, lock)
+            stamp.write_text(wanted_stamp(folder), encoding="utf-8")
+    return folder
+
+
+def main() -> int:
+    """Set up. Returns the exit code."""
+    try:
+        set_up()
+    except (SetupError, OSError) as error:
+        print(f"triton: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
