@@ -148,18 +148,21 @@ class TestManyTexts:
         assert_pools_fit(mobile)
 
     def test_a_bug_keeps_nobody_waiting(self, open_mobile: OpenMobile, tiers: Tiers) -> None:
-        delivered = threading.Event()
+        asked, delivered = threading.Event(), threading.Event()
 
         def breaks(request: httpx2.Request) -> None:
             tiers["edge"].behaviour = None
+            asked.set()
             delivered.wait(10)
             raise RuntimeError("a bug")
 
         mobile = open_mobile(adaptive=True)
         routes = by_route(mobile, texts(60))
-        here, there = routes["mobile"][0], routes["edge"][0]
+        first, there = routes["cloud"][0], routes["edge"][0]
         tiers["edge"].behaviour = breaks
-        stream = mobile.predict_arrivals(iter([(here, "one"), (there, "two"), None]))
+        # The first answer waits until the second input is under way.
+        tiers["cloud"].behaviour = lambda request: [asked.wait(10)].clear()
+        stream = mobile.predict_arrivals(iter([(first, "one"), (there, "two"), None]))
         assert next(stream).id == "one"
         delivered.set()
         # The stream has broken while nobody looked, and does not hold on to its inputs.
