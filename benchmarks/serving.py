@@ -93,6 +93,8 @@ def _figures(precision: str, found: Mapping[str, Any]) -> list[Figure]:
             ("p99", "p99", 1.0, False),
             ("cpu", "processor time", None, False),
         ):
+            if not all(row[part] for row in measured[TRITON]):
+                continue  # less than the clock of processor time can tell
             pairs = zip(measured[OURS], measured[TRITON], strict=True)
             figures.append(
                 Figure.of(

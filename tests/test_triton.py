@@ -54,6 +54,7 @@ def test_the_python_backend_gets_a_program_that_compiles_and_needs_nothing_of_di
         compile(source, str(program), "exec")
         assert set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE)) == {
             "json",
+            "os",
             "pathlib",
             "numpy",
             "onnxruntime",

@@ -2,7 +2,8 @@
 
 A request's way: :mod:`~dimec.serving.connection` (HTTP within limits) → :mod:`~dimec.serving.app`
 (who asks, what for) → :mod:`~dimec.serving.infer` (body, checks, answer) →
-:mod:`~dimec.serving.batching` (queue) → :mod:`~dimec.serving.model` (graph). What happened goes
+:mod:`~dimec.serving.batching` and :mod:`~dimec.serving.entries` (queue) →
+:mod:`~dimec.serving.model` (graph). What happened goes
 into :mod:`~dimec.serving.metrics` and :mod:`~dimec.serving.logs`;
 :mod:`~dimec.serving.server` starts and stops it all.
 
