@@ -11,11 +11,12 @@ import numpy.typing as npt
 from benchmarks.harness import in_fresh_process, say, seconds
 from benchmarks.results import BYTES, RATIO, Figure, Result
 from benchmarks.routing import stream
-from dimec.costs import CostModel
-from dimec.evaluation import LedgerRow, bootstrap_means, evaluate, standard_policies
-from dimec.policies import Outcome, Policy, RandomPolicy
+from dimec.evaluation import Replay, bootstrap_means, evaluate, replay, standard_policies
+from dimec.ledger import LedgerRow
+from dimec.policies import Policy, RandomPolicy
 from dimec.routing import CentroidRouter
 from dimec.trace import Trace
+from dimec.usage import Deployment
 
 TIME_GOAL, MEMORY_GOAL = 20.0, 2 * 2**30
 EXITS = (4, 6, 12)
@@ -68,9 +69,9 @@ def run(sizes: Sizes, seed: int) -> Result:
 def measure_ledger(samples: int, width: int, seed: int, draws: int) -> dict[str, Any]:
     """Seconds of one evaluation of all standard policies, and its number of rows."""
     trace, policies = _scene(samples, width, seed)
-    tiers = CostModel().tiers(EXITS)
+    deployment = Deployment(EXITS)
     rows: list[LedgerRow] = []
-    taken = seconds(lambda: rows.extend(evaluate(trace, policies, tiers, draws=draws).rows))
+    taken = seconds(lambda: rows.extend(evaluate(trace, policies, deployment, draws=draws).rows))
     return {"seconds": taken, "rows": len(rows)}
 
 
@@ -124,13 +125,11 @@ def _scene(samples: int, width: int, seed: int) -> tuple[Trace, list[Policy]]:
 
 def _columns(trace: Trace, policies: list[Policy]) -> FloatArray:
     """(N, 2P) right answers, then costs, of the policies and of the routers' random twins."""
-    tiers = CostModel().tiers(EXITS)
-    outcomes: list[Outcome] = []
+    deployment = Deployment(EXITS)
+    replays: list[Replay] = []
     for policy in policies:
-        outcome = policy.replay(trace, tiers)
-        outcomes.append(outcome)
+        replays.append(one := replay(policy, trace, deployment))
         if policy.name.startswith("dimec-"):
-            shares = outcome.tiers.mean(axis=0)
-            outcomes.append(RandomPolicy("random", shares.tolist()).replay(trace, tiers))
-    right = [(outcome.answers * trace.correct).sum(axis=1) for outcome in outcomes]
-    return np.stack([*right, *(outcome.cost for outcome in outcomes)], axis=1)
+            shares = one.tiers.mean(axis=0)
+            replays.append(replay(RandomPolicy("random", shares.tolist()), trace, deployment))
+    return np.stack([*(one.right for one in replays), *(one.cost for one in replays)], axis=1)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dimec.cartography import DataMap, TrainingDynamics
-from dimec.costs import CostModel, Tier
-from dimec.evaluation import Ledger, evaluate, standard_policies
+from dimec.evaluation import evaluate, standard_policies
+from dimec.ledger import Ledger
 from dimec.routing import CentroidRouter
 from dimec.trace import Trace
+from dimec.usage import Deployment
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -133,14 +134,14 @@ def dynamics(
     )
 
 
-def tiers_of(trace: Trace) -> tuple[Tier, ...]:
+def deployment_of(trace: Trace) -> Deployment:
     """The trace's tiers at the paper's prices."""
-    return CostModel().tiers(trace.tiers)
+    return Deployment(trace.tiers)
 
 
 def prices_of(trace: Trace) -> list[float]:
     """Prices of its tiers."""
-    return [tier.price for tier in tiers_of(trace)]
+    return [tier.price for tier in deployment_of(trace).tiers]
 
 
 def right_of(trace: Trace) -> list[list[bool]]:
@@ -161,4 +162,4 @@ def routers_of(trace: Trace) -> dict[str, CentroidRouter]:
 def ledger_of(trace: Trace, draws: int = 20, seed: int = 0) -> Ledger:
     """All standard policies."""
     policies = standard_policies(routers_of(trace))
-    return evaluate(trace, policies, tiers_of(trace), draws=draws, seed=seed)
+    return evaluate(trace, policies, deployment_of(trace), draws=draws, seed=seed)

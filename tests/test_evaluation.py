@@ -17,28 +17,28 @@ import reference
 from builders import (
     Floats,
     TraceFactory,
+    deployment_of,
     ledger_of,
     make_trace,
     matrices,
     prices_of,
     right_of,
     routers_of,
-    tiers_of,
     trace_of_answers,
     traces,
 )
-from dimec.costs import CostModel, Tier
+from dimec.costs import CostModel
 from dimec.errors import ConfigError, CorruptArtefactError, DataError, MissingArtefactError
 from dimec.evaluation import (
-    Ledger,
-    LedgerRow,
     column_means,
     evaluate,
     standard_policies,
 )
+from dimec.ledger import Ledger, LedgerRow
 from dimec.policies import OraclePolicy, RandomPolicy, RouterPolicy
 from dimec.routing import RandomRouter, SingleTierRouter
 from dimec.trace import Trace
+from dimec.usage import Deployment
 
 
 def assert_account(row: LedgerRow, expected: reference.Account) -> None:
@@ -105,7 +105,7 @@ def test_a_ledger_by_hand() -> None:
         ],
         (4, 6, 12),
     )
-    ledger = evaluate(trace, standard_policies({}), tiers_of(trace), draws=50)
+    ledger = evaluate(trace, standard_policies({}), deployment_of(trace), draws=50)
     assert [row.policy for row in ledger.rows] == [
         "all-mobile",
         "all-edge",
@@ -133,7 +133,7 @@ def test_a_ledger_by_hand() -> None:
 def test_24_layers_save_as_much_as_their_prices_say() -> None:
     """Exits 6, 12, 24 at 9, 14.5 and 36: 75 % and 59.7 %."""
     trace = trace_of_answers([[True, True, True]], (6, 12, 24))
-    ledger = evaluate(trace, standard_policies({}), tiers_of(trace), draws=5)
+    ledger = evaluate(trace, standard_policies({}), deployment_of(trace), draws=5)
     assert ledger.row("all-mobile").reduction == pytest.approx(0.75, rel=0, abs=1e-12)
     assert ledger.row("all-edge").reduction == pytest.approx(1 - 14.5 / 36, rel=0, abs=1e-12)
 
@@ -168,11 +168,13 @@ def test_rows_come_in_the_order_of_every_report(small_trace: TraceFactory) -> No
 def test_which_rows_are_matched_can_be_chosen(small_trace: TraceFactory) -> None:
     trace = small_trace()
     policies = standard_policies(routers_of(trace))
-    ledger = evaluate(trace, policies, tiers_of(trace), draws=5, matched=["oracle", "all-edge"])
+    ledger = evaluate(
+        trace, policies, deployment_of(trace), draws=5, matched=["oracle", "all-edge"]
+    )
     names = [row.policy for row in ledger.rows]
     assert [name for name in names if "@" in name] == ["random@all-edge", "random@oracle"]
     assert names.index("random@oracle") == names.index("oracle") + 1
-    none = evaluate(trace, policies, tiers_of(trace), draws=5, matched=[])
+    none = evaluate(trace, policies, deployment_of(trace), draws=5, matched=[])
     assert not any("@" in row.policy for row in none.rows)
 
 
@@ -181,22 +183,23 @@ def test_two_policies_of_one_name_are_refused(small_trace: TraceFactory) -> None
     trace = small_trace()
     policies = [RouterPolicy("dimec", SingleTierRouter(k)) for k in (0, 1)]
     with pytest.raises(ConfigError, match="dimec"):
-        evaluate(trace, policies, tiers_of(trace), draws=5)
+        evaluate(trace, policies, deployment_of(trace), draws=5)
 
 
 def test_evaluating_leaves_adaptive_routers_as_they_are(small_trace: TraceFactory) -> None:
     trace = small_trace(40)
     routers = routers_of(trace)
     before = routers["dimec-adaptive"].sums
-    first = evaluate(trace, standard_policies(routers), tiers_of(trace), draws=5)
-    again = evaluate(trace, standard_policies(routers), tiers_of(trace), draws=5)
+    first = evaluate(trace, standard_policies(routers), deployment_of(trace), draws=5)
+    again = evaluate(trace, standard_policies(routers), deployment_of(trace), draws=5)
     assert first == again
     assert np.array_equal(routers["dimec-adaptive"].sums, before)
 
 
 def test_a_free_cloud_leaves_nothing_to_save() -> None:
     trace = trace_of_answers([[True, False, True]])
-    free = [Tier("mobile", 2, 1.0), Tier("edge", 4, 0.0), Tier("cloud", 6, 0.0)]
+    costs = CostModel(edge_layer=0, offload_edge=0, offload_cloud=0, cloud_charge=0)
+    free = Deployment((2, 4, 6), costs)
     ledger = evaluate(trace, standard_policies({}), free, draws=5)
     assert [row.reduction for row in ledger.rows] == [0.0] * len(ledger.rows)
     assert [row.reduction_high for row in ledger.rows] == [0.0] * len(ledger.rows)
@@ -223,7 +226,7 @@ def test_a_random_row_is_the_mean_of_many_draws(small_trace: TraceFactory) -> No
     trace = small_trace(40, seed=7)
     shares, draws = [0.5, 0.2, 0.3], 2000
     policy = RandomPolicy("random", shares)
-    row = evaluate(trace, [policy], tiers_of(trace), draws=5).row("random")
+    row = evaluate(trace, [policy], deployment_of(trace), draws=5).row("random")
     right, prices = right_of(trace), prices_of(trace)
     router = RandomRouter(shares, seed=11)
     accounts = [
@@ -253,25 +256,25 @@ def test_column_means_are_means(values: Floats) -> None:
 
 def test_what_cannot_be_evaluated_is_refused(small_trace: TraceFactory) -> None:
     trace = small_trace()
-    tiers, policies = tiers_of(trace), [OraclePolicy()]
+    deployment, policies = deployment_of(trace), [OraclePolicy()]
     with pytest.raises(DataError, match="without samples"):
-        evaluate(small_trace(0), policies, tiers)
-    with pytest.raises(DataError, match="three tiers, got 2"):
-        evaluate(trace, policies, tiers[:2])
+        evaluate(small_trace(0), policies, deployment)
+    with pytest.raises(ConfigError, match="three exits"):
+        Deployment((2, 6))  # type: ignore[arg-type]
     for draws in (0, -1):
         with pytest.raises(ConfigError, match=f"at least 1 draw, got {draws}"):
-            evaluate(trace, policies, tiers, draws=draws)
+            evaluate(trace, policies, deployment, draws=draws)
     with pytest.raises(ConfigError, match=r"layer 12.*\[2, 4, 6\]"):
-        evaluate(trace, policies, CostModel().tiers((2, 4, 12)))
+        evaluate(trace, policies, Deployment((2, 4, 12)))
     with pytest.raises(ConfigError, match="one of accuracy, matthews, f1, got 'bleu'"):
-        evaluate(make_trace(metric="bleu"), policies, tiers, draws=5)
+        evaluate(make_trace(metric="bleu"), policies, deployment, draws=5)
 
 
 def test_a_ledger_reads_back_the_same(tmp_path: Path, small_trace: TraceFactory) -> None:
     trace = small_trace(metric="matthews")
     context = {"task": "sst2", "exits": [2, 4, 6], "alpha": 0.55, "note": "Größe"}
     policies = standard_policies(routers_of(trace))
-    ledger = evaluate(trace, policies, tiers_of(trace), draws=20, context=context)
+    ledger = evaluate(trace, policies, deployment_of(trace), draws=20, context=context)
     ledger.save(tmp_path / "report")
     assert Ledger.load(tmp_path / "report") == ledger
     assert ledger.context == context

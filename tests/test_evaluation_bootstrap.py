@@ -14,21 +14,21 @@ import reference
 from builders import (
     Floats,
     TraceFactory,
+    deployment_of,
     ledger_of,
     matrices,
     prices_of,
     right_of,
     routers_of,
-    tiers_of,
     traces,
 )
 from dimec import evaluation
 from dimec.evaluation import (
-    LedgerRow,
     bootstrap_means,
     evaluate,
     standard_policies,
 )
+from dimec.ledger import LedgerRow
 from dimec.policies import RouterPolicy
 from dimec.routing import CentroidRouter, SingleTierRouter
 from dimec.trace import Trace
@@ -100,7 +100,7 @@ def test_intervals_are_those_of_drawing_row_by_row(small_trace: TraceFactory) ->
     trace, draws = small_trace(60, seed=9), 3000
     router = routers_of(trace)["dimec-fixed"]
     policies = standard_policies({"dimec-fixed": router})
-    row = evaluate(trace, policies, tiers_of(trace), draws=draws).row("dimec-fixed")
+    row = evaluate(trace, policies, deployment_of(trace), draws=draws).row("dimec-fixed")
     chosen, prices = router.route(trace.embeddings).tolist(), prices_of(trace)
     table = [
         [float(right[2]), float(right[k]), prices[2], prices[k]]
@@ -124,7 +124,7 @@ def test_intervals_are_paired(small_trace: TraceFactory) -> None:
     """A policy that is the cloud's twin has no drop in any draw, and twins have equal intervals."""
     trace = small_trace(50)
     policies = [*standard_policies({}), RouterPolicy("twin", SingleTierRouter(0))]
-    ledger = evaluate(trace, policies, tiers_of(trace), draws=200)
+    ledger = evaluate(trace, policies, deployment_of(trace), draws=200)
     cloud, mobile, twin = (ledger.row(name) for name in ("all-cloud", "all-mobile", "twin"))
     assert (cloud.drop_low, cloud.drop_high) == (0.0, 0.0)
     assert (cloud.reduction_low, cloud.reduction_high) == (0.0, 0.0)
@@ -159,7 +159,7 @@ def test_intervals_are_in_order(trace: Trace) -> None:
 def test_the_gain_over_random_is_paired(small_trace: TraceFactory) -> None:
     trace = small_trace(300)
     router = CentroidRouter().fit(trace.embeddings, np.arange(300) % 3)
-    ledger = evaluate(trace, [RouterPolicy("r", router)], tiers_of(trace), draws=4000)
+    ledger = evaluate(trace, [RouterPolicy("r", router)], deployment_of(trace), draws=4000)
     row, twin = ledger.row("r"), ledger.row("random@r")
     assert row.gain == pytest.approx(row.accuracy - twin.accuracy, abs=1e-15)
     assert twin.gain is None

@@ -12,6 +12,7 @@ PUBLIC = [
     "CentroidRouter",
     "CostModel",
     "DataMap",
+    "Deployment",
     "DimecError",
     "Ledger",
     "Mobile",

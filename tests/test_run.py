@@ -14,8 +14,8 @@ from builders import make_trace
 from dimec.cartography import TrainingDynamics, build_pools
 from dimec.costs import CostModel
 from dimec.errors import ConfigError, MismatchError
-from dimec.evaluation import Ledger
 from dimec.fitting import DEFAULT_LAMBDA, LAMBDAS, describe_fit
+from dimec.ledger import Ledger
 from dimec.run import Run, settings_of
 from dimec.storage import write_json
 

@@ -15,21 +15,24 @@ if TYPE_CHECKING:
     from dimec.costs import CostModel
     from dimec.data import load_task
     from dimec.errors import DimecError
-    from dimec.evaluation import Ledger, evaluate
+    from dimec.evaluation import evaluate
+    from dimec.ledger import Ledger
     from dimec.mobile import AsyncMobile, Mobile, Prediction
     from dimec.routing import CentroidRouter
     from dimec.run import Run, train
     from dimec.thresholds import search_thresholds
     from dimec.trace import Trace
     from dimec.training import MultiExitClassifier
+    from dimec.usage import Deployment
 
 _HOMES = {
     "AsyncMobile": "dimec.mobile",
     "CentroidRouter": "dimec.routing",
     "CostModel": "dimec.costs",
     "DataMap": "dimec.cartography",
+    "Deployment": "dimec.usage",
     "DimecError": "dimec.errors",
-    "Ledger": "dimec.evaluation",
+    "Ledger": "dimec.ledger",
     "Mobile": "dimec.mobile",
     "MultiExitClassifier": "dimec.training",
     "Prediction": "dimec.mobile",
@@ -48,6 +51,7 @@ __all__ = [
     "CentroidRouter",
     "CostModel",
     "DataMap",
+    "Deployment",
     "DimecError",
     "Ledger",
     "Mobile",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dimec.costs import CLOUD, EDGE, MOBILE, TIER_NAMES, Tier
-from dimec.errors import ConfigError, CorruptArtefactError, DataError
+from dimec.costs import CLOUD, EDGE, MOBILE, TIER_NAMES
+from dimec.errors import ConfigError, DataError, MismatchError
+from dimec.ledger import Ledger, LedgerRow
 from dimec.metrics import confusion_matrix, score
-from dimec.policies import OraclePolicy, Outcome, Policy, RandomPolicy, RouterPolicy
+from dimec.policies import OraclePolicy, Policy, RandomPolicy, RouterPolicy
 from dimec.routing import Router, SingleTierRouter
-from dimec.storage import read_json, write_json
 from dimec.trace import Trace
+from dimec.usage import Deployment, Usage
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,92 +25,43 @@ LEVEL = 0.95
 _CHUNK_CELLS = 8_000_000  # of a block of bootstrap counts (64 MB)
 
 
-@dataclass(frozen=True)
-class LedgerRow:
-    """What one policy does to accuracy and cost. Fractions, not percent.
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What a policy did on a trace, in the terms that the ledger needs.
+
+    Replays on traces of different models stand in one ledger as long as the samples are the same.
 
     Attributes:
         policy: its name.
-        accuracy: share of right answers.
-        metric: the task's own score.
-        drop: accuracy of all-cloud minus this accuracy; above 0 the policy is worse.
-        drop_low, drop_high: 95 % interval of ``drop``.
-        cost: mean cost of an answer in units of λ.
-        reduction: 1 - cost / cost of all-cloud; above 0 the policy is cheaper.
-        reduction_low, reduction_high: 95 % interval of ``reduction``.
-        share_mobile, share_edge, share_cloud: shares of the answers given by each tier.
-        gain: accuracy minus that of ``random@POLICY``, what the router's choice of *which* samples
-            go where is worth; None where there is no such row.
-        gain_low, gain_high: 95 % interval of ``gain``.
+        labels: (N,) right labels of the samples.
+        votes: (N, C) probability that the answer was each class.
+        tiers: (N, 3) probability that mobile, edge or cloud answered.
+        cost: (N,) in units of λ.
+        usage: what the answers took.
     """
 
     policy: str
-    accuracy: float
-    metric: float
-    drop: float
-    drop_low: float
-    drop_high: float
-    cost: float
-    reduction: float
-    reduction_low: float
-    reduction_high: float
-    share_mobile: float
-    share_edge: float
-    share_cloud: float
-    gain: float | None = None
-    gain_low: float | None = None
-    gain_high: float | None = None
+    labels: npt.NDArray[np.int64]
+    votes: FloatArray
+    tiers: FloatArray
+    cost: FloatArray
+    usage: Usage
+
+    @property
+    def right(self) -> FloatArray:
+        """(N,) probability that the answer was right."""
+        return self.votes[np.arange(len(self.labels)), self.labels]
 
 
-@dataclass(frozen=True)
-class Ledger:
-    """The rows of all policies on one trace.
-
-    Attributes:
-        rows: in the order in which the policies were given.
-        metric_name: which score ``LedgerRow.metric`` is.
-        context: what the figures rest on: task, exits, sizes, costs, thresholds, seeds, versions.
-    """
-
-    rows: tuple[LedgerRow, ...]
-    metric_name: str
-    context: Mapping[str, Any] = field(default_factory=dict)
-
-    def row(self, policy: str) -> LedgerRow:
-        """The row of that policy; ConfigError names those that there are."""
-        for row in self.rows:
-            if row.policy == policy:
-                return row
-        known = ", ".join(row.policy for row in self.rows)
-        raise ConfigError(f"the ledger has no policy {policy!r}; it has {known}")
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """One JSON object a row."""
-        return [asdict(row) for row in self.rows]
-
-    def save(self, folder: Path) -> None:
-        """Write ``ledger.json`` (the rows) and ``ledger-context.json`` (what they rest on)."""
-        context = {"metric_name": self.metric_name, **self.context}
-        write_json(folder / "ledger-context.json", context)
-        write_json(folder / "ledger.json", self.to_dicts())
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            ArtefactError: missing, or not a ledger.
-        """
-        made_by = "dimec evaluate"
-        path = folder / "ledger.json"
-        rows, context = read_json(path, made_by), read_json(folder / "ledger-context.json", made_by)
-        try:
-            metric = str(context.pop("metric_name"))
-            return cls(tuple(LedgerRow(**row) for row in rows), metric, context)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise CorruptArtefactError(
-                f"{path} is not a ledger ({error}); make it again with: {made_by}"
-            ) from None
+def replay(policy: Policy, trace: Trace, deployment: Deployment) -> Replay:
+    """Let a policy replay a trace, and see what it answered and what that cost."""
+    outcome = policy.replay(trace, deployment)
+    classes, predictions = len(trace.label_names), trace.predictions
+    votes = np.zeros((len(trace), classes))
+    for column in range(len(trace.exits)):
+        votes[np.arange(len(trace)), predictions[:, column]] += outcome.answers[:, column]
+    price = deployment.price(outcome.usage)
+    return Replay(policy.name, trace.labels, votes, outcome.tiers, price, outcome.usage)
 
 
 def standard_policies(routers: Mapping[str, Router]) -> list[Policy]:
@@ -128,7 +79,7 @@ def standard_policies(routers: Mapping[str, Router]) -> list[Policy]:
 def evaluate(
     trace: Trace,
     policies: Iterable[Policy],
-    tiers: Sequence[Tier],
+    deployment: Deployment,
     *,
     draws: int = 1000,
     seed: int = 0,
@@ -144,7 +95,7 @@ def evaluate(
     Args:
         trace: of N ≥ 1 samples, usually the test split.
         policies: in the order of the rows.
-        tiers: the three tiers.
+        deployment: exits of the three tiers, and the cost structure.
         draws: of the bootstrap; at least 1.
         seed: of the bootstrap.
         matched: names of policies that get a row ``random@NAME`` behind them: random routing with
@@ -159,25 +110,59 @@ def evaluate(
     """
     if len(trace) == 0:
         raise DataError("cannot evaluate on a trace without samples")
-    if len(tiers) != len(TIER_NAMES):
-        raise DataError(f"the ledger needs three tiers, got {len(tiers)}")
     if draws < 1:
         raise ConfigError(f"the bootstrap needs at least 1 draw, got {draws}")
-    outcomes: dict[str, Outcome] = {}
+    replays: dict[str, Replay] = {}
     for policy in policies:
-        if policy.name in outcomes:
+        if policy.name in replays:
             raise ConfigError(f"two policies are named {policy.name!r}; names must differ")
-        outcome = policy.replay(trace, tiers)
-        outcomes[policy.name] = outcome
+        replays[policy.name] = one = replay(policy, trace, deployment)
         if _wants_match(policy, matched):
-            shares = column_means(outcome.tiers)
+            shares = column_means(one.tiers)
             twin = RandomPolicy(matched_name(policy.name), shares.tolist())
-            outcomes[twin.name] = twin.replay(trace, tiers)
-    if unknown := set(matched or ()) - outcomes.keys():
+            replays[twin.name] = replay(twin, trace, deployment)
+    if unknown := set(matched or ()) - replays.keys():
         raise ConfigError(f"no policy is named {sorted(unknown)[0]!r}, which was to be matched")
-    reference = RouterPolicy(REFERENCE, SingleTierRouter(CLOUD)).replay(trace, tiers)
-    rows = _rows(trace, outcomes, reference, draws, seed)
-    return Ledger(rows, trace.metric, dict(context or {}))
+    reference = replay(RouterPolicy(REFERENCE, SingleTierRouter(CLOUD)), trace, deployment)
+    return draw_up(
+        list(replays.values()),
+        reference,
+        metric=trace.metric,
+        draws=draws,
+        seed=seed,
+        context=context,
+    )
+
+
+def draw_up(
+    replays: Sequence[Replay],
+    reference: Replay,
+    *,
+    metric: str,
+    draws: int = 1000,
+    seed: int = 0,
+    context: Mapping[str, Any] | None = None,
+) -> Ledger:
+    """The ledger of replays of the same samples, whatever models their traces are of.
+
+    Args:
+        replays: in the order of the rows.
+        reference: what drops and reductions are against.
+        metric: the task's own score.
+        draws, seed: of the bootstrap.
+        context: kept with the ledger.
+
+    Raises:
+        MismatchError: the replays are not of the same samples.
+    """
+    for one in replays:
+        if not np.array_equal(one.labels, reference.labels):
+            raise MismatchError(
+                f"{one.policy} was replayed on other samples than {reference.policy}; "
+                "replay both on traces of the same split"
+            )
+    rows = _rows(replays, reference, metric, draws, seed)
+    return Ledger(rows, metric, dict(context or {}))
 
 
 def matched_name(policy: str) -> str:
@@ -192,27 +177,24 @@ def _wants_match(policy: Policy, matched: Sequence[str] | None) -> bool:
 
 
 def _rows(
-    trace: Trace, outcomes: Mapping[str, Outcome], reference: Outcome, draws: int, seed: int
+    replays: Sequence[Replay], reference: Replay, metric: str, draws: int, seed: int
 ) -> tuple[LedgerRow, ...]:
-    correct, predictions = trace.correct, trace.predictions
-    classes = len(trace.label_names)
-    everyone = [reference, *outcomes.values()]
-    right = np.stack([(o.answers * correct).sum(axis=1) for o in everyone], axis=1)
-    cost = np.stack([o.cost for o in everyone], axis=1)
+    everyone = [reference, *replays]
+    right = np.stack([one.right for one in everyone], axis=1)
+    cost = np.stack([one.cost for one in everyone], axis=1)
     mean_right, mean_cost = column_means(right), column_means(cost)
     drawn = bootstrap_means(np.concatenate([right, cost], axis=1), draws, seed)
     drawn_right, drawn_cost = np.split(drawn, 2, axis=1)
     reductions, drawn_reductions = _reduction(mean_cost), _reduction(drawn_cost)
-    names = ["", *outcomes]
+    names = ["", *(one.policy for one in replays)]
     rows = []
-    for k, (name, outcome) in enumerate(outcomes.items(), start=1):
+    for k, one in enumerate(replays, start=1):
         drop_low, drop_high = _interval(drawn_right[:, 0] - drawn_right[:, k])
         reduction_low, reduction_high = _interval(drawn_reductions[:, k])
-        confusion = confusion_matrix(trace.labels, predictions, classes, outcome.answers)
-        shares = column_means(outcome.tiers)
+        shares = column_means(one.tiers)
         values = {
             "accuracy": mean_right[k],
-            "metric": score(trace.metric, confusion),
+            "metric": score(metric, _confusion(one)),
             "drop": mean_right[0] - mean_right[k],
             "drop_low": drop_low,
             "drop_high": drop_high,
@@ -224,13 +206,20 @@ def _rows(
             "share_edge": shares[EDGE],
             "share_cloud": shares[CLOUD],
         }
-        if matched_name(name) in outcomes:
-            twin = names.index(matched_name(name))
+        if matched_name(one.policy) in names:
+            twin = names.index(matched_name(one.policy))
             values["gain"] = mean_right[k] - mean_right[twin]
             low, high = _interval(drawn_right[:, k] - drawn_right[:, twin])
             values |= {"gain_low": low, "gain_high": high}
-        rows.append(LedgerRow(policy=name, **{key: float(v) for key, v in values.items()}))
+        rows.append(LedgerRow(policy=one.policy, **{key: float(v) for key, v in values.items()}))
     return tuple(rows)
+
+
+def _confusion(one: Replay) -> FloatArray:
+    """(C, C) expected counts of (label, answer) pairs."""
+    classes = one.votes.shape[1]
+    everything = np.broadcast_to(np.arange(classes), one.votes.shape)
+    return confusion_matrix(one.labels, everything, classes, one.votes)
 
 
 def column_means(values: FloatArray) -> FloatArray:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dimec.cartography import POOL_NAMES, DataMap, build_pools, pool_sizes
+from dimec.cartography import POOL_NAMES, DataMap
 from dimec.costs import TIER_NAMES, CostModel
 from dimec.errors import ConfigError
 from dimec.evaluation import evaluate
 from dimec.policies import RouterPolicy
+from dimec.policies.dimec import fit_router
 from dimec.routing import CentroidRouter
-from dimec.thresholds import Grid, ThresholdSearch, search_thresholds
+from dimec.thresholds import Grid, ThresholdSearch
 from dimec.trace import Trace
+from dimec.usage import Deployment
 
 DEFAULT_LAMBDA = 0.02
 LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
@@ -75,22 +77,13 @@ class FittingProblem:
         Raises:
             ConfigError: a negative λ, a grid without values, exits that the trace does not have.
         """
-        trace = self.trace
-        search = search_thresholds(
-            self.data_map,
-            trace.confidences[:, trace.columns(self.exits)],
-            self.costs,
-            lam,
-            self.alphas,
-            self.betas,
-            exits=self.exits,
-            grid=self.grid,
+        deployment = Deployment(self.exits, self.costs)
+        router, search = fit_router(
+            self.trace, self.data_map, deployment, lam, self.grid, self.alphas, self.betas
         )
-        pools = build_pools(self.data_map, search.alpha, search.beta)
-        router = CentroidRouter().fit(trace.embeddings, pools)
-        sizes = pool_sizes(pools)
+        sizes = router.counts.tolist()
         policy = RouterPolicy("dimec-fixed", router)
-        row = evaluate(trace, [policy], self.costs.tiers(self.exits), draws=1).row(policy.name)
+        row = evaluate(self.trace, [policy], deployment, draws=1).row(policy.name)
         own_values = self.alphas is not None or self.betas is not None
         result = FitResult(
             alpha=search.alpha,
@@ -99,7 +92,7 @@ class FittingProblem:
             grid="custom" if own_values else self.grid,
             tiers=self.exits,
             reward=search.reward,
-            pools=sizes,
+            pools=(sizes[0], sizes[1], sizes[2]),
             empty=tuple(name for name, size in zip(POOL_NAMES, sizes, strict=True) if not size),
             validation_drop=row.drop,
             validation_reduction=row.reduction,

@@ -14,11 +14,13 @@ from dimec.__about__ import __version__
 from dimec.cartography import build_pools
 from dimec.costs import CostModel, check_tiers
 from dimec.errors import ConfigError, MismatchError
-from dimec.evaluation import Ledger, evaluate, standard_policies
+from dimec.evaluation import evaluate, standard_policies
 from dimec.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
+from dimec.ledger import Ledger
 from dimec.progress import NoProgress, Progress
 from dimec.storage import write_json
 from dimec.thresholds import Grid
+from dimec.usage import Deployment
 from dimec.workspace import RunDirectory
 
 if TYPE_CHECKING:
@@ -224,7 +226,7 @@ def _evaluate(run: Run, draws: int, seed: int) -> Ledger:
     training, trace, router = run.training(), run.trace("test"), run.router()
     fit = router.metadata
     exits, costs = check_tiers(fit["tiers"]), CostModel(**fit["costs"])
-    tiers = costs.tiers(exits)
+    deployment = Deployment(exits, costs)
     routers = {
         "dimec-fixed": router.copy(adaptive=False),
         "dimec-adaptive": router.copy(adaptive=True),
@@ -247,14 +249,14 @@ def _evaluate(run: Run, draws: int, seed: int) -> Ledger:
         "bootstrap_seed": seed,
         "draws": draws,
         "costs": fit["costs"],
-        "cloud_charge": costs.charge(exits[2]),
-        "prices": [tier.price for tier in tiers],
+        "cloud_charge": deployment.charge,
+        "prices": [tier.price for tier in deployment.tiers],
         "model": training["model"],
         "versions": {**training["versions"], "dimec": __version__},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     policies = standard_policies(routers)
-    ledger = evaluate(trace, policies, tiers, draws=draws, seed=seed, context=context)
+    ledger = evaluate(trace, policies, deployment, draws=draws, seed=seed, context=context)
     ledger.save(run.report_path)
     return ledger
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
-from builders import TraceFactory, tiers_of, trace_of_answers, traces
-from dimec.costs import CostModel
+from builders import TraceFactory, deployment_of, trace_of_answers, traces
 from dimec.errors import ConfigError, DataError
 from dimec.policies import (
     OraclePolicy,
@@ -23,6 +23,7 @@ from dimec.policies import (
 )
 from dimec.routing import CentroidRouter, RandomRouter, SingleTierRouter
 from dimec.trace import Trace
+from dimec.usage import Deployment, Usage
 
 
 def fitted(trace: Trace, adaptive: bool = False) -> CentroidRouter:
@@ -45,23 +46,33 @@ def every_policy(trace: Trace) -> list[Policy]:
 
 def assert_same(one: Outcome, two: Outcome) -> None:
     """Bit for bit."""
-    for name in ("answers", "tiers", "cost"):
+    for name in ("answers", "tiers"):
         assert np.array_equal(getattr(one, name), getattr(two, name)), name
+    for part in fields(Usage):
+        mine, theirs = getattr(one.usage, part.name), getattr(two.usage, part.name)
+        assert np.array_equal(mine, theirs), part.name
+
+
+def cost_of(outcome: Outcome, trace: Trace) -> list[float]:
+    """In units of λ."""
+    return [float(cost) for cost in deployment_of(trace).price(outcome.usage)]
 
 
 @given(traces())
 def test_every_outcome_adds_up(trace: Trace) -> None:
-    tiers = tiers_of(trace)
+    tiers = deployment_of(trace).tiers
     for policy in every_policy(trace):
-        outcome = policy.replay(trace, tiers)
+        outcome = policy.replay(trace, deployment_of(trace))
         assert outcome.answers.shape == (len(trace), len(trace.exits))
         assert outcome.tiers.shape == (len(trace), 3)
-        assert outcome.cost.shape == (len(trace),)
+        assert len(outcome.usage) == len(trace)
         for weights in (outcome.answers, outcome.tiers):
             assert np.all(weights >= 0)
             np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=0, atol=1e-12)
         prices = [tier.price for tier in tiers]
-        np.testing.assert_allclose(outcome.cost, outcome.tiers @ prices, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            cost_of(outcome, trace), outcome.tiers @ prices, rtol=0, atol=1e-12
+        )
         # An exit's answers are those of the tiers that stand there, one or several.
         for column, layer in enumerate(trace.exits):
             there = [k for k, tier in enumerate(tiers) if tier.exit == layer]
@@ -74,8 +85,8 @@ def test_a_replay_changes_neither_trace_nor_policy(trace: Trace) -> None:
     arrays = ("embeddings", "probabilities", "labels", "lengths")
     before = [getattr(trace, name).tobytes() for name in arrays]
     for policy in every_policy(trace):
-        first = policy.replay(trace, tiers_of(trace))
-        assert_same(policy.replay(trace, tiers_of(trace)), first)
+        first = policy.replay(trace, deployment_of(trace))
+        assert_same(policy.replay(trace, deployment_of(trace)), first)
     assert [getattr(trace, name).tobytes() for name in arrays] == before
 
 
@@ -83,10 +94,11 @@ def test_a_replay_changes_neither_trace_nor_policy(trace: Trace) -> None:
 def test_a_routed_policy_takes_the_routers_decisions(trace: Trace, adaptive: bool) -> None:
     router = fitted(trace, adaptive)
     before = router.sums
-    outcome = RouterPolicy("dimec", router).replay(trace, tiers_of(trace))
+    outcome = RouterPolicy("dimec", router).replay(trace, deployment_of(trace))
     chosen = router.copy().route(trace.embeddings)
     assert outcome.tiers.tolist() == [[float(k == tier) for k in range(3)] for tier in chosen]
-    assert outcome.cost.tolist() == [tiers_of(trace)[tier].price for tier in chosen]
+    prices = [tier.price for tier in deployment_of(trace).tiers]
+    assert cost_of(outcome, trace) == [prices[tier] for tier in chosen]
     assert np.array_equal(router.sums, before)
 
 
@@ -95,11 +107,12 @@ def test_a_random_policy_has_the_same_odds_for_every_sample(
     trace: Trace, weights: list[int]
 ) -> None:
     shares = [weight / sum(weights) for weight in weights]
-    outcome = RandomPolicy("random", shares).replay(trace, tiers_of(trace))
+    outcome = RandomPolicy("random", shares).replay(trace, deployment_of(trace))
     assert outcome.tiers.tolist() == [shares] * len(trace)
-    expected = math.fsum(s * t.price for s, t in zip(shares, tiers_of(trace), strict=True))
-    np.testing.assert_allclose(outcome.cost, expected, rtol=0, atol=1e-12)
-    uniform = RandomPolicy("random").replay(trace, tiers_of(trace))
+    tiers = deployment_of(trace).tiers
+    expected = math.fsum(s * t.price for s, t in zip(shares, tiers, strict=True))
+    np.testing.assert_allclose(cost_of(outcome, trace), expected, rtol=0, atol=1e-12)
+    uniform = RandomPolicy("random").replay(trace, deployment_of(trace))
     assert uniform.tiers.tolist() == [[1 / 3] * 3] * len(trace)
 
 
@@ -112,9 +125,9 @@ def test_the_oracle_policy_is_that_of_the_reference(
 ) -> None:
     trace = trace_of_answers(right, exits)
     assert trace.correct.tolist() == right
-    tiers = tiers_of(trace)
-    chosen = reference.oracle(right, [tier.price for tier in tiers])
-    outcome = OraclePolicy().replay(trace, tiers)
+    deployment = deployment_of(trace)
+    chosen = reference.oracle(right, [tier.price for tier in deployment.tiers])
+    outcome = OraclePolicy().replay(trace, deployment)
     assert outcome.tiers.argmax(axis=1).tolist() == chosen
 
 
@@ -123,10 +136,11 @@ def test_one_exit_for_all_tiers() -> None:
     trace = trace_of_answers([[True] * 3, [False] * 3], (6, 6, 6))
     assert trace.exits == (6,)
     for policy in every_policy(trace):
-        answers = policy.replay(trace, tiers_of(trace)).answers
+        answers = policy.replay(trace, deployment_of(trace)).answers
         np.testing.assert_allclose(answers, 1, rtol=0, atol=1e-15)
     # 1.5·6 = 9 on the mobile, 6 + 2.5 = 8.5 at the edge, 3 + (9 - 3) = 9 in the cloud
-    assert OraclePolicy().replay(trace, tiers_of(trace)).cost.tolist() == [8.5, 8.5]
+    outcome = OraclePolicy().replay(trace, deployment_of(trace))
+    assert cost_of(outcome, trace) == [8.5, 8.5]
 
 
 def test_only_the_oracle_sees_labels(small_trace: TraceFactory) -> None:
@@ -134,17 +148,16 @@ def test_only_the_oracle_sees_labels(small_trace: TraceFactory) -> None:
     trace = small_trace(30)
     other = small_trace(30, labels=1 - trace.labels)
     for policy in every_policy(trace):
-        one = policy.replay(trace, tiers_of(trace))
-        two = policy.replay(other, tiers_of(other))
+        one = policy.replay(trace, deployment_of(trace))
+        two = policy.replay(other, deployment_of(other))
         assert np.array_equal(one.tiers, two.tiers) != policy.sees_labels
 
 
 def test_a_tier_whose_exit_the_trace_lacks_is_refused(small_trace: TraceFactory) -> None:
     trace = small_trace()
-    tiers = CostModel().tiers((2, 5, 6))
     for policy in every_policy(trace):
         with pytest.raises(ConfigError, match=r"layer 5.*\[2, 4, 6\]"):
-            policy.replay(trace, tiers)
+            policy.replay(trace, Deployment((2, 5, 6)))
 
 
 @pytest.mark.parametrize("shape", [(12,), (12, 2), (11, 3)])
@@ -154,13 +167,13 @@ def test_weights_of_another_shape_are_refused(
     trace = small_trace(12)
     got = str(shape).replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(DataError, match=rf"\(12, 3\), got {got}"):
-        tier_outcome(trace, tiers_of(trace), np.ones(shape))
+        tier_outcome(trace, deployment_of(trace), np.ones(shape))
 
 
 def test_shares_of_another_number_are_refused(small_trace: TraceFactory) -> None:
     trace = small_trace(12)
     with pytest.raises((ConfigError, DataError), match="3"):
-        RandomPolicy("random", [0.5, 0.5]).replay(trace, tiers_of(trace))
+        RandomPolicy("random", [0.5, 0.5]).replay(trace, deployment_of(trace))
 
 
 @pytest.mark.parametrize(
@@ -171,4 +184,4 @@ def test_shares_that_are_no_probabilities_are_refused(
 ) -> None:
     trace = small_trace(12)
     with pytest.raises(ConfigError, match="sum to 1, got"):
-        RandomPolicy("random", shares).replay(trace, tiers_of(trace))
+        RandomPolicy("random", shares).replay(trace, deployment_of(trace))

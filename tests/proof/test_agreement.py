@@ -19,7 +19,7 @@ import pytest
 
 import dimec
 from dimec.costs import TIER_NAMES
-from dimec.evaluation import Ledger
+from dimec.ledger import Ledger
 from dimec.local import LocalTiers
 from dimec.run import Run
 from tiny import dimec as command_line

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dimec.errors import MismatchError, MissingExtraError, StorageError
-from dimec.evaluation import Ledger
+from dimec.ledger import Ledger
 from dimec.report import ReportInputs, write_report
 from dimec.report.projection import project
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dimec.evaluation import Ledger
+from dimec.ledger import Ledger
 from dimec.report import ledger_table, ledger_text
 
 

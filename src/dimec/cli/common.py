@@ -11,7 +11,7 @@ import typer
 from dimec.errors import ConfigError, MissingArtefactError
 
 if TYPE_CHECKING:
-    from dimec.evaluation import Ledger
+    from dimec.ledger import Ledger
     from dimec.progress import RichProgress
     from dimec.run import Run
 

@@ -110,7 +110,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Draw the figures and write one self-contained HTML page."""
-    from dimec.evaluation import Ledger
+    from dimec.ledger import Ledger
 
     with progress_bar() as progress:
         run = open_run(path)

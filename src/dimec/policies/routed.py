@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dimec.costs import Tier
+from dimec.costs import TIER_NAMES
 from dimec.policies.base import Outcome, one_hot, tier_outcome
 from dimec.routing import OracleRouter, Router
 from dimec.routing.reference import check_shares
 from dimec.trace import Trace
+from dimec.usage import Deployment
 
 
 class RouterPolicy:
@@ -26,10 +27,15 @@ class RouterPolicy:
         self.name = name
         self.router = router
 
-    def replay(self, trace: Trace, tiers: Sequence[Tier]) -> Outcome:
+    @property
+    def learns_online(self) -> bool:
+        """Whether the router moves its centres as inputs arrive."""
+        return bool(getattr(self.router, "adaptive", False))
+
+    def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Route the whole trace."""
         chosen = self.router.copy().route(trace.embeddings)
-        return tier_outcome(trace, tiers, one_hot(chosen, len(tiers)))
+        return tier_outcome(trace, deployment, one_hot(chosen, len(TIER_NAMES)))
 
 
 class RandomPolicy:
@@ -44,27 +50,29 @@ class RandomPolicy:
     """
 
     sees_labels = False
+    learns_online = False
 
     def __init__(self, name: str, shares: Sequence[float] | None = None) -> None:
         self.name = name
         self.shares = None if shares is None else list(shares)
 
-    def replay(self, trace: Trace, tiers: Sequence[Tier]) -> Outcome:
+    def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The same probabilities for every sample."""
-        uniform = np.full(len(tiers), 1 / len(tiers))
-        shares = uniform if self.shares is None else check_shares(self.shares, len(tiers))
-        return tier_outcome(trace, tiers, np.tile(shares, (len(trace), 1)))
+        size = len(TIER_NAMES)
+        shares = np.full(size, 1 / size) if self.shares is None else check_shares(self.shares, size)
+        return tier_outcome(trace, deployment, np.tile(shares, (len(trace), 1)))
 
 
 class OraclePolicy:
     """The cheapest tier that is right, see :class:`dimec.routing.OracleRouter`. Sees the labels."""
 
     sees_labels = True
+    learns_online = False
     name = "oracle"
 
-    def replay(self, trace: Trace, tiers: Sequence[Tier]) -> Outcome:
+    def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The best that any choice among these tiers could do."""
-        columns = trace.columns(tuple(tier.exit for tier in tiers))
-        router = OracleRouter([tier.price for tier in tiers])
+        columns = trace.columns(deployment.exits)
+        router = OracleRouter([tier.price for tier in deployment.tiers])
         chosen = router.route(trace.correct[:, columns])
-        return tier_outcome(trace, tiers, one_hot(chosen, len(tiers)))
+        return tier_outcome(trace, deployment, one_hot(chosen, len(TIER_NAMES)))

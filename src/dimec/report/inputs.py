@@ -13,7 +13,7 @@ from dimec.errors import MismatchError
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap
-    from dimec.evaluation import Ledger
+    from dimec.ledger import Ledger
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dimec.evaluation import Ledger
+    from dimec.ledger import Ledger
 
 
 _AROUND = 3.0  # pixels kept free left and right of a name

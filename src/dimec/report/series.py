@@ -17,7 +17,7 @@ from dimec.report.wording import router_names
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap
-    from dimec.evaluation import Ledger
+    from dimec.ledger import Ledger
 
 
 def data_map_series(data_map: DataMap, pools: NDArray[np.int64]) -> Series:

@@ -16,7 +16,7 @@ from dimec.cartography import POOL_NAMES
 from dimec.costs import TIER_NAMES
 
 if TYPE_CHECKING:
-    from dimec.evaluation import Ledger, LedgerRow
+    from dimec.ledger import Ledger, LedgerRow
 
 _SAME = 1e-9  # two fractions closer than this are the same value
 

@@ -1,0 +1,80 @@
+"""DIMEC itself, Ours-F and Ours-D: the nearest pool centre of the input's embedding.
+
+Source: the paper, section IV: thresholds α, β by equation 5 on the validation split, pools by the
+text and equation 5 (Algorithm 1 differs on the medium pool), Algorithm 2 at inference. ``-paper``
+searches the paper's grid of thresholds, ``-quantile`` takes β from the data's own variances.
+
+Cost of a sample: mobile λ_m·m, edge λ_e·n + o_e, cloud o_c + γ; nothing runs before the decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dimec.cartography import DataMap, build_pools
+from dimec.errors import ConfigError
+from dimec.policies.registry import FitInputs, Fitted, System, register, validation_reward
+from dimec.policies.routed import RouterPolicy
+from dimec.routing import CentroidRouter
+from dimec.thresholds import Grid, ThresholdSearch, search_thresholds
+from dimec.trace import Trace
+from dimec.usage import Deployment
+
+
+def fit_router(
+    trace: Trace,
+    data_map: DataMap,
+    deployment: Deployment,
+    lam: float,
+    grid: Grid,
+    alphas: Sequence[float] | None = None,
+    betas: Sequence[float] | None = None,
+) -> tuple[CentroidRouter, ThresholdSearch]:
+    """Search α and β on the validation split, build the pools, and take their centres.
+
+    Args:
+        trace: of the N validation samples.
+        data_map: of the same samples, at the mobile's exit.
+        deployment: exits and costs.
+        lam: λ of the reward.
+        grid: which thresholds are tried.
+        alphas, betas: values of their own in place of the grid's.
+
+    Raises:
+        ConfigError: a negative λ, a grid without values, exits that the trace does not have.
+    """
+    confidences = trace.confidences[:, trace.columns(deployment.exits)]
+    search = search_thresholds(
+        data_map,
+        confidences,
+        deployment.costs,
+        lam,
+        alphas,
+        betas,
+        exits=deployment.exits,
+        grid=grid,
+    )
+    pools = build_pools(data_map, search.alpha, search.beta)
+    return CentroidRouter().fit(trace.embeddings, pools), search
+
+
+def _fitter(name: str, grid: Grid, adaptive: bool) -> System:
+    def fit(inputs: FitInputs) -> Fitted:
+        if inputs.data_map is None:
+            raise ConfigError(f"{name} needs the data map of the validation split")
+        router, search = fit_router(
+            inputs.validation, inputs.data_map, inputs.deployment, inputs.lam, grid
+        )
+        policy = RouterPolicy(name, router.copy(adaptive=adaptive))
+        chosen = {"alpha": search.alpha, "beta": search.beta, "grid": grid}
+        return Fitted(policy, chosen, validation_reward(policy, inputs))
+
+    def make(router: CentroidRouter) -> RouterPolicy:
+        return RouterPolicy(name, router.copy(adaptive=adaptive))
+
+    return System(name, "the paper, section IV", make, fitter=fit)
+
+
+for _grid in ("paper", "quantile"):
+    for _kind, _adaptive in (("fixed", False), ("adaptive", True)):
+        register(_fitter(f"dimec-{_kind}-{_grid}", _grid, _adaptive))

@@ -1,0 +1,144 @@
+"""Systems by name: what each is, where it comes from, and how its settings are chosen.
+
+A *system* is a method of the literature; fitted to a validation split it becomes a *policy*, which
+replays traces. Every system is fitted by the same rule, so that none is favoured: of the settings
+that its authors sweep, the one with the highest mean of (right or wrong) - λ·cost on the
+validation split. The test split is never looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from dimec.cartography import DataMap
+from dimec.costs import check_lambda
+from dimec.errors import ConfigError, DataError
+from dimec.policies.base import Policy
+from dimec.trace import Trace
+from dimec.usage import Deployment
+
+
+@dataclass(frozen=True, eq=False)
+class FitInputs:
+    """All that a system may be fitted to: the validation split, and nothing of the test split.
+
+    Attributes:
+        validation: the trace of the validation split.
+        deployment: where the layers stand and what they cost.
+        lam: λ, the weight of one unit of cost against accuracy or confidence.
+        data_map: of the validation samples at the mobile's exit; only dimec's own systems need it.
+    """
+
+    validation: Trace
+    deployment: Deployment
+    lam: float
+    data_map: DataMap | None = None
+
+    def __post_init__(self) -> None:
+        check_lambda(self.lam)
+        if len(self.validation) == 0:
+            raise DataError("cannot fit on a validation trace without samples")
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A system fitted to a validation split.
+
+    Attributes:
+        policy: ready to replay; named after the system.
+        settings: what was chosen, for the record.
+        reward: what the choice scored on the validation split.
+    """
+
+    policy: Policy
+    settings: Mapping[str, Any]
+    reward: float
+
+
+@dataclass(frozen=True)
+class System:
+    """A method of the literature.
+
+    Attributes:
+        name: of its row, and in the registry.
+        source: the paper it comes from, with its number on arXiv or its venue.
+        make: builds the policy from its settings.
+        grid: for each setting the values that are tried, those of its authors.
+        fitter: in place of the grid: fits the policy in a way of its own.
+    """
+
+    name: str
+    source: str
+    make: Callable[..., Policy]
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    fitter: Callable[[FitInputs], Fitted] | None = None
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Every combination of the grid's values, in order; one empty one where there is no grid.
+
+        Example:
+            >>> System("x", "", dict, {"a": (1, 2), "b": (3,)}).settings()
+            [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+        """
+        values = itertools.product(*self.grid.values())
+        return [dict(zip(self.grid, chosen, strict=True)) for chosen in values]
+
+    def fit(self, inputs: FitInputs) -> Fitted:
+        """Choose the settings on the validation split.
+
+        Ties go to the earlier combination. Policies that learn online replay the validation split
+        from nothing, as they will the test split.
+        """
+        if self.fitter is not None:
+            return self.fitter(inputs)
+        best: Fitted | None = None
+        for settings in self.settings():
+            policy = self.make(**settings)
+            reward = validation_reward(policy, inputs)
+            if best is None or reward > best.reward:
+                best = Fitted(policy, MappingProxyType(settings), reward)
+        assert best is not None  # settings() is never empty
+        return best
+
+
+def validation_reward(policy: Policy, inputs: FitInputs) -> float:
+    """Mean of (right or wrong) - λ·cost over the validation split."""
+    trace, deployment = inputs.validation, inputs.deployment
+    outcome = policy.replay(trace, deployment)
+    right = (outcome.answers * trace.correct).sum(axis=1)
+    return float((right - inputs.lam * deployment.price(outcome.usage)).mean())
+
+
+_SYSTEMS: dict[str, System] = {}
+
+
+def register(system: System) -> System:
+    """Add a system.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    if system.name in _SYSTEMS:
+        raise ConfigError(f"a system named {system.name!r} is registered already")
+    _SYSTEMS[system.name] = system
+    return system
+
+
+def systems() -> Mapping[str, System]:
+    """Every registered system by name, in the order of the tables."""
+    return MappingProxyType(_SYSTEMS)
+
+
+def system(name: str) -> System:
+    """The system of that name.
+
+    Raises:
+        ConfigError: there is none; says which there are.
+    """
+    if name not in _SYSTEMS:
+        raise ConfigError(f"no system is named {name!r}; there are {', '.join(_SYSTEMS)}")
+    return _SYSTEMS[name]
