@@ -18,6 +18,7 @@ from benchmarks import (  # noqa: E402
     ledger,
     memory,
     network,
+    policies,
     protocol,
     routing,
     serving,
@@ -43,6 +44,7 @@ BENCHMARKS = {
     "thresholds": Benchmark(thresholds.Sizes(), thresholds.run),
     "routing": Benchmark(routing.Sizes(), routing.run),
     "ledger": Benchmark(ledger.Sizes(), ledger.run),
+    "policies": Benchmark(policies.Sizes(), policies.run),
     "training": Benchmark(training.Sizes(), training.run),
     "decision": Benchmark(decision.Sizes(), decision.run),
     "tiers": Benchmark(tiers.Sizes(), tiers.run),
@@ -124,8 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     sizes = parser.add_argument_group("sizes, in place of each benchmark's own")
     for option, text in {
         "repeats": "measurements of each kind",
-        "samples": "thresholds, routing, ledger: number of samples",
-        "width": "routing, ledger: of the embeddings; decision: of the larger encoder",
+        "samples": "thresholds, routing, ledger, policies: number of samples",
+        "fitted-on": "policies: samples of the validation split",
+        "width": "routing, ledger, policies: of the embeddings; decision: of the larger encoder",
         "draws": "ledger: of the bootstrap",
         "slow-draws": "ledger: of the row-by-row bootstrap",
         "epochs": "training: at least 2",

@@ -1,10 +1,29 @@
 """Policies: anything that replays a trace and says which exit answers each sample, at what cost."""
 
 # Each of these modules registers its system; the order is that of the tables.
-from dimec.policies import bert, dimec
+# isort: off
+from dimec.policies import bert  # bert-cloud, bert-mobile
+from dimec.policies import chance  # random
+from dimec.policies import deebert
+from dimec.policies import pabee
+from dimec.policies import adaee
+from dimec.policies import splitee
+from dimec.policies import splitee_s
+from dimec.policies import i_splitee
+from dimec.policies import uee_ucb
+from dimec.policies import lee
+from dimec.policies import dee
+from dimec.policies import ceebert
+from dimec.policies import dimee  # max-softmax and max-softmax-tiers too
+from dimec.policies import neurosurgeon  # by latency and by energy
+from dimec.policies import bottleneck  # BottleNet++ and BottleFit
+from dimec.policies import dimec  # Ours-F and Ours-D, with both grids
+
+# isort: on
 from dimec.policies.base import Outcome, Policy, tier_outcome
+from dimec.policies.chance import RandomPolicy
 from dimec.policies.registry import FitInputs, Fitted, System, register, system, systems
-from dimec.policies.routed import OraclePolicy, RandomPolicy, RouterPolicy
+from dimec.policies.routed import OraclePolicy, RouterPolicy
 
 __all__ = [
     "FitInputs",
@@ -15,10 +34,24 @@ __all__ = [
     "RandomPolicy",
     "RouterPolicy",
     "System",
+    "adaee",
     "bert",
+    "bottleneck",
+    "ceebert",
+    "chance",
+    "dee",
+    "deebert",
     "dimec",
+    "dimee",
+    "i_splitee",
+    "lee",
+    "neurosurgeon",
+    "pabee",
     "register",
+    "splitee",
+    "splitee_s",
     "system",
     "systems",
     "tier_outcome",
+    "uee_ucb",
 ]

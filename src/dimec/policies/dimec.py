@@ -4,6 +4,10 @@ Source: the paper, section IV: thresholds α, β by equation 5 on the validation
 text and equation 5 (Algorithm 1 differs on the medium pool), Algorithm 2 at inference. ``-paper``
 searches the paper's grid of thresholds, ``-quantile`` takes β from the data's own variances.
 
+The reward of equation 5 is a confidence less λ times a cost, and the paper leaves λ open. As for
+the other systems whose reward is made so, λ is the ledger's times a weight that is chosen on the
+validation split by the rule that holds for all; α and β follow by equation 5.
+
 Cost of a sample: mobile λ_m·m, edge λ_e·n + o_e, cloud o_c + γ; nothing runs before the decision.
 """
 
@@ -13,7 +17,14 @@ from collections.abc import Sequence
 
 from dimec.cartography import DataMap, build_pools
 from dimec.errors import ConfigError
-from dimec.policies.registry import FitInputs, Fitted, System, register, validation_reward
+from dimec.policies.registry import (
+    WEIGHTS,
+    FitInputs,
+    Fitted,
+    System,
+    register,
+    validation_reward,
+)
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
 from dimec.thresholds import Grid, ThresholdSearch, search_thresholds
@@ -62,12 +73,18 @@ def _fitter(name: str, grid: Grid, adaptive: bool) -> System:
     def fit(inputs: FitInputs) -> Fitted:
         if inputs.data_map is None:
             raise ConfigError(f"{name} needs the data map of the validation split")
-        router, search = fit_router(
-            inputs.validation, inputs.data_map, inputs.deployment, inputs.lam, grid
-        )
-        policy = RouterPolicy(name, router.copy(adaptive=adaptive))
-        chosen = {"alpha": search.alpha, "beta": search.beta, "grid": grid}
-        return Fitted(policy, chosen, validation_reward(policy, inputs))
+        best: Fitted | None = None
+        for weight in WEIGHTS:
+            router, search = fit_router(
+                inputs.validation, inputs.data_map, inputs.deployment, weight * inputs.lam, grid
+            )
+            policy = RouterPolicy(name, router.copy(adaptive=adaptive))
+            reward = validation_reward(policy, inputs)
+            if best is None or reward > best.reward:
+                chosen = {"alpha": search.alpha, "beta": search.beta}
+                best = Fitted(policy, {**chosen, "grid": grid, "weight": weight}, reward)
+        assert best is not None  # there is at least one weight
+        return best
 
     def make(router: CentroidRouter) -> RouterPolicy:
         return RouterPolicy(name, router.copy(adaptive=adaptive))

@@ -21,6 +21,11 @@ from dimec.policies.base import Policy
 from dimec.trace import Trace
 from dimec.usage import Deployment
 
+# How much a λ of cost weighs where a system's reward is a confidence less a cost, as a multiple of
+# the ledger's own λ. Confidences promise more than they keep, so the weight that serves accuracy
+# best need not be 1; where all are equally good, the first is taken.
+WEIGHTS = (1.0, 0.5, 2.0, 4.0, 8.0)
+
 
 @dataclass(frozen=True, eq=False)
 class FitInputs:
@@ -69,6 +74,8 @@ class System:
         make: builds the policy from its settings.
         grid: for each setting the values that are tried, those of its authors.
         fitter: in place of the grid: fits the policy in a way of its own.
+        needs: the training of its own that its traces must come from; empty where it replays the
+            trace of any multi-exit model.
     """
 
     name: str
@@ -76,6 +83,7 @@ class System:
     make: Callable[..., Policy]
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     fitter: Callable[[FitInputs], Fitted] | None = None
+    needs: str = ""
 
     def settings(self) -> list[dict[str, Any]]:
         """Every combination of the grid's values, in order; one empty one where there is no grid.

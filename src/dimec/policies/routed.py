@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
 from dimec.costs import TIER_NAMES
 from dimec.policies.base import Outcome, one_hot, tier_outcome
 from dimec.routing import OracleRouter, Router
-from dimec.routing.reference import check_shares
 from dimec.trace import Trace
 from dimec.usage import Deployment
 
@@ -36,31 +31,6 @@ class RouterPolicy:
         """Route the whole trace."""
         chosen = self.router.copy().route(trace.embeddings)
         return tier_outcome(trace, deployment, one_hot(chosen, len(TIER_NAMES)))
-
-
-class RandomPolicy:
-    """The expected value of random routing with given shares.
-
-    Cost of a sample: the mean of the tiers' prices under the shares. Nothing is drawn, so the
-    row is exact and needs no seed.
-
-    Args:
-        name: of its row.
-        shares: probability of each tier; None for uniform.
-    """
-
-    sees_labels = False
-    learns_online = False
-
-    def __init__(self, name: str, shares: Sequence[float] | None = None) -> None:
-        self.name = name
-        self.shares = None if shares is None else list(shares)
-
-    def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
-        """The same probabilities for every sample."""
-        size = len(TIER_NAMES)
-        shares = np.full(size, 1 / size) if self.shares is None else check_shares(self.shares, size)
-        return tier_outcome(trace, deployment, np.tile(shares, (len(trace), 1)))
 
 
 class OraclePolicy:

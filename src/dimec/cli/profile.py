@@ -1,0 +1,96 @@
+"""``dimec profile``: how long an encoder's layers take on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dimec.cli.common import AsJson, print_json, progress_bar
+from dimec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dimec.latency import LayerProfile
+
+
+def profile(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it, as JSON.")],
+    backbone: Annotated[
+        str, typer.Option(help="A folder, a hub name, or the packaged encoder minilm-l6.")
+    ] = "minilm-l6",
+    tokens: Annotated[
+        str | None, typer.Option(help="Lengths to measure, such as 16,64,128.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each length; medians count.")] = 30,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
+    note: Annotated[str, typer.Option(help="Kept with the profile: what else ran, say.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Measure an encoder's layers for the policy Neurosurgeon.
+
+    Embedding layer, layers and classifier, one text at a time, on the processor; a curve
+    a + b·T + c·T² over the tokens T is fitted to each.
+    """
+    from dimec.training.layer_profile import DEFAULT_TOKENS, measure_layers
+
+    measured = measure_layers(
+        backbone,
+        tokens=DEFAULT_TOKENS if tokens is None else _lengths(tokens),
+        repeats=repeats,
+        threads=threads,
+        note=note,
+        progress=progress_bar(),
+    )
+    measured.save(out)
+    if as_json:
+        print_json({"file": str(out), "machine": measured.machine, "parts": _rows(measured)})
+        return
+    _show(measured)
+    print(f"{measured.machine}, {threads} thread{'s' if threads > 1 else ''}; written to {out}")
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--tokens: expected lengths such as 16,64,128, got {text!r}") from None
+
+
+def _rows(measured: LayerProfile) -> list[dict[str, Any]]:
+    rows = []
+    for part, fitted in measured.regressors.items():
+        a, b, c = fitted.coefficients
+        rows.append(
+            {
+                "part": part,
+                "a": a,
+                "b": b,
+                "c": c,
+                "r2": fitted.r2,
+                "largest_residual": max(map(abs, fitted.residuals)),
+                "seconds_at_128": float(fitted.seconds(128)),
+            }
+        )
+    return rows
+
+
+def _show(measured: LayerProfile) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    heads = ("part", "a µs", "b ns", "c ns", "R²", "largest residual µs", "128 tokens µs")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "part" else "right", no_wrap=True)
+    for row in _rows(measured):
+        table.add_row(
+            row["part"],
+            f"{1e6 * row['a']:.1f}",
+            f"{1e9 * row['b']:.1f}",
+            f"{1e9 * row['c']:.3f}",
+            f"{row['r2']:.4f}",
+            f"{1e6 * row['largest_residual']:.1f}",
+            f"{1e6 * row['seconds_at_128']:.1f}",
+        )
+    Console().print(table)

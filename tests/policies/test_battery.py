@@ -1,0 +1,203 @@
+"""One battery for every registered system: fitted to a validation split, replayed on a test split.
+
+A new system is picked up by being registered; nothing has to be added here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from dimec.errors import ConfigError
+from dimec.policies import Outcome, Policy
+from dimec.trace import Trace
+from dimec.usage import Deployment
+from policies.scenes import (
+    ARRAYS,
+    SCENES,
+    Scene,
+    assert_same,
+    every_system,
+    fitted,
+    parts,
+    scenes,
+    taken,
+)
+
+NAMES = list(every_system())
+every = pytest.mark.parametrize("name", NAMES)
+everywhere = pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
+# Enough samples and exits for settings, answers and places to differ.
+RICH = Scene(samples=60, classes=3)
+
+
+def assert_adds_up(outcome: Outcome, trace: Trace, deployment: Deployment) -> None:
+    """What holds for any way of answering N samples on three tiers."""
+    n = len(trace)
+    assert outcome.answers.shape == (n, len(trace.exits))
+    assert outcome.tiers.shape == (n, 3)
+    assert len(outcome.usage) == n
+    for name, values in parts(outcome).items():
+        assert values.dtype == np.float64, name
+        assert np.isfinite(values).all(), name
+        assert (values >= 0).all(), name
+    for weights in (outcome.answers, outcome.tiers):
+        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=0, atol=1e-12)
+    assert np.isfinite(deployment.price(outcome.usage)).all()
+
+
+def assert_possible(outcome: Outcome, trace: Trace, deployment: Deployment) -> None:
+    """No answer from layers that nobody ran, none from a tier that nothing was sent to."""
+    usage, slack = outcome.usage, 1e-9
+    answered_at = outcome.answers @ np.asarray(trace.exits, float)
+    run = usage.mobile_layers + usage.edge_layers + usage.cloud_layers
+    assert (run >= answered_at - slack).all()
+    # However often it is asked, a tier has no more layers than the model.
+    for layers in (usage.mobile_layers, usage.edge_layers, usage.cloud_layers):
+        assert (layers <= deployment.layers + slack).all()
+    sent = (usage.edge_offloads, usage.cloud_offloads)
+    for tier, offloads, layers, payload in zip(
+        (1, 2),
+        sent,
+        (usage.edge_layers, usage.cloud_layers),
+        (usage.edge_bytes, usage.cloud_bytes),
+        strict=True,
+    ):
+        assert (outcome.tiers[:, tier] <= offloads + slack).all()
+        np.testing.assert_array_equal(offloads > 0, payload > 0)  # every text has a token
+        assert not layers[offloads == 0].any()
+    assert (usage.cloud_charges <= usage.cloud_offloads + slack).all()
+    np.testing.assert_array_equal(usage.cloud_charges > 0, usage.cloud_offloads > 0)
+
+
+def test_there_are_systems() -> None:
+    assert {"bert-cloud", "bert-mobile", "deebert", "pabee", "dimee"} <= set(NAMES)
+
+
+@every
+def test_it_says_what_it_is(name: str) -> None:
+    system = every_system()[name]
+    assert system.name == name
+    assert len(system.source) > 10
+    fit = fitted(name, RICH)
+    assert isinstance(fit.policy, Policy)
+    assert fit.policy.name == name
+    assert isinstance(fit.policy.sees_labels, bool)
+    assert isinstance(fit.policy.learns_online, bool)
+    assert type(fit.policy).__doc__
+    for setting, values in system.grid.items():
+        assert fit.settings[setting] in values
+
+
+@every
+def test_the_reward_of_the_fit_is_that_of_the_chosen_policy(name: str) -> None:
+    """Mean of right - λ·cost on the validation split, sample by sample."""
+    inputs, fit = RICH.inputs(), fitted(name, RICH)
+    outcome = fit.policy.replay(inputs.validation, inputs.deployment)
+    cost = inputs.deployment.price(outcome.usage).tolist()
+    predictions, labels = inputs.validation.predictions, inputs.validation.labels
+    total = 0.0
+    for i, answers in enumerate(outcome.answers.tolist()):
+        right = sum(p for x, p in enumerate(answers) if predictions[i, x] == labels[i])
+        total += right - inputs.lam * cost[i]
+    assert fit.reward == pytest.approx(total / len(cost), rel=0, abs=1e-9)
+
+
+@every
+@everywhere
+def test_it_answers_everything(name: str, scene: Scene) -> None:
+    trace = scene.trace("test")
+    outcome = fitted(name, scene).policy.replay(trace, scene.deployment)
+    assert_adds_up(outcome, trace, scene.deployment)
+    assert_possible(outcome, trace, scene.deployment)
+
+
+@every
+@settings(max_examples=10)
+@given(scene=scenes())
+def test_it_answers_everything_in_any_scene(name: str, scene: Scene) -> None:
+    trace = scene.trace("test")
+    outcome = fitted(name, scene).policy.replay(trace, scene.deployment)
+    assert_adds_up(outcome, trace, scene.deployment)
+    assert_possible(outcome, trace, scene.deployment)
+
+
+@every
+def test_with_one_exit_there_is_one_answer(name: str) -> None:
+    scene = SCENES["one exit"]
+    outcome = fitted(name, scene).policy.replay(scene.trace("test"), scene.deployment)
+    np.testing.assert_allclose(outcome.answers, 1, rtol=0, atol=1e-12)
+
+
+@every
+@everywhere
+def test_it_is_deterministic_and_keeps_nothing(name: str, scene: Scene) -> None:
+    """Two replays agree, whatever was replayed in between; so do two fits from nothing."""
+    trace, fit = scene.trace("test"), fitted(name, scene)
+    first = fit.policy.replay(trace, scene.deployment)
+    fit.policy.replay(scene.trace("validation"), scene.deployment)
+    assert_same(fit.policy.replay(trace, scene.deployment), first)
+    again = every_system()[name].fit(scene.inputs())
+    assert_same(again.policy.replay(trace, scene.deployment), first)
+    assert dict(again.settings) == dict(fit.settings)
+
+
+@every
+def test_neither_fit_nor_replay_changes_a_trace(name: str) -> None:
+    inputs, trace = RICH.inputs(), RICH.trace("test")
+    everything = [getattr(one, part) for one in (inputs.validation, trace) for part in ARRAYS]
+    before = [array.tobytes() for array in everything]
+    every_system()[name].fit(inputs).policy.replay(trace, RICH.deployment)
+    assert [array.tobytes() for array in everything] == before
+
+
+@every
+def test_labels_are_read_only_by_those_that_say_so(name: str) -> None:
+    """Every label another one: the same decisions, bit for bit, unless it declares otherwise."""
+    trace, policy = RICH.trace("test"), fitted(name, RICH).policy
+    other = replace(trace, labels=(trace.labels + 1) % RICH.classes)
+    one = policy.replay(trace, RICH.deployment)
+    if not policy.sees_labels:
+        assert_same(policy.replay(other, RICH.deployment), one)
+    else:
+        changed = parts(policy.replay(other, RICH.deployment))
+        assert any(not np.array_equal(changed[key], value) for key, value in parts(one).items())
+
+
+def shuffled_is_the_same(name: str, seed: int) -> bool:
+    """Whether a stream in another order leaves every sample's outcome as it was."""
+    scene = replace(RICH, seed=seed)
+    trace, policy = scene.trace("test"), fitted(name, scene).policy
+    rows = np.random.default_rng(seed).permutation(len(trace))
+    one = parts(policy.replay(trace, scene.deployment))
+    two = parts(policy.replay(taken(trace, rows), scene.deployment))
+    return all(np.array_equal(values[rows], two[key]) for key, values in one.items())
+
+
+@every
+def test_order_matters_where_it_learns_online_and_nowhere_else(name: str) -> None:
+    online = fitted(name, RICH).policy.learns_online
+    same = (shuffled_is_the_same(name, seed) for seed in range(10))
+    assert all(same) != online
+
+
+@every
+@everywhere
+def test_the_future_does_not_matter(name: str, scene: Scene) -> None:
+    """What is done with the first k samples does not depend on those that come later."""
+    trace, policy = scene.trace("test"), fitted(name, scene).policy
+    whole = policy.replay(trace, scene.deployment)
+    for k in {1, 2, len(trace) // 2, len(trace) - 1} - {0}:
+        some = np.arange(min(k, len(trace)))
+        assert_same(whole, policy.replay(taken(trace, some), scene.deployment), some)
+
+
+@every
+def test_a_deployment_that_the_trace_does_not_fit_is_refused(name: str) -> None:
+    scene = SCENES["some layers"]
+    policy, trace = fitted(name, scene).policy, scene.trace("test")
+    with pytest.raises(ConfigError, match=r"layer 7.*\[2, 3, 6\]"):
+        policy.replay(trace, Deployment((7, 7, 7)))
