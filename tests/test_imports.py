@@ -22,11 +22,13 @@ LEVELS = (
     ("errors",),
     ("config", "costs", "metrics", "progress", "protocol", "storage"),
     ("bundle", "cartography", "data", "graphs", "local", "usage"),
-    ("footprint", "ledger", "routing", "thresholds", "trace", "triton"),
-    ("mobile", "policies", "serving"),
+    ("footprint", "latency", "ledger", "routing", "thresholds", "trace", "triton"),
+    ("mobile", "scenarios", "serving"),
+    ("policies",),
     ("evaluation", "workspace"),
-    ("fitting", "report", "training"),
+    ("fitting", "report", "selection", "training"),
     ("run",),
+    ("reproduction",),
     ("cli",),
     ("__main__",),
 )
@@ -112,13 +114,13 @@ def test_every_room_has_its_level() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_only_the_command_line_and_run_reach_for_training_and_serving_and_only_inside_functions(
+def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_inside_functions(
     path: Path,
 ) -> None:
     room = _room(path)
     for other, top in _uses(path):
         if other in {"training", "serving"} and room != other:
-            assert room in {"run", "cli"}
+            assert room in {"run", "reproduction", "cli"}
             assert not top
 
 

@@ -10,6 +10,7 @@
     │   ├── CorruptArtefactError   truncated, altered or not what its name says
     │   └── MismatchError          sound, but made by another model, task or set of exits
     ├── DivergedError              training produced values that are not finite
+    ├── TrainingFailedError        a training in a process of its own ended with an error
     ├── ParityError                an exported graph does not answer as the trained model does
     ├── ProtocolError              a request or an answer is not what the protocol says
     ├── TierError                  a tier gave no usable answer; the mobile falls back on it
@@ -55,6 +56,10 @@ class MismatchError(ArtefactError):
 
 class DivergedError(DimecError):
     """Training produced values that are not finite."""
+
+
+class TrainingFailedError(DimecError):
+    """A training in a process of its own ended with an error; its last words are passed on."""
 
 
 class ParityError(DimecError):

@@ -108,10 +108,32 @@ def evaluate(
         ConfigError: the trace lacks a tier's exit, fewer than 1 draw, two policies of one name, or
             a name in ``matched`` that no policy has.
     """
-    if len(trace) == 0:
-        raise DataError("cannot evaluate on a trace without samples")
     if draws < 1:
         raise ConfigError(f"the bootstrap needs at least 1 draw, got {draws}")
+    replays = replay_all(trace, policies, deployment, matched=matched)
+    return draw_up(
+        replays,
+        reference_replay(trace, deployment),
+        metric=trace.metric,
+        draws=draws,
+        seed=seed,
+        context=context,
+    )
+
+
+def replay_all(
+    trace: Trace,
+    policies: Iterable[Policy],
+    deployment: Deployment,
+    *,
+    matched: Sequence[str] | None = None,
+) -> list[Replay]:
+    """Every policy's replay, and behind some of them random routing with the same tier shares.
+
+    Args and errors: as :func:`evaluate`.
+    """
+    if len(trace) == 0:
+        raise DataError("cannot evaluate on a trace without samples")
     replays: dict[str, Replay] = {}
     for policy in policies:
         if policy.name in replays:
@@ -123,15 +145,12 @@ def evaluate(
             replays[twin.name] = replay(twin, trace, deployment)
     if unknown := set(matched or ()) - replays.keys():
         raise ConfigError(f"no policy is named {sorted(unknown)[0]!r}, which was to be matched")
-    reference = replay(RouterPolicy(REFERENCE, SingleTierRouter(CLOUD)), trace, deployment)
-    return draw_up(
-        list(replays.values()),
-        reference,
-        metric=trace.metric,
-        draws=draws,
-        seed=seed,
-        context=context,
-    )
+    return list(replays.values())
+
+
+def reference_replay(trace: Trace, deployment: Deployment) -> Replay:
+    """Everything to the cloud: what drops and reductions are against."""
+    return replay(RouterPolicy(REFERENCE, SingleTierRouter(CLOUD)), trace, deployment)
 
 
 def draw_up(

@@ -14,11 +14,15 @@ from dimec.__about__ import __version__
 from dimec.cartography import build_pools
 from dimec.costs import CostModel, check_tiers
 from dimec.errors import ConfigError, MismatchError
-from dimec.evaluation import evaluate, standard_policies
+from dimec.evaluation import draw_up, reference_replay, replay_all, standard_policies
 from dimec.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
+from dimec.latency import ModelShape
 from dimec.ledger import Ledger
+from dimec.policies import FitInputs, Fitted, system
+from dimec.policies import systems as known_systems
 from dimec.progress import NoProgress, Progress
-from dimec.storage import write_json
+from dimec.scenarios import Scenarios, scenario_table
+from dimec.storage import read_json, write_json
 from dimec.thresholds import Grid
 from dimec.usage import Deployment
 from dimec.workspace import RunDirectory
@@ -77,14 +81,40 @@ class Run(RunDirectory):
             problem = FittingProblem(trace, data_map, exits, costs, grid, alphas, betas)
             return _fit(self, problem, lam, target_drop)
 
-    def evaluate(self, *, draws: int = 1000, seed: int = 0) -> Ledger:
-        """Replay every policy on the test trace; writes ``report/ledger.json``.
+    def evaluate(
+        self,
+        *,
+        draws: int = 1000,
+        seed: int = 0,
+        systems: Sequence[str] = (),
+        scenarios: Scenarios | None = None,
+    ) -> Ledger:
+        """Replay every policy on the test trace.
+
+        Writes ``report/ledger.json``, in units of λ, and ``report/scenarios.json``, the same
+        policies in milliseconds, millijoules and money.
+
+        Args:
+            draws, seed: of the bootstrap.
+            systems: names of systems of the literature (:func:`dimec.policies.systems`), which
+                are fitted on the validation split and replayed beside dimec's own routers;
+                ``("all",)`` for each that needs no training of its own.
+            scenarios: those of the package by default.
 
         Raises:
             ArtefactError: the run is not fitted, or damaged.
+            ConfigError: no such system.
         """
         with self.locked():
-            return _evaluate(self, draws, seed)
+            return _evaluate(self, draws, seed, systems, scenarios or Scenarios.load())
+
+    def shape(self) -> ModelShape:
+        """Widths of the encoder's layers, which tell how many operations a layer takes."""
+        encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.path}")
+        encoder = encoder["encoder"]
+        width = int(encoder.get("hidden_size") or encoder["dim"])  # dim: DistilBERT's word for it
+        inner = encoder.get("intermediate_size") or encoder.get("hidden_dim") or 4 * width
+        return ModelShape(width=width, intermediate=int(inner))
 
     def report(self, *, seed: int = 0, progress: Progress | None = None) -> Path:
         """Draw the figures and write ``report/report.html``; returns its path.
@@ -154,7 +184,7 @@ def train(
     Args:
         task: ``glue/NAME``, ``vader/NAME``, or ``csv:PATH`` (tsv, jsonl, parquet alike).
         out: the run directory; an interrupted run goes on, a finished one is taken as it is.
-        backbone: a folder, a hub name, or the packaged encoder ``minilm-l6``.
+        backbone: a folder, a hub name, or a packaged encoder: ``minilm-l6``, ``mpnet-base``.
         exits: layers with a classifier, or ``"all"``; by default a third, a half and all layers.
         overwrite: discard what ``out`` holds.
         progress: where to report to, for example :class:`dimec.progress.RichProgress`.
@@ -222,7 +252,9 @@ def _fit(
     return result
 
 
-def _evaluate(run: Run, draws: int, seed: int) -> Ledger:
+def _evaluate(
+    run: Run, draws: int, seed: int, systems: Sequence[str], scenarios: Scenarios
+) -> Ledger:
     training, trace, router = run.training(), run.trace("test"), run.router()
     fit = router.metadata
     exits, costs = check_tiers(fit["tiers"]), CostModel(**fit["costs"])
@@ -255,10 +287,51 @@ def _evaluate(run: Run, draws: int, seed: int) -> Ledger:
         "versions": {**training["versions"], "dimec": __version__},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    policies = standard_policies(routers)
-    ledger = evaluate(trace, policies, deployment, draws=draws, seed=seed, context=context)
+    rivals = fit_systems(run, systems, deployment, fit["lam"])
+    context["systems"] = {one.policy.name: dict(one.settings) for one in rivals}
+    *standard, oracle = standard_policies(routers)
+    policies = [*standard, *(one.policy for one in rivals), oracle]
+    replays = replay_all(trace, policies, deployment)
+    ledger = draw_up(
+        replays,
+        reference_replay(trace, deployment),
+        metric=trace.metric,
+        draws=draws,
+        seed=seed,
+        context=context,
+    )
     ledger.save(run.report_path)
+    table = scenario_table(replays, trace.lengths, run.shape(), scenarios.all())
+    write_json(run.report_path / "scenarios.json", table)
     return ledger
+
+
+def fit_systems(run: Run, names: Sequence[str], deployment: Deployment, lam: float) -> list[Fitted]:
+    """Systems of the literature, fitted on the validation split of a run.
+
+    Args:
+        run: trained.
+        names: of systems, or ``all`` for each that is neither dimec itself, which the run's own
+            router stands for, nor in need of a training of its own.
+        deployment: exits and costs.
+        lam: the weight of one unit of cost.
+
+    Raises:
+        ConfigError: no such system.
+    """
+    chosen: list[str] = []
+    for name in names:
+        everything = [one for one in known_systems() if _replays_any_trace(one)]
+        chosen += everything if name == "all" else [system(name).name]
+    if not chosen:
+        return []
+    data_map = run.dynamics().data_map(deployment.exits[0])
+    inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
+    return [system(name).fit(inputs) for name in dict.fromkeys(chosen)]
+
+
+def _replays_any_trace(name: str) -> bool:
+    return not name.startswith("dimec-") and not system(name).needs
 
 
 def _report(run: Run, seed: int, progress: Progress) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +44,26 @@ def show_ledger(ledger: Ledger) -> None:
     from dimec.report import ledger_table
 
     Console().print(ledger_table(ledger))
+
+
+def show_scenarios(report: Path, names: Sequence[str]) -> None:
+    """What ``dimec evaluate`` wrote to ``scenarios.json``, as a table a scenario."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from dimec.storage import read_json
+
+    rows = read_json(report / "scenarios.json", "dimec evaluate")
+    for name in names:
+        table = Table(title=f"scenario {name}", title_justify="left", box=None, pad_edge=False)
+        table.add_column("policy")
+        for title in ("milliseconds", "millijoules of the phone", "USD per 1,000"):
+            table.add_column(title, justify="right")
+        for row in rows:
+            if row["scenario"] == name:
+                figures = (row["milliseconds"], row["millijoules"], row["usd_per_1000"])
+                table.add_row(row["policy"], *[f"{figure:.4g}" for figure in figures])
+        Console().print(table)
 
 
 def print_json(value: Any) -> None:

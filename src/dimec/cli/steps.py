@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from dimec.cli.common import (
     print_json,
     progress_bar,
     show_ledger,
+    show_scenarios,
 )
 from dimec.errors import ConfigError
 
@@ -93,14 +95,41 @@ def evaluate(
     path: RunPath,
     draws: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    systems: Annotated[
+        str | None,
+        typer.Option(
+            help="Systems of the literature to compare with, such as deebert,splitee, or all; "
+            "each is fitted on the validation split. They want a run with --exits all.",
+        ),
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            help="Show also milliseconds, millijoules and money in this scenario, such as "
+            "phone-4g, or all. report/scenarios.json has them in any case.",
+        ),
+    ] = None,
+    scenarios: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file of scenarios in place of the package's own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay every policy on the test trace and draw up the ledger of accuracy and cost."""
-    ledger = open_run(path).evaluate(draws=draws, seed=seed)
+    from dimec.scenarios import Scenarios
+
+    known = Scenarios.load(scenarios)
+    if scenario is not None and scenario != "all":
+        known.scenario(scenario)  # an unknown name is refused before the work
+    run = open_run(path)
+    names = () if systems is None else tuple(systems.split(","))
+    ledger = run.evaluate(draws=draws, seed=seed, systems=names, scenarios=known)
     if as_json:
         print_json(ledger.to_dicts())
         return
     show_ledger(ledger)
+    if scenario is not None:
+        show_scenarios(run.report_path, known.names if scenario == "all" else (scenario,))
     print(f"next: dimec report {path}")
 
 

@@ -1,0 +1,116 @@
+"""``dimec reproduce``: the paper's tables and figures, from a profile to stored results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dimec.cli.common import layers_of, print_json, progress_bar
+from dimec.errors import ConfigError
+
+ITEM_HELP = (
+    "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all of them; or docs, to "
+    "write the page and its figures again from the results that are stored."
+)
+
+
+def reproduce(
+    items: Annotated[list[str], typer.Argument(metavar="ITEM...", help=ITEM_HELP)],
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="small (6 layers, a processor will do), base (12 layers, for a GPU), or a TOML "
+            "file in their form."
+        ),
+    ] = "small",
+    out: Annotated[
+        Path, typer.Option(help="Folder of the trained runs; they are reused and resumed.")
+    ] = Path("runs/reproduction"),
+    results: Annotated[
+        Path, typer.Option(help="Folder of the results; each goes to PROFILE/ITEM.json.")
+    ] = Path("results/reproduction"),
+    docs: Annotated[Path, typer.Option(help="Folder of reproduction.md and its figures.")] = Path(
+        "docs"
+    ),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the GLUE files; else DIMEC_DATA, else the hub."),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Some of the profile's tasks, such as sst2,cola.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Another encoder: a folder, a hub name such as bert-base-uncased."),
+    ] = None,
+    tiers: Annotated[
+        str | None, typer.Option(help="Exits of mobile,edge,cloud; default a third, half, all.")
+    ] = None,
+    max_train_rows: Annotated[
+        int | None, typer.Option(help="In place of the profile's limits.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the profile's.")] = None,
+    workers: Annotated[
+        int, typer.Option(help="Runs trained side by side, each with its share of the cores.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
+) -> None:
+    """Rebuild the paper's tables and figures, and the studies beyond it.
+
+    Trains what is missing (every recipe, task and seed of the profile), replays every system on
+    the same traces at the same prices, and stores the figures with all that they rest on. It can
+    be killed at any moment: the same command goes on from there.
+
+    Examples:
+
+        dimec reproduce table1 --data-dir glue --workers 2
+
+        dimec reproduce all --profile base --data-dir glue
+
+        dimec reproduce table1 --backbone bert-base-uncased --tiers 4,6,12 --tasks mrpc --seeds 0
+    """
+    from dimec.reproduction.plan import ITEMS, Plan
+
+    wanted = list(ITEMS) if "all" in items else [item for item in items if item != "docs"]
+    for item in wanted:
+        if item not in ITEMS:
+            raise ConfigError(
+                f"no item is named {item!r}; there are {', '.join(ITEMS)}, all and docs"
+            )
+    plan = Plan.load(profile).changed(
+        tasks=None if tasks is None else tasks.split(","),
+        seeds=_whole_numbers("--seeds", seeds),
+        backbone=backbone,
+        tiers=layers_of("--tiers", tiers),  # type: ignore[arg-type]  # checked by the plan
+        max_train_rows=max_train_rows,
+        epochs=epochs,
+    )
+    paths = []
+    with progress_bar() as progress:
+        from dimec.reproduction.items import reproduce as make
+        from dimec.reproduction.rendering import render
+        from dimec.reproduction.runs import Workshop
+
+        folder = None if data_dir is None else str(data_dir)
+        workshop = Workshop(plan, out / plan.runs_name, folder, workers, progress)
+        for item in wanted:
+            paths.append(make(item, workshop, results))
+            progress.say(f"stored {paths[-1]}")
+        paths += render(results, docs)
+    if as_json:
+        print_json([str(path) for path in paths])
+        return
+    for path in paths:
+        print(path)
+
+
+def _whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option}: expected numbers such as 0,1,2, got {text!r}") from None

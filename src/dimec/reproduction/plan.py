@@ -1,0 +1,236 @@
+"""What a reproduction trains and replays: a profile, which is a TOML file with every setting.
+
+Profiles come with the package (``small``, ``base``); any TOML file of the same form is one too.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dimec.config import ModelSettings, RunSettings, TrainingSettings
+from dimec.costs import CostModel
+from dimec.errors import ConfigError, MissingArtefactError
+
+ITEMS = ("table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness")
+PROFILES = ("small", "base")
+Recipe = Literal["joint", "two-stage", "depth"]
+Objective = Literal["task", "distil"]
+
+
+class _Plan(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskPlan(_Plan):
+    """One task: where its rows come from, and how many of them train."""
+
+    task: str
+    max_train_rows: int | None = Field(None, ge=1)
+
+
+class BottleneckPlan(_Plan):
+    """The trained bottlenecks of BottleNet++ (``task``) and BottleFit (``distil``)."""
+
+    objectives: tuple[Objective, ...] = ("task", "distil")
+    width: int = Field(16, ge=1)
+    bits: int = Field(8, ge=1, le=16)
+    epochs: int = Field(6, ge=2)
+    max_train_rows: int | None = Field(None, ge=1)
+
+
+class SweepPlan(_Plan):
+    """Figure 5: the values that each cost takes while the others stay."""
+
+    mobile_layer: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+    edge_layer: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5)
+    offload_edge: tuple[float, ...] = (0.5, 1.5, 2.5, 3.5, 4.5, 5.5)
+    offload_cloud: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0, 7.0, 9.0)
+    cloud_charge: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 10.0, 15.0)
+
+
+class SelectionPlan(_Plan):
+    """Section III: training on a share of the rows, chosen by the data map."""
+
+    train: str = "movies"
+    kinds: tuple[str, ...] = ("ambiguous", "easy", "hard", "random")
+    share: float = Field(0.33, gt=0, lt=1)
+
+
+class Plan(_Plan):
+    """A profile.
+
+    Attributes:
+        name: of the profile, and of the folder of its results.
+        runs: name of the folder of its runs; the profile's by default. Plans that differ in tasks
+            or seeds alone share their runs.
+        model, training: settings of every run.
+        seeds: one run each; a seed decides split, initialisation and order.
+        lam: λ, the weight of one unit of cost, for every system alike.
+        costs: prices other than the paper's.
+        draws: of every bootstrap.
+        scenarios: names of the scenarios that the ledger is priced in beside λ.
+        recipes: how the traces of Table I are trained: ``joint`` for all systems, ``two-stage``
+            for DeeBERT's own recipe and the plain fine-tuning, ``depth`` for PABEE's.
+        tasks: of Table I, by short name.
+        table2: short names of the tasks of Table II.
+        domains: of the robustness study, by short name.
+        stream_rows: at most so many rows of another domain are streamed.
+        bottleneck, sweep, selection: see there.
+    """
+
+    name: str
+    runs: str = ""
+    model: ModelSettings
+    training: TrainingSettings
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    lam: float = Field(0.02, ge=0)
+    costs: Mapping[str, float] = Field(default_factory=dict)
+    draws: int = Field(1000, ge=1)
+    scenarios: tuple[str, ...] = ()
+    recipes: tuple[Recipe, ...] = ("joint", "two-stage", "depth")
+    tasks: Mapping[str, TaskPlan]
+    table2: tuple[str, ...] = ("cola", "mrpc", "qnli")
+    domains: Mapping[str, TaskPlan] = Field(default_factory=dict)
+    stream_rows: int = Field(2000, ge=1)
+    bottleneck: BottleneckPlan = Field(default_factory=BottleneckPlan)
+    sweep: SweepPlan = Field(default_factory=SweepPlan)
+    selection: SelectionPlan = Field(default_factory=SelectionPlan)
+
+    @classmethod
+    def load(cls, profile: str | Path) -> Self:
+        """A packaged profile by name, or a TOML file by path.
+
+        Raises:
+            MissingArtefactError: neither.
+            ConfigError: unknown or wrong settings; names each.
+        """
+        if str(profile) in PROFILES:
+            text = files(__package__).joinpath("profiles", f"{profile}.toml").read_text("utf-8")
+        else:
+            try:
+                text = Path(profile).read_text("utf-8")
+            except OSError:
+                raise MissingArtefactError(
+                    f"no profile {str(profile)!r}; give one of {', '.join(PROFILES)}, or a TOML "
+                    "file in their form"
+                ) from None
+        try:
+            return cls.of(tomllib.loads(text))
+        except (tomllib.TOMLDecodeError, ConfigError) as error:
+            raise ConfigError(f"the profile {profile}: {error}") from None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Check nested plain values.
+
+        Raises:
+            ConfigError: one line that names each setting that is wrong.
+        """
+        try:
+            plan = cls.model_validate(values)
+        except ValidationError as error:
+            wrong = [
+                f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']} (got {one['input']!r})"
+                for one in error.errors()
+            ]
+            raise ConfigError("; ".join(wrong)) from None
+        plan.cost_model()  # the prices are checked here, not in the middle of the work
+        return plan
+
+    def changed(
+        self,
+        *,
+        tasks: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        backbone: str | None = None,
+        tiers: tuple[int, int, int] | None = None,
+        max_train_rows: int | None = None,
+        epochs: int | None = None,
+    ) -> Plan:
+        """The plan with what a user asked for in place of its own.
+
+        Its name tells what was changed, so that its results never take the place of the profile's.
+
+        Raises:
+            ConfigError: a task that the plan does not have.
+        """
+        values = self.model_dump(mode="json", exclude_none=True)
+        trained, chosen = [], []  # what tells these runs, these results from the profile's own
+        if backbone is not None and backbone != self.model.backbone:
+            values["model"] |= {"backbone": backbone}
+            values["model"].pop("tiers", None)  # another depth: a third, a half and the whole
+            trained.append(Path(backbone).name)
+        if tiers is not None and tiers != self.model.tiers:
+            values["model"]["tiers"] = tiers
+            trained.append("tiers" + ".".join(map(str, tiers)))
+        if epochs is not None and epochs != self.training.epochs:
+            values["training"]["epochs"] = epochs
+            trained.append(f"epochs{epochs}")
+        if max_train_rows is not None:
+            for group in ("tasks", "domains"):
+                for one in values[group].values():
+                    one["max_train_rows"] = max_train_rows
+            trained.append(f"rows{max_train_rows}")
+        if seeds is not None and tuple(seeds) != self.seeds:
+            values["seeds"] = tuple(seeds)
+            chosen.append("seeds" + ".".join(map(str, seeds)))
+        if tasks is not None and list(tasks) != list(self.tasks):
+            for name in tasks:
+                if name not in self.tasks:
+                    raise ConfigError(
+                        f"the profile has no task {name!r}; it has {', '.join(self.tasks)}"
+                    )
+            values["tasks"] = {name: values["tasks"][name] for name in tasks}
+            values["table2"] = [name for name in self.table2 if name in tasks]
+            chosen.append(".".join(tasks))
+        values["runs"] = "-".join([self.runs_name, *trained])
+        values["name"] = "-".join([self.name, *trained, *chosen])
+        return Plan.of(values)
+
+    @property
+    def runs_name(self) -> str:
+        """Name of the folder of the runs."""
+        return self.runs or self.name
+
+    def cost_model(self) -> CostModel:
+        """The prices of this plan."""
+        names = CostModel.__dataclass_fields__
+        if unknown := set(self.costs) - set(names):
+            raise ConfigError(
+                f"costs: no price is named {sorted(unknown)[0]!r}; there are {', '.join(names)}"
+            )
+        return CostModel(**self.costs)
+
+    def task(self, name: str) -> TaskPlan:
+        """A task or domain by its short name."""
+        both = {**self.domains, **self.tasks}
+        if name not in both:
+            raise ConfigError(f"the profile has no task {name!r}; it has {', '.join(both)}")
+        return both[name]
+
+    def settings(
+        self, name: str, recipe: Recipe, seed: int, data_dir: str | None = None, **data: Any
+    ) -> RunSettings:
+        """Settings of the run of a task with a recipe and a seed."""
+        task = self.task(name)
+        is_glue = task.task.startswith("glue/")
+        training = self.training.model_dump()
+        if recipe == "two-stage":
+            training |= {"recipe": "two-stage"}
+        elif recipe == "depth":
+            training |= {"loss": "depth"}
+        given = {"data_dir": data_dir if is_glue else None, **task.model_dump(), **data}
+        return RunSettings.of(
+            {
+                "data": given,
+                "model": self.model.model_dump(),
+                "training": training,
+                "seed": seed,
+            }
+        )
