@@ -42,6 +42,7 @@ class BottleneckPlan(_Plan):
     bits: int = Field(8, ge=1, le=16)
     epochs: int = Field(6, ge=2)
     max_train_rows: int | None = Field(None, ge=1)
+    train_tail: bool = True  # as both papers do
 
 
 class SweepPlan(_Plan):

@@ -138,8 +138,9 @@ def load_traces(folders: Mapping[str, Path], seed: int, deployment: Deployment) 
     validation, test = {}, {}
     for recipe, folder in folders.items():
         if recipe.startswith("bottleneck-"):
-            validation[recipe] = Trace.load(folder / "trace-validation.safetensors")
-            test[recipe] = Trace.load(folder / "trace-test.safetensors")
+            from dimec.training.bottleneck import bottleneck_traces
+
+            validation[recipe], test[recipe] = bottleneck_traces(folder)
         else:
             run = RunDirectory(folder)
             validation[recipe], test[recipe] = run.trace("validation"), run.trace("test")

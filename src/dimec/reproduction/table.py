@@ -136,6 +136,7 @@ def _bottleneck(workshop: Workshop, folder: Path, objective: Objective) -> Path:
         bits=plan.bits,
         epochs=plan.epochs,
         max_train_rows=plan.max_train_rows,
+        train_tail=plan.train_tail,
         seed=run.training()["seed"],
     )
     return train_bottleneck(run, settings, progress=workshop.progress)

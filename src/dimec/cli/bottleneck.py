@@ -1,0 +1,115 @@
+"""``dimec bottleneck``: a narrow code at the split of a trained run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+
+
+def bottleneck(
+    path: RunPath,
+    layer: Annotated[
+        int | None, typer.Option(help="Of the split; default: the mobile's exit.")
+    ] = None,
+    width: Annotated[int, typer.Option(help="Numbers in the code of a token.")] = 16,
+    bits: Annotated[int, typer.Option(help="Of each number, 1 to 16; 32 leaves them in fp32.")] = 8,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="task: the labels (BottleNet++). distil: the full model's hidden states, then its "
+            "answers (BottleFit)."
+        ),
+    ] = "task",
+    train_tail: Annotated[
+        bool,
+        typer.Option(
+            "--train-tail",
+            help="Train the layers behind the split too, in the second half of the epochs, as both "
+            "papers do. The mobile's layers always stay as they are.",
+        ),
+    ] = False,
+    epochs: Annotated[int, typer.Option(help="At least 2.")] = 6,
+    batch_size: Annotated[int, typer.Option(help="Texts a step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Of the bottleneck.")] = 1e-3,
+    tail_learning_rate: Annotated[
+        float, typer.Option(help="Of the layers behind the split.")
+    ] = 5e-5,
+    max_train_rows: Annotated[
+        int | None, typer.Option(help="Train on a stratified sample of the training rows.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample, the order and the dropout.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard the bottleneck that is there.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a bottleneck at the split: what the mobile sends in place of hidden states.
+
+    Makes RUN/bottleneck-LAYER-WIDTH-BITS-OBJECTIVE with the weights and two traces, which the
+    systems bottlenet++ and bottlefit replay. It can be killed at any moment: the same command goes
+    on after the last finished epoch.
+
+    Examples:
+
+        dimec bottleneck runs/mine
+
+        dimec bottleneck runs/mine --width 8 --bits 4 --objective distil --train-tail
+    """
+    run = open_run(path)
+    with progress_bar() as progress:
+        progress.say("loading torch")
+        from dimec.training.bottleneck import BottleneckSettings, train_bottleneck
+        from dimec.training.bottleneck_files import BottleneckFolder
+
+        settings = BottleneckSettings(
+            layer=layer,
+            width=width,
+            bits=bits,
+            objective=objective,  # type: ignore[arg-type]  # checked where it is used
+            train_tail=train_tail,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            tail_learning_rate=tail_learning_rate,
+            max_train_rows=max_train_rows,
+            seed=seed,
+        )
+        folder = train_bottleneck(run, settings, overwrite=overwrite, progress=progress)
+        record = BottleneckFolder(folder).record()
+    if as_json:
+        print_json({"path": str(folder), **record})
+        return
+    _show(record)
+    print(f"bottleneck: {folder}")
+
+
+def _show(record: dict[str, Any]) -> None:
+    settings, scores = record["settings"], record["scores"]
+    best = record["history"][record["best_epoch"]]
+    print(
+        f"split behind layer {settings['layer']} of {record['layers']}, {record['hidden']} numbers "
+        f"a token to {settings['width']} of {settings['bits']} bits; best epoch "
+        f"{best['epoch'] + 1} of {len(record['history'])}"
+    )
+    names = {
+        "split": f"the exit at the split, layer {settings['layer']}",
+        "bottleneck": "the last exit behind the bottleneck",
+        "whole": "the last exit of the whole model",
+    }
+    for split, table in scores.items():
+        print(f"accuracy on the {split} split, {record['rows'][split]:,} rows")
+        for key, name in names.items():
+            if key in table:
+                print(f"  {name}: {100 * table[key]['accuracy']:.1f} %")
+        print(f"  same answer with and without it: {100 * table['same_answer']:.1f} %")
+    token, sample = record["bytes_per_token"], record["bytes_per_sample"]["test"]
+    print("bytes to send, a token and a text of the test split on average")
+    for key, name in (("code", "code"), ("hidden_states", "hidden states"), ("text", "text")):
+        print(f"  {name}: {token[key]:,} and {sample[key]:,.0f}")
+    print(
+        f"the code takes 1/{token['hidden_states'] / token['code']:.0f} of the hidden states and "
+        f"{token['code'] / token['text']:.2g} times the text itself"
+    )

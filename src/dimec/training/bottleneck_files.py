@@ -1,0 +1,289 @@
+"""A bottleneck's settings, its folder, its traces, and what is written down about it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.costs import MOBILE
+from dimec.errors import ConfigError, CorruptArtefactError
+from dimec.metrics import accuracy, confusion_matrix, score
+from dimec.policies.bottleneck import (
+    CODE_BITS,
+    CODE_BYTES,
+    CODE_LAYER,
+    CODE_WIDTH,
+    token_code_bytes,
+)
+from dimec.storage import read_json, write_json
+from dimec.trace import Trace
+from dimec.training.bottleneck_code import Bottleneck
+from dimec.training.bottleneck_epoch import OBJECTIVES, Objective, Plan
+from dimec.training.finish import versions
+from dimec.usage import FLOAT_BYTES, TOKEN_BYTES
+from dimec.workspace import RunDirectory
+
+AGAIN = "train the bottleneck again with: dimec bottleneck --overwrite"
+_KEYS = {"model", "bottleneck", "fingerprint", "settings", "history", "best_epoch", "scores"}
+_CLAIM = "claim.json"
+
+
+@dataclass(frozen=True)
+class BottleneckSettings:
+    """Everything that determines a bottleneck of a run.
+
+    The papers: BottleFit trains 10 + 10 epochs, Adam at 1e-3 in the first stage; BottleNet++ trains
+    with Adam at 1e-4 to 1e-3 and batches of 32.
+
+    Attributes:
+        layer: m, of the split; None: the mobile's exit.
+        width: k, numbers in the code of a token.
+        bits: of each number, 1 to 16; 32 leaves them in fp32.
+        objective: ``"task"`` (BottleNet++) or ``"distil"`` (BottleFit).
+        train_tail: train the layers behind the split too, in the second stage.
+        epochs: of both stages together, at least 2.
+        batch_size: texts a step.
+        learning_rate: of the bottleneck, at the start of a stage.
+        tail_learning_rate: of the layers behind it.
+        max_train_rows: train on a stratified sample.
+        seed: of the sample, the order and the dropout.
+
+    Raises:
+        ConfigError: out of range.
+    """
+
+    layer: int | None = None
+    width: int = CODE_WIDTH
+    bits: int = CODE_BITS
+    objective: Objective = "task"
+    train_tail: bool = False
+    epochs: int = 6
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    tail_learning_rate: float = 5e-5
+    max_train_rows: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        token_code_bytes(self.width, self.bits)
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(
+                f"the objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
+            )
+        least = {"layer": 1, "epochs": 2, "batch_size": 1, "max_train_rows": 1, "seed": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ConfigError(f"{name} must be at least {low}, got {value}")
+        for name in ("learning_rate", "tail_learning_rate"):
+            if not (math.isfinite(rate := getattr(self, name)) and 0 < rate < 1):
+                raise ConfigError(f"{name} must lie between 0 and 1, got {rate!r}")
+
+    def for_tiers(self, tiers: Sequence[int]) -> BottleneckSettings:
+        """The same with the split spelt out: the mobile's exit where none is given."""
+        return self if self.layer is not None else replace(self, layer=int(tiers[MOBILE]))
+
+    @property
+    def split(self) -> int:
+        """The layer of the split, of settings that spell it out."""
+        if self.layer is None:
+            raise ConfigError("these settings leave the split open; see for_tiers")
+        return self.layer
+
+    @property
+    def folder_name(self) -> str:
+        """Of the bottleneck's folder in the run directory."""
+        tail = "-tail" if self.train_tail else ""
+        return f"bottleneck-{self.split}-{self.width}-{self.bits}-{self.objective}{tail}"
+
+    @property
+    def plan(self) -> Plan:
+        """What the epochs need to know."""
+        return Plan(
+            self.objective,
+            self.train_tail,
+            self.epochs,
+            self.batch_size,
+            self.learning_rate,
+            self.tail_learning_rate,
+            self.seed,
+        )
+
+
+class BottleneckFolder:
+    """Paths and readers of one bottleneck's folder."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def record_path(self) -> Path:
+        return self.path / "bottleneck.json"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.path / "checkpoint"
+
+    def trace_path(self, split: str) -> Path:
+        """Path of the trace of a split, ``"validation"`` or ``"test"``."""
+        return self.path / f"trace-{split}.safetensors"
+
+    def record(self) -> dict[str, Any]:
+        """What training the bottleneck wrote down.
+
+        Raises:
+            MissingArtefactError: it is not trained.
+            CorruptArtefactError: the file is damaged.
+        """
+        made_by = f"dimec bottleneck {self.path.parent} (again, if it was interrupted)"
+        record: dict[str, Any] = read_json(self.record_path, made_by)
+        if not isinstance(record, dict) or not record.keys() >= _KEYS:
+            raise CorruptArtefactError(
+                f"{self.record_path} does not hold what training a bottleneck writes; {AGAIN}"
+            )
+        return record
+
+    def claim(self, model: str, settings: BottleneckSettings) -> None:
+        """Make the folder these settings' own, so that an interrupted training can go on."""
+        claim = {"model": model, "settings": asdict(settings)}
+        write_json(self.checkpoint_path / _CLAIM, claim)
+
+    def check_claim(self, model: str, settings: BottleneckSettings) -> None:
+        """Refuse a folder that holds, finished or not, another bottleneck.
+
+        Raises:
+            ConfigError: other settings, or another model.
+            CorruptArtefactError: damaged.
+        """
+        if self.record_path.exists():
+            held = self.record()
+        elif (self.checkpoint_path / _CLAIM).exists():
+            held = read_json(self.checkpoint_path / _CLAIM, "dimec bottleneck --overwrite")
+        else:
+            return
+        theirs, ours = held["settings"], asdict(settings)
+        differences = [
+            f"{name}: {theirs.get(name)!r} here, {value!r} there"
+            for name, value in ours.items()
+            if theirs.get(name) != value
+        ]
+        if held["model"] != model:
+            differences.append("the run was trained again since")
+        if differences:
+            raise ConfigError(
+                f"{self.path} holds another bottleneck ({'; '.join(differences)}); discard it with "
+                "--overwrite"
+            )
+
+
+def weights_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Hexadecimal SHA-256 over named arrays: their names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def behind_trace(
+    whole: Trace,
+    probabilities: npt.NDArray[np.float32],
+    settings: BottleneckSettings,
+    fingerprint: str,
+) -> Trace:
+    """The run's trace with the last exit's probabilities from behind the bottleneck.
+
+    Args:
+        whole: the run's own, N samples.
+        probabilities: (N, C) of the last exit behind the bottleneck.
+        settings: of the bottleneck.
+        fingerprint: of the model and the bottleneck together.
+    """
+    replaced = whole.probabilities.copy()
+    replaced[:, -1] = probabilities
+    size = token_code_bytes(settings.width, settings.bits)
+    columns = {
+        CODE_BYTES: size * whole.lengths.astype(np.float64),
+        CODE_LAYER: np.full(len(whole), settings.split, np.float64),
+    }
+    extra = {**whole.extra, **columns}
+    return replace(whole, probabilities=replaced, model=fingerprint, extra=extra)
+
+
+def describe(
+    run: RunDirectory,
+    settings: BottleneckSettings,
+    traces: Mapping[str, tuple[Trace, Trace]],
+    train_rows: int,
+    bottleneck: Bottleneck,
+) -> dict[str, Any]:
+    """What the record says of data, scores and bytes.
+
+    Args:
+        run: whose bottleneck it is.
+        settings: of the bottleneck.
+        traces: split → the run's own trace and that behind the bottleneck.
+        train_rows: how many it was trained on.
+        bottleneck: the trained one.
+    """
+    training = run.training()
+    hidden = bottleneck.up.out_features
+    token = {
+        "code": bottleneck.token_bytes,
+        "hidden_states": FLOAT_BYTES * hidden,
+        "text": TOKEN_BYTES,
+    }
+    tokens = {split: float(whole.lengths.mean()) for split, (whole, _) in traces.items()}
+    return {
+        "task": training["task"],
+        "metric": training["metric"],
+        "layers": training["exits"][-1],
+        "hidden": hidden,
+        "parameters": sum(one.numel() for one in bottleneck.parameters()),
+        "rows": {
+            "train": train_rows,
+            "train_available": training["rows"]["train"],
+            **{split: len(whole) for split, (whole, _) in traces.items()},
+        },
+        "scores": {split: _scores(settings, *pair) for split, pair in traces.items()},
+        "bytes_per_token": token,
+        "bytes_per_sample": {
+            split: {name: size * mean for name, size in token.items()}
+            for split, mean in tokens.items()
+        },
+        "versions": versions(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _scores(settings: BottleneckSettings, whole: Trace, behind: Trace) -> dict[str, Any]:
+    """Accuracy and metric of the split's exit, the last exit and that behind the bottleneck."""
+    last = len(whole.exits) - 1
+    heads = {"whole": (whole, last), "bottleneck": (behind, last)}
+    if settings.split in whole.exits:
+        heads["split"] = (whole, whole.exits.index(settings.split))
+    result: dict[str, Any] = {}
+    for name, (trace, column) in heads.items():
+        said = trace.predictions[:, column]
+        confusion = confusion_matrix(trace.labels, said, len(trace.label_names))
+        result[name] = {
+            "accuracy": accuracy(confusion),
+            "metric": score(trace.metric, confusion),
+        }
+    same = whole.predictions[:, last] == behind.predictions[:, last]
+    result["same_answer"] = float(same.mean())
+    return result
