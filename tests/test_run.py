@@ -14,10 +14,15 @@ from builders import make_trace
 from dimec.cartography import TrainingDynamics, build_pools
 from dimec.costs import CostModel
 from dimec.errors import ConfigError, MismatchError
+from dimec.evaluation import replay
 from dimec.fitting import DEFAULT_LAMBDA, LAMBDAS, describe_fit
+from dimec.latency import ModelShape
 from dimec.ledger import Ledger
+from dimec.policies import FitInputs, system, systems
 from dimec.run import Run, settings_of
-from dimec.storage import write_json
+from dimec.scenarios import Scenarios
+from dimec.storage import read_json, write_json
+from dimec.usage import Deployment, tier_usage
 
 EXITS = (1, 2, 3, 6)
 MODEL = "c" * 64
@@ -63,6 +68,8 @@ def run(tmp_path: Path) -> Run:
     guids = tuple(f"test-{i}" for i in range(N))
     run.save_dynamics(TrainingDynamics(logits, labels, EXITS, guids), {"model": MODEL})
     write_json(run.training_path, _record())
+    config = {"encoder": {"hidden_size": 2, "intermediate_size": 8}}
+    write_json(run.model_path / "config.json", config)
     return run
 
 
@@ -209,6 +216,69 @@ class TestEvaluate:
             "epochs": 3,
         }
         assert {key: ledger.context[key] for key in expected} == expected
+
+    def test_systems_of_the_literature_stand_beside_the_routers(self, run: Run) -> None:
+        """Fitted on the validation split, at the λ of the fit, by the registry's own rule."""
+        run.fit(lam=0.03)
+        alone = run.evaluate(draws=5)
+        ledger = run.evaluate(draws=5, systems=("deebert", "max-softmax", "deebert", "random"))
+        names = [row.policy for row in ledger.rows]
+        *standard, oracle = [row.policy for row in alone.rows]
+        assert names == [*standard, "deebert", "max-softmax", oracle]
+        deployment = Deployment((1, 2, 6))
+        data_map = run.dynamics().data_map(1)
+        inputs = FitInputs(run.trace("validation"), deployment, 0.03, data_map)
+        fitted = system("deebert").fit(inputs)
+        assert ledger.context["systems"]["deebert"] == fitted.settings
+        one = replay(fitted.policy, run.trace("test"), deployment)
+        assert ledger.row("deebert").accuracy == pytest.approx(one.right.mean())
+        assert ledger.row("deebert").cost == pytest.approx(one.cost.mean())
+
+    def test_all_systems_are_those_without_a_training_of_their_own(self, run: Run) -> None:
+        run.fit()
+        names = {row.policy for row in run.evaluate(draws=5, systems=("all",)).rows}
+        assert {name for name in systems() if system(name).needs} == {"bottlenet++", "bottlefit"}
+        apart = {"bert-cloud", "bottlenet++", "bottlefit"}
+        expected = {n for n in systems() if not n.startswith("dimec-")} - apart
+        assert expected <= names
+        assert not names & apart
+
+    def test_a_system_that_there_is_not_is_named(self, run: Run) -> None:
+        run.fit()
+        with pytest.raises(ConfigError, match="no system is named 'beert'; there are bert-cloud"):
+            run.evaluate(draws=5, systems=("beert",))
+        assert not (run.report_path / "ledger.json").exists()
+
+    def test_the_same_policies_in_every_scenario(self, run: Run) -> None:
+        run.fit()
+        ledger = run.evaluate(draws=5)
+        table = read_json(run.report_path / "scenarios.json", "")
+        names = Scenarios.load().names
+        expected = [(row.policy, name) for row in ledger.rows for name in names]
+        assert [(line["policy"], line["scenario"]) for line in table] == expected
+        cloud = next(line for line in table if line["policy"] == "all-cloud")
+        trace, deployment = run.trace("test"), Deployment((1, 2, 6))
+        usage = tier_usage(deployment, trace.lengths, np.tile([0.0, 0.0, 1.0], (N, 1)))
+        price = (
+            Scenarios.load()
+            .scenario(names[0])
+            .price(usage, trace.lengths, ModelShape(width=2, intermediate=8))
+        )
+        assert cloud["milliseconds"] == pytest.approx(price.milliseconds.mean())
+
+    @pytest.mark.parametrize(
+        ("encoder", "shape"),
+        [
+            ({"hidden_size": 384, "intermediate_size": 1536}, (384, 1536)),
+            ({"dim": 768, "hidden_dim": 3072}, (768, 3072)),
+            ({"hidden_size": 10}, (10, 40)),
+        ],
+    )
+    def test_the_shape_of_an_encoder(
+        self, run: Run, encoder: dict[str, int], shape: tuple[int, int]
+    ) -> None:
+        write_json(run.model_path / "config.json", {"encoder": encoder})
+        assert run.shape() == ModelShape(*shape)
 
     def test_the_adaptive_router_follows_a_drift_and_the_fixed_one_does_not(self, run: Run) -> None:
         """Easy texts drift slowly towards the hard pool's centre at (0, 4)."""
