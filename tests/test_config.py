@@ -37,6 +37,9 @@ class TestRunSettings:
             {"seed": 7, "model": {"exits": "all", "tiers": [1, 2, 4]}},
             {"model": {"exits": [1, 2, 4]}, "training": {"loss_weights": [1, 1, 2.5]}},
             {"training": {"patience": 0, "precision": "bf16", "warmup": 0.0}},
+            {"training": {"recipe": "two-stage", "record_train": True}},
+            {"training": {"recipe": "two-stage", "exit_learning_rate": 1e-3}},
+            {"training": {"loss": "depth"}, "data": {"task": "a", "train_rows": "rows.jsonl"}},
             {"data": {"task": "csv:a b.csv", "text_column": 'té"xt\n', "max_train_rows": 10}},
         ],
     )
@@ -65,6 +68,31 @@ class TestRunSettings:
         with pytest.raises(ConfigError, match="same for every input"):
             _settings(model={"embedding_pooling": "cls"})
         assert _settings(model={"head_pooling": "cls"}).model.head_pooling == "cls"
+
+    @pytest.mark.parametrize(
+        ("training", "word"),
+        [
+            ({"loss": "depth", "loss_weights": [1, 2]}, "leave loss_weights out"),
+            ({"recipe": "two-stage", "loss_weights": [1, 2]}, "unweighted"),
+            ({"recipe": "two-stage", "loss": "depth"}, "unweighted"),
+            ({"exit_learning_rate": 0.01}, "needs the recipe 'two-stage'"),
+            ({"recipe": "three-stage"}, "'joint' or 'two-stage' (got 'three-stage')"),
+            ({"loss": "deep"}, "'joint' or 'depth' (got 'deep')"),
+        ],
+    )
+    def test_recipes_and_losses_that_do_not_go_together_are_refused(
+        self, training: dict[str, Any], word: str
+    ) -> None:
+        with pytest.raises(ConfigError) as caught:
+            _settings(training=training)
+        assert word in str(caught.value)
+        assert str(caught.value).startswith("training")
+        assert "{" not in str(caught.value)
+
+    def test_a_file_from_before_a_setting_came_is_of_the_same_run(self, tmp_path: Path) -> None:
+        path = tmp_path / "config.toml"
+        path.write_text('seed = 0\n[data]\ntask = "vader/movies"\n[training]\nepochs = 5\n')
+        assert RunSettings.load(path).differences(_settings()) == []
 
     def test_settings_cannot_be_changed(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
@@ -108,6 +136,8 @@ class TestAbsoluteData:
         snippets = DataSettings(task="vader/movies")
         assert absolute_data(snippets) == snippets
         assert absolute_data(table) == table
+        rows = absolute_data(DataSettings(task="vader/movies", train_rows="rows.jsonl"))
+        assert rows.train_rows == str(here / "rows.jsonl")
 
     def test_without_the_variable_nothing_is_made_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DIMEC_DATA", raising=False)

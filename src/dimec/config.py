@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dimec.costs import check_tiers
 from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError
@@ -22,7 +29,11 @@ class _Settings(BaseModel):
 
 
 class DataSettings(_Settings):
-    """Where the labelled text comes from, and how it is split."""
+    """Where the labelled text comes from, and how it is split.
+
+    ``train_rows`` is a file with the guids of the training rows to keep, as ``dimec map select``
+    writes it; the split itself, and validation and test, stay as they are without it.
+    """
 
     task: str
     data_dir: str | None = None
@@ -33,6 +44,7 @@ class DataSettings(_Settings):
     metric: str | None = None
     predefined_splits: bool = False
     max_train_rows: int | None = Field(None, ge=1)
+    train_rows: str | None = None
 
 
 class ModelSettings(_Settings):
@@ -62,7 +74,22 @@ class ModelSettings(_Settings):
 
 
 class TrainingSettings(_Settings):
-    """The optimisation; Adam as in the paper (section V-C), AdamW once ``weight_decay`` is set."""
+    """The optimisation; Adam as in the paper (section V-C), AdamW once ``weight_decay`` is set.
+
+    ``loss``: ``"joint"`` is the sum of the exits' cross-entropies (equation 3), weighed by
+    ``loss_weights`` where they are given; ``"depth"`` is PABEE's Σ i·CE_i / Σ i with i the exit's
+    layer (Zhou et al. 2020, arXiv 2006.04152).
+
+    ``recipe``: ``"joint"`` trains everything at once. ``"two-stage"`` is DeeBERT's (Xin et al.
+    2020, arXiv 2004.12993): first the encoder and the last exit alone, then the other
+    exits alone on the frozen encoder; ``epochs`` and ``patience`` hold for each stage.
+    ``exit_learning_rate`` is the second stage's, ``learning_rate`` if it is not given: that is as
+    in the authors' code, but with few steps it leaves classifiers that start from nothing far from
+    what they can learn.
+
+    ``record_train``: keep the logits that the training passes themselves give of every training
+    row, as Swayamdipta et al. (2020, arXiv 2009.10795) do, for ``dimec map select``.
+    """
 
     epochs: int = Field(5, ge=2)
     batch_size: int = Field(16, ge=1)
@@ -70,9 +97,28 @@ class TrainingSettings(_Settings):
     weight_decay: float = Field(0.0, ge=0)
     warmup: float = Field(0.1, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
+    loss: Literal["joint", "depth"] = "joint"
     loss_weights: tuple[float, ...] | None = None
+    recipe: Literal["joint", "two-stage"] = "joint"
+    exit_learning_rate: float | None = Field(None, gt=0, lt=1)
     patience: int = Field(2, ge=0)  # 0: never stop early
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    record_train: bool = False
+
+    @model_validator(mode="after")
+    def _one_weighting(self) -> Self:
+        if self.loss == "depth" and self.loss_weights is not None:
+            raise ValueError("loss 'depth' has weights of its own; leave loss_weights out")
+        if self.recipe == "two-stage" and (self.loss, self.loss_weights) != ("joint", None):
+            raise ValueError(
+                "the recipe 'two-stage' sums the exits' losses unweighted; leave loss and "
+                "loss_weights out"
+            )
+        if self.recipe == "joint" and self.exit_learning_rate is not None:
+            raise ValueError(
+                "exit_learning_rate is of the second stage; it needs the recipe 'two-stage'"
+            )
+        return self
 
 
 class RunSettings(_Settings):
@@ -142,7 +188,9 @@ def _one_line(error: ValidationError) -> str:
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
-        parts.append(f"{where}: {message[0].lower()}{message[1:]} (got {item['input']!r})")
+        # A group of settings that do not go together is not quoted as a whole.
+        got = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+        parts.append(f"{where}: {message[0].lower()}{message[1:]}{got}")
     return "; ".join(parts)
 
 
@@ -155,6 +203,8 @@ def absolute_data(data: DataSettings) -> DataSettings:
     folder = data.data_dir or (os.environ.get("DIMEC_DATA") if "glue" in kind else None)
     if folder:
         update["data_dir"] = str(Path(folder).resolve())
+    if data.train_rows:
+        update["train_rows"] = str(Path(data.train_rows).resolve())
     return data.model_copy(update=update)
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from dimec.cartography import TrainingDynamics
-from dimec.errors import CorruptArtefactError, MismatchError, RunBusyError
+from dimec.errors import CorruptArtefactError, DataError, MismatchError, RunBusyError
 from dimec.routing import CentroidRouter
-from dimec.storage import load_arrays, read_json, save_arrays, storage_errors
+from dimec.storage import file_sha256, load_arrays, read_json, save_arrays, storage_errors
 from dimec.trace import Trace
 
 if TYPE_CHECKING:
@@ -30,14 +30,17 @@ class RunDirectory:
     ::
 
         config.toml                 the settings
-        data.sha256                 fingerprint of the labelled rows
+        data.sha256                 fingerprint of the labelled rows, and of a choice among them
         training.json               epochs, scores, sizes, versions; written last by training
         model/                      the best epoch in save_pretrained form, with its tokenizer
-        dynamics/                   logits.safetensors, and dynamics_epoch_K.jsonl of exit m
+        dynamics/                   logits.safetensors, and dynamics_epoch_K.jsonl of exit m, of
+                                    the validation split; train.safetensors of the training split
         trace-validation.safetensors, trace-test.safetensors
         router.safetensors          the fitted router
         fit.json                    thresholds, the whole reward table, pool sizes
         report/                     ledger.json, figures, report.html
+        selections/                 training rows that dimec map select chose
+        streams/                    traces of other tasks' rows, by dimec trace
         grid/, grid.json            the points of a grid search, and how each scored
     """
 
@@ -90,6 +93,14 @@ class RunDirectory:
     @property
     def report_path(self) -> Path:
         return self.path / "report"
+
+    @property
+    def selections_path(self) -> Path:
+        return self.path / "selections"
+
+    @property
+    def streams_path(self) -> Path:
+        return self.path / "streams"
 
     def trace_path(self, split: str) -> Path:
         """Path of the trace of a split, ``"validation"`` or ``"test"``."""
@@ -164,21 +175,14 @@ class RunDirectory:
             DataError: the data can no longer be read.
             MismatchError: its rows have changed since the run was trained.
         """
-        from dimec.data import split_dataset
-
         settings = self.settings()
         dataset = read_dataset(settings.data)
-        if dataset.fingerprint() != self.data_path.read_text("utf-8").strip():
+        if data_fingerprint(dataset, settings.data) != self.data_path.read_text("utf-8").strip():
             raise MismatchError(
                 f"the rows of {settings.data.task} have changed since {self.path} was trained; "
                 "bring the old ones back, or train again"
             )
-        return split_dataset(
-            dataset,
-            seed=settings.seed,
-            predefined=settings.data.predefined_splits,
-            max_train_rows=settings.data.max_train_rows,
-        )
+        return divide(dataset, settings)
 
     def fit_record(self) -> dict[str, Any]:
         """What ``dimec fit`` wrote down."""
@@ -203,16 +207,36 @@ class RunDirectory:
             )
         return router
 
-    def save_dynamics(self, dynamics: TrainingDynamics, metadata: Mapping[str, Any]) -> None:
-        """Write the dynamics of all exits."""
+    def save_dynamics(
+        self, dynamics: TrainingDynamics, metadata: Mapping[str, Any], split: str = "validation"
+    ) -> None:
+        """Write the dynamics of all exits on a split, ``"validation"`` or ``"train"``."""
         header = {**metadata, "exits": dynamics.exits, "guids": dynamics.guids}
         arrays: dict[str, npt.NDArray[Any]] = {"logits": dynamics.logits, "labels": dynamics.labels}
-        save_arrays(self.dynamics_path / "logits.safetensors", _DYNAMICS_KIND, arrays, header)
+        save_arrays(self._dynamics_file(split), _DYNAMICS_KIND, arrays, header)
 
-    def dynamics(self) -> TrainingDynamics:
-        """The dynamics of all exits on the validation split, checked to be of this run's model."""
-        path = self.dynamics_path / "logits.safetensors"
-        arrays, header = load_arrays(path, _DYNAMICS_KIND, f"dimec train --out {self.path}")
+    def _dynamics_file(self, split: str) -> Path:
+        name = "logits" if split == "validation" else split
+        return self.dynamics_path / f"{name}.safetensors"
+
+    def dynamics(self, split: str = "validation") -> TrainingDynamics:
+        """The dynamics of all exits on a split, checked to be of this run's model.
+
+        A run that DeeBERT's two stages trained has those of its second stage, in which the last
+        exit stands still on the validation split and is not recorded on the training split. The
+        training split is recorded where the settings ask for it (``record_train``).
+
+        Args:
+            split: ``"validation"`` or ``"train"``.
+
+        Raises:
+            ArtefactError: missing, damaged, or of another model.
+        """
+        path = self._dynamics_file(split)
+        again = f"dimec train --out {self.path}"
+        if split == "train":
+            again += f" --config {self.config_path} --record-train --overwrite"
+        arrays, header = load_arrays(path, _DYNAMICS_KIND, again)
         if header.get("model") != self.training()["model"]:
             raise MismatchError(
                 f"{path} was recorded while training another model than the one in {self.path}; "
@@ -236,3 +260,50 @@ def read_dataset(data: DataSettings) -> Dataset:
         split_column=data.split_column,
         metric=data.metric,
     )
+
+
+def data_fingerprint(dataset: Dataset, data: DataSettings) -> str:
+    """What ``data.sha256`` holds: the data set's, and that of the file that chooses among its rows.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if data.train_rows is None:
+        return dataset.fingerprint()
+    return f"{dataset.fingerprint()}\n{selection_sha256(data.train_rows)}"
+
+
+def selection_sha256(path: str) -> str:
+    """SHA-256 of a file that chooses training rows.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return file_sha256(Path(path))
+    except OSError as error:
+        raise DataError(
+            f"cannot read the chosen training rows of {path}: {error.strerror}; make them with "
+            "dimec map select"
+        ) from None
+
+
+def divide(dataset: Dataset, settings: RunSettings) -> Splits:
+    """The splits of a run: seeded, and with only the chosen training rows where a file names them.
+
+    Raises:
+        DataError: the rows cannot be divided, or the file names rows that are not for training.
+    """
+    from dimec.data import split_dataset
+    from dimec.data.chosen import keep_training_rows, read_chosen
+
+    data = settings.data
+    splits = split_dataset(
+        dataset,
+        seed=settings.seed,
+        predefined=data.predefined_splits,
+        max_train_rows=data.max_train_rows,
+    )
+    if data.train_rows is None:
+        return splits
+    return keep_training_rows(splits, read_chosen(Path(data.train_rows)))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimec.data import Dataset, Splits, split_dataset
-from dimec.data.splits import stratified_counts
+from dimec.data.splits import stratified_counts, stratified_sample
 from dimec.errors import ConfigError, DataError
 
 SHARES = [Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)]
@@ -218,3 +218,25 @@ def test_too_few_rows_of_a_class(labels: list[int], message: str) -> None:
 def test_settings_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         split_dataset(dataset_of([0, 1] * 20), **options)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    seed=st.integers(0, 2**31),
+    data=st.data(),
+)
+def test_a_sample_keeps_the_shares_of_the_classes_and_the_order(
+    sizes: list[int], seed: int, data: st.DataObject
+) -> None:
+    dataset = dataset_of(shuffled(sizes))
+    size = data.draw(st.integers(len(sizes), len(dataset)))
+    sample = stratified_sample(dataset, size, seed=seed)
+    rows = rows_of(sample)
+    assert rows == sorted(set(rows))
+    assert len(rows) == size
+    assert rows_of(stratified_sample(dataset, size, seed=seed)) == rows
+    counts = np.bincount(sample.labels, minlength=len(sizes))
+    for count, whole in zip(counts.tolist(), sizes, strict=True):
+        assert 1 <= count <= whole
+        # Off by at most the rounding, and by the rows that fill empty classes.
+        assert abs(count - Fraction(whole * size, len(dataset))) < len(sizes)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dimec.run import Run
-from dimec.storage import read_json
+from dimec.storage import load_arrays, read_json, save_arrays
 from dimec.trace import Trace
 from tiny import FAST, Said, command, dimec, environment, reviews, write_reviews
 
@@ -75,6 +75,26 @@ def _assert_same(run: Run, other: Run) -> None:
     assert np.array_equal(run.dynamics().logits, other.dynamics().logits)
 
 
+def _kill_at(out: Path, options: list[str], moments: list[tuple[str, Path, float]]) -> None:
+    """Train, and kill at each moment: so many seconds after a file has come to stand there."""
+    done: list[int] = []
+    for moment, sign, later in moments:
+        with training(out, options) as process:
+            _wait_for(sign, process)
+            time.sleep(later)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL, moment
+        assert not (out / "training.json").exists(), moment
+        # No finished epoch is lost: the checkpoints of a stage never go back.
+        folders = [out / "checkpoint", out / "checkpoint" / "stage-2"]
+        epochs = [
+            max((int(path.stem[-4:]) for path in folder.glob("epoch-*")), default=0)
+            for folder in folders
+        ]
+        assert epochs >= done, moment
+        done = epochs
+
+
 def test_a_run_killed_at_four_moments_ends_like_one_that_was_not(
     tmp_path: Path, options: list[str], undisturbed: Run
 ) -> None:
@@ -86,24 +106,63 @@ def test_a_run_killed_at_four_moments_ends_like_one_that_was_not(
         ("between an epoch's logits and its checkpoint", kept / "logits-0003.safetensors", 0.0),
         ("between the traces and the end", out / "trace-validation.safetensors", 0.0),
     ]
-    done = 0
-    for moment, sign, later in moments:
-        with training(out, options) as process:
-            _wait_for(sign, process)
-            time.sleep(later)
-            process.send_signal(signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL, moment
-        assert not (out / "training.json").exists(), moment
-        # No finished epoch is lost: the checkpoints never go back.
-        epochs = max((int(path.stem[-4:]) for path in kept.glob("epoch-*")), default=0)
-        assert epochs >= done, moment
-        done = epochs
+    _kill_at(out, options, moments)
     said = dimec("train", *options, "--out", out)
     assert said.code == 0, said.err
     assert f"after epoch {EPOCHS} of {EPOCHS}" in said.err
     _assert_same(Run(out), undisturbed)
     assert not kept.exists()
     assert not list(out.glob(".*.tmp"))
+
+
+def test_two_stages_killed_in_each_and_between_them_end_like_those_that_were_not(
+    tmp_path: Path, options: list[str]
+) -> None:
+    more = ["--recipe", "two-stage", "--record-train", "--epochs", "2"]
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    assert dimec("train", *options, *more, "--out", whole).code == 0
+    kept = out / "checkpoint"
+    moments: list[tuple[str, Path, float]] = [
+        ("in the first stage", kept / "epoch-0001.safetensors", 0.1),
+        ("between the stages", kept / "epoch-0002.safetensors", 0.0),
+        ("before the second stage's first checkpoint", kept / "stage-2/logits-0000.safetensors", 0),
+        ("in the second stage", kept / "stage-2/epoch-0001.safetensors", 0.1),
+        ("after the last epoch", out / "trace-validation.safetensors", 0.0),
+    ]
+    _kill_at(out, [*options, *more], moments)
+    said = dimec("train", *options, *more, "--out", out)
+    assert said.code == 0, said.err
+    assert "after stage 2, epoch 2 of 2" in said.err
+    assert "stage 2, epoch" in said.out
+    run, wanted = Run(out), Run(whole)
+    _assert_same(run, wanted)
+    assert run.training()["stages"] == wanted.training()["stages"]
+    assert np.array_equal(run.dynamics("train").logits, wanted.dynamics("train").logits)
+    assert not kept.exists()
+
+
+def test_a_run_begun_before_there_were_recipes_goes_on(
+    tmp_path: Path, options: list[str], undisturbed: Run
+) -> None:
+    """Its settings and its checkpoint's history lack what has been added since."""
+    out = tmp_path / "old"
+    with training(out, options) as process:
+        _wait_for(out / "checkpoint" / "epoch-0002.safetensors", process)
+        process.kill()
+    lines = (out / "config.toml").read_text().splitlines()
+    added = ("loss = ", "recipe = ", "record_train = ")
+    old = [line for line in lines if not line.startswith(added)]
+    assert len(lines) - len(old) == len(added)
+    (out / "config.toml").write_text("\n".join(old) + "\n")
+    path = max((out / "checkpoint").glob("epoch-*"))
+    arrays, metadata = load_arrays(path, "checkpoint", "")
+    for epoch in metadata["record"]:
+        del epoch["stage"]
+    save_arrays(path, "checkpoint", arrays, metadata)
+    said = dimec("train", *options, "--out", out)
+    assert said.code == 0, said.err
+    assert "resuming" in said.err
+    _assert_same(Run(out), undisturbed)
 
 
 def test_ctrl_c_says_that_the_work_is_kept(tmp_path: Path, options: list[str]) -> None:

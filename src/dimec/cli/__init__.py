@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from dimec.cli.bottleneck import bottleneck
 from dimec.cli.demo import demo
 from dimec.cli.export import export
 from dimec.cli.inspect import inspect
+from dimec.cli.map import map_app
 from dimec.cli.predict import predict
+from dimec.cli.profile import profile
+from dimec.cli.reproduce import reproduce
 from dimec.cli.serve import serve
 from dimec.cli.steps import evaluate, fit, report
+from dimec.cli.trace import trace
 from dimec.cli.train import train
 from dimec.cli.up import up
 from dimec.errors import DimecError
@@ -27,7 +32,9 @@ The usual order: [bold]train[/bold], [bold]fit[/bold], [bold]evaluate[/bold],
 [bold]report[/bold]; each works in the run directory that train makes. Then [bold]export[/bold]
 makes a bundle of it, which [bold]serve[/bold] answers from on the edge and in the cloud,
 [bold]predict[/bold] on the mobile, and [bold]up[/bold] all on this machine.
-Try it all at once on real movie reviews with [bold]dimec demo[/bold].""",
+Try it all at once on real movie reviews with [bold]dimec demo[/bold].
+
+[bold]reproduce[/bold] rebuilds the paper's tables and figures, with every system that it names.""",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -72,5 +79,10 @@ def _root(
     pass
 
 
-for _command in (train, fit, evaluate, report, export, inspect, serve, predict, up, demo):
+_STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
+_STUDIES = (reproduce, bottleneck, trace, profile)
+for _command in _STEPS:
     app.command()(_command)
+for _study in _STUDIES:
+    app.command(rich_help_panel="Research")(_study)
+app.add_typer(map_app, name="map", rich_help_panel="Research")

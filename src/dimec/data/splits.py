@@ -54,8 +54,23 @@ def split_dataset(
     train, validation, test = (np.flatnonzero(codes == code) for code in range(3))
     if max_train_rows is not None and max_train_rows < len(train):
         train = _sample(dataset, train, keys, max_train_rows)
-    _check_labels(dataset, train, validation, test)
-    return Splits(dataset.take(train), dataset.take(validation), dataset.take(test))
+    splits = Splits(dataset.take(train), dataset.take(validation), dataset.take(test))
+    check_labels(splits.train, splits.validation, splits.test)
+    return splits
+
+
+def stratified_sample(dataset: Dataset, size: int, *, seed: int = 0) -> Dataset:
+    """``size`` rows, every class by its share and at least once, in the dataset's order.
+
+    All of it where it has no more rows than that.
+
+    Raises:
+        ConfigError: a size below the number of classes.
+    """
+    if size >= len(dataset):
+        return dataset
+    keys = np.random.PCG64(np.random.SeedSequence(int(seed))).random_raw(len(dataset))
+    return dataset.take(_sample(dataset, np.arange(len(dataset)), keys, size, "limit"))
 
 
 def stratified_counts(class_sizes: Sequence[int], shares: Sequence[Fraction]) -> NDArray[np.int64]:
@@ -151,15 +166,19 @@ def _predefined_codes(
 
 
 def _sample(
-    dataset: Dataset, rows: NDArray[np.int64], keys: NDArray[np.uint64], size: int
+    dataset: Dataset,
+    rows: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    size: int,
+    setting: str = "max_train_rows",
 ) -> NDArray[np.int64]:
     """``size`` of ``rows``, every class by its share (largest remainder) and at least once."""
     labels = dataset.labels[rows]
     present, sizes = np.unique(labels, return_counts=True)
     if size < len(present):
         raise ConfigError(
-            f"max_train_rows is {size}, but {dataset.task} has {len(present)} classes; give at "
-            "least one row per class"
+            f"{setting} is {size}, but {dataset.task} has {len(present)} classes; give at least "
+            "one row per class"
         )
     quotas = [Fraction(int(n) * size, len(rows)) for n in sizes]
     counts = [int(quota) for quota in quotas]
@@ -194,17 +213,21 @@ def _check_classes(dataset: Dataset, sizes: Sequence[int], needed: int) -> None:
         )
 
 
-def _check_labels(dataset: Dataset, *splits: NDArray[np.int64]) -> None:
-    """Every label of validation and test must occur in training, and training needs two."""
-    known, *others = (set(dataset.labels[rows].tolist()) for rows in splits)
-    for name, labels in zip(SPLITS[1:], others, strict=True):
-        if missing := [dataset.label_names[code] for code in sorted(labels - known)]:
+def check_labels(train: Dataset, validation: Dataset, test: Dataset) -> None:
+    """Every label of validation and test must occur in training, and training needs two.
+
+    Raises:
+        DataError: it is not so.
+    """
+    known = set(train.labels.tolist())
+    for name, part in zip(SPLITS[1:], (validation, test), strict=True):
+        unknown = sorted(set(part.labels.tolist()) - known)
+        if missing := [train.label_names[code] for code in unknown]:
             raise DataError(
-                f"{dataset.task}: the {name} split has the label {missing[0]!r}, which no training "
+                f"{train.task}: the {name} split has the label {missing[0]!r}, which no training "
                 "row has; add training rows with this label, or remove it"
             )
     if len(known) < 2:
         raise DataError(
-            f"{dataset.task}: the training split has one class only; a classifier needs at least "
-            "two"
+            f"{train.task}: the training split has one class only; a classifier needs at least two"
         )

@@ -79,6 +79,8 @@ class Plan(_Plan):
         recipes: how the traces of Table I are trained: ``joint`` for all systems, ``two-stage``
             for DeeBERT's own recipe and the plain fine-tuning, ``depth`` for PABEE's.
         tasks: of Table I, by short name.
+        exit_learning_rate: of the second stage of DeeBERT's recipe, which trains classifiers alone:
+            at the encoder's own rate they underfit on few rows.
         table2: short names of the tasks of Table II.
         domains: of the robustness study, by short name.
         stream_rows: at most so many rows of another domain are streamed.
@@ -95,6 +97,7 @@ class Plan(_Plan):
     draws: int = Field(1000, ge=1)
     scenarios: tuple[str, ...] = ()
     recipes: tuple[Recipe, ...] = ("joint", "two-stage", "depth")
+    exit_learning_rate: float | None = Field(None, gt=0, lt=1)
     tasks: Mapping[str, TaskPlan]
     table2: tuple[str, ...] = ("cola", "mrpc", "qnli")
     domains: Mapping[str, TaskPlan] = Field(default_factory=dict)
@@ -223,7 +226,7 @@ class Plan(_Plan):
         is_glue = task.task.startswith("glue/")
         training = self.training.model_dump()
         if recipe == "two-stage":
-            training |= {"recipe": "two-stage"}
+            training |= {"recipe": "two-stage", "exit_learning_rate": self.exit_learning_rate}
         elif recipe == "depth":
             training |= {"loss": "depth"}
         given = {"data_dir": data_dir if is_glue else None, **task.model_dump(), **data}

@@ -4,80 +4,59 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from dimec.config import TrainingSettings
 from dimec.errors import DivergedError
 from dimec.metrics import accuracy, confusion_matrix, score
 from dimec.training.batching import training_batches
 from dimec.training.inference import predict
 from dimec.training.job import Job
 from dimec.training.model import joint_loss
+from dimec.training.recorder import TrainingLogits
+from dimec.training.stages import EpochRecord
+
+FloatArray = npt.NDArray[np.float32]
 
 _REPORT_EVERY = 10  # steps; reading the loss more often would make an accelerator wait
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch did.
+def learning_rate_at(step: int, steps: int, rate: float, warmup: float) -> float:
+    """Learning rate of step 0 … steps-1: linear warm-up, then linear decay towards zero.
 
-    Attributes:
-        epoch: from 0.
-        loss: mean joint loss over the training rows.
-        seconds: of training.
-        validation_seconds: of the pass over the validation split.
-        accuracy: of each exit on the validation split.
-        metric: the task's score of each exit on the validation split; the last exit's decides.
+    Args:
+        step, steps: which step, and how many there are in the stage.
+        rate: the highest.
+        warmup: the share of the steps on which it rises.
     """
-
-    epoch: int
-    loss: float
-    seconds: float
-    validation_seconds: float
-    accuracy: tuple[float, ...]
-    metric: tuple[float, ...]
-
-
-def best_epoch(history: Sequence[EpochRecord]) -> int:
-    """The epoch with the best validation score of the last exit; the earlier one of equals."""
-    return max(range(len(history)), key=lambda epoch: (history[epoch].metric[-1], -epoch))
-
-
-def stops_early(history: Sequence[EpochRecord], patience: int) -> bool:
-    """Whether the last ``patience`` epochs brought nothing better, after at least 2 epochs.
-
-    A patience of 0 never ends.
-    """
-    if patience == 0 or len(history) < 2:
-        return False
-    return len(history) - 1 - best_epoch(history) >= patience
-
-
-def learning_rate_at(step: int, steps: int, settings: TrainingSettings) -> float:
-    """Learning rate of step 0 … steps-1: linear warm-up, then linear decay towards zero."""
-    warm = math.ceil(settings.warmup * steps)
+    warm = math.ceil(warmup * steps)
     if step < warm:
-        return settings.learning_rate * (step + 1) / warm
-    return settings.learning_rate * (steps - step) / max(1, steps - warm)
+        return rate * (step + 1) / warm
+    return rate * (steps - step) / max(1, steps - warm)
 
 
-def run_epoch(job: Job, epoch: int) -> tuple[EpochRecord, npt.NDArray[np.float32]]:
-    """Train one epoch; returns its record and the logits (N, X, C) on the validation split.
+def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[str, FloatArray]]:
+    """Train one epoch; returns its record and the logits (N, X, C) that it left, by split.
+
+    They are of the validation split, at all exits; and of the training split where the settings
+    ask for it, at the exits that learn.
+
+    Args:
+        job: in its stage.
+        epoch: from 0 within the stage.
+        before: the number of epochs of earlier stages.
 
     Raises:
         DivergedError: the loss or the logits are no longer finite.
     """
     start = time.perf_counter()
-    loss = _train(job, epoch)
+    loss, recorded = _train(job, epoch, before)
     middle = time.perf_counter()
     validation, encoded = job.splits.validation, job.encoded["validation"]
-    stage = f"epoch {epoch + 1}, validation"
-    logits, _ = predict(job.model, encoded, job.accelerator, job.progress, stage)
+    doing = f"{job.prefix}epoch {epoch + 1}, validation"
+    logits, _ = predict(job.model, encoded, job.accelerator, job.progress, doing)
     if not np.isfinite(logits).all():
         raise _diverged(job, epoch, "the logits on the validation split")
     confusions = [
@@ -85,46 +64,55 @@ def run_epoch(job: Job, epoch: int) -> tuple[EpochRecord, npt.NDArray[np.float32
         for exit_ in range(logits.shape[1])
     ]
     record = EpochRecord(
-        epoch,
+        before + epoch,
         loss,
         round(middle - start, 3),
         round(time.perf_counter() - middle, 3),
         tuple(accuracy(confusion) for confusion in confusions),
         tuple(score(validation.metric, confusion) for confusion in confusions),
+        job.stage.number,
     )
-    return record, logits
+    return record, {"validation": logits} | ({} if recorded is None else {"train": recorded})
 
 
-def _train(job: Job, epoch: int) -> float:
-    """One pass over the training rows; returns the mean loss.
+def _train(job: Job, epoch: int, before: int) -> tuple[float, FloatArray | None]:
+    """One pass over the training rows; returns the mean loss, and the logits if they are wanted.
 
-    Order and dropout are seeded by (seed, epoch, process) alone, so that a resumed epoch is the
-    same as one that was never interrupted. Each process takes every W-th row of a batch of the
-    size that was asked for, and weighs its loss so that the mean of the processes' gradients is
-    the gradient of the whole batch.
+    Order and dropout are seeded by (seed, epoch, process) alone, with the epoch counted through
+    all stages, so that a resumed epoch is the same as one that was never interrupted. Each process
+    takes every W-th row of a batch of the size that was asked for, and weighs its loss so that the
+    mean of the processes' gradients is the gradient of the whole batch.
     """
     plan, accelerator, encoded = job.settings.training, job.accelerator, job.encoded["train"]
+    stage, model = job.stage, job.model
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    rng = np.random.default_rng([job.settings.seed, epoch])
+    rng = np.random.default_rng([job.settings.seed, before + epoch])
     batches = training_batches(encoded.lengths, plan.batch_size, rng)
-    seed = np.random.SeedSequence([job.settings.seed, epoch, rank]).generate_state(1)[0]
+    seed = np.random.SeedSequence([job.settings.seed, before + epoch, rank]).generate_state(1)[0]
     torch.manual_seed(int(seed))
     labels = torch.from_numpy(job.splits.train.labels).to(device)
     steps = plan.epochs * len(batches)
+    kept: TrainingLogits | None = None
+    if plan.record_train:
+        kept = TrainingLogits(len(labels), len(stage.exits), model.config.num_labels, accelerator)
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = reported = 0
     job.wrapped.train()
-    job.progress.start(f"epoch {epoch + 1} of {plan.epochs}", len(encoded))
+    job.progress.start(f"{job.prefix}epoch {epoch + 1} of {plan.epochs}", len(encoded))
     for number, rows in enumerate(batches):
+        step = epoch * len(batches) + number
         for group in job.optimizer.param_groups:
-            group["lr"] = learning_rate_at(epoch * len(batches) + number, steps, plan)
+            group["lr"] = learning_rate_at(step, steps, stage.learning_rate, plan.warmup)
         mine, weight = part_of(rows, rank, world)
         with torch.autocast(device.type, torch.bfloat16, enabled=job.bf16):
-            output = job.wrapped(**encoded.batch(mine, device))
-        losses = joint_loss(output.logits, labels[torch.from_numpy(mine)], plan.loss_weights)
+            output = job.wrapped(**encoded.batch(mine, device), exits=stage.exits)
+        at = torch.from_numpy(mine).to(device)
+        losses = joint_loss(output.logits, labels[at], stage.weights)
+        if kept is not None and weight:
+            kept.add(at, output.logits)
         loss = losses.sum() * weight / len(rows)
         accelerator.backward(loss * world)
-        accelerator.clip_grad_norm_(job.model.parameters(), plan.max_grad_norm)
+        accelerator.clip_grad_norm_(model.parameters(), plan.max_grad_norm)
         job.optimizer.step()
         job.optimizer.zero_grad()
         total += loss.detach() * len(rows)
@@ -136,7 +124,8 @@ def _train(job: Job, epoch: int) -> float:
             job.progress.advance(seen - reported, f"loss {mean:.3f}")
             reported = seen
     job.progress.end()
-    return float(accelerator.reduce(total, reduction="sum")) / len(encoded)
+    loss_of_all = float(accelerator.reduce(total, reduction="sum")) / len(encoded)
+    return loss_of_all, None if kept is None else kept.collect()
 
 
 def part_of(
@@ -151,8 +140,8 @@ def part_of(
 
 
 def _diverged(job: Job, epoch: int, what: str) -> DivergedError:
-    rate = job.settings.training.learning_rate
+    rate = job.stage.learning_rate
     return DivergedError(
-        f"{what} became infinite or NaN in epoch {epoch + 1}; try a learning rate below {rate:g} "
-        f"or --precision fp32 (finished epochs are kept in {job.run.path})"
+        f"{what} became infinite or NaN in {job.prefix}epoch {epoch + 1}; try a learning rate "
+        f"below {rate:g} or --precision fp32 (finished epochs are kept in {job.run.path})"
     )

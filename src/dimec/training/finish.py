@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -23,17 +23,25 @@ from dimec.errors import ArtefactError, CorruptArtefactError
 from dimec.progress import Progress
 from dimec.storage import file_sha256, storage_errors, write_json
 from dimec.training.batching import encode
-from dimec.training.epoch import EpochRecord, best_epoch
 from dimec.training.inference import record_trace
 from dimec.training.job import Job, load_tokenizer
 from dimec.training.model import MultiExitClassifier
+from dimec.training.stages import EpochRecord, Stage, best_epoch
 from dimec.workspace import RunDirectory
 
 TRACED = ("validation", "test")
 
 
-def finish_run(job: Job, history: Sequence[EpochRecord], dynamics: TrainingDynamics) -> None:
-    """Write the model, the dynamics and the traces; ``training.json`` last, then it is finished."""
+def finish_run(
+    job: Job, history: Sequence[EpochRecord], dynamics: Mapping[str, TrainingDynamics]
+) -> None:
+    """Write the model, the dynamics and the traces; ``training.json`` last, then it is finished.
+
+    Args:
+        job: in its last stage, with the weights to keep in the model.
+        history: of all stages.
+        dynamics: of the last stage, by split.
+    """
     run, accelerator = job.run, job.accelerator
     main = accelerator.is_main_process
     if main:
@@ -41,8 +49,9 @@ def finish_run(job: Job, history: Sequence[EpochRecord], dynamics: TrainingDynam
     accelerator.wait_for_everyone()
     fingerprint = model_fingerprint(run.model_path)
     if main:
-        run.save_dynamics(dynamics, {"model": fingerprint})
-        dynamics.write_jsonl(run.dynamics_path, job.model.config.tiers[0])
+        for split, recorded in dynamics.items():
+            run.save_dynamics(recorded, {"model": fingerprint}, split)
+        dynamics["validation"].write_jsonl(run.dynamics_path, job.model.config.tiers[0])
     for split in TRACED:
         trace = record_trace(
             job.model,
@@ -76,13 +85,9 @@ def reuse_finished(
     """
     if not run.training_path.exists():
         return False
-    fingerprint = str(run.training()["model"])
-    if not run.model_path.exists() or model_fingerprint(run.model_path) != fingerprint:
-        raise CorruptArtefactError(
-            f"the model in {run.model_path} is missing or altered since it was trained; "
-            "train again with --overwrite"
-        )
-    run.dynamics()
+    fingerprint = check_model(run)
+    for split in ("validation", *(["train"] if settings.training.record_train else [])):
+        run.dynamics(split)
     if accelerator.is_main_process:
         # Left where the process was killed between its last file and this.
         shutil.rmtree(run.checkpoint_path, ignore_errors=True)
@@ -93,6 +98,21 @@ def reuse_finished(
     else:
         progress.say(f"{run.path} is trained already, using it as it is")
     return True
+
+
+def check_model(run: RunDirectory) -> str:
+    """The fingerprint of a finished run's model, which is held against the files.
+
+    Raises:
+        ArtefactError: the run is not finished, or its model is missing or altered.
+    """
+    fingerprint = str(run.training()["model"])
+    if not run.model_path.exists() or model_fingerprint(run.model_path) != fingerprint:
+        raise CorruptArtefactError(
+            f"the model in {run.model_path} is missing or altered since it was trained; "
+            "train again with --overwrite"
+        )
+    return fingerprint
 
 
 def _is_sound(run: RunDirectory, split: str, progress: Progress) -> bool:
@@ -157,11 +177,12 @@ def _save_model(job: Job, folder: Path) -> None:
 
 def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[str, Any]:
     """What ``training.json`` holds."""
-    splits, model = job.splits, job.model
+    splits, model, stages = job.splits, job.model, _stages(job.stages, history)
     return {
         "model": fingerprint,
         "task": splits.train.task,
         "source": _source(job),
+        "selection": _selection(job),
         "metric": splits.train.metric,
         "labels": list(model.label_names),
         "backbone": job.settings.model.backbone,
@@ -170,7 +191,10 @@ def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[
         "tiers": list(model.config.tiers),
         "parameters": sum(p.numel() for p in model.parameters()),
         "rows": {split: len(getattr(splits, split)) for split in SPLITS},
-        "best_epoch": best_epoch(history),
+        "best_epoch": stages[-1]["best_epoch"],
+        "recipe": job.settings.training.recipe,
+        "loss": job.settings.training.loss,
+        "stages": stages,
         "history": [asdict(epoch) for epoch in history],
         "seed": job.settings.seed,
         "precision": "bf16" if job.bf16 else "fp32",
@@ -181,10 +205,38 @@ def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[
     }
 
 
+def _stages(stages: Sequence[Stage], history: Sequence[EpochRecord]) -> list[dict[str, Any]]:
+    """What learned in each stage and which of its epochs was kept, as its place in the history."""
+    records = []
+    for stage in stages:
+        own = [record for record in history if record.stage == stage.number]
+        records.append(
+            {
+                "stage": stage.number,
+                "exits": list(stage.exits),
+                "encoder": stage.encoder,
+                "epochs": len(own),
+                "best_epoch": own[best_epoch(own, stage.judged)].epoch,
+            }
+        )
+    return records
+
+
+def _selection(job: Job) -> dict[str, str] | None:
+    """The file that chose the training rows, as it was when the run was begun."""
+    if (path := job.settings.data.train_rows) is None:
+        return None
+    _, sha256 = job.run.data_path.read_text("utf-8").split()
+    return {"file": path, "sha256": sha256}
+
+
 def _source(job: Job) -> str:
     """What part of the source was trained on, where it was not the whole."""
-    notes = [job.splits.train.source_rows]
-    if job.settings.data.max_train_rows == len(job.splits.train):
+    notes, data = [job.splits.train.source_rows], job.settings.data
+    if data.train_rows is not None:
+        name = Path(data.train_rows).name
+        notes.append(f"trained on {len(job.splits.train):,} training rows chosen by {name}")
+    elif data.max_train_rows == len(job.splits.train):
         notes.append(f"trained on a stratified sample of {len(job.splits.train):,} training rows")
     return "; ".join(note for note in notes if note)
 

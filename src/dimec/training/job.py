@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-from dimec.config import RunSettings
+from dimec.config import RunSettings, TrainingSettings
 from dimec.data import Dataset, Splits, packaged_backbone
 from dimec.data.dataset import SPLITS
 from dimec.errors import ConfigError, MissingArtefactError
@@ -18,6 +18,7 @@ from dimec.progress import Progress
 from dimec.storage import atomic_write
 from dimec.training.batching import Encoded, encode
 from dimec.training.model import MultiExitClassifier, token_limit
+from dimec.training.stages import Stage, stages_of
 from dimec.workspace import RunDirectory, read_dataset
 
 
@@ -25,7 +26,8 @@ from dimec.workspace import RunDirectory, read_dataset
 class Job:
     """All that the epochs of one run need.
 
-    ``model`` is the module itself, ``wrapped`` what accelerate made of it for training.
+    ``model`` is the module itself, ``wrapped`` what accelerate made of it for training. They and
+    ``optimizer`` are made ready for ``stage``, one of ``stages``; see :func:`enter`.
     """
 
     settings: RunSettings
@@ -39,6 +41,13 @@ class Job:
     wrapped: Any
     optimizer: Any
     bf16: bool
+    stages: tuple[Stage, ...]
+    stage: Stage
+
+    @property
+    def prefix(self) -> str:
+        """``"stage 2, "`` where there is more than one stage, for what is said of an epoch."""
+        return f"stage {self.stage.number}, " if len(self.stages) > 1 else ""
 
 
 def make_accelerator() -> Accelerator:
@@ -92,7 +101,10 @@ def claim(run: RunDirectory, settings: RunSettings, fingerprint: str, overwrite:
 
 
 def discard(run: RunDirectory) -> None:
-    """Remove all that a run or a grid left: its files, and its folders with what is in them."""
+    """Remove all that a run or a grid left: its files, and its folders with what is in them.
+
+    Chosen training rows stay: other runs were trained on them, and read them again.
+    """
     for file in (
         run.training_path,  # first: without it nothing counts as finished
         run.config_path,
@@ -109,7 +121,9 @@ def discard(run: RunDirectory) -> None:
         run.dynamics_path,
         run.checkpoint_path,
         run.report_path,
+        run.streams_path,
         run.grid_path,
+        *run.path.glob("bottleneck-*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -139,7 +153,7 @@ def prepare(
     accelerator: Accelerator,
     progress: Progress,
 ) -> Job:
-    """Load the encoder, put exits on it, tokenise the splits, and make the optimizer."""
+    """Load the encoder, put exits on it, tokenise the splits, and enter the first stage."""
     options = settings.model
     progress.say(f"loading the encoder {options.backbone} and tokenising")
     torch.manual_seed(settings.seed)
@@ -153,19 +167,13 @@ def prepare(
         head_dropout=options.head_dropout,
         max_tokens=options.max_tokens,
     )
-    _check_weights(settings.training.loss_weights, model.exits)
+    stages = stages_of(settings.training, model.exits)
     tokenizer = load_tokenizer(str(packaged_backbone(options.backbone) or options.backbone))
     encoded = {
         name: encode(tokenizer, getattr(splits, name), options.max_tokens) for name in SPLITS
     }
     _check_inputs(encoded, model, options.max_tokens)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.training.learning_rate,
-        weight_decay=settings.training.weight_decay,
-        fused=True,
-    )
-    wrapped, prepared = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = _optimise(model, stages[0], settings.training, accelerator)
     return Job(
         settings=settings,
         run=run,
@@ -176,9 +184,32 @@ def prepare(
         progress=progress,
         model=model,
         wrapped=wrapped,
-        optimizer=prepared,
+        optimizer=optimizer,
         bf16=use_bf16(settings.training.precision),
+        stages=stages,
+        stage=stages[0],
     )
+
+
+def enter(job: Job, stage: Stage) -> Job:
+    """The job in another stage, with an optimizer of its own over what learns there."""
+    job.accelerator.free_memory()
+    wrapped, optimizer = _optimise(job.model, stage, job.settings.training, job.accelerator)
+    return replace(job, wrapped=wrapped, optimizer=optimizer, stage=stage)
+
+
+def _optimise(
+    model: MultiExitClassifier, stage: Stage, plan: TrainingSettings, accelerator: Accelerator
+) -> tuple[Any, Any]:
+    model.freeze_all_but(stage.exits, stage.encoder)
+    optimizer = torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=stage.learning_rate,
+        weight_decay=plan.weight_decay,
+        fused=True,
+    )
+    wrapped, prepared = accelerator.prepare(model, optimizer)
+    return wrapped, prepared
 
 
 def load_tokenizer(source: str) -> Any:
@@ -225,12 +256,4 @@ def _check_inputs(
         raise ConfigError(
             f"the tokenizer gives the id {highest}, the encoder knows {words} of them; they do not "
             "belong together"
-        )
-
-
-def _check_weights(weights: Sequence[float] | None, exits: Sequence[int]) -> None:
-    if weights is not None and len(weights) != len(exits):
-        raise ConfigError(
-            f"expected {len(exits)} loss weights, one for each of the exits {list(exits)}, "
-            f"got {len(weights)}"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +13,22 @@ import torch
 
 from dimec.cartography import TrainingDynamics
 from dimec.config import RunSettings, absolute_data
-from dimec.data import split_dataset
 from dimec.progress import NoProgress, Progress
 from dimec.storage import load_arrays, save_arrays
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from dimec.training.epoch import EpochRecord, best_epoch, run_epoch, stops_early
+from dimec.training.epoch import run_epoch
 from dimec.training.finish import finish_run, reuse_finished
-from dimec.training.job import Job, check_claim, claim, load_dataset, make_accelerator, prepare
-from dimec.workspace import RunDirectory
+from dimec.training.job import (
+    Job,
+    check_claim,
+    claim,
+    enter,
+    load_dataset,
+    make_accelerator,
+    prepare,
+)
+from dimec.training.stages import EpochRecord, best_epoch, stops_early
+from dimec.workspace import RunDirectory, data_fingerprint, divide
 
 _WEIGHTS_KIND = "weights"
 _LOGITS_KIND = "epoch logits"
@@ -60,16 +68,11 @@ def train_run(
     with run.locked() if main else nullcontext():
         with accelerator.main_process_first():
             dataset = load_dataset(settings)
-        fingerprint = dataset.fingerprint()
+        fingerprint = data_fingerprint(dataset, settings.data)
         if main and not overwrite:
             check_claim(run, settings, fingerprint)
         accelerator.wait_for_everyone()
-        splits = split_dataset(
-            dataset,
-            seed=settings.seed,
-            predefined=settings.data.predefined_splits,
-            max_train_rows=settings.data.max_train_rows,
-        )
+        splits = divide(dataset, settings)
         if not overwrite and reuse_finished(run, settings, splits, accelerator, progress):
             return run
         # The directory is claimed only now that data, encoder and exits are known to fit: a wrong
@@ -78,30 +81,35 @@ def train_run(
         if main:
             claim(run, settings, fingerprint, overwrite)
         accelerator.wait_for_everyone()
-        history = _epochs(job)
-        finish_run(job, history, _collect_dynamics(job, len(history)))
+        history: list[EpochRecord] = []
+        for stage in job.stages:
+            if stage is not job.stage:
+                job = enter(job, stage)
+            history += _epochs(job, len(history))
+        finish_run(job, history, _collect_dynamics(job, history))
     return run
 
 
-def _epochs(job: Job) -> list[EpochRecord]:
-    """Run the epochs that are left; leaves the best epoch's weights in the model."""
-    folder, plan = job.run.checkpoint_path, job.settings.training
+def _epochs(job: Job, before: int) -> list[EpochRecord]:
+    """Run the stage's epochs that are left; leaves its best epoch's weights in the model."""
+    folder, plan, judged = _folder(job), job.settings.training, job.stage.judged
     inner = getattr(job.optimizer, "optimizer", job.optimizer)
     history: list[EpochRecord] = []
     if done := latest_checkpoint(folder):
         record = load_checkpoint(folder, done, job.model, inner)
         history = [EpochRecord(**epoch) for epoch in record]
-        job.progress.say(f"resuming {job.run.path} after epoch {done} of {plan.epochs}")
-    while len(history) < plan.epochs and not stops_early(history, plan.patience):
-        record, logits = run_epoch(job, len(history))
+        where = f"{job.prefix}epoch {done} of {plan.epochs}"
+        job.progress.say(f"resuming {job.run.path} after {where}")
+    while len(history) < plan.epochs and not stops_early(history, plan.patience, judged):
+        record, logits = run_epoch(job, len(history), before)
         history.append(record)
         if job.accelerator.is_main_process:
             _keep(job, history, logits, inner)
         job.accelerator.wait_for_everyone()
-        job.progress.say(_summary(record, plan.epochs, job.model.exits))
+        job.progress.say(job.prefix + _summary(record, len(history), plan.epochs, job.model.exits))
     if len(history) < plan.epochs:
         job.progress.say(f"stopped early: no better epoch in the last {plan.patience}")
-    path = _best_path(folder, best_epoch(history))
+    path = _best_path(folder, best_epoch(history, judged))
     weights, _ = load_arrays(path, _WEIGHTS_KIND, _AGAIN)
     job.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return history
@@ -110,12 +118,15 @@ def _epochs(job: Job) -> list[EpochRecord]:
 def _keep(
     job: Job,
     history: Sequence[EpochRecord],
-    logits: npt.NDArray[np.float32],
+    logits: Mapping[str, npt.NDArray[np.float32]],
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write what the epoch left; the checkpoint last, for until it stands the epoch never was."""
-    folder, epoch, best = job.run.checkpoint_path, len(history) - 1, best_epoch(history)
-    save_arrays(_logits_path(folder, epoch), _LOGITS_KIND, {"logits": logits}, {"epoch": epoch})
+    folder, epoch = _folder(job), len(history) - 1
+    best = best_epoch(history, job.stage.judged)
+    for split, values in logits.items():
+        path = _logits_path(folder, split, epoch)
+        save_arrays(path, _LOGITS_KIND, {"logits": values}, {"epoch": epoch})
     if best == epoch:
         weights = {name: value.cpu().numpy() for name, value in job.model.state_dict().items()}
         save_arrays(_best_path(folder, best), _WEIGHTS_KIND, weights, {"epoch": best})
@@ -126,30 +137,43 @@ def _keep(
             path.unlink(missing_ok=True)
 
 
-def _collect_dynamics(job: Job, epochs: int) -> TrainingDynamics:
-    """The validation logits of all epochs, from the files that they left."""
-    folder = job.run.checkpoint_path
-    paths = [_logits_path(folder, epoch) for epoch in range(epochs)]
-    logits = [load_arrays(path, _LOGITS_KIND, _AGAIN)[0]["logits"] for path in paths]
-    validation = job.splits.validation
-    by_exit = np.stack(logits).transpose(0, 2, 1, 3)  # (E, N, X, C) → (E, X, N, C)
-    return TrainingDynamics(by_exit, validation.labels, job.model.exits, validation.guids)
+def _collect_dynamics(job: Job, history: Sequence[EpochRecord]) -> dict[str, TrainingDynamics]:
+    """The logits of all epochs of the last stage by split, from the files that they left."""
+    epochs = sum(record.stage == job.stage.number for record in history)
+    exits = {"validation": job.model.exits}
+    if job.settings.training.record_train:
+        exits["train"] = job.stage.exits
+    dynamics = {}
+    for split, recorded in exits.items():
+        paths = [_logits_path(_folder(job), split, epoch) for epoch in range(epochs)]
+        logits = [load_arrays(path, _LOGITS_KIND, _AGAIN)[0]["logits"] for path in paths]
+        by_exit = np.stack(logits).transpose(0, 2, 1, 3)  # (E, N, X, C) → (E, X, N, C)
+        rows = getattr(job.splits, split)
+        dynamics[split] = TrainingDynamics(by_exit, rows.labels, recorded, rows.guids)
+    return dynamics
 
 
-def _logits_path(folder: Path, epoch: int) -> Path:
-    return folder / f"logits-{epoch:04d}.safetensors"
+def _folder(job: Job) -> Path:
+    """Where a stage keeps its epochs; those of the first stage stay until the run is finished."""
+    number = job.stage.number
+    return job.run.checkpoint_path / (f"stage-{number}" if number > 1 else "")
+
+
+def _logits_path(folder: Path, split: str, epoch: int) -> Path:
+    prefix = "" if split == "validation" else f"{split}-"
+    return folder / f"{prefix}logits-{epoch:04d}.safetensors"
 
 
 def _best_path(folder: Path, epoch: int) -> Path:
     return folder / f"best-{epoch:04d}.safetensors"
 
 
-def _summary(record: EpochRecord, epochs: int, exits: Sequence[int]) -> str:
+def _summary(record: EpochRecord, epoch: int, epochs: int, exits: Sequence[int]) -> str:
     scores = ", ".join(
         f"exit {layer} {100 * value:.1f} %"
         for layer, value in zip(exits, record.accuracy, strict=True)
     )
     return (
-        f"epoch {record.epoch + 1} of {epochs}: loss {record.loss:.3f}, validation accuracy "
+        f"epoch {epoch} of {epochs}: loss {record.loss:.3f}, validation accuracy "
         f"{scores}; {record.seconds:.0f} s and {record.validation_seconds:.0f} s"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,7 +113,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         """Put fresh exits on a pretrained encoder.
 
         Args:
-            backbone: a folder, a hub name, or a packaged encoder such as ``minilm-l6``.
+            backbone: a folder, a hub name, or a packaged encoder, ``minilm-l6`` or ``mpnet-base``.
             labels: names of the C classes.
             exits, tiers: see :func:`dimec.config.resolve_exits`.
             options: head_pooling, embedding_pooling, head_dropout, max_tokens.
@@ -160,13 +160,15 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         input_ids: Tensor,
         attention_mask: Tensor,
         token_type_ids: Tensor | None = None,
+        exits: Collection[int] | None = None,
     ) -> MultiExitOutput:
-        """Run the encoder once and read every exit.
+        """Run the encoder once and read every exit, or only some.
 
         Args:
             input_ids: (B, T) token ids.
             attention_mask: (B, T), 1 at real tokens.
             token_type_ids: (B, T), for encoders that tell the two texts of a pair apart.
+            exits: the layers whose classifiers to read; all by default.
         """
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if token_type_ids is not None:
@@ -175,9 +177,17 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         logits = [
             head(self.dropout(pool(hidden[int(layer)], attention_mask, self.config.head_pooling)))
             for layer, head in self.heads.items()
+            if exits is None or int(layer) in exits
         ]
         embedding = pool(hidden[0], attention_mask, self.config.embedding_pooling)
         return MultiExitOutput(torch.stack(logits, dim=1), embedding)
+
+    def freeze_all_but(self, exits: Collection[int], encoder: bool) -> None:
+        """Let the classifiers of these layers learn, and the encoder or not; freeze the rest."""
+        self.requires_grad_(False)
+        self.encoder.requires_grad_(encoder)
+        for layer in exits:
+            self.heads[str(layer)].requires_grad_(True)
 
     def truncate(self, layer: int) -> MultiExitClassifier:
         """The first ``layer`` layers with the exits among them: what a smaller tier runs.
@@ -212,7 +222,7 @@ def _load_encoder(source: str) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
             f"cannot load the backbone {source!r}: {reason}; give a folder with config.json and "
-            "weights, a name on the hub, or the packaged encoder minilm-l6"
+            "weights, a name on the hub, or a packaged encoder: minilm-l6, mpnet-base"
         ) from None
     layer_list(encoder)
     return encoder

@@ -1,0 +1,83 @@
+"""``dimec trace``: the trace of another task's rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+
+
+def trace(
+    path: RunPath,
+    task: Annotated[str, typer.Option(help="Whose rows: as dimec train --task.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Default: RUN/streams/TASK-ROWS.safetensors.")
+    ] = None,
+    rows: Annotated[
+        str, typer.Option(help="all, or test: the task's test split, as dimec train divides it.")
+    ] = "all",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="A stratified sample of so many rows.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the split and the sample; default: the run's.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Of the glue tasks.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
+    pair_column: Annotated[str | None, typer.Option(help="Column of a second text.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a trained model over another task's rows once, and record what every exit says.
+
+    The labels must have the names that the model was trained for. Any policy can replay the trace:
+    dimec.Trace.load reads it.
+
+    Example:
+
+        dimec trace runs/movies --task vader/amazon
+    """
+    from dimec.config import DataSettings
+
+    run = open_run(path)
+    data = DataSettings(
+        task=task,
+        data_dir=None if data_dir is None else str(data_dir),
+        text_column=text_column,
+        pair_column=pair_column,
+        label_column=label_column,
+    )
+    with progress_bar() as progress, run.locked():
+        progress.say("loading torch")
+        from dimec.training.transfer import record_other
+
+        recorded = record_other(
+            run,
+            data,
+            rows=rows,  # type: ignore[arg-type]  # checked where it is used
+            limit=limit,
+            seed=seed,
+            progress=progress,
+        )
+        target = out or run.streams_path / f"{_slug(task)}-{rows}.safetensors"
+        recorded.save(target)
+    accuracies = dict(
+        zip(map(str, recorded.exits), recorded.correct.mean(axis=0).tolist(), strict=True)
+    )
+    if as_json:
+        print_json({"trace": str(target), "samples": len(recorded), "accuracy": accuracies})
+        return
+    print(f"{target}: {len(recorded):,} rows of {task}")
+    for layer, accuracy in accuracies.items():
+        print(f"  exit {layer}: accuracy {100 * accuracy:.1f} %")
+
+
+def _slug(task: str) -> str:
+    """``vader-amazon`` for ``vader/amazon``, ``reviews`` for ``csv:some/reviews.csv``."""
+    kind, colon, file = task.partition(":")
+    name = Path(file).name.partition(".")[0] if colon else kind
+    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "rows"

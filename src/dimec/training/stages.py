@@ -1,0 +1,125 @@
+"""The stages of a training: what learns in each, under which loss, and which epoch is its best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dimec.config import TrainingSettings
+from dimec.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch did.
+
+    Attributes:
+        epoch: from 0, counted through all stages.
+        loss: mean loss over the training rows.
+        seconds: of training.
+        validation_seconds: of the pass over the validation split.
+        accuracy: of each exit on the validation split, also of exits that have yet to learn.
+        metric: the task's score of each exit on the validation split.
+        stage: from 1.
+    """
+
+    epoch: int
+    loss: float
+    seconds: float
+    validation_seconds: float
+    accuracy: tuple[float, ...]
+    metric: tuple[float, ...]
+    stage: int = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training.
+
+    Attributes:
+        number: from 1.
+        exits: the layers whose classifiers learn; the others are frozen.
+        encoder: whether the encoder learns too.
+        learning_rate: the highest of the schedule.
+        weights: one factor for the loss of each of ``exits``; None is 1 for each.
+        judged: positions, among all exits of the model, of those whose mean validation score
+            decides which epoch is the best.
+    """
+
+    number: int
+    exits: tuple[int, ...]
+    encoder: bool
+    learning_rate: float
+    weights: tuple[float, ...] | None
+    judged: tuple[int, ...]
+
+
+def stages_of(plan: TrainingSettings, exits: Sequence[int]) -> tuple[Stage, ...]:
+    """The stages of a recipe for a model with these exits.
+
+    The joint recipe has one stage, in which all learns and the last exit decides. The two stages
+    are those of Xin et al. (DeeBERT, 2020, arXiv 2004.12993): the encoder with the
+    last exit, which is a plain fine-tuning with one exit; then the other exits, their losses
+    summed, on the frozen encoder. As in the authors' code (github.com/castorini/DeeBERT) the
+    second stage has as many epochs, the same learning rate unless another is given, and the
+    encoder's dropout stays on.
+
+    Raises:
+        ConfigError: weights that do not fit the exits, or two stages for one exit.
+    """
+    exits = tuple(exits)
+    last, rate = len(exits) - 1, plan.learning_rate
+    if plan.recipe == "joint":
+        return (Stage(1, exits, True, rate, loss_weights(plan, exits), (last,)),)
+    if last == 0:
+        raise ConfigError(
+            f"the recipe 'two-stage' needs exits before the last, the model has only "
+            f"{list(exits)}; use --recipe joint, which is the same as its first stage"
+        )
+    first = Stage(1, exits[-1:], True, rate, None, (last,))
+    second_rate = plan.exit_learning_rate or rate
+    return first, Stage(2, exits[:-1], False, second_rate, None, tuple(range(last)))
+
+
+def loss_weights(plan: TrainingSettings, exits: Sequence[int]) -> tuple[float, ...] | None:
+    """The factors of the exits' losses, or None where each is 1.
+
+    PABEE's are i / Σ i with i the exit's layer (Zhou et al. 2020, arXiv 2006.04152).
+
+    Raises:
+        ConfigError: the settings have another number of weights than there are exits.
+    """
+    if plan.loss == "depth":
+        return tuple(layer / sum(exits) for layer in exits)
+    if plan.loss_weights is not None and len(plan.loss_weights) != len(exits):
+        raise ConfigError(
+            f"expected {len(exits)} loss weights, one for each of the exits {list(exits)}, "
+            f"got {len(plan.loss_weights)}"
+        )
+    return plan.loss_weights
+
+
+def best_epoch(history: Sequence[EpochRecord], judged: Sequence[int] = (-1,)) -> int:
+    """Position of the epoch with the best mean validation score; the earlier one of equals.
+
+    Args:
+        history: the epochs of one stage.
+        judged: positions of the exits whose scores count; the last exit by default.
+    """
+
+    def score(epoch: int) -> float:
+        return sum(history[epoch].metric[exit_] for exit_ in judged) / len(judged)
+
+    return max(range(len(history)), key=lambda epoch: (score(epoch), -epoch))
+
+
+def stops_early(
+    history: Sequence[EpochRecord], patience: int, judged: Sequence[int] = (-1,)
+) -> bool:
+    """Whether the last ``patience`` epochs brought nothing better, after at least 2 epochs.
+
+    A patience of 0 never ends.
+    """
+    if patience == 0 or len(history) < 2:
+        return False
+    return len(history) - 1 - best_epoch(history, judged) >= patience

@@ -1,0 +1,103 @@
+"""The trace of another task's rows: how a trained model fares where it was not trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from dimec.config import DataSettings, absolute_data
+from dimec.data import Dataset, split_dataset
+from dimec.data.splits import stratified_sample
+from dimec.errors import ConfigError, DataError
+from dimec.progress import Progress
+from dimec.trace import Trace
+from dimec.training.batching import encode
+from dimec.training.finish import check_model
+from dimec.training.inference import record_trace
+from dimec.training.job import load_tokenizer, make_accelerator
+from dimec.training.model import MultiExitClassifier
+from dimec.workspace import RunDirectory, read_dataset
+
+STREAM = "stream"
+
+
+def record_other(
+    run: RunDirectory,
+    data: DataSettings,
+    *,
+    rows: Literal["all", "test"] = "all",
+    limit: int | None = None,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> Trace:
+    """Run a trained model once over the rows of another task, in the task's order.
+
+    The labels are matched by name: the trace has the model's codes. Its split is ``"stream"``.
+
+    Args:
+        run: finished.
+        data: where the rows come from.
+        rows: all of them, or the test split alone.
+        limit: keep a stratified, seeded sample of this many.
+        seed: of the split and the sample; that of the run by default.
+        progress: where to report to.
+
+    Raises:
+        ConfigError: the rows include those that the model was trained on, or a limit below the
+            number of classes.
+        DataError: the data cannot be read, or its labels have other names than the model's.
+        ArtefactError: the run is not finished, or damaged.
+    """
+    fingerprint = check_model(run)
+    settings = run.settings()
+    seed = settings.seed if seed is None else seed
+    model = MultiExitClassifier.from_pretrained(run.model_path)
+    dataset = _part(run, read_dataset(absolute_data(data)), data, rows, seed)
+    dataset = _with_labels_of(model, dataset)
+    if limit is not None:
+        dataset = stratified_sample(dataset, limit, seed=seed)
+    tokenizer = load_tokenizer(str(run.model_path))
+    return record_trace(
+        model.to(make_accelerator().device),
+        dataset,
+        encode(tokenizer, dataset, settings.model.max_tokens),
+        split=STREAM,
+        fingerprint=fingerprint,
+        progress=progress,
+    )
+
+
+def _part(run: RunDirectory, dataset: Dataset, data: DataSettings, rows: str, seed: int) -> Dataset:
+    """The rows that are asked for, none of which the model was trained on."""
+    if rows not in ("all", "test"):
+        raise ConfigError(f"rows is {rows!r}; use 'all' or 'test'")
+    # The first line is that of the data set, whatever rows of it were chosen.
+    own = run.data_path.read_text("utf-8").split()[0]
+    if dataset.fingerprint() == own:
+        if rows == "all":
+            raise ConfigError(
+                f"{run.path} was trained on rows of {dataset.task}; take its test split alone "
+                "with --rows test, or another task"
+            )
+        return run.splits().test
+    if rows == "all":
+        return dataset
+    return split_dataset(dataset, seed=seed, predefined=data.predefined_splits).test
+
+
+def _with_labels_of(model: MultiExitClassifier, dataset: Dataset) -> Dataset:
+    """The data set with the model's label codes.
+
+    Raises:
+        DataError: the names of the labels are not the same.
+    """
+    names = model.label_names
+    if sorted(names) != sorted(dataset.label_names):
+        raise DataError(
+            f"{dataset.task} has the labels {', '.join(dataset.label_names)}, the model was "
+            f"trained for {', '.join(names)}; give rows with the same labels"
+        )
+    codes = np.array([names.index(name) for name in dataset.label_names], np.int64)
+    return replace(dataset, labels=codes[dataset.labels], label_names=names)

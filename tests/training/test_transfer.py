@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dimec.config import DataSettings
+from dimec.data import load_task, split_dataset
+from dimec.errors import ConfigError, CorruptArtefactError, DataError
+from dimec.run import Run
+from dimec.training import MultiExitClassifier, transfer
+from dimec.training.batching import encode
+from dimec.training.job import load_tokenizer
+from dimec.training.transfer import record_other
+from tiny import reviews, write_reviews
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
+    """60 rows that the finished run has not seen."""
+    path = tmp_path_factory.mktemp("elsewhere") / "other.csv"
+    return DataSettings(task=f"csv:{write_reviews(path, reviews(60, seed=5))}")
+
+
+def test_it_says_of_each_row_what_the_model_says(
+    finished_run: Path, elsewhere: DataSettings
+) -> None:
+    run = Run(finished_run)
+    trace = record_other(run, elsewhere)
+    dataset = load_task(elsewhere.task)
+    assert trace.split == "stream"
+    assert trace.task == elsewhere.task
+    assert trace.guids == dataset.guids
+    assert trace.labels.tolist() == dataset.labels.tolist()
+    assert trace.model == run.training()["model"]
+    assert (trace.exits, trace.tiers) == ((1, 2, 4), (1, 2, 4))
+    model = MultiExitClassifier.from_pretrained(run.model_path).eval()
+    encoded = encode(load_tokenizer(str(run.model_path)), dataset, 32)
+    for row in (0, 17, 59):
+        with torch.inference_mode():
+            output = model(**encoded.batch(np.array([row]), torch.device("cpu")))
+        expected = torch.softmax(output.logits[0].double(), dim=-1).numpy()
+        np.testing.assert_allclose(trace.probabilities[row], expected, atol=1e-5)
+        np.testing.assert_allclose(trace.embeddings[row], output.embedding[0].numpy(), atol=1e-5)
+    # A router of the run takes it as one of its own traces.
+    run.router().route(trace.embeddings)
+
+
+def test_labels_with_other_names_are_refused(finished_run: Path, tmp_path: Path) -> None:
+    run, codes = Run(finished_run), {"negative": "1", "positive": "0"}
+    rows = [(text, codes[label]) for text, label in reviews(60, seed=5)]
+    numbers = DataSettings(task=f"csv:{write_reviews(tmp_path / 'numbers.csv', rows)}")
+    with pytest.raises(DataError, match=r"has the labels 0, 1, .* negative, positive"):
+        record_other(run, numbers)
+
+
+def test_codes_are_those_of_the_model_where_the_names_come_in_another_order(
+    finished_run: Path, elsewhere: DataSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_task(elsewhere.task)
+    turned = replace(dataset, labels=1 - dataset.labels, label_names=dataset.label_names[::-1])
+    monkeypatch.setattr(transfer, "read_dataset", lambda data: turned)
+    trace = record_other(Run(finished_run), elsewhere)
+    assert trace.label_names == dataset.label_names
+    assert trace.labels.tolist() == dataset.labels.tolist()
+
+
+def test_the_test_split_alone_and_a_sample(finished_run: Path, elsewhere: DataSettings) -> None:
+    run, dataset = Run(finished_run), load_task(elsewhere.task)
+    trace = record_other(run, elsewhere, rows="test", seed=3)
+    assert trace.guids == split_dataset(dataset, seed=3).test.guids
+    some = record_other(run, elsewhere, limit=21, seed=3)
+    assert len(some) == 21
+    assert abs(int(some.labels.sum()) - 10) <= 1
+    places = [dataset.guids.index(guid) for guid in some.guids]
+    assert places == sorted(places)
+    assert places != list(range(21))
+    assert record_other(run, elsewhere, limit=21, seed=3).guids == some.guids
+    assert record_other(run, elsewhere, limit=21, seed=4).guids != some.guids
+    assert len(record_other(run, elsewhere, limit=1000)) == 60
+    with pytest.raises(ConfigError, match="limit is 1"):
+        record_other(run, elsewhere, limit=1)
+
+
+def test_rows_that_the_model_was_trained_on_are_refused(finished_run: Path) -> None:
+    run = Run(finished_run)
+    own = run.settings().data
+    with pytest.raises(ConfigError, match="was trained on rows of"):
+        record_other(run, own)
+    # The test split is the run's own, whatever the seed.
+    trace = record_other(run, own, rows="test", seed=99)
+    assert trace.guids == run.trace("test").guids
+    assert np.array_equal(trace.probabilities, run.trace("test").probabilities)
+
+
+def test_an_altered_model_is_refused(
+    run_copy: Callable[..., Path], elsewhere: DataSettings
+) -> None:
+    run = run_copy()
+    weights = run / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(CorruptArtefactError, match="altered"):
+        record_other(Run(run), elsewhere)
+
+
+def test_other_rows_than_all_or_test_are_refused(
+    finished_run: Path, elsewhere: DataSettings
+) -> None:
+    with pytest.raises(ConfigError, match="'all' or 'test'"):
+        record_other(Run(finished_run), elsewhere, rows="train")  # type: ignore[arg-type]
