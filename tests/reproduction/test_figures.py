@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from dimec.report.bars import stacked_bars
 from dimec.report.style import COLOURS, Drawing, drawing_style
 from dimec.reproduction.figures import (
     draw_curves,
@@ -26,7 +27,6 @@ from dimec.reproduction.panels import (
     panel_grid,
     root_scale,
     scatter_pools,
-    stacked_bars,
 )
 from dimec.reproduction.study_figures import draw_raters, draw_selections, draw_streams
 from reproduction.stored_results import (

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dimec.cartography import POOL_NAMES
 from dimec.costs import TIER_NAMES
 from dimec.report import series as data
+from dimec.report.bars import stacked_bars
 from dimec.report.policy_plane import draw_policy_plane
 from dimec.report.projection import MAX_POINTS, MIN_POINTS
 from dimec.report.style import (
@@ -17,7 +18,6 @@ from dimec.report.style import (
     INK,
     MARKERS,
     MUTED,
-    ON_COLOURS,
     RASTER_ABOVE,
     Drawing,
     Series,
@@ -112,26 +112,7 @@ def draw_shares(inputs: ReportInputs) -> Drawing:
     shares = np.nan_to_num(np.asarray(series.columns["share"], dtype=np.float64)).reshape(-1, 3)
     with drawing_style("pools"):
         figure, axes = new_axes(height=max(3.4, 1.1 + 0.55 * len(groups)))
-        for row, values in enumerate(shares):
-            left = 0.0
-            for code, share in enumerate(values):
-                axes.barh(row, share, 0.62, left, color=COLOURS[code], edgecolor="white")
-                if share >= 0.07:
-                    axes.text(
-                        left + share / 2,
-                        row,
-                        f"{percent(share, 0)} %",
-                        ha="center",
-                        va="center",
-                        color=ON_COLOURS[code],
-                    )
-                left += share
-        axes.set_yticks(range(len(groups)), groups)
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylim(len(groups) - 0.5, -0.5)
-        axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
-        axes.spines["left"].set_visible(False)
+        stacked_bars(axes, groups, shares)
         _pool_legend(axes, tiers=True)
         svg = to_svg(figure)
     told = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dimec.costs import TIER_NAMES
+from dimec.report.bars import name_rows, stacked_bars
 from dimec.report.style import COLOURS, INK, MARKERS, MUTED, Drawing, Series, drawing_style, to_svg
 from dimec.report.wording import number, percent
 from dimec.reproduction.figure_tables import (
@@ -23,12 +24,10 @@ from dimec.reproduction.panels import (
     compact_svg,
     grid_of_axes,
     legend,
-    name_rows,
     panel_grid,
     pool_legend,
     root_scale,
     scatter_pools,
-    stacked_bars,
 )
 from dimec.reproduction.titles import cost_title, system_title, task_title
 

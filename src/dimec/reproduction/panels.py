@@ -15,12 +15,10 @@ from dimec.report.style import (
     INK,
     MARKERS,
     MUTED,
-    ON_COLOURS,
     RASTER_ABOVE,
     require,
     to_svg,
 )
-from dimec.report.wording import percent
 from dimec.reproduction.markdown import Statistic
 
 if TYPE_CHECKING:
@@ -115,35 +113,6 @@ def legend(
         loc="outside upper left",
         handletextpad=0.2,
     )
-
-
-def stacked_bars(axes: Axes, names: Sequence[str], shares: FloatArray) -> None:
-    """One bar of three shares a row, from the top down; shares of 7 % and more are written."""
-    for row, values in enumerate(shares):
-        left = 0.0
-        for code, share in enumerate(values):
-            axes.barh(row, share, 0.62, left, color=COLOURS[code], edgecolor="white")
-            if share >= 0.07:
-                axes.text(
-                    left + share / 2,
-                    row,
-                    f"{percent(share, 0)} %",
-                    ha="center",
-                    va="center",
-                    color=ON_COLOURS[code],
-                )
-            left += share
-    name_rows(axes, names)
-    axes.set_xlim(0, 1)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
-
-
-def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Rows with names at the left, the first at the top."""
-    axes.set_yticks(range(len(names)), list(names))
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.spines["left"].set_visible(False)
 
 
 def interval_rows(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
+from dimec.report.bars import name_rows
 from dimec.report.style import Drawing, Series, drawing_style, to_svg
 from dimec.reproduction.figure_tables import Entry, grouped
 from dimec.reproduction.panels import (
@@ -14,7 +15,6 @@ from dimec.reproduction.panels import (
     grid_of_axes,
     interval_rows,
     legend,
-    name_rows,
 )
 from dimec.reproduction.study_tables import (
     CORRELATIONS,
