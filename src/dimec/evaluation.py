@@ -108,8 +108,6 @@ def evaluate(
         ConfigError: the trace lacks a tier's exit, fewer than 1 draw, two policies of one name, or
             a name in ``matched`` that no policy has.
     """
-    if draws < 1:
-        raise ConfigError(f"the bootstrap needs at least 1 draw, got {draws}")
     replays = replay_all(trace, policies, deployment, matched=matched)
     return draw_up(
         replays,
@@ -172,8 +170,11 @@ def draw_up(
         context: kept with the ledger.
 
     Raises:
+        ConfigError: fewer than 1 draw.
         MismatchError: the replays are not of the same samples.
     """
+    if draws < 1:
+        raise ConfigError(f"the bootstrap needs at least 1 draw, got {draws}")
     for one in replays:
         if not np.array_equal(one.labels, reference.labels):
             raise MismatchError(

@@ -187,7 +187,7 @@ class TestFiles:
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None
             said = process.stderr.read().decode()
-            assert process.wait(60) == 130
+            assert process.wait(60) == 130, said
         assert said.splitlines()[-1].startswith("dimec: stopped; finished work is kept")
         assert "Traceback" not in said
         with Mobile.open(bundle) as mobile:

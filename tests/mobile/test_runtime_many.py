@@ -291,6 +291,33 @@ class TestTheEnd:
         assert again.ledger().answers >= 100
         assert_pools_fit(again)
 
+    @pytest.mark.parametrize("launched", [False, True])
+    def test_by_ctrl_c_while_a_thread_is_being_started(
+        self, open_mobile: OpenMobile, monkeypatch: pytest.MonkeyPatch, launched: bool
+    ) -> None:
+        """Before the system has made it, or just after."""
+        start = threading.Thread.start
+        born: list[threading.Thread] = []
+
+        def interrupted(thread: threading.Thread) -> None:
+            if thread.name == "dimec-predict" and not born:
+                born.append(thread)
+                if launched:
+                    start(thread)
+                raise KeyboardInterrupt
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        mobile = open_mobile(adaptive=True)
+        with pytest.raises(KeyboardInterrupt):
+            list(mobile.predict_many(texts(50)))
+        assert len(born) == 1
+        mobile.close()
+        assert strays() == []
+        again = open_mobile(adaptive=True)
+        assert len(list(again.predict_many(texts(50)))) == 50
+        assert_pools_fit(again)
+
     def test_while_it_waits_for_a_tier(self, open_mobile: OpenMobile, tiers: Tiers) -> None:
         main = threading.get_ident()
 

@@ -34,6 +34,7 @@ class _Echo(socketserver.BaseRequestHandler):
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # of 5 by default, and a busy machine resets what does not fit
 
 
 @pytest.fixture(scope="module")

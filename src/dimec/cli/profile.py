@@ -82,7 +82,9 @@ def _show(measured: LayerProfile) -> None:
     table = Table()
     heads = ("part", "a µs", "b ns", "c ns", "R²", "largest residual µs", "128 tokens µs")
     for head in heads:
-        table.add_column(head, justify="left" if head == "part" else "right", no_wrap=True)
+        # The names stay whole where the terminal is narrow; numbers may take two lines.
+        part = head == "part"
+        table.add_column(head, justify="left" if part else "right", no_wrap=part)
     for row in _rows(measured):
         table.add_row(
             row["part"],

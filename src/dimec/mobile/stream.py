@@ -105,7 +105,9 @@ class Stream:
             self._work.notify_all()
             self._news.notify_all()
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            # One that Ctrl-C met while it was being started is not alive yet and cannot be joined;
+            # it finds that the stream stops, and ends without having done anything.
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join()
         with self._work:
             left = self._window.clear()
