@@ -193,8 +193,9 @@ class Plan(_Plan):
             values["tasks"] = {name: values["tasks"][name] for name in tasks}
             values["table2"] = [name for name in self.table2 if name in tasks]
             chosen.append(".".join(tasks))
-        values["runs"] = "-".join([self.runs_name, *trained])
-        values["name"] = "-".join([self.name, *trained, *chosen])
+        if trained or chosen:
+            values["runs"] = "-".join([self.runs_name, *trained])
+            values["name"] = "-".join([self.name, *trained, *chosen])
         return Plan.of(values)
 
     @property
