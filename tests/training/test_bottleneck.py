@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,7 +16,7 @@ from hypothesis import strategies as st
 
 from dimec.cartography import softmax
 from dimec.data import Splits
-from dimec.errors import ConfigError, CorruptArtefactError, MismatchError, MissingArtefactError
+from dimec.errors import ConfigError, CorruptArtefactError, MismatchError
 from dimec.policies.bottleneck import BottleneckPolicy
 from dimec.policies.registry import FitInputs, system
 from dimec.progress import NoProgress
@@ -40,7 +36,8 @@ from dimec.training.inference import predict
 from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier
 from dimec.usage import Deployment
-from tiny import contents, environment
+from listeners import Heard, Killed
+from tiny import contents
 
 FAST = BottleneckSettings(width=3, bits=4, epochs=2)
 
@@ -217,96 +214,10 @@ def test_a_stratified_sample_keeps_the_shares(labels: list[int], size: int, seed
         assert abs(int((array[rows] == label).sum()) - fair) <= len(set(labels)) / 2 + 0.5
 
 
-class _Killed(NoProgress):
-    """Interrupts when an epoch, or a recording, begins."""
-
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
-
-    def start(self, stage: str, total: int) -> None:
-        if stage == self.stage:
-            raise KeyboardInterrupt
-
-
-class _Heard(NoProgress):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-
-def _assert_same(folder: Path, other: Path) -> None:
-    """The same weights, traces and history, to the last bit."""
-    records = [BottleneckFolder(path).record() for path in (folder, other)]
-    for record in records:
-        for epoch in record["history"]:
-            del epoch["seconds"], epoch["validation_seconds"]
-    assert records[0] == records[1]
-    for one, two in zip(bottleneck_traces(folder), bottleneck_traces(other), strict=True):
-        assert np.array_equal(one.probabilities, two.probabilities)
-        assert np.array_equal(one.extra["code_bytes"], two.extra["code_bytes"])
-
-
-@pytest.mark.parametrize("objective", ["task", "distil"])
-def test_interrupted_at_every_stage_it_ends_like_one_that_was_not(
-    run_copy: Callable[..., Path], objective: Objective
-) -> None:
-    settings = replace(FAST, objective=objective, train_tail=True, epochs=4)
-    one, two = Run(run_copy("one")), Run(run_copy("two"))
-    wanted = train_bottleneck(one, settings)
-    moments = ["epoch 1 of 4", "epoch 1, validation", "epoch 2 of 4", "epoch 3 of 4"]
-    moments += ["epoch 3, validation", "epoch 4 of 4"]
-    moments += ["recording the validation trace", "recording the test trace"]
-    for moment in moments:
-        with pytest.raises(KeyboardInterrupt):
-            train_bottleneck(two, settings, progress=_Killed(moment))
-        with pytest.raises(MissingArtefactError, match=r"bottleneck\.json"):
-            bottleneck_traces(two.path / settings.for_tiers((1, 2, 4)).folder_name)
-    heard = _Heard()
-    folder = train_bottleneck(two, settings, progress=heard)
-    assert any("after epoch 4 of 4" in line for line in heard.said)
-    _assert_same(folder, wanted)
-    assert not (folder / "checkpoint").exists()
-    assert not list(folder.glob(".*.tmp"))
-
-
-_CHILD = """
-import sys
-from dimec.run import Run
-from dimec.training.bottleneck import BottleneckSettings, train_bottleneck
-settings = BottleneckSettings(width=3, bits=4, epochs=4, batch_size=6, train_tail=True)
-train_bottleneck(Run(sys.argv[1]), settings)
-"""
-
-
-def test_a_killed_process_loses_no_finished_epoch(run_copy: Callable[..., Path]) -> None:
-    settings = BottleneckSettings(width=3, bits=4, epochs=4, batch_size=6, train_tail=True)
-    one, two = Run(run_copy("one")), Run(run_copy("two"))
-    folder = two.path / "bottleneck-1-3-4-task-tail"
-    process = subprocess.Popen([sys.executable, "-c", _CHILD, str(two.path)], env=environment())
-    try:
-        end = time.monotonic() + 120
-        while not (folder / "checkpoint" / "epoch-0001.safetensors").exists():
-            assert process.poll() is None, "it ended before its first epoch did"
-            assert time.monotonic() < end, "no epoch after two minutes"
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    finally:
-        process.kill()
-        process.wait()
-    assert not (folder / "bottleneck.json").exists()
-    heard = _Heard()
-    assert train_bottleneck(two, settings, progress=heard) == folder
-    assert any("resuming" in line for line in heard.said)
-    _assert_same(folder, train_bottleneck(one, settings))
-
-
 class TestAFolderThatIsThere:
     def test_a_finished_bottleneck_is_taken_as_it_is(self, run_copy: Callable[..., Path]) -> None:
         run = Run(run_copy())
-        folder, heard = train_bottleneck(run, FAST), _Heard()
+        folder, heard = train_bottleneck(run, FAST), Heard()
         before = contents(folder)
         assert train_bottleneck(run, FAST, progress=heard) == folder
         assert "trained already" in heard.said[-1]
@@ -325,7 +236,7 @@ class TestAFolderThatIsThere:
     def test_so_are_those_of_one_that_was_interrupted(self, run_copy: Callable[..., Path]) -> None:
         run = Run(run_copy())
         with pytest.raises(KeyboardInterrupt):
-            train_bottleneck(run, FAST, progress=_Killed("epoch 2 of 2"))
+            train_bottleneck(run, FAST, progress=Killed("epoch 2 of 2"))
         with pytest.raises(ConfigError, match="seed: 0 here, 1 there"):
             train_bottleneck(run, replace(FAST, seed=1))
 
@@ -379,7 +290,7 @@ class TestAFolderThatIsThere:
     def test_an_altered_checkpoint_is_refused(self, run_copy: Callable[..., Path]) -> None:
         run = Run(run_copy())
         with pytest.raises(KeyboardInterrupt):
-            train_bottleneck(run, FAST, progress=_Killed("epoch 2 of 2"))
+            train_bottleneck(run, FAST, progress=Killed("epoch 2 of 2"))
         path = run.path / "bottleneck-1-3-4-task" / "checkpoint" / "epoch-0001.safetensors"
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
