@@ -65,6 +65,16 @@ def test_a_recipe_changes_nothing_but_itself(recipe: str, recipe_setting: str, l
     assert settings.data.data_dir == "glue"
 
 
+def test_only_the_runs_of_the_task_that_is_selected_from_record_training_rows() -> None:
+    plan = Plan.load("small")
+    recording = [
+        name
+        for name in (*plan.tasks, *plan.domains)
+        if plan.settings(name, "joint", 0).training.record_train
+    ]
+    assert recording == [plan.selection.train]
+
+
 def test_a_folder_of_glue_files_goes_to_glue_tasks_only() -> None:
     assert Plan.load("small").settings("movies", "joint", 0, "glue").data.data_dir is None
 

@@ -14,6 +14,7 @@ from served import (
     FAILING,
     INFER,
     VERSION,
+    VOCABULARY,
     Background,
     Server,
     ask,
@@ -130,8 +131,8 @@ def test_the_answer_names_the_body_that_it_answers(server: Server) -> None:
     [
         (inputs_of(*[[1]] * 9), {}, "the batch: expected 1 to 8 rows, got 9"),
         (inputs_of([1] * 41), {}, "the length: expected 1 to 40 tokens, got 41"),
-        (inputs_of([2048]), {}, "input_ids: expected values from 0 to 2047"),
-        (inputs_of([-1]), {}, "input_ids: expected values from 0 to 2047"),
+        (inputs_of([VOCABULARY]), {}, f"input_ids: expected values from 0 to {VOCABULARY - 1}"),
+        (inputs_of([-1]), {}, f"input_ids: expected values from 0 to {VOCABULARY - 1}"),
         ({"input_ids": INPUTS["input_ids"]}, {}, "inputs: expected input_ids, attention_mask"),
         ({**INPUTS, "more": INPUTS["input_ids"]}, {}, "inputs: expected"),
         ({**INPUTS, "attention_mask": 1 - INPUTS["attention_mask"]}, {}, "attention_mask: "),

@@ -33,7 +33,6 @@ class RunSpec:
         seed: of split, initialisation and order.
         label: what tells it from another run of the same task, recipe and seed.
         data: further settings of the data, such as the rows to train on.
-        training: further settings of the training.
     """
 
     task: str
@@ -41,7 +40,6 @@ class RunSpec:
     seed: int
     label: str = ""
     data: dict[str, Any] = field(default_factory=dict, hash=False)
-    training: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def folder(self) -> str:
@@ -70,10 +68,7 @@ class Workshop:
 
     def settings(self, spec: RunSpec) -> RunSettings:
         """The settings of a run."""
-        settings = self.plan.settings(spec.task, spec.recipe, spec.seed, self.data_dir, **spec.data)
-        training = settings.training.model_dump() | spec.training
-        values = settings.model_dump() | {"training": training}
-        return RunSettings.of(values)
+        return self.plan.settings(spec.task, spec.recipe, spec.seed, self.data_dir, **spec.data)
 
     def run(self, spec: RunSpec) -> Run:
         """The run of a spec, trained or not."""

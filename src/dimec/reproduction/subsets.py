@@ -11,16 +11,13 @@ from dimec.run import Run
 from dimec.selection import select_rows, write_selection
 
 Record = dict[str, Any]
-_LABEL = "mapped"  # the run whose training dynamics the selections are made from
 
 
 def cartography(workshop: Workshop) -> Record:
     """Train on all rows, and on each selection; test on the same split, and on other domains."""
     plan = workshop.plan
     task, share = plan.selection.train, plan.selection.share
-    mapped = [
-        RunSpec(task, "joint", seed, _LABEL, training={"record_train": True}) for seed in plan.seeds
-    ]
+    mapped = [RunSpec(task, "joint", seed) for seed in plan.seeds]
     workshop.train(mapped)
     chosen = [_selected(workshop, spec, kind) for spec in mapped for kind in plan.selection.kinds]
     workshop.train(chosen)
@@ -32,8 +29,7 @@ def cartography(workshop: Workshop) -> Record:
     )
     record |= {"task": task, "share": share}
     record["rows"] = [
-        _accuracies(workshop, spec, "all" if spec.label == _LABEL else spec.label)
-        for spec in (*mapped, *chosen)
+        _accuracies(workshop, spec, spec.label or "all") for spec in (*mapped, *chosen)
     ]
     return record
 
