@@ -21,7 +21,7 @@ from dimec.trace import Trace
 from dimec.usage import Deployment, Usage
 
 LAM = 0.02
-CONFIDENCES = ("random", "peaked", "equal", "certain", "uniform")
+CONFIDENCES = ("random", "peaked", "eighths", "equal", "certain", "uniform")
 ARRAYS = ("embeddings", "probabilities", "labels", "lengths")
 
 
@@ -60,7 +60,7 @@ class Scene:
             tiers=self.tiers,
             seed=int(rng.integers(2**31)),
             split=split,
-            probabilities=_probabilities(shape, self.confidences, rng),
+            probabilities=draw_probabilities(shape, self.confidences, rng),
         )
         for name in ARRAYS:
             getattr(trace, name).setflags(write=False)
@@ -73,14 +73,17 @@ class Scene:
         return FitInputs(trace, self.deployment, LAM, DataMap.from_probabilities(gold))
 
 
-def _probabilities(
+def draw_probabilities(
     shape: tuple[int, int, int], kind: str, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
+    """(N, X, C) of one of the kinds in ``CONFIDENCES``."""
     n, exits, classes = shape
     if kind == "random":
         p = rng.dirichlet(np.ones(classes), (n, exits))
     elif kind == "peaked":  # sure of nearly everything, as fine-tuned exits are
         p = rng.dirichlet(np.full(classes, 0.1), (n, exits))
+    elif kind == "eighths":  # few values, so that rewards are often equal
+        p = rng.multinomial(8, np.full(classes, 1 / classes), (n, exits)) / 8
     elif kind == "equal":
         p = np.broadcast_to(rng.dirichlet(np.ones(classes)), shape)
     elif kind == "certain":

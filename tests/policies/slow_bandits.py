@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from hypothesis import strategies as st
 
 from builders import make_trace
@@ -15,6 +14,7 @@ from dimec.costs import CLOUD, MOBILE, CostModel
 from dimec.policies import Outcome
 from dimec.trace import Trace
 from dimec.usage import Deployment
+from policies.scenes import CONFIDENCES, draw_probabilities
 
 Rewards = Callable[[int, int], float]
 
@@ -289,35 +289,16 @@ def streams(draw: st.DrawFn, max_samples: int = 60) -> Stream:
     tiers = tuple(sorted(draw(st.tuples(*[st.sampled_from(exits)] * 3))))
     n, classes = draw(st.integers(1, max_samples)), draw(st.integers(2, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
-    kind = draw(st.sampled_from(("random", "peaked", "eighths", "equal", "certain", "uniform")))
+    kind = draw(st.sampled_from(CONFIDENCES))
     trace = make_trace(
         n,
         classes=classes,
         exits=exits,
         tiers=tiers,
         seed=int(rng.integers(2**31)),
-        probabilities=_probabilities((n, len(exits), classes), kind, rng),
+        probabilities=draw_probabilities((n, len(exits), classes), kind, rng),
     )
     return Stream(trace, Deployment(tiers, draw(st.sampled_from(COSTS))))
-
-
-def _probabilities(
-    shape: tuple[int, int, int], kind: str, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    n, exits, classes = shape
-    if kind == "random":
-        p = rng.dirichlet(np.ones(classes), (n, exits))
-    elif kind == "peaked":  # sure of nearly everything, as fine-tuned exits are
-        p = rng.dirichlet(np.full(classes, 0.1), (n, exits))
-    elif kind == "eighths":  # few values, so that rewards are often equal
-        p = rng.multinomial(8, np.full(classes, 1 / classes), (n, exits)) / 8
-    elif kind == "equal":
-        p = np.broadcast_to(rng.dirichlet(np.ones(classes)), shape)
-    elif kind == "certain":
-        p = np.eye(classes)[rng.integers(0, classes, (n, exits))]
-    else:
-        p = np.full(shape, 1 / classes)
-    return p.astype(np.float32)
 
 
 def pairs_trace(confidence: Sequence[Sequence[float]], exits: tuple[int, ...] = (2, 6)) -> Trace:

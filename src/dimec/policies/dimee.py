@@ -105,7 +105,7 @@ class MaxSoftmaxPolicy:
         return mobile_exit_outcome(trace, confident_exit(trace, deployment, self.threshold))
 
 
-class MaxSoftmaxTiersPolicy:
+class MaxSoftmaxTiersPolicy(MaxSoftmaxPolicy):
     """Early exit by confidence, from the mobile by way of the edge to the cloud.
 
     Args:
@@ -116,11 +116,6 @@ class MaxSoftmaxTiersPolicy:
     """
 
     name = "max-softmax-tiers"
-    sees_labels = False
-    learns_online = False
-
-    def __init__(self, threshold: float) -> None:
-        self.threshold = _check_threshold(threshold)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Each tier asks its own exits; a sample of which none is sure goes on to the next."""
