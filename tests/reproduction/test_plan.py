@@ -8,7 +8,7 @@ import pytest
 
 from dimec.costs import CostModel
 from dimec.errors import ConfigError, MissingArtefactError
-from dimec.reproduction.plan import PROFILES, Plan
+from dimec.reproduction.plan import ITEMS, PROFILES, Plan
 
 MINIMAL = """
 name = "mine"
@@ -34,16 +34,25 @@ def plan_of(tmp_path: Path, text: str = MINIMAL) -> Plan:
 def test_the_packaged_profiles_hold_the_papers_tasks_and_three_seeds(name: str) -> None:
     plan = Plan.load(name)
     assert plan.name == name
-    assert list(plan.tasks) == ["sst2", "cola", "mnli", "mrpc", "qnli", "qqp"]
+    assert set(plan.tasks) >= set(plan.table2)
+    if "table1" in plan.items:
+        assert list(plan.tasks) == ["sst2", "cola", "mnli", "mrpc", "qnli", "qqp"]
     assert list(plan.table2) == ["cola", "mrpc", "qnli"]
     assert len(plan.seeds) >= 3
     assert plan.cost_model() == CostModel()
     assert plan.model.exits == "all"
-    assert len(plan.domains) == 4
+    if "robustness" in plan.items:
+        assert len(plan.domains) == 4
+
+
+def test_the_packaged_profiles_are_for_every_item() -> None:
+    assert {item for name in PROFILES for item in Plan.load(name).items} == set(ITEMS)
+    assert set(Plan.load("small").items) | set(Plan.load("deep").items) == set(ITEMS)
 
 
 def test_exits_of_the_profiles_are_those_of_the_issue() -> None:
     assert Plan.load("small").model.tiers == (2, 3, 6)
+    assert Plan.load("deep").model.tiers == (4, 6, 12)
     assert Plan.load("base").model.tiers == (4, 6, 12)
 
 
@@ -98,6 +107,12 @@ def test_what_is_not_changed_keeps_its_name(tmp_path: Path) -> None:
         assert one == plan
 
 
+def test_what_a_profile_is_for_stays_when_it_is_changed_and_is_no_part_of_its_results() -> None:
+    deep = Plan.load("deep")
+    assert deep.changed(seeds=[7]).items == deep.items == ("table2",)
+    assert "items" not in deep.model_dump(mode="json")
+
+
 def test_some_of_the_tasks_share_the_runs_of_all(tmp_path: Path) -> None:
     """But not the results: those of some tasks must not take the place of those of all."""
     some = plan_of(tmp_path).changed(tasks=["cola"], seeds=[1])
@@ -128,7 +143,9 @@ def test_a_wrong_plan_is_refused_by_name(tmp_path: Path, old: str, new: str, sai
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingArtefactError, match=r"no profile 'huge'; give one of small, base"):
+    with pytest.raises(
+        MissingArtefactError, match=r"no profile 'huge'; give one of small, deep, base"
+    ):
         Plan.load("huge")
     with pytest.raises(ConfigError, match="no task 'rte'; it has sst2, cola"):
         plan_of(tmp_path).changed(tasks=["rte"])

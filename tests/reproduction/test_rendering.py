@@ -12,7 +12,7 @@ import pytest
 
 from dimec.errors import CorruptArtefactError, MissingArtefactError
 from dimec.reproduction.markdown import anchor
-from dimec.reproduction.plan import ITEMS
+from dimec.reproduction.plan import ITEMS, PROFILES, Plan
 from dimec.reproduction.rendering import read_results, render
 from reproduction.stored_results import every_result, store, table_result
 
@@ -90,10 +90,11 @@ def test_what_is_absent_is_said_with_its_command(tmp_path: Path) -> None:
     store(tmp_path / "results", table_result())
     (page,) = render(tmp_path / "results", tmp_path / "docs")
     text = page.read_text("utf-8")
-    for profile, items in (("small", ITEMS[1:]), ("base", ITEMS)):
-        for item in items:
-            assert f"absent; `dimec reproduce {item} --profile {profile}` makes it" in text
-    assert "absent; `dimec reproduce table1 --profile small`" not in text
+    for profile in PROFILES:
+        for item in ITEMS:
+            expected = item in Plan.load(profile).items and (profile, item) != ("small", "table1")
+            said = f"absent; `dimec reproduce {item} --profile {profile}` makes it" in text
+            assert said == expected, (profile, item)
 
 
 def test_every_profile_has_its_own_part(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_every_profile_has_its_own_part(tmp_path: Path) -> None:
     parts = re.split(r"^## ", text, flags=re.MULTILINE)
     by_title = {part.partition("\n")[0]: part for part in parts}
     profiles = [title for title in by_title if title.startswith("Profile")]
-    assert profiles == ["Profile small", "Profile base", "Profile base-other"]
+    assert profiles == ["Profile small", "Profile base", "Profile base-other", "Profile deep"]
     assert "98.8" in by_title["Profile base"]
     assert "98.8" not in by_title["Profile small"]
     assert "γ = 15λ" in by_title["Profile base"]

@@ -11,8 +11,8 @@ from dimec.cli.common import layers_of, print_json, progress_bar
 from dimec.errors import ConfigError
 
 ITEM_HELP = (
-    "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all of them; or docs, to "
-    "write the page and its figures again from the results that are stored."
+    "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all that the profile is for; "
+    "or docs, to write the page and its figures again from the results that are stored."
 )
 
 
@@ -21,8 +21,8 @@ def reproduce(
     profile: Annotated[
         str,
         typer.Option(
-            help="small (6 layers, a processor will do), base (12 layers, for a GPU), or a TOML "
-            "file in their form."
+            help="small (6 layers, a processor will do), deep (12 layers and few rows, table2 on a "
+            "processor), base (12 layers, for a GPU), or a TOML file in their form."
         ),
     ] = "small",
     out: Annotated[
@@ -74,9 +74,8 @@ def reproduce(
     """
     from dimec.reproduction.plan import ITEMS, Plan
 
-    wanted = list(ITEMS) if "all" in items else [item for item in items if item != "docs"]
-    for item in wanted:
-        if item not in ITEMS:
+    for item in items:
+        if item not in (*ITEMS, "all", "docs"):
             raise ConfigError(
                 f"no item is named {item!r}; there are {', '.join(ITEMS)}, all and docs"
             )
@@ -88,6 +87,7 @@ def reproduce(
         max_train_rows=max_train_rows,
         epochs=epochs,
     )
+    wanted = list(plan.items) if "all" in items else [item for item in items if item != "docs"]
     paths = []
     with progress_bar() as progress:
         from dimec.reproduction.items import reproduce as make

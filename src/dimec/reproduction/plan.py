@@ -1,6 +1,6 @@
 """What a reproduction trains and replays: a profile, which is a TOML file with every setting.
 
-Profiles come with the package (``small``, ``base``); any TOML file of the same form is one too.
+Profiles come with the package (:data:`PROFILES`); any TOML file of the same form is one too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,10 +17,11 @@ from dimec.config import ModelSettings, RunSettings, TrainingSettings
 from dimec.costs import CostModel
 from dimec.errors import ConfigError, MissingArtefactError
 
-ITEMS = ("table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness")
-PROFILES = ("small", "base")
+PROFILES = ("small", "deep", "base")
+Item = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
 Recipe = Literal["joint", "two-stage", "depth"]
 Objective = Literal["task", "distil"]
+ITEMS: tuple[Item, ...] = get_args(Item)
 
 
 class _Plan(BaseModel):
@@ -85,6 +86,8 @@ class Plan(_Plan):
         domains: of the robustness study, by short name.
         stream_rows: at most so many rows of another domain are streamed.
         bottleneck, sweep, selection: see there.
+        items: what the profile is for, and what ``all`` of it means; each can be asked for by name.
+            No part of a result, so not stored with it.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Plan(_Plan):
     bottleneck: BottleneckPlan = Field(default_factory=BottleneckPlan)
     sweep: SweepPlan = Field(default_factory=SweepPlan)
     selection: SelectionPlan = Field(default_factory=SelectionPlan)
+    items: tuple[Item, ...] = Field(ITEMS, exclude=True)
 
     @classmethod
     def load(cls, profile: str | Path) -> Self:
@@ -164,7 +168,7 @@ class Plan(_Plan):
         Raises:
             ConfigError: a task that the plan does not have.
         """
-        values = self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True) | {"items": self.items}
         trained, chosen = [], []  # what tells these runs, these results from the profile's own
         if backbone is not None and backbone != self.model.backbone:
             values["model"] |= {"backbone": backbone}

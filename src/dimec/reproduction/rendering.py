@@ -12,7 +12,7 @@ from dimec.reproduction.facts import paper_facts
 from dimec.reproduction.findings import table_findings
 from dimec.reproduction.markdown import anchor
 from dimec.reproduction.paper import Paper, load_paper
-from dimec.reproduction.plan import ITEMS, PROFILES
+from dimec.reproduction.plan import ITEMS, PROFILES, Plan
 from dimec.reproduction.sections import Section, bullets, section
 from dimec.reproduction.tables import limits_sentence, overview, systems_table
 from dimec.reproduction.titles import ITEMS as ITEM_TITLES
@@ -191,7 +191,8 @@ def _number(item: str) -> str:
 def _profile(profile: str, sections: Mapping[str, Section]) -> list[str]:
     """All sections of a profile by item, and what is absent; what they share is said once."""
     blocks = [f"## Profile {profile}"]
-    absent = [item for item in ITEMS if item not in sections]
+    expected = Plan.load(profile).items if profile in PROFILES else ITEMS
+    absent = [item for item in expected if item not in sections]
     if absent:
         blocks.append(_absent(profile, absent))
     common = ""
