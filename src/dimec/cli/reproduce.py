@@ -11,8 +11,8 @@ from dimec.cli.common import layers_of, print_json, progress_bar
 from dimec.errors import ConfigError
 
 ITEM_HELP = (
-    "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all that the profile is for; "
-    "or docs, to write the page and its figures again from the results that are stored."
+    "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all, which is what the "
+    "profile is for; or docs, to write the page and its figures again from the stored results."
 )
 
 
