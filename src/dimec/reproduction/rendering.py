@@ -101,7 +101,7 @@ def read_results(folder: Path) -> Results:
 
 
 def _read_profile(folder: Path, profile: str) -> dict[str, Mapping[str, Any]]:
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for item in ITEMS:
         path = folder / profile / f"{item}.json"
         if not path.exists():
