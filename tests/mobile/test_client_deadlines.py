@@ -132,7 +132,9 @@ def test_retries_and_pauses_are_inside_the_deadline(kind: str) -> None:
         Client(kind, endpoint(server.url, retries=10**6)) as client,
     ):
         complaint = refused(client, timeout=SHORT)
-    assert (complaint.reason, complaint.sent) == ("overloaded", True)
+    # It falls on a pause, or on a try whose answer then comes too late.
+    assert complaint.reason in {"overloaded", "timeout"}
+    assert complaint.sent
     assert next(requests) > 1
 
 
