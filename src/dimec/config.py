@@ -33,6 +33,7 @@ class DataSettings(_Settings):
 
     ``train_rows`` is a file with the guids of the training rows to keep, as ``dimec map select``
     writes it; the split itself, and validation and test, stay as they are without it.
+    ``max_eval_rows`` holds for the validation and the test split, each.
     """
 
     task: str
@@ -44,6 +45,7 @@ class DataSettings(_Settings):
     metric: str | None = None
     predefined_splits: bool = False
     max_train_rows: int | None = Field(None, ge=1)
+    max_eval_rows: int | None = Field(None, ge=1)
     train_rows: str | None = None
 
 

@@ -303,6 +303,7 @@ def divide(dataset: Dataset, settings: RunSettings) -> Splits:
         seed=settings.seed,
         predefined=data.predefined_splits,
         max_train_rows=data.max_train_rows,
+        max_eval_rows=data.max_eval_rows,
     )
     if data.train_rows is None:
         return splits

@@ -106,7 +106,7 @@ class TestKeeping:
 
     def test_rows_with_another_text_come_from_other_data(self) -> None:
         splits = _splits()
-        guids, texts = splits.train.guids[:6], splits.train.texts[:6]
+        guids, texts = tuple(splits.train.guids[:6]), tuple(splits.train.texts[:6])
         assert len(keep_training_rows(splits, ChosenRows(Path("c"), guids, texts)).train) == 6
         wrong = (*texts[:5], "another")
         with pytest.raises(DataError, match=f"the text of '{guids[5]}' is not the one"):

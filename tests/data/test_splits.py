@@ -133,6 +133,25 @@ def test_max_train_rows_samples_training_only(size: int) -> None:
     assert positives >= 1
 
 
+@pytest.mark.parametrize("predefined", [False, True])
+def test_max_eval_rows_samples_validation_and_test_only(predefined: bool) -> None:
+    names = ["train", "validation", "test", "test"] * 75
+    dataset = dataset_of(shuffled([200, 100]), names)
+    whole = split_dataset(dataset, seed=1, predefined=predefined)
+    small = split_dataset(dataset, seed=1, predefined=predefined, max_eval_rows=12)
+    assert rows_of(small.train) == rows_of(whole.train)
+    for few, all_of_them in zip(parts(small)[1:], parts(whole)[1:], strict=True):
+        assert len(few) == 12
+        assert set(rows_of(few)) <= set(rows_of(all_of_them))
+        assert rows_of(few) == sorted(rows_of(few))
+        shares = np.bincount(all_of_them.labels) * 12 / len(all_of_them)
+        assert np.abs(np.bincount(few.labels) - shares).max() < 1
+    both = split_dataset(
+        dataset, seed=1, predefined=predefined, max_train_rows=9, max_eval_rows=1000
+    )
+    assert [len(part) for part in parts(both)] == [9, len(whole.validation), len(whole.test)]
+
+
 def test_a_rare_class_stays_in_the_training_sample() -> None:
     dataset = dataset_of(shuffled([1000, 12, 12]))
     train = split_dataset(dataset, max_train_rows=20).train
@@ -213,6 +232,8 @@ def test_too_few_rows_of_a_class(labels: list[int], message: str) -> None:
         ({"fractions": (float("nan"), 0.5, 0.5)}, "three positive numbers"),
         ({"max_train_rows": 0}, "max_train_rows is 0"),
         ({"max_train_rows": 1}, "max_train_rows is 1, but .* 2 classes"),
+        ({"max_eval_rows": 0}, "max_eval_rows is 0"),
+        ({"max_eval_rows": 1}, "max_eval_rows is 1, but .* 2 classes"),
     ],
 )
 def test_settings_out_of_range(options: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.data import Dataset
+from dimec.progress import NoProgress
 from dimec.training.batching import Encoded, encode, inference_batches, training_batches
 from tiny import make_tokenizer, reviews
 
@@ -31,6 +33,17 @@ def dataset(texts: list[str], pairs: list[str] | None = None) -> Dataset:
     second = None if pairs is None else tuple(pairs)
     names = ("negative", "positive")
     return Dataset("csv:x", tuple(texts), second, labels, names, guids, "accuracy", None, {})
+
+
+class Recorded(NoProgress):
+    def __init__(self) -> None:
+        self.stage, self.steps = ("", 0), list[int]()
+
+    def start(self, stage: str, total: int) -> None:
+        self.stage = (stage, total)
+
+    def advance(self, steps: int, note: str = "") -> None:
+        self.steps.append(steps)
 
 
 class TestEncode:
@@ -60,6 +73,24 @@ class TestEncode:
     def test_long_texts_are_cut_and_empty_ones_keep_their_special_tokens(self) -> None:
         encoded = encode(tokenizer(), dataset(["the film " * 40, ""]), 16)
         assert encoded.lengths.tolist() == [16, 2]
+
+    def test_more_texts_than_a_chunk_are_laid_out_as_one_pass_would(self) -> None:
+        texts = [f"the film {'is dull ' * (row % 5)}" for row in range(2100)]
+        seen = Recorded()
+        encoded = encode(tokenizer(), dataset(texts), 16, seen)
+        whole = tokenizer()(texts, truncation=True, max_length=16)
+        assert encoded.lengths.tolist() == [len(ids) for ids in whole["input_ids"]]
+        for name, values in encoded.columns.items():
+            assert values.tolist() == [value for row in whole[name] for value in row]
+        assert seen.stage == ("tokenising", 2100)
+        assert seen.steps == [1024, 1024, 52]
+
+    def test_ids_take_the_smallest_type_that_holds_them(self) -> None:
+        wide = Mock(pad_token_id=0, return_value={"input_ids": [[5, 70_000], [255]]})
+        narrow = Mock(pad_token_id=0, return_value={"input_ids": [[5, 255], [256]]})
+        assert encode(wide, dataset(["a", "b"]), 16).columns["input_ids"].dtype == np.uint32
+        assert encode(narrow, dataset(["a", "b"]), 16).columns["input_ids"].dtype == np.uint16
+        assert encode(tokenizer(), dataset(["the"]), 16).columns["token_type_ids"].dtype == np.uint8
 
     @given(st.lists(sentences, min_size=2, max_size=8), st.randoms(use_true_random=False))
     def test_a_batch_is_padded_to_its_longest_text(self, texts: list[str], random: Any) -> None:

@@ -74,6 +74,14 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
+    max_eval_rows: Annotated[
+        int | None,
+        typer.Option(
+            help="Validate and test on stratified samples of so many rows each: less memory, and "
+            "quicker epochs. Intervals widen.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     train_rows: Annotated[
         Path | None,
         typer.Option(
@@ -220,6 +228,7 @@ def train(
         "metric": metric,
         "predefined_splits": predefined_splits,
         "max_train_rows": max_train_rows,
+        "max_eval_rows": max_eval_rows,
         "train_rows": None if train_rows is None else str(train_rows),
         "backbone": backbone,
         "exits": layers_of("--exits", exits),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dimec.data.columns import first_repeated, take_rows
 from dimec.errors import DataError
 from dimec.metrics import METRICS
 
@@ -22,7 +23,8 @@ class Dataset:
 
     Attributes:
         task: where the rows come from: ``"glue/sst2"``, ``"vader/movies"``, ``"csv:reviews.csv"``.
-        texts: N texts; an empty one is valid.
+        texts: N texts; an empty one is valid. A tuple, or a
+            :class:`~dimec.data.columns.TextColumn` where they are many.
         pairs: the N second texts of a task on pairs, or None.
         labels: (N,) int64, codes into ``label_names``.
         label_names: one name per class; the code is its position.
@@ -41,13 +43,13 @@ class Dataset:
     """
 
     task: str
-    texts: tuple[str, ...]
-    pairs: tuple[str, ...] | None
+    texts: Sequence[str]
+    pairs: Sequence[str] | None
     labels: NDArray[np.int64]
     label_names: tuple[str, ...]
-    guids: tuple[str, ...]
+    guids: Sequence[str]
     metric: str = "accuracy"
-    predefined: tuple[str, ...] | None = None
+    predefined: Sequence[str] | None = None
     extra: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     source_rows: str = ""
 
@@ -69,8 +71,8 @@ class Dataset:
                 f"{self.task}: label codes run from {self.labels.min()} to {self.labels.max()} but "
                 f"there are {len(self.label_names)} label names; name every class"
             )
-        if len(set(self.guids)) != rows:
-            raise DataError(f"{self.task}: some guids come twice; every row needs its own")
+        if (guid := first_repeated(self.guids)) is not None:
+            raise DataError(f"{self.task}: the guid {guid!r} comes twice; every row needs its own")
         if unknown := set(self.predefined or ()) - set(SPLITS):
             raise DataError(f"{self.task}: unknown splits {sorted(unknown)}; use {list(SPLITS)}")
         if self.metric not in METRICS:
@@ -83,16 +85,13 @@ class Dataset:
 
     def take(self, rows: NDArray[np.int64]) -> Dataset:
         """The given rows (distinct positions, any order), in the given order."""
-        order = [int(row) for row in rows]
         return replace(
             self,
-            texts=tuple(self.texts[row] for row in order),
-            pairs=None if self.pairs is None else tuple(self.pairs[row] for row in order),
+            texts=take_rows(self.texts, rows),
+            pairs=None if self.pairs is None else take_rows(self.pairs, rows),
             labels=self.labels[rows],
-            guids=tuple(self.guids[row] for row in order),
-            predefined=(
-                None if self.predefined is None else tuple(self.predefined[row] for row in order)
-            ),
+            guids=take_rows(self.guids, rows),
+            predefined=None if self.predefined is None else take_rows(self.predefined, rows),
             extra={name: column[rows] for name, column in self.extra.items()},
         )
 

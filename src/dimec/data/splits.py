@@ -7,7 +7,7 @@ training, validation and test splits in turn. Counts are computed in exact fract
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -24,6 +24,7 @@ def split_dataset(
     predefined: bool = False,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     max_train_rows: int | None = None,
+    max_eval_rows: int | None = None,
 ) -> Splits:
     """Cut a dataset into training, validation and test rows.
 
@@ -40,21 +41,27 @@ def split_dataset(
         seed: non-negative; the same seed gives the same split.
         predefined: use ``dataset.predefined``.
         fractions: shares of training, validation and test; positive, sum 1.
-        max_train_rows: keep a stratified, seeded sample of this many training rows; validation and
-            test stay whole.
+        max_train_rows: keep a stratified, seeded sample of this many training rows.
+        max_eval_rows: the same for validation and for test, each.
 
     Raises:
-        ConfigError: seed, fractions or max_train_rows out of range.
+        ConfigError: seed, fractions, max_train_rows or max_eval_rows out of range.
         DataError: a class has too few rows to be in every split; predefined splits are wanted and
             there are none; or a label of validation or test does not occur in training.
     """
-    shares = _check_settings(seed, fractions, max_train_rows)
+    limits = {"max_train_rows": max_train_rows, "max_eval_rows": max_eval_rows}
+    shares = _check_settings(seed, fractions, limits)
     keys = np.random.PCG64(np.random.SeedSequence(int(seed))).random_raw(len(dataset))
     codes = _predefined_codes(dataset, keys, shares) if predefined else _deal(dataset, keys, shares)
-    train, validation, test = (np.flatnonzero(codes == code) for code in range(3))
-    if max_train_rows is not None and max_train_rows < len(train):
-        train = _sample(dataset, train, keys, max_train_rows)
-    splits = Splits(dataset.take(train), dataset.take(validation), dataset.take(test))
+    parts = []
+    for code in range(3):
+        rows = np.flatnonzero(codes == code)
+        setting = "max_eval_rows" if code else "max_train_rows"
+        size = limits[setting]
+        if size is not None and size < len(rows):
+            rows = _sample(dataset, rows, keys, size, setting)
+        parts.append(dataset.take(rows))
+    splits = Splits(*parts)
     check_labels(splits.train, splits.validation, splits.test)
     return splits
 
@@ -111,7 +118,7 @@ def _fill_empty(counts: list[int]) -> None:
 
 
 def _check_settings(
-    seed: int, fractions: Sequence[float], max_train_rows: int | None
+    seed: int, fractions: Sequence[float], limits: Mapping[str, int | None]
 ) -> list[Fraction]:
     """The fractions as exact shares of sum 1."""
     if seed < 0:
@@ -122,8 +129,9 @@ def _check_settings(
             f"fractions are {tuple(fractions)}; give three positive numbers of sum 1, such as "
             "(0.8, 0.1, 0.1)"
         )
-    if max_train_rows is not None and max_train_rows < 1:
-        raise ConfigError(f"max_train_rows is {max_train_rows}; give at least 1, or leave it out")
+    for name, size in limits.items():
+        if size is not None and size < 1:
+            raise ConfigError(f"{name} is {size}; give at least 1, or leave it out")
     exact = [Fraction(repr(float(fraction))) for fraction in fractions]  # 0.1 is a tenth here
     return [fraction / sum(exact) for fraction in exact]
 
@@ -170,7 +178,7 @@ def _sample(
     rows: NDArray[np.int64],
     keys: NDArray[np.uint64],
     size: int,
-    setting: str = "max_train_rows",
+    setting: str,
 ) -> NDArray[np.int64]:
     """``size`` of ``rows``, every class by its share (largest remainder) and at least once."""
     labels = dataset.labels[rows]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor
 
 from dimec.data import Dataset
+from dimec.progress import NoProgress, Progress
 
 IntArray = npt.NDArray[np.int64]
 
+_CHUNK = 1024  # texts that are tokenised together
 _WINDOW = 50  # batches that are sorted by length together: little padding, still a random order
 
 
@@ -23,12 +26,13 @@ class Encoded:
     """N tokenised texts, laid end to end.
 
     Attributes:
-        columns: name of a model input → (sum of lengths,) its values, for all texts in order.
+        columns: name of a model input → (sum of lengths,) its values, for all texts in order, in
+            the smallest unsigned type that holds them.
         offsets: (N + 1,) where each text begins; the last is the end.
         padding: name of a model input → what fills it up beyond a text's end.
     """
 
-    columns: Mapping[str, npt.NDArray[np.int32]]
+    columns: Mapping[str, npt.NDArray[np.integer]]
     offsets: IntArray
     padding: Mapping[str, int]
 
@@ -42,7 +46,7 @@ class Encoded:
 
     def batch(self, rows: npt.NDArray[np.integer], device: torch.device) -> dict[str, Tensor]:
         """Model inputs (B, T) of the texts ``rows``, padded to the longest of them."""
-        lengths = self.lengths[rows]
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
         width = int(lengths.max())
         position = np.arange(width)
         real = position[None] < lengths[:, None]
@@ -56,19 +60,38 @@ class Encoded:
         return inputs
 
 
-def encode(tokenizer: Any, dataset: Dataset, max_tokens: int) -> Encoded:
-    """Tokenise a data set; texts (or pairs) longer than ``max_tokens`` are cut."""
-    texts = list(dataset.texts)
-    pairs = [] if dataset.pairs is None else [list(dataset.pairs)]
-    tokens = tokenizer(texts, *pairs, truncation=True, max_length=max_tokens)
-    offsets = np.cumsum([0, *(len(ids) for ids in tokens["input_ids"])])
+def encode(
+    tokenizer: Any, dataset: Dataset, max_tokens: int, progress: Progress | None = None
+) -> Encoded:
+    """Tokenise a data set; texts (or pairs) longer than ``max_tokens`` are cut.
+
+    A chunk at a time: what a tokenizer says of a text takes a hundred times the room of its ids.
+    """
+    progress = progress or NoProgress()
     padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0}
-    columns = {
-        name: np.fromiter((v for row in tokens[name] for v in row), np.int32, int(offsets[-1]))
-        for name in padding
-        if name in tokens
-    }
-    return Encoded(columns, offsets.astype(np.int64), padding)
+    parts: dict[str, list[npt.NDArray[np.integer]]] = {}
+    lengths = [np.zeros(1, np.int64)]
+    progress.start("tokenising", len(dataset))
+    for start in range(0, max(1, len(dataset)), _CHUNK):  # no text at all is a chunk too
+        rows = slice(start, start + _CHUNK)
+        columns = [dataset.texts, *([] if dataset.pairs is None else [dataset.pairs])]
+        tokens = tokenizer(
+            *[list(column[rows]) for column in columns], truncation=True, max_length=max_tokens
+        )
+        lengths.append(np.array([len(ids) for ids in tokens["input_ids"]], np.int64))
+        for name in padding:
+            if name in tokens:
+                parts.setdefault(name, []).append(_laid_out(tokens[name]))
+        progress.advance(len(tokens["input_ids"]))
+    progress.end()
+    laid = {name: np.concatenate(chunks) for name, chunks in parts.items()}
+    return Encoded(laid, np.cumsum(np.concatenate(lengths)), padding)
+
+
+def _laid_out(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.integer]:
+    """The values of all rows end to end, in the smallest unsigned type that holds them."""
+    values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
+    return values.astype(np.min_scalar_type(values.max(initial=0)))
 
 
 def training_batches(

@@ -238,6 +238,11 @@ def _source(job: Job) -> str:
         notes.append(f"trained on {len(job.splits.train):,} training rows chosen by {name}")
     elif data.max_train_rows == len(job.splits.train):
         notes.append(f"trained on a stratified sample of {len(job.splits.train):,} training rows")
+    if (most := data.max_eval_rows) is not None:
+        sampled = [name for name in TRACED if len(getattr(job.splits, name)) == most]
+        if sampled:
+            parts = " and ".join(sampled)
+            notes.append(f"stratified samples of {most:,} rows of {parts}")
     return "; ".join(note for note in notes if note)
 
 

@@ -85,7 +85,7 @@ def record_trace(
         labels=dataset.labels,
         exits=model.exits,
         tiers=(m, n, l),
-        guids=dataset.guids,
+        guids=tuple(dataset.guids),
         label_names=dataset.label_names,
         task=dataset.task,
         split=split,

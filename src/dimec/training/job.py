@@ -170,7 +170,8 @@ def prepare(
     stages = stages_of(settings.training, model.exits)
     tokenizer = load_tokenizer(str(packaged_backbone(options.backbone) or options.backbone))
     encoded = {
-        name: encode(tokenizer, getattr(splits, name), options.max_tokens) for name in SPLITS
+        name: encode(tokenizer, getattr(splits, name), options.max_tokens, progress)
+        for name in SPLITS
     }
     _check_inputs(encoded, model, options.max_tokens)
     wrapped, optimizer = _optimise(model, stages[0], settings.training, accelerator)

@@ -149,7 +149,8 @@ def _collect_dynamics(job: Job, history: Sequence[EpochRecord]) -> dict[str, Tra
         logits = [load_arrays(path, _LOGITS_KIND, _AGAIN)[0]["logits"] for path in paths]
         by_exit = np.stack(logits).transpose(0, 2, 1, 3)  # (E, N, X, C) → (E, X, N, C)
         rows = getattr(job.splits, split)
-        dynamics[split] = TrainingDynamics(by_exit, rows.labels, recorded, rows.guids)
+        guids = tuple(rows.guids)
+        dynamics[split] = TrainingDynamics(by_exit, rows.labels, recorded, guids)
     return dynamics
 
 
