@@ -20,10 +20,40 @@
     ├── StorageError               the disk is full or refuses to write
     └── MissingExtraError          an optional dependency is not installed
 
-A message says what was expected, what came, and what to do.
+A message says what was expected, what came, and what to do. It names an option as its reader gives
+it (:func:`option`): as typed on the command line, as a keyword in a program.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TYPED_OTHERWISE = {"header": "no-header"}  # a keyword that is False where the option is typed
+_typed = False
+
+
+@contextmanager
+def typed_options() -> Iterator[None]:
+    """Within this, messages name options as they are typed: the command line's."""
+    global _typed
+    before, _typed = _typed, True
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+def option(keyword: str, value: str | None = None) -> str:
+    """How a message names an option: ``--text-column``, or ``text_column`` in a program.
+
+    With a value ``--encoding windows-1252``, or ``encoding='windows-1252'``.
+    """
+    if keyword in _TYPED_OTHERWISE:
+        return f"--{_TYPED_OTHERWISE[keyword]}" if _typed else f"{keyword}=False"
+    if _typed:
+        return f"--{keyword.replace('_', '-')}" + ("" if value is None else f" {value}")
+    return keyword if value is None else f"{keyword}={value!r}"
 
 
 class DimecError(Exception):

@@ -1,4 +1,4 @@
-"""Reading tables of text: CSV, TSV, JSON lines and Parquet, with the line of every error.
+"""Reading tables of text: CSV, TSV, JSON, JSON lines and Parquet, with the line of every error.
 
 Lines are cut at newlines only (a carriage return before one is dropped), never at the other
 characters that Unicode counts as line breaks, because those occur inside texts. Wholly empty lines
@@ -7,20 +7,31 @@ are skipped but counted.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import importlib
 import io
 import json
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dimec.errors import DataError, MissingExtraError
+from dimec.data.delimited import (
+    Form,
+    Record,
+    csv_records,
+    delimiter_of,
+    distinct,
+    find_form,
+    tsv_records,
+    with_header,
+)
+from dimec.data.sources import kind_of, numbered_lines, read_bytes, read_text, shown, shown_names
+from dimec.errors import ConfigError, DataError, MissingExtraError, option
 
-_LONGEST_FIELD = 2**31 - 1  # csv's own limit is 128 KiB, less than a long document
+__all__ = ["ABSENT", "KINDS", "Table", "kind_of", "read_table", "read_text"]
+
+KINDS = ("csv", "tsv", "jsonl", "json", "parquet")
+_TABS = Form("\t", quoting=False)
 
 
 @dataclass(frozen=True)
@@ -31,8 +42,9 @@ class Table:
         path: the file.
         columns: its column names.
         rows: per row the line it starts on and one cell per column; cells are text, except in JSON
-            lines and Parquet. A JSON object without one of the columns has :data:`ABSENT` there.
-        unit: what the numbers in ``rows`` count: ``"line"``, or ``"row"`` for Parquet.
+            and Parquet. A JSON object without one of the columns has :data:`ABSENT` there.
+        unit: what the numbers in ``rows`` count: ``"line"``, or ``"row"`` for Parquet and for
+            JSON arrays.
     """
 
     path: Path
@@ -44,8 +56,8 @@ class Table:
         """Where ``column`` is in a row; DataError when there is no such column."""
         if column not in self.columns:
             raise DataError(
-                f"{self.path}: expected a column {column!r}, the file has "
-                f"{', '.join(map(repr, self.columns)) or 'no rows'}; rename it, or name another one"
+                f"{self.path}: expected a column {shown(column)}, the file has "
+                f"{shown_names(self.columns) or 'no rows'}; rename it, or name another one"
             )
         return self.columns.index(column)
 
@@ -62,83 +74,82 @@ class _Absent:
 ABSENT = _Absent()
 
 
-def read_table(path: Path, kind: str) -> Table:
-    """Read a file of kind ``"csv"``, ``"tsv"``, ``"jsonl"`` or ``"parquet"``.
+def read_table(
+    path: Path,
+    kind: str,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
+) -> Table:
+    """Read a file of one of :data:`KINDS`.
 
-    The first three are UTF-8 and may be compressed (``.gz``). CSV follows RFC 4180: quoted fields
-    may hold commas, quotes and newlines. TSV has no quoting: a ``"`` is a plain character.
+    All but Parquet may be compressed (``.gz``). CSV follows RFC 4180: quoted fields may hold
+    delimiters, quotes and newlines. TSV has no quoting: a ``"`` is a plain character. JSON is an
+    array of objects, JSON lines an object a line; what is one is read as such where it is called
+    the other.
+
+    Args:
+        path: a regular file.
+        kind: one of :data:`KINDS`; :func:`kind_of` tells it by a file's ending.
+        delimiter: of CSV: a character or its name (:func:`dimec.data.delimited.delimiter_of`);
+            default: what is certain (:func:`dimec.data.delimited.find_form`).
+        encoding: default: what the byte order mark says, else UTF-8.
+        header: False where the first line of CSV or TSV is a row: the columns are ``column-1`` …
 
     Raises:
-        DataError: the file is missing, damaged, not UTF-8, or a row cannot be parsed.
+        ConfigError: an option that the kind does not have, or that has no such value.
+        DataError: the file is missing, damaged, in another encoding, or a row cannot be parsed.
         MissingExtraError: Parquet without pyarrow.
     """
-    readers: dict[str, Callable[[Path], Table]] = {
-        "csv": read_csv,
-        "tsv": read_tsv,
-        "jsonl": read_jsonl,
-        "parquet": read_parquet,
-    }
-    return readers[kind](path)
+    check_options(kind, delimiter=delimiter, encoding=encoding, header=header)
+    if kind == "parquet":
+        return read_parquet(path)
+    text = read_text(path, encoding)
+    if kind in ("json", "jsonl"):
+        return _json_table(path, text, kind)
+    if kind == "tsv":
+        return _delimited(path, tsv_records(numbered_lines(text)), _TABS, header)
+    stream = io.StringIO(text, newline="")
+
+    def lines() -> Iterable[str]:
+        stream.seek(0)
+        return stream
+
+    form = find_form(lines, str(path), None if delimiter is None else delimiter_of(delimiter))
+    return _delimited(path, csv_records(lines(), form, str(path)), form, header)
 
 
-def read_text(path: Path) -> str:
-    """The whole of a UTF-8 file, decompressed when its name ends in ``.gz``, without a BOM."""
-    content = _read_bytes(path)
-    if path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                f"{path} is not a whole gzip file ({error}); copy or compress it again"
-            ) from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: expected UTF-8, got the byte 0x{content[error.start]:02x}; "
-            "convert the file to UTF-8"
-        ) from None
-
-
-def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line) of every line that is not empty."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if stripped := line.removesuffix("\r"):
-            yield number, stripped
+def check_options(
+    kind: str, *, delimiter: str | None = None, encoding: str | None = None, header: bool = True
+) -> None:
+    """Raise ConfigError where one of the options of :func:`read_table` does nothing for a kind."""
+    if delimiter is not None and kind != "csv":
+        hint = "; for quoted fields with tabs between, read it as csv" if kind == "tsv" else ""
+        raise ConfigError(f"{option('delimiter')} is of csv, a {kind} file has none{hint}")
+    if encoding is not None and kind == "parquet":
+        raise ConfigError(
+            f"{option('encoding')} is of text files, Parquet has its own; leave it out"
+        )
+    if not header and kind not in ("csv", "tsv"):
+        raise ConfigError(f"{option('header')} is of csv and tsv; {kind} names its columns itself")
+    if delimiter is not None:
+        delimiter_of(delimiter)
 
 
 def read_tsv(path: Path) -> Table:
     """Tab-separated values with a header line and no quoting."""
-    lines = ((number, tuple(line.split("\t"))) for number, line in numbered_lines(read_text(path)))
-    return _with_header(path, lines, "fields separated by tabs")
+    return read_table(path, "tsv")
 
 
 def read_csv(path: Path) -> Table:
     """Comma-separated values with a header line; quoted fields may span lines."""
-    return _with_header(path, _csv_records(path), "fields separated by commas")
+    return read_table(path, "csv")
 
 
 def read_jsonl(path: Path) -> Table:
     """One JSON object a line; the columns are the keys of all of them, in order of appearance."""
-    objects: list[tuple[int, dict[str, Any]]] = []
-    columns: dict[str, None] = {}
-    for number, line in numbered_lines(read_text(path)):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{path}, line {number}: not valid JSON ({error}); write one JSON object a line"
-            ) from None
-        if not isinstance(value, dict):
-            raise DataError(
-                f"{path}, line {number}: expected a JSON object, got {type(value).__name__}; write "
-                'rows like {"text": "...", "label": "..."}'
-            )
-        objects.append((number, value))
-        columns.update(dict.fromkeys(value))
-    rows = [(n, tuple(value.get(name, ABSENT) for name in columns)) for n, value in objects]
-    return Table(path, tuple(columns), rows)
+    return read_table(path, "jsonl")
 
 
 def read_parquet(path: Path) -> Table:
@@ -148,64 +159,61 @@ def read_parquet(path: Path) -> Table:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise MissingExtraError("pyarrow", "train", "reading Parquet files") from None
-    content = _read_bytes(path)
+    content = read_bytes(path)
     try:
         table = parquet.read_table(io.BytesIO(content))
         columns = [column.to_pylist() for column in table.columns]
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:120]
         raise DataError(
             f"{path} is not a whole Parquet file ({reason}); copy or write it again"
         ) from None
     rows = list(enumerate(zip(*columns, strict=True), start=1))
-    return Table(path, _distinct(path, tuple(table.column_names)), rows, unit="row")
+    names = tuple(table.column_names)
+    distinct(names, str(path))
+    return Table(path, names, rows, unit="row")
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the path") from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; check the path") from None
+def _delimited(path: Path, records: Iterable[Record], form: Form, header: bool) -> Table:
+    columns, rows = with_header(iter(records), form, str(path), header=header)
+    return Table(path, columns, list(rows))
 
 
-def _csv_records(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    previous_limit = csv.field_size_limit(_LONGEST_FIELD)
-    start = 1
-    try:
-        for record in reader:
-            if record:
-                yield start, tuple(record)
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {start}: not valid CSV ({error}); quote fields that hold commas or "
-            'quotes, and double the quotes inside ("")'
-        ) from None
-    finally:
-        csv.field_size_limit(previous_limit)
-
-
-def _with_header(path: Path, records: Iterator[tuple[int, tuple[str, ...]]], form: str) -> Table:
-    """Take the first record as header and check that every other has as many fields."""
-    _, columns = next(records, (0, ()))
-    if not columns:
-        raise DataError(f"{path} is empty; expected a header line and {form}")
-    rows = []
-    for number, cells in records:
-        if len(cells) != len(columns):
+def _json_table(path: Path, text: str, kind: str) -> Table:
+    """JSON objects of an array or of lines, whichever it is."""
+    objects: list[tuple[int, dict[str, Any]]] = []
+    columns: dict[str, None] = {}
+    array = text[:100].lstrip().startswith("[")
+    unit = "row" if array else "line"
+    for number, value in _json_array(path, text) if array else _json_lines(path, text, kind):
+        if not isinstance(value, dict):
             raise DataError(
-                f"{path}, line {number}: expected {len(columns)} {form} "
-                f"({', '.join(columns)}), got {len(cells)}; correct or remove the row"
+                f"{path}, {unit} {number}: expected a JSON object, got {type(value).__name__}; "
+                'write rows like {"text": "...", "label": "..."}'
             )
-        rows.append((number, cells))
-    return Table(path, _distinct(path, columns), rows)
+        objects.append((number, value))
+        columns.update(dict.fromkeys(value))
+    rows = [(n, tuple(value.get(name, ABSENT) for name in columns)) for n, value in objects]
+    return Table(path, tuple(columns), rows, unit)
 
 
-def _distinct(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
-    for name in columns:
-        if columns.count(name) > 1:
-            raise DataError(f"{path}: two columns are called {name!r}; rename one of them")
-    return columns
+def _json_lines(path: Path, text: str, kind: str) -> Iterator[tuple[int, Any]]:
+    form = "one array of objects, or one object a line" if kind == "json" else "one object a line"
+    for number, line in numbered_lines(text):
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _not_json(path, number, error, form) from None
+
+
+def _json_array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
+        raise _not_json(path, line, error, "one array of objects, or one object a line") from None
+    return enumerate(values, start=1)
+
+
+def _not_json(path: Path, line: int, error: Exception, form: str) -> DataError:
+    return DataError(f"{path}, line {line}: not valid JSON ({error}); write {form}")

@@ -19,7 +19,7 @@ import numpy as np
 
 from dimec.data.dataset import Dataset
 from dimec.data.packages import VADER, package_folder
-from dimec.data.tables import numbered_lines, read_text
+from dimec.data.sources import numbered_lines, read_text
 from dimec.errors import DataError
 
 LABEL_NAMES = ("negative", "positive")
