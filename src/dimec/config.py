@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 from dimec.costs import check_tiers
-from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError
-from dimec.storage import atomic_write
+from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, option
+from dimec.storage import atomic_write, expanded
 
 
 class _Settings(BaseModel):
@@ -34,6 +34,12 @@ class DataSettings(_Settings):
     ``train_rows`` is a file with the guids of the training rows to keep, as ``dimec map select``
     writes it; the split itself, and validation and test, stay as they are without it.
     ``max_eval_rows`` holds for the validation and the test split, each.
+
+    ``split_column`` means predefined splits, and a file has them in a column only.
+    ``predefined_splits`` is set with it, and refused without one.
+
+    ``delimiter``, ``encoding`` and ``header`` say how a file is written where that is not certain;
+    see :func:`dimec.data.tables.read_table`.
     """
 
     task: str
@@ -42,11 +48,35 @@ class DataSettings(_Settings):
     pair_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool = True
     metric: str | None = None
     predefined_splits: bool = False
     max_train_rows: int | None = Field(None, ge=1)
     max_eval_rows: int | None = Field(None, ge=1)
     train_rows: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_column_means_splits(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("split_column") is None:
+            return values
+        if values.get("predefined_splits", True) is not True:
+            raise ValueError(
+                f"predefined_splits = false leaves {option('split_column')} without effect; leave "
+                "one of them out (a run that was trained so did not heed its column: train again)"
+            )
+        return {**values, "predefined_splits": True}
+
+    @model_validator(mode="after")
+    def _splits_of_a_file_are_in_a_column(self) -> Self:
+        if ":" in self.task and self.predefined_splits and self.split_column is None:
+            raise ValueError(
+                f"{option('predefined_splits')} needs the column of a file that says which row is "
+                f"in which split; name it with {option('split_column')}, or leave the option out"
+            )
+        return self
 
 
 class ModelSettings(_Settings):
@@ -201,12 +231,12 @@ def absolute_data(data: DataSettings) -> DataSettings:
     update: dict[str, str] = {}
     kind, _, rest = data.task.partition(":")
     if rest:
-        update["task"] = f"{kind}:{Path(rest).resolve()}"
+        update["task"] = f"{kind}:{expanded(rest).resolve()}"
     folder = data.data_dir or (os.environ.get("DIMEC_DATA") if "glue" in kind else None)
     if folder:
-        update["data_dir"] = str(Path(folder).resolve())
+        update["data_dir"] = str(expanded(folder).resolve())
     if data.train_rows:
-        update["train_rows"] = str(Path(data.train_rows).resolve())
+        update["train_rows"] = str(expanded(data.train_rows).resolve())
     return data.model_copy(update=update)
 
 

@@ -26,8 +26,11 @@ it (:func:`option`): as typed on the command line, as a keyword in a program.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TYPED_OTHERWISE = {"header": "no-header"}  # a keyword that is False where the option is typed
 _typed = False

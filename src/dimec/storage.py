@@ -49,6 +49,14 @@ _REFUSED = {
 }
 
 
+def expanded(path: Path | str) -> Path:
+    """The path with ``~`` and ``~user`` replaced, which no shell does inside ``csv:~/a.csv``."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user: a file may be called so
+        return Path(path)
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusal to write ``path`` into a :class:`StorageError`."""

@@ -258,6 +258,9 @@ def read_dataset(data: DataSettings) -> Dataset:
         pair_column=data.pair_column,
         label_column=data.label_column,
         split_column=data.split_column,
+        delimiter=data.delimiter,
+        encoding=data.encoding,
+        header=data.header,
         metric=data.metric,
     )
 

@@ -116,7 +116,7 @@ class TestSettings:
             (["--metric", "bleu"], "metric is 'bleu'"),
             (["--seed", "-1"], "seed"),
             (["--max-tokens", "4"], "model.max_tokens"),
-            (["--data-dir", "somewhere"], "data_dir does not go with"),
+            (["--data-dir", "somewhere"], "--data-dir does not go with"),
         ],
     )
     def test_a_value_that_does_not_fit_is_named(

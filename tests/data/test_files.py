@@ -18,7 +18,7 @@ def write(path: Path, content: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "parquet"])
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
     rows = [('so "good"', "pos"), ("", "neg"), ("ça, là", "pos")]
     path = tmp_path / f"rows.{kind}"
@@ -28,6 +28,8 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str) -> No
         path.write_text('text\tlabel\nso "good"\tpos\n\tneg\nça, là\tpos\n', "utf-8")
     elif kind == "jsonl":
         path.write_text("".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in rows))
+    elif kind == "json":
+        path.write_text(json.dumps([{"text": a, "label": b} for a, b in rows], indent=1))
     else:
         columns = {"text": [a for a, _ in rows], "label": [b for _, b in rows]}
         pyarrow.parquet.write_table(pyarrow.table(columns), path)
@@ -66,6 +68,114 @@ def test_integers_in_json_and_parquet_are_labels(tmp_path: Path) -> None:
     assert load_task(f"parquet:{tmp_path / 'a.parquet'}").labels.tolist() == [1, 0]
 
 
+def written(path: Path, values: list[Any]) -> str:
+    """A file of that ending with the values as labels, as Python's own libraries write them."""
+    kind = path.suffix[1:]
+    if kind == "csv":
+        write(path, "text,label\n" + "".join(f"t,{value}\n" for value in values))
+    elif kind == "parquet":
+        table = pyarrow.table({"text": ["t"] * len(values), "label": values})
+        pyarrow.parquet.write_table(table, path)
+    else:
+        rows = [{"text": "t", "label": value} for value in values]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        write(path, json.dumps(rows) if kind == "json" else lines)
+    return f"{kind}:{path}"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([True, False, True], ("false", "true")),
+        ([1.0, 0.0, 1.0], ("0", "1")),
+        ([10.0, 9.0, -0.0], ("0", "9", "10")),
+        ([0.5, 1.0, 0.5], ("0.5", "1.0")),
+        ([3, -1, 3], ("-1", "3")),
+        (["b", "a", " b "], ("a", "b")),
+        (["TRUE", "False", "true"], ("false", "true")),
+        (["True", "Maybe", "False"], ("False", "Maybe", "True")),
+        (["01", "1", "01"], ("01", "1")),
+        (["1.10", "1.0", "1.1"], ("1.0", "1.1", "1.10")),
+    ],
+)
+def test_the_same_values_have_the_same_names_in_every_format(
+    tmp_path: Path, kind: str, values: list[Any], names: tuple[str, ...]
+) -> None:
+    assert load_task(written(tmp_path / f"a.{kind}", values)).label_names == names
+
+
+def with_classes(path: Path, codes: list[int | None], metadata: object) -> str:
+    table = pyarrow.table({"text": ["t"] * len(codes), "mood": pyarrow.array(codes)})
+    value = metadata if isinstance(metadata, bytes) else json.dumps(metadata).encode()
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"huggingface": value}), path)
+    return f"parquet:{path}"
+
+
+def test_class_names_in_a_parquet_files_metadata_are_the_labels(tmp_path: Path) -> None:
+    classes = {"names": ["neutral", "bad", "good"], "_type": "ClassLabel"}
+    features = {"text": {"dtype": "string", "_type": "Value"}, "mood": classes}
+    task = with_classes(tmp_path / "a.parquet", [1, 2, 0, 2], {"info": {"features": features}})
+    dataset = load_task(task, label_column="mood")
+    assert dataset.label_names == ("bad", "good", "neutral")
+    assert dataset.labels.tolist() == [0, 1, 2, 1]
+
+
+def test_a_class_code_of_minus_one_is_no_label(tmp_path: Path) -> None:
+    features = {"mood": {"names": ["bad", "good"], "_type": "ClassLabel"}}
+    task = with_classes(tmp_path / "a.parquet", [1, 0, -1], {"info": {"features": features}})
+    with pytest.raises(DataError, match="row 3: the label in column 'mood' is missing; give"):
+        load_task(task, label_column="mood")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [b"{", b"\xff", [], {"info": None}, {"info": {"features": {"mood": {"names": "ab"}}}}]
+    + [{"info": {"features": {"mood": value}}} for value in (None, 1, {"names": [1, 2]})],
+)
+def test_metadata_that_name_no_classes_change_nothing(tmp_path: Path, metadata: object) -> None:
+    task = with_classes(tmp_path / "a.parquet", [1, 0], metadata)
+    assert load_task(task, label_column="mood").label_names == ("0", "1")
+
+
+def test_a_file_without_a_header_needs_its_columns_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "good,1\nbad,0\n")
+    with pytest.raises(DataError, match="no column called text, .* text_column: .*'column-1'"):
+        load_task(f"csv:{path}", header=False)
+    dataset = load_task(
+        f"csv:{path}", header=False, text_column="column-1", label_column="column-2"
+    )
+    assert (dataset.texts, dataset.labels.tolist()) == (("good", "bad"), [1, 0])
+    with pytest.raises(DataError, match="'good', '1'; where its first line is a row .*header=Fal"):
+        load_task(f"csv:{path}")
+
+
+@pytest.mark.parametrize("width", [2, 400])
+def test_messages_stay_short_however_long_a_name_is(tmp_path: Path, width: int) -> None:
+    huge = ",".join(f'"{"very long " * 500}\n{number}"' for number in range(width))
+    path = write(tmp_path / "a.csv", f"{huge}\n{huge}\nx\n")
+    for options in ({}, {"text_column": "x" * 999}, {"header": False}, {"delimiter": "|"}):
+        with pytest.raises(DataError) as caught:
+            load_task(f"csv:{path}", **options)
+        assert len(str(caught.value).replace(str(path), "reviews.csv")) < 300
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("split", "written"),
+    [
+        ("train", ["train", " Training ", "TRAIN"]),
+        ("validation", ["val", "Valid", "VALIDATION", "dev", " eval", "Development"]),
+        ("test", ["test", "Testing", " TEST "]),
+    ],
+)
+def test_splits_as_people_write_them(tmp_path: Path, split: str, written: list[str]) -> None:
+    rows = "".join(f"t,{place % 2},{name}\n" for place, name in enumerate(written))
+    path = write(tmp_path / "a.csv", "text,label,part\n" + rows)
+    dataset = load_task(f"csv:{path}", split_column="part")
+    assert dataset.predefined == (split,) * len(written)
+
+
 def test_columns_found_by_default(tmp_path: Path) -> None:
     header = "sentence2\tsentence1\tlabel\n"
     path = write(tmp_path / "pair.tsv", header + "b\ta\t0\nd\tc\t1\n")
@@ -84,7 +194,7 @@ def test_columns_by_name_and_predefined_splits(tmp_path: Path) -> None:
     )
     assert dataset.pairs == ("a1", "a2", "a3", "a4")
     assert dataset.predefined == ("train", "train", "validation", "test")
-    splits = split_dataset(dataset, predefined=True)
+    splits = split_dataset(dataset)  # a column that is named is heeded
     assert [part.texts for part in (splits.train, splits.validation, splits.test)] == [
         ("q1", "q2"),
         ("q3",),
@@ -104,9 +214,9 @@ def test_columns_by_name_and_predefined_splits(tmp_path: Path) -> None:
         ("text,label\na,1\nb,1\n", {}, "one class only .'1' in all 2 rows"),
         ("text,label\n", {}, "has no rows"),
         (
-            "text,label,s\na,1,train\nb,0,eval\n",
+            "text,label,s\na,1,train\nb,0,other\n",
             {"split_column": "s"},
-            "line 3: expected train, .* in column 's', got 'eval'",
+            "line 3: expected train, .* in column 's', got 'other'",
         ),
     ],
 )
@@ -128,9 +238,12 @@ def test_csv_files_that_are_wrong(
         ('{"text": null, "label": "a"}', "line 2: expected a text .* got nothing; an empty text"),
         ('{"text": "\\ud800", "label": "a"}', "line 2: .* surrogate"),
         ('{"text": "t", "label": "\\ud800"}', "line 2: .* not valid text"),
-        ('{"text": "t", "label": 0.5}', "line 2: expected a string or an integer .* got 0.5"),
-        ('{"text": "t", "label": true}', "line 2: expected a string or an integer .* got True"),
-        ('{"text": "t"}', "line 2: expected a string or an integer .* got nothing"),
+        ('{"text": "t", "label": ["a", "b"]}', "line 2: expected a text or a number .*'a', 'b'"),
+        ('{"text": "t", "label": {"a": 1}}', "line 2: expected a text or a number .* give .* one"),
+        ('{"text": "t", "label": Infinity}', "line 2: expected a text or a number .* got inf"),
+        ('{"text": "t", "label": NaN}', "line 2: the label in column 'label' is missing; give"),
+        ('{"text": "t", "label": null}', "line 2: the label in column 'label' is missing; give"),
+        ('{"text": "t"}', "line 2: the label .* is missing; give the text one label, or remove"),
     ],
 )
 def test_json_values_that_are_wrong(tmp_path: Path, row: str, message: str) -> None:

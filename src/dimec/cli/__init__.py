@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import Annotated
 
 import typer
@@ -20,7 +22,7 @@ from dimec.cli.steps import evaluate, fit, report
 from dimec.cli.trace import trace
 from dimec.cli.train import train
 from dimec.cli.up import up
-from dimec.errors import DimecError
+from dimec.errors import DimecError, typed_options
 
 _INTERRUPTED = 130
 
@@ -46,7 +48,8 @@ Try it all at once on real movie reviews with [bold]dimec demo[/bold].
 def main() -> None:
     """Run the command line; an error that the user can act on is one line and exit code 2."""
     try:
-        app()
+        with typed_options():
+            app(_with_homes(sys.argv[1:]))
     except DimecError as error:
         print(f"dimec: {error}", file=sys.stderr)
         sys.exit(2)
@@ -59,6 +62,18 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(_INTERRUPTED)
+
+
+def _with_homes(arguments: Sequence[str]) -> list[str]:
+    """The arguments with ``--out=~/runs`` expanded; shells do so after a space only."""
+    from dimec.storage import expanded
+
+    options = list(takewhile(lambda argument: argument != "--", arguments))
+    for place, argument in enumerate(options):
+        name, equals, value = argument.partition("=")
+        if name.startswith("--") and equals and value.startswith("~"):
+            options[place] = f"{name}={expanded(value)}"
+    return options + list(arguments[len(options) :])
 
 
 def _version(value: bool) -> None:

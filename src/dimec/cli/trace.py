@@ -9,6 +9,17 @@ from typing import Annotated
 import typer
 
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+from dimec.cli.data_options import (
+    DataDir,
+    Delimiter,
+    Encoding,
+    LabelColumn,
+    NoHeader,
+    PairColumn,
+    SplitColumn,
+    TextColumn,
+)
+from dimec.errors import ConfigError
 
 
 def trace(
@@ -26,10 +37,14 @@ def trace(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the split and the sample; default: the run's.")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Of the glue tasks.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
-    pair_column: Annotated[str | None, typer.Option(help="Column of a second text.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
+    data_dir: DataDir = None,
+    text_column: TextColumn = None,
+    pair_column: PairColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a trained model over another task's rows once, and record what every exit says.
@@ -44,12 +59,18 @@ def trace(
     from dimec.config import DataSettings
 
     run = open_run(path)
+    if split_column is not None and rows == "all":
+        raise ConfigError("--split-column tells the test rows; it needs --rows test")
     data = DataSettings(
         task=task,
         data_dir=None if data_dir is None else str(data_dir),
         text_column=text_column,
         pair_column=pair_column,
         label_column=label_column,
+        split_column=split_column,
+        delimiter=delimiter,
+        encoding=encoding,
+        header=not no_header,
     )
     with progress_bar() as progress, run.locked():
         progress.say("loading torch")

@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimec.cli.common import AsJson, layers_of, numbers_of, print_json, progress_bar
+from dimec.cli.data_options import (
+    PANEL,
+    DataDir,
+    Delimiter,
+    Encoding,
+    LabelColumn,
+    NoHeader,
+    PairColumn,
+    SplitColumn,
+    TextColumn,
+)
 from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
     from dimec.run import Run
 
-DATA, MODEL, OPTIMISATION = "Data", "Model", "Training"
+DATA, MODEL, OPTIMISATION = PANEL, "Model", "Training"
 
 
 def train(
@@ -24,7 +35,7 @@ def train(
         str | None,
         typer.Option(
             help="glue/sst2 (cola, mrpc, qnli, qqp, mnli, rte), vader/movies (tweets, amazon, "
-            "nyt), or csv:FILE (tsv:, jsonl:, parquet:).",
+            "nyt), or csv:FILE (tsv:, jsonl:, json:, parquet:).",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -35,27 +46,14 @@ def train(
             "override it.",
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of TASK/{train,dev,test}.tsv[.gz] for glue tasks; else DIMEC_DATA, else "
-            "the hub.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="Column of the text.", rich_help_panel=DATA)
-    ] = None,
-    pair_column: Annotated[
-        str | None, typer.Option(help="Column of a second text.", rich_help_panel=DATA)
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the label.", rich_help_panel=DATA)
-    ] = None,
-    split_column: Annotated[
-        str | None,
-        typer.Option(help="Column with train, validation or test.", rich_help_panel=DATA),
-    ] = None,
+    data_dir: DataDir = None,
+    text_column: TextColumn = None,
+    pair_column: PairColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     metric: Annotated[
         str | None, typer.Option(help="accuracy, matthews or f1.", rich_help_panel=DATA)
     ] = None,
@@ -63,7 +61,8 @@ def train(
         bool | None,
         typer.Option(
             "--predefined-splits",
-            help="Keep the source's own splits in place of a seeded, stratified 80/10/10.",
+            help="Keep a glue task's own splits in place of a seeded, stratified 80/10/10; a file "
+            "has them by --split-column.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -225,6 +224,9 @@ def train(
         "pair_column": pair_column,
         "label_column": label_column,
         "split_column": split_column,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "header": False if no_header else None,
         "metric": metric,
         "predefined_splits": predefined_splits,
         "max_train_rows": max_train_rows,
@@ -302,10 +304,13 @@ def _over_config(
 ) -> tuple[dict[str, Any], int]:
     """The settings of a TOML file with the options that were given laid over them."""
     from dimec.config import RunSettings
+    from dimec.storage import expanded
 
-    settings = RunSettings.load(config)
+    settings = RunSettings.load(expanded(config))
     flat: dict[str, Any] = {}
     for group in (settings.data, settings.model, settings.training):
         flat |= group.model_dump()
+    if given["split_column"] is not None:
+        del flat["predefined_splits"]  # the column is more than what the file says of it
     flat |= {key: value for key, value in given.items() if value is not None}
     return flat, settings.seed if seed is None else seed

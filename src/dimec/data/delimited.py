@@ -119,6 +119,13 @@ def csv_records(
                 blank.append((start, tuple(record)))
             start = reader.line_num + 1 + form.skip
     except csv.Error as error:
+        if "end of data" in str(error):
+            hint = f"; a file without a header line needs {option('header')} too"
+            raise DataError(
+                f"{name}, line {start}: not valid CSV ({error}: the last quote here is never "
+                'closed); close it, double quotes inside a field (""), or copy the file again '
+                f"whole{hint if start == 1 + form.skip else ''}"
+            ) from None
         raise DataError(
             f"{name}, line {start}: not valid CSV ({error}); quote fields that hold "
             f"{DELIMITERS.get(form.delimiter, repr(form.delimiter))}s or quotes, and double the "

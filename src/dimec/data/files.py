@@ -1,24 +1,22 @@
-"""A user's own labelled texts: one CSV, TSV, JSON lines or Parquet file.
+"""A user's own labelled texts: one CSV, TSV, JSON, JSON lines or Parquet file.
 
-Labels are strings or integers, without surrounding white space; their names are sorted, integers
-by value. Identifiers are ``row-0``, ``row-1`` … in the file's order.
+Labels follow the one rule of :mod:`dimec.data.labels`; their names are sorted, integers by value.
+Identifiers are ``row-0``, ``row-1`` … in the file's order.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 
-from dimec.data.dataset import SPLITS, Dataset
-from dimec.data.tables import ABSENT, Table, read_table
-from dimec.errors import DataError
+from dimec.data.dataset import Dataset
+from dimec.data.labels import is_unicode, read_labels, read_splits, sorted_names
+from dimec.data.sources import shown, shown_names
+from dimec.data.tables import Table, read_table
+from dimec.errors import DataError, option
 
-FILE_KINDS = ("csv", "tsv", "jsonl", "parquet")
 _TEXT_COLUMNS = ("text", "sentence", "sentence1")
-_SPLIT_NAMES = {name: name for name in SPLITS} | {"dev": "validation"}
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def load_file(
@@ -29,122 +27,103 @@ def load_file(
     pair_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     metric: str = "accuracy",
 ) -> Dataset:
     """Read a labelled file; the task is called ``KIND:PATH``.
 
     Args:
-        kind: ``"csv"``, ``"tsv"``, ``"jsonl"`` or ``"parquet"``; see
-            :func:`dimec.data.tables.read_table` for their forms.
+        kind: one of :data:`dimec.data.tables.KINDS`.
         path: the file; the text kinds may be compressed (``.gz``).
         text_column: default: ``text``, ``sentence`` or ``sentence1``, the first that is there.
         pair_column: the second text; default: ``sentence2`` beside ``sentence1``, else none.
         label_column: default ``label``.
-        split_column: holds ``train``, ``validation`` (or ``dev``) and ``test``; default none.
+        split_column: holds ``train``, ``validation`` (or ``val``, ``dev``, ``eval``) and ``test``,
+            in any case; default none.
+        delimiter: as ``encoding`` and ``header``, see :func:`dimec.data.tables.read_table`.
+        encoding: of the file.
+        header: False where the first line is a row; columns are ``column-1`` … then, and the
+            text's and the label's are to be named.
         metric: the score beside accuracy.
 
     Raises:
+        ConfigError: an option that the kind does not have.
         DataError: in one line, the file, the line and what to do.
         MissingExtraError: Parquet without pyarrow.
     """
-    table = read_table(path, kind)
-    text = text_column or next((c for c in _TEXT_COLUMNS if c in table.columns), None)
-    if text is None:
-        raise DataError(
-            f"{path}: no column called {', '.join(_TEXT_COLUMNS)}; name the text's column with "
-            f"text_column, the file has {', '.join(map(repr, table.columns)) or 'no rows'}"
-        )
-    if pair_column is None and text == "sentence1" and "sentence2" in table.columns:
+    table = read_table(path, kind, delimiter=delimiter, encoding=encoding, header=header)
+    return labelled(
+        table,
+        f"{kind}:{path}",
+        text_column=text_column,
+        pair_column=pair_column,
+        label_column=label_column,
+        split_column=split_column,
+        metric=metric,
+    )
+
+
+def labelled(
+    table: Table,
+    task: str,
+    *,
+    text_column: str | None = None,
+    pair_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    metric: str = "accuracy",
+) -> Dataset:
+    """The data set of a table; columns and errors as :func:`load_file`."""
+    text_column = text_column or _text_column(table)
+    if pair_column is None and text_column == "sentence1" and "sentence2" in table.columns:
         pair_column = "sentence2"
-    labels = _labels(table, label_column or "label")
-    names = _sorted_names(set(labels))
+    texts = _texts(table, text_column, "text_column")
+    labels = read_labels(table, label_column or "label")
+    names = sorted_names(labels)
     codes = {name: code for code, name in enumerate(names)}
     return Dataset(
-        task=f"{kind}:{path}",
-        texts=_texts(table, text),
-        pairs=None if pair_column is None else _texts(table, pair_column),
+        task=task,
+        texts=texts,
+        pairs=None if pair_column is None else _texts(table, pair_column, "pair_column"),
         labels=np.array([codes[label] for label in labels], dtype=np.int64),
         label_names=names,
         guids=tuple(f"row-{row}" for row in range(len(labels))),
         metric=metric,
-        predefined=None if split_column is None else _splits(table, split_column),
+        predefined=None if split_column is None else read_splits(table, split_column),
     )
 
 
-def _texts(table: Table, column: str) -> tuple[str, ...]:
-    position = table.position(column)
+def _text_column(table: Table) -> str:
+    """The column of the text where none is named."""
+    if found := next((name for name in _TEXT_COLUMNS if name in table.columns), None):
+        return found
+    if not table.columns:
+        raise DataError(f"{table.path} has no rows; expected labelled texts")
+    hint = f"; where its first line is a row already, say {option('header')}"
+    raise DataError(
+        f"{table.path}: no column called {', '.join(_TEXT_COLUMNS)}; name the text's with "
+        f"{option('text_column')}: the file has {shown_names(table.columns, 4)}"
+        f"{hint if table.headed else ''}"
+    )
+
+
+def _texts(table: Table, column: str, keyword: str) -> tuple[str, ...]:
+    position = table.position(column, keyword)
     texts = []
     for number, cells in table.rows:
         text = cells[position]
         if not isinstance(text, str):
             raise table.error(
                 number,
-                f"expected a text in column {column!r}, got {_shown(text)}; an empty text is "
+                f"expected a text in column {shown(column)}, got "
+                f"{'nothing' if text is None else shown(text)}; an empty text is "
                 'written as ""',
             )
-        if not _is_unicode(text):
+        if not text.isascii() and not is_unicode(text):
             raise table.error(
-                number, f"the text in column {column!r} holds half a surrogate pair; remove it"
+                number, f"the text in column {shown(column)} holds half a surrogate pair; remove it"
             )
         texts.append(text)
     return tuple(texts)
-
-
-def _labels(table: Table, column: str) -> list[str]:
-    position = table.position(column)
-    labels = []
-    for number, cells in table.rows:
-        value = cells[position]
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise table.error(
-                number,
-                f"expected a string or an integer in column {column!r}, got {_shown(value)}; "
-                "correct or remove the row",
-            )
-        label = str(value).strip()
-        if not label or not _is_unicode(label):
-            raise table.error(
-                number,
-                f"the label in column {column!r} is empty or not valid text; correct or remove "
-                "the row",
-            )
-        labels.append(label)
-    return labels
-
-
-def _splits(table: Table, column: str) -> tuple[str, ...]:
-    position = table.position(column)
-    splits = []
-    for number, cells in table.rows:
-        value = cells[position]
-        name = _SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
-        if name is None:
-            raise table.error(
-                number,
-                f"expected train, validation (or dev) or test in column {column!r}, got "
-                f"{_shown(value)}; correct or remove the row",
-            )
-        splits.append(name)
-    return tuple(splits)
-
-
-def _sorted_names(names: set[str]) -> tuple[str, ...]:
-    if all(_INTEGER.fullmatch(name) for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
-    return tuple(sorted(names))
-
-
-def _is_unicode(text: str) -> bool:
-    """JSON can spell half a surrogate pair, which no tokenizer and no file accepts."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(value: object) -> str:
-    if value is ABSENT or value is None:
-        return "nothing"
-    shown = repr(value)
-    return shown if len(shown) <= 40 else shown[:37] + "..."

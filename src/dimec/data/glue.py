@@ -19,6 +19,7 @@ import numpy as np
 from dimec.data.dataset import Dataset
 from dimec.data.tables import Table, read_tsv
 from dimec.errors import DataError
+from dimec.storage import expanded
 
 DATA_VARIABLE = "DIMEC_DATA"
 HUB_NAME = "nyu-mll/glue"
@@ -75,7 +76,7 @@ def load_glue(name: str, data_dir: Path | str | None = None) -> Dataset:
     """
     folder = data_dir or os.environ.get(DATA_VARIABLE)
     if folder:
-        return read_glue_folder(name, Path(folder).expanduser())
+        return read_glue_folder(name, expanded(folder))
     return _load_from_hub(name)
 
 

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.data.dataset import SPLITS, Dataset, Splits
-from dimec.errors import ConfigError, DataError
+from dimec.errors import ConfigError, DataError, option
 
 
 def split_dataset(
     dataset: Dataset,
     *,
     seed: int = 0,
-    predefined: bool = False,
+    predefined: bool | None = None,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     max_train_rows: int | None = None,
     max_eval_rows: int | None = None,
@@ -29,7 +29,8 @@ def split_dataset(
     """Cut a dataset into training, validation and test rows.
 
     By default all rows are pooled and split anew, stratified by label (design: 80/10/10 over the
-    union of the labelled files). Inside each split rows keep the dataset's order.
+    union of the labelled files), unless a file has a column that says otherwise. Inside each split
+    rows keep the dataset's order.
 
     With ``predefined`` the source's own splits are used. Where the source has only one labelled
     split beside training (GLUE's test labels are not public), that split becomes the TEST split,
@@ -39,7 +40,7 @@ def split_dataset(
     Args:
         dataset: the rows.
         seed: non-negative; the same seed gives the same split.
-        predefined: use ``dataset.predefined``.
+        predefined: use ``dataset.predefined``; default: where it is a file's, by its split column.
         fractions: shares of training, validation and test; positive, sum 1.
         max_train_rows: keep a stratified, seeded sample of this many training rows.
         max_eval_rows: the same for validation and for test, each.
@@ -52,6 +53,8 @@ def split_dataset(
     limits = {"max_train_rows": max_train_rows, "max_eval_rows": max_eval_rows}
     shares = _check_settings(seed, fractions, limits)
     keys = np.random.PCG64(np.random.SeedSequence(int(seed))).random_raw(len(dataset))
+    if predefined is None:  # GLUE's are kept by request only
+        predefined = dataset.predefined is not None and ":" in dataset.task
     codes = _predefined_codes(dataset, keys, shares) if predefined else _deal(dataset, keys, shares)
     parts = []
     for code in range(3):
@@ -156,7 +159,7 @@ def _predefined_codes(
     if dataset.predefined is None:
         raise DataError(
             f"{dataset.task} has no predefined splits; name the column that holds them with "
-            "split_column, or let the rows be split anew"
+            f"{option('split_column')}, or leave {option('predefined_splits')} out"
         )
     codes = np.array([SPLITS.index(name) for name in dataset.predefined], dtype=np.int64)
     present = set(codes.tolist())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,19 +45,26 @@ class Table:
             and Parquet. A JSON object without one of the columns has :data:`ABSENT` there.
         unit: what the numbers in ``rows`` count: ``"line"``, or ``"row"`` for Parquet and for
             JSON arrays.
+        headed: whether the names of the columns are a first line, which may be a row in truth.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: list[tuple[int, tuple[Any, ...]]]
     unit: str = "line"
+    headed: bool = False
 
-    def position(self, column: str) -> int:
-        """Where ``column`` is in a row; DataError when there is no such column."""
+    def position(self, column: str, keyword: str | None = None) -> int:
+        """Where ``column`` is in a row.
+
+        DataError when there is no such column; it names the option that chooses another one by its
+        ``keyword``.
+        """
         if column not in self.columns:
+            other = f" with {option(keyword)}" if keyword else ""
             raise DataError(
                 f"{self.path}: expected a column {shown(column)}, the file has "
-                f"{shown_names(self.columns) or 'no rows'}; rename it, or name another one"
+                f"{shown_names(self.columns) or 'no rows'}; rename it, or name another one{other}"
             )
         return self.columns.index(column)
 
@@ -162,7 +169,11 @@ def read_parquet(path: Path) -> Table:
     content = read_bytes(path)
     try:
         table = parquet.read_table(io.BytesIO(content))
-        columns = [column.to_pylist() for column in table.columns]
+        classes = _class_names(table.schema.metadata)
+        columns = [
+            _named(column, classes.get(name))
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        ]
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(
@@ -174,9 +185,32 @@ def read_parquet(path: Path) -> Table:
     return Table(path, names, rows, unit="row")
 
 
+def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """The class names that ``datasets`` keeps in a schema's metadata, by column."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        found = {name: field["names"] for name, field in features.items() if "names" in field}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return {}  # written by something else
+    return {
+        column: tuple(names)
+        for column, names in found.items()
+        if isinstance(names, list) and all(isinstance(name, str) for name in names)
+    }
+
+
+def _named(column: Any, names: Sequence[str] | None) -> list[Any]:
+    """The values of an Arrow column, class codes by their names; -1 stands for no class."""
+    values: list[Any] = column.to_pylist()
+    if names is None:
+        return values
+    codes: dict[Any, str | None] = {-1: None, **dict(enumerate(names))}
+    return [codes.get(value, value) for value in values]
+
+
 def _delimited(path: Path, records: Iterable[Record], form: Form, header: bool) -> Table:
     columns, rows = with_header(iter(records), form, str(path), header=header)
-    return Table(path, columns, list(rows))
+    return Table(path, columns, list(rows), headed=header)
 
 
 def _json_table(path: Path, text: str, kind: str) -> Table:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from dimec.data import files, glue, vader
 from dimec.data.dataset import Dataset
-from dimec.errors import ConfigError, DataError
+from dimec.data.sources import kind_of, shown
+from dimec.data.tables import KINDS
+from dimec.errors import ConfigError, DataError, option
 from dimec.metrics import METRICS
+from dimec.storage import expanded
 
 TASK_NAMES = (
     *(f"glue/{name}" for name in glue.TASKS),
@@ -26,6 +29,9 @@ def load_task(
     pair_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     metric: str | None = None,
 ) -> Dataset:
     """Read all labelled rows of a task.
@@ -33,12 +39,15 @@ def load_task(
     Args:
         task: ``glue/NAME`` (sst2, cola, mrpc, qnli, qqp, mnli, rte), ``vader/NAME`` (movies,
             tweets, amazon, nyt), or a file: ``csv:PATH``, ``tsv:PATH``, ``jsonl:PATH``,
-            ``parquet:PATH``.
+            ``json:PATH``, ``parquet:PATH``.
         data_dir: for ``glue/``: the folder with the tasks' folders; default ``DIMEC_DATA``.
-        text_column: for files, as the next three; see :func:`dimec.data.files.load_file`.
+        text_column: for files, as the next six; see :func:`dimec.data.files.load_file`.
         pair_column: the second text of a pair.
         label_column: the label.
         split_column: predefined splits.
+        delimiter: of CSV.
+        encoding: of CSV, TSV and JSON.
+        header: False for a CSV or TSV file without a header line.
         metric: ``accuracy``, ``matthews`` or ``f1`` instead of the task's own.
 
     Raises:
@@ -49,25 +58,30 @@ def load_task(
     """
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"metric is {metric!r}; use one of {', '.join(METRICS)}")
+    kind, colon, path = task.partition(":")
     columns: dict[str, str | None] = {
         "text_column": text_column,
         "pair_column": pair_column,
         "label_column": label_column,
         "split_column": split_column,
     }
-    kind, colon, path = task.partition(":")
-    if colon and kind in files.FILE_KINDS:
+    if colon and kind in KINDS:
         _refuse(task, {"data_dir": data_dir}, "it names its file itself")
         dataset = files.load_file(
             kind,
-            Path(path).expanduser(),
+            expanded(path),
             text_column=text_column,
             pair_column=pair_column,
             label_column=label_column,
             split_column=split_column,
+            delimiter=delimiter,
+            encoding=encoding,
+            header=header,
         )
     elif task in TASK_NAMES:
         _refuse(task, columns, "columns are chosen for files only")
+        form = {"delimiter": delimiter, "encoding": encoding, "header": None if header else False}
+        _refuse(task, form, "it is of files only")
         family, _, name = task.partition("/")
         if family == "glue":
             dataset = glue.load_glue(name, data_dir)
@@ -83,19 +97,22 @@ def load_task(
 def _refuse(task: str, options: Mapping[str, object], reason: str) -> None:
     for name, value in options.items():
         if value is not None:
-            raise ConfigError(f"{name} does not go with the task {task!r}: {reason}; leave it out")
+            raise ConfigError(
+                f"{option(name)} does not go with the task {task!r}: {reason}; leave it out"
+            )
 
 
 def _unknown(task: str) -> str:
-    suffix = Path(task.removesuffix(".gz")).suffix.removeprefix(".")
-    if suffix in files.FILE_KINDS:
-        guess = [f"{suffix}:{task}"]
+    prefix, colon, path = task.partition(":")
+    if (kind := kind_of(task)) is not None:
+        # A prefix that is no kind, such as ndjson:, or a file's name alone.
+        guess = [f"{kind}:{path if colon and prefix.isalpha() else task}"]
     else:
         guess = difflib.get_close_matches(task, TASK_NAMES, n=1)
-    hint = f"did you mean {guess[0]!r}? " if guess else ""
+    hint = f"did you mean {shown(guess[0], 80)}? " if guess else ""
     return (
-        f"unknown task {task!r}; {hint}tasks are {', '.join(TASK_NAMES)}, and files as "
-        f"{', '.join(f'{kind}:PATH' for kind in files.FILE_KINDS)}"
+        f"unknown task {shown(task, 60)}; {hint}tasks are {', '.join(TASK_NAMES)}, and files as "
+        f"{', '.join(f'{kind}:PATH' for kind in KINDS)}"
     )
 
 
