@@ -169,6 +169,14 @@ def test_predefined_splits_are_kept() -> None:
     assert [rows_of(part) for part in parts(splits)] == [[0, 1, 4], [2, 5], [3]]
 
 
+def test_a_files_own_splits_are_kept_by_default_and_those_of_glue_on_request() -> None:
+    names = ["train", "train", "validation", "test"] * 10
+    dataset = dataset_of([0, 1, 0, 1] * 10, names)
+    assert rows_of(split_dataset(dataset).test) == list(range(3, 40, 4))
+    assert len(split_dataset(dataset, predefined=False).test) == 4
+    assert len(split_dataset(replace(dataset, task="glue/rte")).test) == 4
+
+
 @pytest.mark.parametrize("held_out", ["validation", "test"])
 def test_with_one_held_out_split_it_is_the_test_and_validation_is_a_tenth_of_training(
     held_out: str,
@@ -188,7 +196,7 @@ def test_with_one_held_out_split_it_is_the_test_and_validation_is_a_tenth_of_tra
 @pytest.mark.parametrize(
     ("labels", "predefined", "message"),
     [
-        ([0, 1], None, "no predefined splits; name the column .* split_column"),
+        ([0, 1], None, "no predefined splits; name the column .* split_column, or leave"),
         ([0, 1], ["train", "train"], "in validation or test, got train;"),
         ([0, 1], ["validation", "test"], "got validation, test;"),
         (

@@ -113,7 +113,8 @@ def _as_one_kind(labels: set[str]) -> dict[str, str]:
         return {label: label.lower() for label in labels}
     whole = {label: _WHOLE.fullmatch(label) for label in labels}
     if any("." in label for label in labels) and all(whole.values()):
-        return {label: match[1] for label, match in whole.items() if match}
+        names = {label: match[1] for label, match in whole.items() if match}
+        return {label: "0" if name == "-0" else name for label, name in names.items()}
     return {}
 
 

@@ -94,6 +94,10 @@ def decode(content: bytes, name: str, encoding: str | None = None) -> str:
         # Counted in what is before it, as UTF-16 has other newlines.
         before = content[: error.start].decode(codec, "ignore")
         raise undecodable(name, before.count("\n") + 1, codec, content[error.start]) from None
+    except UnicodeError:  # of codecs that are for names of hosts, not for files
+        raise DataError(
+            f"{name} is not in {codec}; name another one with {option('encoding')}"
+        ) from None
 
 
 def codec_of(start: bytes, name: str, encoding: str | None = None) -> str:

@@ -25,7 +25,15 @@ from dimec.data.delimited import (
     tsv_records,
     with_header,
 )
-from dimec.data.sources import kind_of, numbered_lines, read_bytes, read_text, shown, shown_names
+from dimec.data.sources import (
+    checked_encoding,
+    kind_of,
+    numbered_lines,
+    read_bytes,
+    read_text,
+    shown,
+    shown_names,
+)
 from dimec.errors import ConfigError, DataError, MissingExtraError, option
 
 __all__ = ["ABSENT", "KINDS", "Table", "kind_of", "read_table", "read_text"]
@@ -142,6 +150,8 @@ def check_options(
         raise ConfigError(f"{option('header')} is of csv and tsv; {kind} names its columns itself")
     if delimiter is not None:
         delimiter_of(delimiter)
+    if encoding is not None:
+        checked_encoding(encoding)
 
 
 def read_tsv(path: Path) -> Table:
