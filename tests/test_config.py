@@ -94,6 +94,23 @@ class TestRunSettings:
         path.write_text('seed = 0\n[data]\ntask = "vader/movies"\n[training]\nepochs = 5\n')
         assert RunSettings.load(path).differences(_settings()) == []
 
+    def test_a_split_column_means_predefined_splits(self, tmp_path: Path) -> None:
+        data = {"task": "csv:a.csv", "split_column": "part"}
+        settings = RunSettings.of({"data": data})
+        assert settings.data.predefined_splits
+        settings.save(tmp_path / "config.toml")
+        assert RunSettings.load(tmp_path / "config.toml") == settings
+        assert RunSettings.of({"data": {**data, "predefined_splits": True}}) == settings
+        with pytest.raises(
+            ConfigError, match=r"leaves split_column without effect; .* train again"
+        ):
+            RunSettings.of({"data": {**data, "predefined_splits": False}})
+
+    def test_predefined_splits_of_a_file_need_its_column(self) -> None:
+        with pytest.raises(ConfigError, match=r"predefined_splits needs .* with split_column, or"):
+            RunSettings.of({"data": {"task": "csv:a.csv", "predefined_splits": True}})
+        assert RunSettings.of({"data": {"task": "glue/rte", "predefined_splits": True}})
+
     def test_settings_cannot_be_changed(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
             _settings().seed = 3  # type: ignore[misc]
@@ -136,6 +153,12 @@ class TestAbsoluteData:
         snippets = DataSettings(task="vader/movies")
         assert absolute_data(snippets) == snippets
         assert absolute_data(table) == table
+        monkeypatch.setenv("HOME", str(here / "home"))
+        homely = DataSettings(task="csv:~/a.csv", train_rows="~/rows.jsonl")
+        assert absolute_data(homely).task == f"csv:{here / 'home' / 'a.csv'}"
+        assert absolute_data(homely).train_rows == str(here / "home" / "rows.jsonl")
+        folder = absolute_data(DataSettings(task="glue/sst2", data_dir="~/glue"))
+        assert folder.data_dir == str(here / "home" / "glue")
         rows = absolute_data(DataSettings(task="vader/movies", train_rows="rows.jsonl"))
         assert rows.train_rows == str(here / "rows.jsonl")
 

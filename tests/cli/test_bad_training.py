@@ -116,6 +116,13 @@ class TestSettings:
             (["--metric", "bleu"], "metric is 'bleu'"),
             (["--seed", "-1"], "seed"),
             (["--max-tokens", "4"], "model.max_tokens"),
+            (["--predefined-splits"], "--predefined-splits needs the column"),
+            (["--delimiter", "::"], "--delimiter: expected one character"),
+            (["--encoding", "klingon"], "--encoding: unknown encoding 'klingon'"),
+            (["--encoding", "utf-16"], "--encoding"),
+            (["--text-column", "review"], "name another one with --text-column"),
+            (["--split-column", "part"], "name another one with --split-column"),
+            (["--no-header"], "with --text-column: the file has 'column-1', 'column-2'"),
             (["--data-dir", "somewhere"], "--data-dir does not go with"),
         ],
     )

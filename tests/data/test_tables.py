@@ -40,6 +40,14 @@ def test_tsv_takes_every_character_but_tab_and_newline_as_it_is(
     assert [cells for _, cells in read_tsv(path).rows] == rows
 
 
+def test_tsv_may_lack_a_header_and_end_with_empty_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text("a\t1\n\t\nb\t0\n\t\n\t\n")
+    table = read_table(path, "tsv", header=False)
+    assert table.columns == ("column-1", "column-2")
+    assert table.rows == [(1, ("a", "1")), (2, ("", "")), (3, ("b", "0"))]
+
+
 def test_lines_end_at_newlines_only_and_empty_ones_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_bytes("\ufefftext\tlabel\r\n\r\na\u2028b\x0bc\t1\r\n\n\t0".encode())
@@ -70,6 +78,38 @@ def test_json_lines_have_the_columns_of_all_objects(tmp_path: Path) -> None:
     assert table.rows == [(1, ("a\u2028", 1, ABSENT)), (3, (ABSENT, None, []))]
 
 
+@pytest.mark.parametrize("kind", ["json", "jsonl"])
+def test_json_is_read_as_what_it_is(tmp_path: Path, kind: str) -> None:
+    lines, array = tmp_path / "lines.json", tmp_path / "array.jsonl"
+    lines.write_text('{"text": "a"}\n\n{"label": 1}\n')
+    array.write_text('\n [{"text": "a"},\n {"label": 1}]\n')
+    assert read_table(lines, kind).rows == [(1, ("a", ABSENT)), (3, (ABSENT, 1))]
+    table = read_table(array, kind)
+    assert (table.unit, table.columns) == ("row", ("text", "label"))
+    assert table.rows == [(1, ("a", ABSENT)), (2, (ABSENT, 1))]
+
+
+def test_the_kind_that_a_name_tells_is_proposed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,1\n")
+    for kind in ("json", "jsonl", "parquet"):
+        with pytest.raises(DataError, match="read it as csv:FILE"):
+            read_table(path, kind)
+
+
+def test_what_excel_writes_is_read(tmp_path: Path) -> None:
+    rows = [("1", "so; long", "pos"), ("2", "two\r\nlines", "neg")]
+    for encoding, delimiter in (("utf-16", "\t"), ("utf-8-sig", ";"), ("windows-1252", ",")):
+        stream = io.StringIO(newline="")
+        csv.writer(stream, delimiter=delimiter).writerows([("id", "täxt", "label"), *rows])
+        path = tmp_path / f"{encoding}.csv"
+        path.write_bytes(stream.getvalue().encode(encoding))
+        table = read_table(path, "csv", encoding="cp1252" if encoding == "windows-1252" else None)
+        assert table.columns == ("id", "täxt", "label")
+        assert [cells for _, cells in table.rows] == rows
+        assert [number for number, _ in table.rows] == [2, 3]
+
+
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
 def test_compressed_files_read_the_same(tmp_path: Path, kind: str) -> None:
     content = {"csv": "text,label\na,1\n", "tsv": "text\tlabel\na\t1\n"}.get(
@@ -97,6 +137,28 @@ def test_compressed_files_read_the_same(tmp_path: Path, kind: str) -> None:
         ("a.jsonl", b"[" * 100_000, "line 1: not valid JSON"),
         ("a.tsv.gz", b"x\ty\n", "a.tsv.gz is not a whole gzip file"),
         ("a.tsv.gz", gzip.compress(b"x\ty\n" * 99)[:-9], "not a whole gzip file"),
+        (
+            "a.csv",
+            b'[{"text": "a"}]',
+            "a.csv holds JSON; read it as json:FILE .or jsonl:., not as csv",
+        ),
+        ("a.tsv", b'{"text": "a"}', "holds JSON; .* not as tsv"),
+        ("a.csv", b"PAR1 and no more", "a.csv is a Parquet file; read it as parquet:FILE"),
+        (
+            "a.csv",
+            b"PK\x03\x04",
+            "a zip archive, as Excel's workbooks are; save or unpack it as CSV",
+        ),
+        ("a.jsonl", gzip.compress(b"{}"), "compressed with gzip; let its name end in .gz"),
+        ("a.json", b'[{"x": 1},\n{"x": ]', "a.json, line 2: not valid JSON"),
+        ("a.json", b'[{"x": 1}, 3]', "a.json, row 2: expected a JSON object, got int"),
+        (
+            "a.json",
+            b'{"data":\n[]}',
+            "line 1: not valid JSON .* one array of objects, or one object",
+        ),
+        ("a.json", b"[" * 100_000, "line 1: not valid JSON"),
+        ("a.parquet", b"text,label", "a.parquet is no Parquet file; check its kind"),
         ("a.parquet", b"PAR1 and no more", "a.parquet is not a whole Parquet file"),
     ],
 )

@@ -102,6 +102,8 @@ def _text_column(table: Table) -> str:
     if not table.columns:
         raise DataError(f"{table.path} has no rows; expected labelled texts")
     hint = f"; where its first line is a row already, say {option('header')}"
+    if len(table.columns) == 1:
+        hint = f"; one column only, so name another {option('delimiter')} of csv where it has more"
     raise DataError(
         f"{table.path}: no column called {', '.join(_TEXT_COLUMNS)}; name the text's with "
         f"{option('text_column')}: the file has {shown_names(table.columns, 4)}"

@@ -32,6 +32,11 @@ _MARKS = (  # UTF-32's little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NO_TEXT = {
+    b"PAR1": "a Parquet file; read it as parquet:FILE",
+    b"PK\x03\x04": "a zip archive, as Excel's workbooks are; save or unpack it as CSV",
+    b"\x1f\x8b": "compressed with gzip; let its name end in .gz",
+}
 _CHUNK = 2**20
 
 
@@ -71,8 +76,17 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, encoding: str | None = None) -> str:
-    """The whole of a text file without its byte order mark; see :func:`decode`."""
-    return decode(read_bytes(path), str(path), encoding)
+    """The whole of a text file without its byte order mark.
+
+    Raises:
+        ConfigError: as :func:`decode`.
+        DataError: as :func:`read_bytes` and :func:`decode`, and where the content is no text.
+    """
+    content = read_bytes(path)
+    for magic, problem in _NO_TEXT.items():
+        if content.startswith(magic):
+            raise DataError(f"{path} is {problem}")
+    return decode(content, str(path), encoding)
 
 
 def decode(content: bytes, name: str, encoding: str | None = None) -> str:

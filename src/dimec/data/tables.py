@@ -123,6 +123,8 @@ def read_table(
     text = read_text(path, encoding)
     if kind in ("json", "jsonl"):
         return _json_table(path, text, kind)
+    if text[:100].lstrip().startswith(("[{", '{"')) and header and delimiter is None:
+        raise DataError(f"{path} holds JSON; read it as json:FILE (or jsonl:), not as {kind}")
     if kind == "tsv":
         return _delimited(path, tsv_records(numbered_lines(text)), _TABS, header)
     stream = io.StringIO(text, newline="")
@@ -185,7 +187,13 @@ def read_parquet(path: Path) -> Table:
             for name, column in zip(table.column_names, table.columns, strict=True)
         ]
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
+        if content[:4] != b"PAR1":
+            named = kind_of(path)
+            hint = (
+                f"read it as {named}:FILE" if named not in (None, "parquet") else "check its kind"
+            )
+            raise DataError(f"{path} is no Parquet file; {hint}") from None
+        reason = " ".join(str(error).split())[:80]
         raise DataError(
             f"{path} is not a whole Parquet file ({reason}); copy or write it again"
         ) from None
@@ -260,4 +268,6 @@ def _json_array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 
 def _not_json(path: Path, line: int, error: Exception, form: str) -> DataError:
-    return DataError(f"{path}, line {line}: not valid JSON ({error}); write {form}")
+    named = kind_of(path)
+    hint = "" if named in (None, "json", "jsonl") else f", or read it as {named}:FILE"
+    return DataError(f"{path}, line {line}: not valid JSON ({error}); write {form}{hint}")
