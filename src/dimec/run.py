@@ -182,7 +182,7 @@ def train(
     """Train a multi-exit classifier and record its dynamics and traces.
 
     Args:
-        task: ``glue/NAME``, ``vader/NAME``, or ``csv:PATH`` (tsv, jsonl, parquet alike).
+        task: ``glue/NAME``, ``vader/NAME``, or ``csv:PATH`` (tsv, json, jsonl, parquet alike).
         out: the run directory; an interrupted run goes on, a finished one is taken as it is.
         backbone: a folder, a hub name, or a packaged encoder: ``minilm-l6``, ``mpnet-base``.
         exits: layers with a classifier, or ``"all"``; by default a third, a half and all layers.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from dimec.cartography import TrainingDynamics
-from dimec.errors import CorruptArtefactError, DataError, MismatchError, RunBusyError
+from dimec.errors import CorruptArtefactError, DataError, MismatchError, RunBusyError, option
 from dimec.routing import CentroidRouter
 from dimec.storage import file_sha256, load_arrays, read_json, save_arrays, storage_errors
 from dimec.trace import Trace
@@ -282,6 +282,8 @@ def selection_sha256(path: str) -> str:
     Raises:
         DataError: it cannot be read.
     """
+    if Path(path).exists() and not Path(path).is_file():  # a device has no end
+        raise DataError(f"{path} is no regular file; give one with {option('train_rows')}")
     try:
         return file_sha256(Path(path))
     except OSError as error:
