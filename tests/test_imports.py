@@ -26,6 +26,7 @@ LEVELS = (
     ("mobile", "scenarios", "serving"),
     ("policies",),
     ("evaluation", "workspace"),
+    ("intake",),
     ("fitting", "report", "selection", "training"),
     ("run",),
     ("reproduction",),

@@ -31,6 +31,7 @@ class _Settings(BaseModel):
 class DataSettings(_Settings):
     """Where the labelled text comes from, and how it is split.
 
+    ``merge_labels``: labels whose names differ in case or white space only become one.
     ``train_rows`` is a file with the guids of the training rows to keep, as ``dimec map select``
     writes it; the split itself, and validation and test, stay as they are without it.
     ``max_eval_rows`` holds for the validation and the test split, each.
@@ -52,6 +53,7 @@ class DataSettings(_Settings):
     encoding: str | None = None
     header: bool = True
     metric: str | None = None
+    merge_labels: bool = False
     predefined_splits: bool = False
     max_train_rows: int | None = Field(None, ge=1)
     max_eval_rows: int | None = Field(None, ge=1)

@@ -31,6 +31,7 @@ class RunDirectory:
 
         config.toml                 the settings
         data.sha256                 fingerprint of the labelled rows, and of a choice among them
+        survey.json                 what was read: classes, lengths, doubles
         training.json               epochs, scores, sizes, versions; written last by training
         model/                      the best epoch in save_pretrained form, with its tokenizer
         dynamics/                   logits.safetensors, and dynamics_epoch_K.jsonl of exit m, of
@@ -61,6 +62,10 @@ class RunDirectory:
     @property
     def training_path(self) -> Path:
         return self.path / "training.json"
+
+    @property
+    def survey_path(self) -> Path:
+        return self.path / "survey.json"
 
     @property
     def model_path(self) -> Path:
@@ -250,8 +255,9 @@ class RunDirectory:
 def read_dataset(data: DataSettings) -> Dataset:
     """All labelled rows that some settings name."""
     from dimec.data import load_task
+    from dimec.data.survey import merge_labels
 
-    return load_task(
+    dataset = load_task(
         data.task,
         data_dir=data.data_dir,
         text_column=data.text_column,
@@ -263,6 +269,7 @@ def read_dataset(data: DataSettings) -> Dataset:
         header=data.header,
         metric=data.metric,
     )
+    return merge_labels(dataset) if data.merge_labels else dataset
 
 
 def data_fingerprint(dataset: Dataset, data: DataSettings) -> str:

@@ -35,7 +35,7 @@ def demo(
         "max_train_rows": 3000,
         "max_tokens": 96,
     }
-    run = train_from(given, None, None, out, grid=False, overwrite=False)
+    run, _ = train_from(given, None, None, out, grid=False, overwrite=False)
     from dimec.fitting import describe_fit
 
     lines = describe_fit(run.fit())

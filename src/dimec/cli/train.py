@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from dimec.cli.data_options import (
 from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from dimec.data.survey import Survey
     from dimec.run import Run
 
 DATA, MODEL, OPTIMISATION = PANEL, "Model", "Training"
@@ -56,6 +58,14 @@ def train(
     no_header: NoHeader = False,
     metric: Annotated[
         str | None, typer.Option(help="accuracy, matthews or f1.", rich_help_panel=DATA)
+    ] = None,
+    merge_labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--merge-labels",
+            help="Labels that differ in case or spaces only are one; the most frequent names it.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     predefined_splits: Annotated[
         bool | None,
@@ -228,6 +238,7 @@ def train(
         "encoding": encoding,
         "header": False if no_header else None,
         "metric": metric,
+        "merge_labels": merge_labels,
         "predefined_splits": predefined_splits,
         "max_train_rows": max_train_rows,
         "max_eval_rows": max_eval_rows,
@@ -250,12 +261,12 @@ def train(
         "record_train": record_train,
         "precision": precision,
     }
-    run = train_from(given, seed, config, out, grid, overwrite)
-    if int(os.environ.get("RANK", "0")) > 0:
-        return  # under accelerate launch the first process speaks for all
+    run, survey = train_from(given, seed, config, out, grid, overwrite)
+    if _rank() > 0:
+        return
     record = run.training()
     if as_json:
-        print_json({"run": str(run.path), **record})
+        print_json({"run": str(run.path), **record, "survey": asdict(survey)})
         return
     best = record["history"][record["best_epoch"]]
     print(f"trained {run.path}: best {_best_epochs(record)}")
@@ -283,8 +294,12 @@ def train_from(
     out: Path,
     grid: bool,
     overwrite: bool,
-) -> Run:
+) -> tuple[Run, Survey]:
+    """The trained run, and what there is to say of its rows."""
+    from dimec.intake import check_claim, take_in
+    from dimec.progress import NoProgress
     from dimec.run import Run, settings_of
+    from dimec.workspace import RunDirectory
 
     if config is not None:
         given, seed = _over_config(config, given, seed)
@@ -292,11 +307,24 @@ def train_from(
         raise ConfigError("say what to train on: --task vader/movies, or csv:FILE, or --config")
     settings = settings_of(given, 0 if seed is None else seed)
     with progress_bar() as progress:
-        progress.say("loading torch")
+        # Under accelerate launch the first process speaks for all.
+        speaks = _rank() == 0
+        intake = take_in(settings, progress if speaks else NoProgress(), lengths=speaks)
+        settings = settings.model_copy(update={"data": intake.data})
+        if not (grid or overwrite):
+            check_claim(RunDirectory(out), settings, intake.fingerprint)
+        if speaks:
+            progress.say("loading torch")
         from dimec.training import train_grid, train_run
 
         start: Callable[..., Any] = train_grid if grid else train_run
-        return Run(start(settings, out, overwrite=overwrite, progress=progress).path)
+        run = start(settings, out, overwrite=overwrite, progress=progress, intake=intake)
+        return Run(run.path), intake.survey
+
+
+def _rank() -> int:
+    """This process's number under a launcher."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def _over_config(

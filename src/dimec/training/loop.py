@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 
 from dimec.cartography import TrainingDynamics
-from dimec.config import RunSettings, absolute_data
+from dimec.config import RunSettings
+from dimec.intake import Intake, check_claim, take_in, with_lengths
 from dimec.progress import NoProgress, Progress
 from dimec.storage import load_arrays, save_arrays
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
@@ -20,15 +21,14 @@ from dimec.training.epoch import run_epoch
 from dimec.training.finish import finish_run, reuse_finished
 from dimec.training.job import (
     Job,
-    check_claim,
     claim,
     enter,
-    load_dataset,
     make_accelerator,
     prepare,
+    tokens_of,
 )
 from dimec.training.stages import EpochRecord, best_epoch, stops_early
-from dimec.workspace import RunDirectory, data_fingerprint, divide
+from dimec.workspace import RunDirectory
 
 _WEIGHTS_KIND = "weights"
 _LOGITS_KIND = "epoch logits"
@@ -41,6 +41,7 @@ def train_run(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    intake: Intake | None = None,
 ) -> RunDirectory:
     """Train a run, or go on with an interrupted one, or take a finished one as it is.
 
@@ -52,6 +53,7 @@ def train_run(
         out: the run directory.
         overwrite: discard the run that ``out`` holds, if its settings or data differ or not.
         progress: where to report to.
+        intake: the rows, where they have been read; see :func:`dimec.intake.take_in`.
 
     Raises:
         ConfigError: settings that do not fit the encoder, or another run in ``out``.
@@ -61,25 +63,24 @@ def train_run(
         StorageError: the disk is full; finished epochs are kept.
     """
     run = RunDirectory(out)
-    settings = settings.model_copy(update={"data": absolute_data(settings.data)})
     accelerator = make_accelerator()
     main = accelerator.is_main_process
     progress = progress if progress is not None and main else NoProgress()
     with run.locked() if main else nullcontext():
         with accelerator.main_process_first():
-            dataset = load_dataset(settings)
-        fingerprint = data_fingerprint(dataset, settings.data)
+            intake = intake or take_in(settings, progress, lengths=main)
+        settings, splits = settings.model_copy(update={"data": intake.data}), intake.splits
         if main and not overwrite:
-            check_claim(run, settings, fingerprint)
+            check_claim(run, settings, intake.fingerprint)
         accelerator.wait_for_everyone()
-        splits = divide(dataset, settings)
         if not overwrite and reuse_finished(run, settings, splits, accelerator, progress):
             return run
         # The directory is claimed only now that data, encoder and exits are known to fit: a wrong
         # setting leaves nothing behind, and discards nothing.
         job = prepare(settings, run, splits, accelerator, progress)
         if main:
-            claim(run, settings, fingerprint, overwrite)
+            intake = with_lengths(intake, tokens_of(job.tokenizer), progress)
+            claim(run, settings, intake, overwrite)
         accelerator.wait_for_everyone()
         history: list[EpochRecord] = []
         for stage in job.stages:
