@@ -111,11 +111,11 @@ def _train(seed: int) -> Any:
 
 def _test_texts(run: Any) -> list[str]:
     from dimec.data import split_dataset
-    from dimec.training.job import load_dataset
+    from dimec.workspace import read_dataset
 
     settings = run.settings()
     splits = split_dataset(
-        load_dataset(settings),
+        read_dataset(settings.data),
         seed=settings.seed,
         predefined=settings.data.predefined_splits,
         max_train_rows=settings.data.max_train_rows,

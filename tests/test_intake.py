@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from dimec.config import RunSettings
+from dimec.config import DataSettings, RunSettings
+from dimec.data import Dataset
 from dimec.intake import take_in, with_lengths
 from dimec.progress import NoProgress
 from dimec.run import Run
+from dimec.workspace import read_dataset
 from tiny import FAST, Said, reviews, write_reviews
 
 Cli = Callable[..., Said]
@@ -105,11 +107,13 @@ def test_the_rows_are_read_once(
     monkeypatch: pytest.MonkeyPatch,
     grid: bool,
 ) -> None:
-    import dimec.intake
+    reads: list[DataSettings] = []
 
-    reads: list[object] = []
-    read = dimec.intake.read_dataset
-    monkeypatch.setattr(dimec.intake, "read_dataset", lambda data: reads.append(data) or read(data))
+    def read(data: DataSettings) -> Dataset:
+        reads.append(data)
+        return read_dataset(data)
+
+    monkeypatch.setattr("dimec.intake.read_dataset", read)
     if grid:
         from dimec.training.grid import train_grid
 
