@@ -6,11 +6,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
+import pyarrow
 import pytest
 
+import dimec
 from dimec.config import DataSettings, RunSettings
 from dimec.data import Dataset
+from dimec.errors import ConfigError
 from dimec.intake import take_in, with_lengths
 from dimec.progress import NoProgress
 from dimec.run import Run
@@ -129,3 +133,143 @@ def test_the_rows_are_read_once(
             == 0
         )
     assert len(reads) == 1
+
+
+class TestFilesForEachSplit:
+    @pytest.fixture
+    def parts(self, tmp_path: Path) -> list[object]:
+        """``--train FILE --validation FILE --test FILE``."""
+        words: list[object] = []
+        for name, rows in (("train", ROWS[:40]), ("validation", ROWS[40:50]), ("test", ROWS[50:])):
+            words += [f"--{name}", write_reviews(tmp_path / f"{name}.csv", rows)]
+        return words
+
+    def test_they_are_the_splits(
+        self, tmp_path: Path, parts: list[object], tiny_backbone: Path, cli: Cli
+    ) -> None:
+        out = tmp_path / "run"
+        words = ["--backbone", tiny_backbone, *FAST, "--epochs", "2"]
+        said = cli("train", *parts, *words, "--out", out)
+        assert said.code == 0, said.err
+        assert "train 40, validation 10, test 10" in said.err
+        splits = Run(out).splits()
+        assert splits.test.texts == tuple(text for text, _ in ROWS[50:])
+        assert Run(out).trace("test").guids == tuple(f"test-{row}" for row in range(10))
+        assert "is trained already" in cli("train", *parts, *words, "--out", out).err
+        config = ["--config", out / "config.toml"]
+        assert "is trained already" in cli("train", *config, "--out", out).err
+        other = cli("train", *config, "--task", "vader/movie", "--out", tmp_path / "other")
+        assert "did you mean 'vader/movies'" in other.complaint()
+        # A row that goes from one split to the next leaves the rows of all of them as they were.
+        write_reviews(tmp_path / "train.csv", ROWS[:39])
+        write_reviews(tmp_path / "validation.csv", ROWS[39:50])
+        again = cli("train", *parts, *words, "--out", out)
+        assert "have changed since" in again.complaint()
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            (["--task", "vader/movies"], "give either --task or files for each split"),
+            (["--split-column", "split"], "--split-column does not go with"),
+            (["--data-dir", "x"], "does not go with"),
+        ],
+    )
+    def test_what_does_not_go_with_them(
+        self, tmp_path: Path, parts: list[object], cli: Cli, options: list[str], problem: str
+    ) -> None:
+        assert problem in cli("train", *parts, *options, "--out", tmp_path / "run").complaint()
+
+    def test_one_file_alone_is_no_set_of_splits(
+        self, tmp_path: Path, parts: list[object], cli: Cli
+    ) -> None:
+        for one in (parts[:2], parts[2:4], parts[2:]):
+            line = cli("train", *one, "--out", tmp_path / "run").complaint()
+            assert "--train with --validation or --test" in line
+
+
+class TestTablesInMemory:
+    OPTIONS: ClassVar[dict[str, Any]] = {
+        "exits": (1, 2, 4),
+        "epochs": 2,
+        "max_tokens": 32,
+        "precision": "fp32",
+    }
+    COLUMNS: ClassVar[dict[str, list[str]]] = {
+        "review": [text for text, _ in ROWS],
+        "mood": [label for _, label in ROWS],
+    }
+
+    def train(self, backbone: Path, out: Path, task: object = None, **options: Any) -> Run:
+        columns = {"text_column": "review", "label_column": "mood"}
+        options = {**self.OPTIONS, **columns, **options}
+        return dimec.train(task=task or self.COLUMNS, backbone=str(backbone), out=out, **options)
+
+    def test_the_run_keeps_its_rows(
+        self, tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+    ) -> None:
+        run = self.train(tiny_backbone, tmp_path / "run")
+        first = run.table_path.read_text().splitlines()[0]
+        assert json.loads(first) == {"text": ROWS[0][0], "label": ROWS[0][1]}
+        assert run.splits().test.guids == run.trace("test").guids
+        heard = Heard()
+        self.train(tiny_backbone, run.path, pyarrow.table(self.COLUMNS), progress=heard)
+        assert "is trained already" in heard.lines[-1]
+        # The program itself advises this; the rows that it reads are in the run that it discards.
+        again = ["--config", run.config_path, "--overwrite", "--seed", "1"]
+        assert cli("train", *again, "--out", run.path).code == 0
+        assert len(run.splits().train) == 48
+        moved = Run(run.path.rename(tmp_path / "moved"))
+        assert len(moved.splits().train) == 48
+
+    def test_other_rows_are_another_run(self, tmp_path: Path, tiny_backbone: Path) -> None:
+        run = self.train(tiny_backbone, tmp_path / "run")
+        kept = run.table_path.read_bytes()
+        fewer = {name: values[:-2] for name, values in self.COLUMNS.items()}
+        with pytest.raises(ConfigError, match="have changed since"):
+            self.train(tiny_backbone, run.path, fewer)
+        assert run.table_path.read_bytes() == kept
+        self.train(tiny_backbone, run.path, fewer, overwrite=True)
+        assert len(run.table_path.read_text().splitlines()) == 58
+        files = write_reviews(tmp_path / "x.csv", ROWS)
+        options = {"text_column": None, "label_column": None, "overwrite": True}
+        self.train(tiny_backbone, run.path, files, **options)
+        assert not run.table_path.exists()
+
+    def test_splits_and_pairs(self, tmp_path: Path, tiny_backbone: Path) -> None:
+        table = {**self.COLUMNS, "title": self.COLUMNS["review"]}
+        parts = {
+            "train": {name: values[:40] for name, values in table.items()},
+            "dev": {name: values[40:50] for name, values in table.items()},
+            "test": {name: values[50:] for name, values in table.items()},
+        }
+        run = self.train(tiny_backbone, tmp_path / "run", parts, pair_column="title")
+        splits = run.splits()
+        assert splits.test.pairs == tuple(table["title"][50:])
+        assert len(splits.validation) == 10
+        with pytest.raises(ConfigError, match="either task or files for each split"):
+            self.train(tiny_backbone, tmp_path / "other", parts, test="x.csv")
+
+    def test_a_killed_training_goes_on(
+        self, tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("dimec.training.loop.finish_run", die)
+            with pytest.raises(KeyboardInterrupt):
+                self.train(tiny_backbone, tmp_path / "run")
+        heard = Heard()
+        run = self.train(tiny_backbone, tmp_path / "run", progress=heard)
+        assert any(line.startswith("resuming") for line in heard.lines)
+        assert len(run.splits().train) == 48
+
+    def test_files_for_each_split_from_python(self, tmp_path: Path, tiny_backbone: Path) -> None:
+        files = {
+            name: str(write_reviews(tmp_path / f"{name}.csv", rows))
+            for name, rows in (("train", ROWS[:40]), ("test", ROWS[40:]))
+        }
+        columns = {"text_column": None, "label_column": None}
+        run = self.train(tiny_backbone, tmp_path / "run", files, **columns)
+        assert len(run.splits().test) == 20
+        assert run.settings().data.train == files["train"]

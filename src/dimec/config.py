@@ -31,6 +31,9 @@ class _Settings(BaseModel):
 class DataSettings(_Settings):
     """Where the labelled text comes from, and how it is split.
 
+    ``task``, or ``train`` with ``validation``, ``test`` or both: files of their own, which are
+    predefined splits.
+
     ``merge_labels``: labels whose names differ in case or white space only become one.
     ``train_rows`` is a file with the guids of the training rows to keep, as ``dimec map select``
     writes it; the split itself, and validation and test, stay as they are without it.
@@ -43,7 +46,10 @@ class DataSettings(_Settings):
     see :func:`dimec.data.tables.read_table`.
     """
 
-    task: str
+    task: str | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
     data_dir: str | None = None
     text_column: str | None = None
     pair_column: str | None = None
@@ -59,10 +65,31 @@ class DataSettings(_Settings):
     max_eval_rows: int | None = Field(None, ge=1)
     train_rows: str | None = None
 
+    @property
+    def source(self) -> str | dict[str, str]:
+        """What :func:`dimec.data.load_task` reads: a task, or split → file."""
+        return self._parts if self.task is None else self.task
+
+    @property
+    def _parts(self) -> dict[str, str]:
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: file for split, file in parts.items() if file is not None}
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.task or " + ".join(self._parts.values())
+
     @model_validator(mode="before")
     @classmethod
     def _a_column_means_splits(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or values.get("split_column") is None:
+        if not isinstance(values, Mapping):
+            return values
+        if values.get("task") is None and values.get("train") is not None:
+            if values.get("predefined_splits", True) is not True:
+                raise ValueError("files for each split are predefined splits; leave the option out")
+            return {**values, "predefined_splits": True}
+        if values.get("split_column") is None:
             return values
         if values.get("predefined_splits", True) is not True:
             raise ValueError(
@@ -72,8 +99,28 @@ class DataSettings(_Settings):
         return {**values, "predefined_splits": True}
 
     @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        others = {"validation": self.validation, "test": self.test}
+        given = [option(split) for split, file in others.items() if file is not None]
+        if self.task is not None and (self.train is not None or given):
+            raise ValueError(
+                f"give either {option('task')} or files for each split, not both (got "
+                f"{', '.join([option('train')] * (self.train is not None) + given)} too)"
+            )
+        if self.task is None and (self.train is None or not given):
+            raise ValueError(
+                f"expected {option('task')}, or {option('train')} with {option('validation')} or "
+                f"{option('test')} or both; say what to train on"
+            )
+        if self.task is None and self.split_column is not None:
+            raise ValueError(
+                f"{option('split_column')} does not go with files for each split; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _splits_of_a_file_are_in_a_column(self) -> Self:
-        if ":" in self.task and self.predefined_splits and self.split_column is None:
+        if names_file(self.task) and self.predefined_splits and self.split_column is None:
             raise ValueError(
                 f"{option('predefined_splits')} needs the column of a file that says which row is "
                 f"in which split; name it with {option('split_column')}, or leave the option out"
@@ -228,13 +275,24 @@ def _one_line(error: ValidationError) -> str:
     return "; ".join(parts)
 
 
+def names_file(task: str | None) -> bool:
+    """Whether a task is a file: ``csv:reviews.csv`` or ``reviews.csv``.
+
+    The tasks with names have neither a colon nor an ending.
+    """
+    return task is not None and (":" in task or Path(task).suffix != "")
+
+
 def absolute_data(data: DataSettings) -> DataSettings:
     """The same settings with paths that hold from any working directory."""
     update: dict[str, str] = {}
-    kind, _, rest = data.task.partition(":")
-    if rest:
-        update["task"] = f"{kind}:{expanded(rest).resolve()}"
-    folder = data.data_dir or (os.environ.get("DIMEC_DATA") if "glue" in kind else None)
+    for key in ("task", "train", "validation", "test"):
+        if names_file(given := getattr(data, key)):
+            kind, colon, rest = given.partition(":")
+            path = expanded(rest if colon else given).resolve()
+            update[key] = f"{kind}:{path}" if colon else str(path)
+    from_environment = data.task is not None and data.task.startswith("glue")
+    folder = data.data_dir or (os.environ.get("DIMEC_DATA") if from_environment else None)
     if folder:
         update["data_dir"] = str(expanded(folder).resolve())
     if data.train_rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,8 +170,8 @@ class Run(RunDirectory):
 
 def train(
     *,
-    task: str,
     out: Path | str,
+    task: Any = None,
     backbone: str = "minilm-l6",
     exits: Sequence[int] | str | None = None,
     overwrite: bool = False,
@@ -182,8 +182,11 @@ def train(
     """Train a multi-exit classifier and record its dynamics and traces.
 
     Args:
-        task: ``glue/NAME``, ``vader/NAME``, or ``csv:PATH`` (tsv, json, jsonl, parquet alike).
         out: the run directory; an interrupted run goes on, a finished one is taken as it is.
+        task: ``glue/NAME``, ``vader/NAME``, a file (``csv:PATH``; tsv, jsonl, json, parquet alike),
+            or files for each split: ``{"train": "a.csv", "test": "b.csv"}``, which the options
+            ``train``, ``validation`` and ``test`` name as well. Or a table in memory, or a mapping
+            of splits to tables (:func:`dimec.load_task`): the run directory keeps its rows.
         backbone: a folder, a hub name, or a packaged encoder: ``minilm-l6``, ``mpnet-base``.
         exits: layers with a classifier, or ``"all"``; by default a third, a half and all layers.
         overwrite: discard what ``out`` holds.
@@ -195,11 +198,25 @@ def train(
     Raises:
         DimecError: see :func:`dimec.training.train_run`.
     """
-    values = {"task": task, "backbone": backbone, "exits": exits, **options}
-    settings = settings_of(values, seed)
+    values: dict[str, Any] = {"backbone": backbone, "exits": exits, **options}
+    intake = None
+    if isinstance(task, Mapping) and all(isinstance(part, str | Path) for part in task.values()):
+        values |= {str(split): str(file) for split, file in task.items()}
+    elif task is None or isinstance(task, str | Path):
+        values["task"] = None if task is None else str(task)
+    else:
+        from dimec.intake import take_in_table
+
+        progress = progress or NoProgress()
+        settings, intake = take_in_table(
+            task, values, seed, RunDirectory(out), progress, settings_of
+        )
+    if intake is None:
+        settings = settings_of(values, seed)
     from dimec.training import train_run
 
-    return Run(train_run(settings, out, overwrite=overwrite, progress=progress).path)
+    run = train_run(settings, out, overwrite=overwrite, progress=progress, intake=intake)
+    return Run(run.path)
 
 
 def settings_of(values: dict[str, Any], seed: int) -> RunSettings:

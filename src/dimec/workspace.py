@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dimec.config import DataSettings, RunSettings
     from dimec.data import Dataset, Splits
 
+_SPLITS = "splits:"
 _DYNAMICS_KIND = "training dynamics"
 _TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
 _TRAINING_KEYS |= {"seed", "versions"}
@@ -31,6 +33,7 @@ class RunDirectory:
 
         config.toml                 the settings
         data.sha256                 fingerprint of the labelled rows, and of a choice among them
+        data.jsonl                  the labelled rows, where they were given in memory
         survey.json                 what was read: classes, lengths, doubles
         training.json               epochs, scores, sizes, versions; written last by training
         model/                      the best epoch in save_pretrained form, with its tokenizer
@@ -62,6 +65,10 @@ class RunDirectory:
     @property
     def training_path(self) -> Path:
         return self.path / "training.json"
+
+    @property
+    def table_path(self) -> Path:
+        return self.path / "data.jsonl"
 
     @property
     def survey_path(self) -> Path:
@@ -181,13 +188,22 @@ class RunDirectory:
             MismatchError: its rows have changed since the run was trained.
         """
         settings = self.settings()
-        dataset = read_dataset(settings.data)
-        if data_fingerprint(dataset, settings.data) != self.data_path.read_text("utf-8").strip():
+        dataset = read_dataset(self._where_it_is(settings.data))
+        recorded = self.data_path.read_text("utf-8")
+        if not same_rows(recorded, data_fingerprint(dataset, settings.data)):
             raise MismatchError(
-                f"the rows of {settings.data.task} have changed since {self.path} was trained; "
+                f"the rows of {settings.data.name} have changed since {self.path} was trained; "
                 "bring the old ones back, or train again"
             )
         return divide(dataset, settings)
+
+    def _where_it_is(self, data: DataSettings) -> DataSettings:
+        """A table that is kept with the run goes with it when it is moved."""
+        file = Path((data.task or "").partition(":")[2])
+        kept = file.name == self.table_path.name and self.table_path.exists()
+        if not kept or file.exists():
+            return data
+        return data.model_copy(update={"task": f"jsonl:{self.table_path.resolve()}"})
 
     def fit_record(self) -> dict[str, Any]:
         """What ``dimec fit`` wrote down."""
@@ -255,10 +271,9 @@ class RunDirectory:
 def read_dataset(data: DataSettings) -> Dataset:
     """All labelled rows that some settings name."""
     from dimec.data import load_task
-    from dimec.data.survey import merge_labels
 
     dataset = load_task(
-        data.task,
+        data.source,
         data_dir=data.data_dir,
         text_column=data.text_column,
         pair_column=data.pair_column,
@@ -269,18 +284,38 @@ def read_dataset(data: DataSettings) -> Dataset:
         header=data.header,
         metric=data.metric,
     )
+    return prepared(dataset, data)
+
+
+def prepared(dataset: Dataset, data: DataSettings) -> Dataset:
+    """Rows that were read, as the settings want them."""
+    from dimec.data.survey import merge_labels
+
     return merge_labels(dataset) if data.merge_labels else dataset
 
 
 def data_fingerprint(dataset: Dataset, data: DataSettings) -> str:
-    """What ``data.sha256`` holds: the data set's, and that of the file that chooses among its rows.
+    """What ``data.sha256`` holds, a line each: the data set's; that of the file that chooses among
+    its rows; and, where the user says which row is in which split, that of the splits.
 
     Raises:
         DataError: there is no such file.
     """
-    if data.train_rows is None:
-        return dataset.fingerprint()
-    return f"{dataset.fingerprint()}\n{selection_sha256(data.train_rows)}"
+    lines = [dataset.fingerprint()]
+    if data.train_rows is not None:
+        lines.append(selection_sha256(data.train_rows))
+    if dataset.predefined is not None and (data.split_column or data.train):
+        splits = "\n".join(dataset.predefined).encode()
+        lines.append(f"{_SPLITS}{hashlib.sha256(splits).hexdigest()}")
+    return "\n".join(lines)
+
+
+def same_rows(recorded: str, now: str) -> bool:
+    """Whether two fingerprints are of the same rows; those of old do not tell the splits."""
+    old, new = recorded.split(), now.split()
+    if not any(line.startswith(_SPLITS) for line in old):
+        new = [line for line in new if not line.startswith(_SPLITS)]
+    return old == new
 
 
 def selection_sha256(path: str) -> str:

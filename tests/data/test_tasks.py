@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dimec.data import load_task
-from dimec.errors import ConfigError, typed_options
+from dimec.errors import ConfigError, DataError, typed_options
 
 
 @pytest.mark.parametrize(
@@ -14,16 +14,20 @@ from dimec.errors import ConfigError, typed_options
     [
         ("glue/sst3", "glue/sst2"),
         ("vader/movie", "vader/movies"),
-        ("reviews.csv", "csv:reviews.csv"),
-        ("data/reviews.jsonl.gz", "jsonl:data/reviews.jsonl.gz"),
-        ("Reviews.NDJSON", "jsonl:Reviews.NDJSON"),
         ("ndjson:reviews.ndjson", "jsonl:reviews.ndjson"),
-        ("reviews.json", "json:reviews.json"),
     ],
 )
 def test_an_unknown_task_is_guessed(task: str, guess: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown task '{task}'; did you mean '{guess}'"):
         load_task(task)
+
+
+@pytest.mark.parametrize(
+    "name", ["reviews.csv", "data/reviews.jsonl.gz", "Reviews.NDJSON", "reviews.json"]
+)
+def test_a_files_ending_tells_its_kind(name: str) -> None:
+    with pytest.raises(DataError, match=f"^{name} does not exist"):
+        load_task(name)
 
 
 def test_an_unknown_task_without_a_guess_lists_them_all() -> None:

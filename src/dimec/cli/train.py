@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dimec.data.survey import Survey
     from dimec.run import Run
 
+_PARTS = ("train", "validation", "test")
 DATA, MODEL, OPTIMISATION = PANEL, "Model", "Training"
 
 
@@ -38,6 +39,33 @@ def train(
         typer.Option(
             help="glue/sst2 (cola, mrpc, qnli, qqp, mnli, rte), vader/movies (tweets, amazon, "
             "nyt), or csv:FILE (tsv:, jsonl:, json:, parquet:).",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    train_file: Annotated[
+        str | None,
+        typer.Option(
+            "--train",
+            metavar="FILE",
+            help="In place of --task: the file of the training rows, with --validation, --test or "
+            "both; its ending tells its kind, or csv:FILE does.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The validation rows; without it a tenth of those of --train.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The test rows; without it --validation is the test split, and a tenth of --train "
+            "the validation split.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -221,6 +249,8 @@ def train(
 
         dimec train --task vader/movies --exits 2,3,6 --out runs/movies
 
+        dimec train --train train.csv --validation dev.csv --test test.csv --out runs/mine
+
         dimec train --task csv:reviews.csv --backbone bert-base-uncased --exits 4,6,12
         --out runs/mine
 
@@ -229,6 +259,9 @@ def train(
     """
     given = {
         "task": task,
+        "train": train_file,
+        "validation": validation,
+        "test": test,
         "data_dir": None if data_dir is None else str(data_dir),
         "text_column": text_column,
         "pair_column": pair_column,
@@ -303,7 +336,7 @@ def train_from(
 
     if config is not None:
         given, seed = _over_config(config, given, seed)
-    elif given["task"] is None:
+    elif given["task"] is None and not any(given[split] for split in _PARTS):
         raise ConfigError("say what to train on: --task vader/movies, or csv:FILE, or --config")
     settings = settings_of(given, 0 if seed is None else seed)
     with progress_bar() as progress:
@@ -338,7 +371,11 @@ def _over_config(
     flat: dict[str, Any] = {}
     for group in (settings.data, settings.model, settings.training):
         flat |= group.model_dump()
-    if given["split_column"] is not None:
+    if given["task"] is not None:
+        flat |= dict.fromkeys(_PARTS)
+    elif any(given[split] is not None for split in _PARTS):
+        flat["task"] = flat["split_column"] = None
+    if given["split_column"] is not None or flat["task"] is None:
         del flat["predefined_splits"]  # the column is more than what the file says of it
     flat |= {key: value for key, value in given.items() if value is not None}
     return flat, settings.seed if seed is None else seed

@@ -6,63 +6,15 @@ Identifiers are ``row-0``, ``row-1`` … in the file's order.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from dimec.data.dataset import Dataset
 from dimec.data.labels import is_unicode, read_labels, read_splits, sorted_names
 from dimec.data.sources import shown, shown_names
-from dimec.data.tables import Table, read_table
+from dimec.data.tables import Table
 from dimec.errors import DataError, option
 
 _TEXT_COLUMNS = ("text", "sentence", "sentence1")
-
-
-def load_file(
-    kind: str,
-    path: Path,
-    *,
-    text_column: str | None = None,
-    pair_column: str | None = None,
-    label_column: str | None = None,
-    split_column: str | None = None,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    header: bool = True,
-    metric: str = "accuracy",
-) -> Dataset:
-    """Read a labelled file; the task is called ``KIND:PATH``.
-
-    Args:
-        kind: one of :data:`dimec.data.tables.KINDS`.
-        path: the file; the text kinds may be compressed (``.gz``).
-        text_column: default: ``text``, ``sentence`` or ``sentence1``, the first that is there.
-        pair_column: the second text; default: ``sentence2`` beside ``sentence1``, else none.
-        label_column: default ``label``.
-        split_column: holds ``train``, ``validation`` (or ``val``, ``dev``, ``eval``) and ``test``,
-            in any case; default none.
-        delimiter: as ``encoding`` and ``header``, see :func:`dimec.data.tables.read_table`.
-        encoding: of the file.
-        header: False where the first line is a row; columns are ``column-1`` … then, and the
-            text's and the label's are to be named.
-        metric: the score beside accuracy.
-
-    Raises:
-        ConfigError: an option that the kind does not have.
-        DataError: in one line, the file, the line and what to do.
-        MissingExtraError: Parquet without pyarrow.
-    """
-    table = read_table(path, kind, delimiter=delimiter, encoding=encoding, header=header)
-    return labelled(
-        table,
-        f"{kind}:{path}",
-        text_column=text_column,
-        pair_column=pair_column,
-        label_column=label_column,
-        split_column=split_column,
-        metric=metric,
-    )
 
 
 def labelled(
@@ -75,7 +27,21 @@ def labelled(
     split_column: str | None = None,
     metric: str = "accuracy",
 ) -> Dataset:
-    """The data set of a table; columns and errors as :func:`load_file`."""
+    """The data set of a table.
+
+    Args:
+        table: the rows.
+        task: what the data set is called.
+        text_column: default: ``text``, ``sentence`` or ``sentence1``, the first that is there.
+        pair_column: the second text; default: ``sentence2`` beside ``sentence1``, else none.
+        label_column: default ``label``.
+        split_column: holds ``train``, ``validation`` (or ``val``, ``dev``, ``eval``) and ``test``,
+            in any case; default none.
+        metric: the score beside accuracy.
+
+    Raises:
+        DataError: in one line, the table, the row and what to do.
+    """
     text_column = text_column or _text_column(table)
     if pair_column is None and text_column == "sentence1" and "sentence2" in table.columns:
         pair_column = "sentence2"

@@ -77,7 +77,7 @@ def read_splits(table: Table, column: str) -> tuple[str, ...]:
         value = cells[position]
         name = known.get(value) if isinstance(value, str) else None
         if name is None:
-            name = _SPLIT_OF.get(value.strip().lower()) if isinstance(value, str) else None
+            name = split_called(value)
             if name is None:
                 raise table.error(
                     number,
@@ -87,6 +87,11 @@ def read_splits(table: Table, column: str) -> tuple[str, ...]:
             known[value] = name
         splits.append(name)
     return tuple(splits)
+
+
+def split_called(name: object) -> str | None:
+    """The split that people write so: ``"validation"`` for ``"Dev"``; None where there is none."""
+    return _SPLIT_OF.get(name.strip().lower()) if isinstance(name, str) else None
 
 
 def _spelled(value: object, where: str) -> tuple[str, str]:

@@ -181,11 +181,7 @@ def read_parquet(path: Path) -> Table:
     content = read_bytes(path)
     try:
         table = parquet.read_table(io.BytesIO(content))
-        classes = _class_names(table.schema.metadata)
-        columns = [
-            _named(column, classes.get(name))
-            for name, column in zip(table.column_names, table.columns, strict=True)
-        ]
+        found = arrow_table(table, path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         if content[:4] != b"PAR1":
             named = kind_of(path)
@@ -197,9 +193,19 @@ def read_parquet(path: Path) -> Table:
         raise DataError(
             f"{path} is not a whole Parquet file ({reason}); copy or write it again"
         ) from None
-    rows = list(enumerate(zip(*columns, strict=True), start=1))
+    return found
+
+
+def arrow_table(table: Any, path: Path) -> Table:
+    """The rows of a pyarrow table, counted from 1; classes by the names that ``datasets`` keeps."""
     names = tuple(table.column_names)
     distinct(names, str(path))
+    classes = _class_names(table.schema.metadata)
+    columns = [
+        class_names_of(column.to_pylist(), classes.get(name))
+        for name, column in zip(names, table.columns, strict=True)
+    ]
+    rows = list(enumerate(zip(*columns, strict=True), start=1))
     return Table(path, names, rows, unit="row")
 
 
@@ -217,9 +223,8 @@ def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str,
     }
 
 
-def _named(column: Any, names: Sequence[str] | None) -> list[Any]:
-    """The values of an Arrow column, class codes by their names; -1 stands for no class."""
-    values: list[Any] = column.to_pylist()
+def class_names_of(values: list[Any], names: Sequence[str] | None) -> list[Any]:
+    """The values of a column, class codes by their names; -1 stands for no class."""
     if names is None:
         return values
     codes: dict[Any, str | None] = {-1: None, **dict(enumerate(names))}

@@ -6,11 +6,15 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dimec.data import files, glue, vader
 from dimec.data.dataset import Dataset
+from dimec.data.frames import table_of
+from dimec.data.labels import split_called
+from dimec.data.parts import labelled_parts
 from dimec.data.sources import kind_of, shown
-from dimec.data.tables import KINDS
+from dimec.data.tables import KINDS, Table, read_table
 from dimec.errors import ConfigError, DataError, option
 from dimec.metrics import METRICS
 from dimec.storage import expanded
@@ -22,7 +26,7 @@ TASK_NAMES = (
 
 
 def load_task(
-    task: str,
+    task: Any,
     *,
     data_dir: Path | str | None = None,
     text_column: str | None = None,
@@ -39,13 +43,16 @@ def load_task(
     Args:
         task: ``glue/NAME`` (sst2, cola, mrpc, qnli, qqp, mnli, rte), ``vader/NAME`` (movies,
             tweets, amazon, nyt), or a file: ``csv:PATH``, ``tsv:PATH``, ``jsonl:PATH``,
-            ``json:PATH``, ``parquet:PATH``.
+            ``json:PATH``, ``parquet:PATH``, or its path alone where the ending tells the kind. A
+            table in memory (:func:`dimec.data.frames.table_of`). Or a mapping of splits (train,
+            validation, test) to files or tables, with at least training and one other.
         data_dir: for ``glue/``: the folder with the tasks' folders; default ``DIMEC_DATA``.
-        text_column: for files, as the next six; see :func:`dimec.data.files.load_file`.
+        text_column: for files and tables, as the next three; see
+            :func:`dimec.data.files.labelled`.
         pair_column: the second text of a pair.
         label_column: the label.
         split_column: predefined splits.
-        delimiter: of CSV.
+        delimiter: of CSV; as the next two, see :func:`dimec.data.tables.read_table`.
         encoding: of CSV, TSV and JSON.
         header: False for a CSV or TSV file without a header line.
         metric: ``accuracy``, ``matthews`` or ``f1`` instead of the task's own.
@@ -53,45 +60,93 @@ def load_task(
     Raises:
         ConfigError: no such task or metric, or an option that the task does not have.
         DataError: the source is missing or wrong, or its rows have one label only.
-        MissingExtraError: the kind of file needs a package that is not installed.
+        MissingExtraError: the kind of file or table needs a package that is not installed.
         StorageError: the cache of fetched data cannot be written.
     """
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"metric is {metric!r}; use one of {', '.join(METRICS)}")
-    kind, colon, path = task.partition(":")
     columns: dict[str, str | None] = {
         "text_column": text_column,
         "pair_column": pair_column,
         "label_column": label_column,
         "split_column": split_column,
     }
-    if colon and kind in KINDS:
-        _refuse(task, {"data_dir": data_dir}, "it names its file itself")
-        dataset = files.load_file(
-            kind,
-            expanded(path),
-            text_column=text_column,
-            pair_column=pair_column,
-            label_column=label_column,
-            split_column=split_column,
-            delimiter=delimiter,
-            encoding=encoding,
-            header=header,
-        )
-    elif task in TASK_NAMES:
+    form = {"delimiter": delimiter, "encoding": encoding, "header": None if header else False}
+    if isinstance(task, str) and task in TASK_NAMES:
         _refuse(task, columns, "columns are chosen for files only")
-        form = {"delimiter": delimiter, "encoding": encoding, "header": None if header else False}
         _refuse(task, form, "it is of files only")
-        family, _, name = task.partition("/")
-        if family == "glue":
-            dataset = glue.load_glue(name, data_dir)
-        else:
-            _refuse(task, {"data_dir": data_dir}, "it is fetched and cached by itself")
-            dataset = vader.load_vader(name)
+        dataset = _named_task(task, data_dir)
     else:
-        raise ConfigError(_unknown(task))
+        name = task if isinstance(task, str) else "a table"
+        if isinstance(task, str) and file_of(task) is None:
+            raise ConfigError(_unknown(task))
+        _refuse(name, {"data_dir": data_dir}, "it is of glue tasks only")
+        dataset = _rows_of(task, columns, form)
     _check_labels(dataset)
     return dataset if metric is None else replace(dataset, metric=metric)
+
+
+def file_of(task: str) -> tuple[str, Path] | None:
+    """Kind and path of the file that a task names; None where it names none."""
+    kind, colon, path = task.partition(":")
+    if colon and kind in KINDS:
+        return kind, expanded(path)
+    # A prefix that is no kind, such as ndjson:, is not a part of a file's name.
+    found = None if colon and kind.isalpha() else kind_of(task)
+    return None if found is None else (found, expanded(task))
+
+
+def _named_task(task: str, data_dir: Path | str | None) -> Dataset:
+    family, _, name = task.partition("/")
+    if family == "glue":
+        return glue.load_glue(name, None if data_dir is None else expanded(data_dir))
+    _refuse(task, {"data_dir": data_dir}, "it is fetched and cached by itself")
+    return vader.load_vader(name)
+
+
+def _rows_of(source: Any, columns: Mapping[str, Any], form: Mapping[str, object]) -> Dataset:
+    """The rows of a file, of a table in memory, or of splits that are such."""
+    splits = _splits_of(source)
+    if splits is None:
+        table, name = _table(source, "the table", form)
+        return files.labelled(table, name, **columns)
+    _refuse("splits", {"split_column": columns["split_column"]}, "each table is one")
+    tables = {split: _table(part, f"the {split} table", form) for split, part in splits.items()}
+    first, *others = (name for _, name in tables.values())
+    task = " + ".join([first, *(Path(name).name for name in others)])
+    parts = {split: table for split, (table, _) in tables.items()}
+    return labelled_parts(parts, task, **columns)
+
+
+def _splits_of(source: Any) -> dict[str, Any] | None:
+    """Split → source, where a mapping has names of splits as its keys; else None."""
+    if not isinstance(source, Mapping) or not source:
+        return None
+    called = {key: split_called(key) for key in source}
+    if None in called.values():
+        return None
+    splits = {str(split): source[key] for key, split in called.items()}
+    if len(splits) < len(source) or "train" not in splits or len(splits) < 2:
+        raise DataError(
+            f"expected train and at least one of validation and test, each once, got "
+            f"{', '.join(map(shown, source))}; name the splits so"
+        )
+    return splits
+
+
+def _table(source: Any, name: str, form: Mapping[str, object]) -> tuple[Table, str]:
+    """The rows of a file or of a table in memory, and what they are called."""
+    if not isinstance(source, str | Path):
+        _refuse(name, form, "it is of files only")
+        return table_of(source, name), name
+    if (found := file_of(str(source))) is None:
+        raise ConfigError(
+            f"{name}: expected a file such as reviews.csv or csv:PATH, got {shown(str(source))}; "
+            f"kinds are {', '.join(KINDS)}"
+        )
+    kind, path = found
+    options: dict[str, Any] = {key: value for key, value in form.items() if value is not None}
+    return read_table(path, kind, **options), f"{kind}:{path}"
 
 
 def _refuse(task: str, options: Mapping[str, object], reason: str) -> None:

@@ -226,7 +226,7 @@ def _selection(job: Job) -> dict[str, str] | None:
     """The file that chose the training rows, as it was when the run was begun."""
     if (path := job.settings.data.train_rows) is None:
         return None
-    _, sha256 = job.run.data_path.read_text("utf-8").split()
+    sha256 = job.run.data_path.read_text("utf-8").split()[1]
     return {"file": path, "sha256": sha256}
 
 

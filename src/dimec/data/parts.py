@@ -1,0 +1,73 @@
+"""Training, validation and test rows in tables of their own, as one data set."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dimec.data.dataset import SPLITS, Dataset
+from dimec.data.files import labelled
+from dimec.data.tables import ABSENT, Table
+from dimec.errors import DataError
+
+
+@dataclass(frozen=True)
+class _Joined(Table):
+    """Tables one below the other, with the columns of the first; errors name the one they are in.
+
+    The rows are counted through, from 0.
+    """
+
+    parts: tuple[Table, ...] = ()
+
+    def position(self, column: str, keyword: str | None = None) -> int:
+        for part in self.parts:
+            part.position(column, keyword)
+        return self.columns.index(column)
+
+    def error(self, number: int, problem: str) -> DataError:
+        starts = list(itertools.accumulate((len(part.rows) for part in self.parts), initial=0))
+        at = bisect_right(starts, number) - 1
+        return self.parts[at].error(self.parts[at].rows[number - starts[at]][0], problem)
+
+
+def labelled_parts(parts: Mapping[str, Table], task: str, **columns: Any) -> Dataset:
+    """One data set of several tables, which its predefined splits are.
+
+    One rule of columns and labels holds for all of them. Identifiers are ``train-0``, ``train-1``
+    … ``test-0`` …
+
+    Args:
+        parts: split → its rows.
+        task: what the data set is called.
+        columns: as :func:`dimec.data.files.labelled` takes them.
+
+    Raises:
+        DataError: as there, with the name of the table.
+    """
+    ordered = {split: parts[split] for split in SPLITS if split in parts}
+    dataset = labelled(_join(tuple(ordered.values())), task, **columns)
+    sizes = {split: len(part.rows) for split, part in ordered.items()}
+    return replace(
+        dataset,
+        guids=tuple(f"{split}-{row}" for split, size in sizes.items() for row in range(size)),
+        predefined=tuple(split for split, size in sizes.items() for _ in range(size)),
+    )
+
+
+def _join(parts: tuple[Table, ...]) -> Table:
+    first = parts[0]
+    cells = itertools.chain.from_iterable(_cells(part, first.columns) for part in parts)
+    return _Joined(
+        first.path, first.columns, list(enumerate(cells)), first.unit, first.headed, parts
+    )
+
+
+def _cells(part: Table, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    if part.columns == columns:
+        return [cells for _, cells in part.rows]
+    where = [part.columns.index(name) if name in part.columns else None for name in columns]
+    return [tuple(ABSENT if at is None else cells[at] for at in where) for _, cells in part.rows]
