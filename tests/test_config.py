@@ -162,6 +162,35 @@ class TestAbsoluteData:
         rows = absolute_data(DataSettings(task="vader/movies", train_rows="rows.jsonl"))
         assert rows.train_rows == str(here / "rows.jsonl")
 
+    def test_files_for_each_split_and_files_without_a_kind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        here = tmp_path.resolve()
+        data = absolute_data(DataSettings(train="a.csv", test="csv:b.txt"))
+        assert data.source == {"train": str(here / "a.csv"), "test": f"csv:{here / 'b.txt'}"}
+        assert data.predefined_splits
+        assert absolute_data(data) == data
+        assert absolute_data(DataSettings(task="x/a.csv")).source == str(here / "x" / "a.csv")
+
+    @pytest.mark.parametrize(
+        ("values", "problem"),
+        [
+            ({}, "expected task, or train with validation or test"),
+            ({"train": "a.csv"}, "expected task, or train with validation or test"),
+            ({"validation": "a.csv", "test": "b.csv"}, "expected task, or train with"),
+            ({"task": "a.csv", "test": "b.csv"}, r"not both \(got test too\)"),
+            (
+                {"train": "a.csv", "test": "b.csv", "predefined_splits": False},
+                "are predefined splits",
+            ),
+            ({"train": "a.csv", "test": "b.csv", "split_column": "s"}, "split_column does not go"),
+        ],
+    )
+    def test_there_is_one_source(self, values: dict[str, Any], problem: str) -> None:
+        with pytest.raises(ConfigError, match=problem):
+            RunSettings.of({"data": values})
+
     def test_without_the_variable_nothing_is_made_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DIMEC_DATA", raising=False)
         assert absolute_data(DataSettings(task="glue/sst2")).data_dir is None

@@ -20,7 +20,7 @@ from dimec.errors import (
 )
 from dimec.routing import CentroidRouter
 from dimec.storage import write_json
-from dimec.workspace import RunDirectory
+from dimec.workspace import RunDirectory, same_rows
 
 MODEL = "a" * 64
 RECORD = {
@@ -204,3 +204,11 @@ class TestSplits:
         run.config_path.write_text(config.replace(str(tiny_reviews), str(changed)))
         with pytest.raises(MismatchError, match="have changed since"):
             run.splits()
+
+
+def test_a_fingerprint_of_old_does_not_tell_the_splits() -> None:
+    now = "abc\nsplits:def"
+    assert same_rows("abc\n", now)
+    assert same_rows("abc\nsplits:def\n", now)
+    for other in ("abc\nsplits:xyz", "xyz", "abc\ndef"):
+        assert not same_rows(other, now)

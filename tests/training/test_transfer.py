@@ -50,6 +50,21 @@ def test_it_says_of_each_row_what_the_model_says(
     run.router().route(trace.embeddings)
 
 
+def test_a_file_that_training_had_is_refused(run_copy: Callable[..., Path], tmp_path: Path) -> None:
+    run, rows = Run(run_copy()), reviews(60, seed=6)
+    parts = {
+        name: str(write_reviews(tmp_path / f"{name}.csv", rows[start::3]))
+        for start, name in enumerate(("train", "validation", "test"))
+    }
+    data = DataSettings(**parts)
+    run.settings().model_copy(update={"data": data}).save(run.config_path)
+    for name in ("train", "validation"):
+        for task in (parts[name], f"csv:{parts[name]}"):
+            with pytest.raises(ConfigError, match="was trained on rows of"):
+                record_other(run, DataSettings(task=task))
+    assert len(record_other(run, DataSettings(task=parts["test"]))) == 20
+
+
 def test_labels_with_other_names_are_refused(finished_run: Path, tmp_path: Path) -> None:
     run, codes = Run(finished_run), {"negative": "1", "positive": "0"}
     rows = [(text, codes[label]) for text, label in reviews(60, seed=5)]

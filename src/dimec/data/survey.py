@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dimec.data.dataset import SPLITS, Dataset, Splits
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, option
 
 # Texts and their second texts, or None → the number of tokens of each, special ones included.
 Counter = Callable[[Sequence[str], Sequence[str] | None], Sequence[int]]
@@ -139,8 +139,8 @@ def merge_labels(dataset: Dataset) -> Dataset:
     variants = label_variants(dict(zip(names, sizes, strict=True)))
     if not variants:
         raise ConfigError(
-            f"merge_labels: no two labels of {dataset.task} differ in case or spaces only; leave "
-            "it out"
+            f"{option('merge_labels')}: no two labels of {dataset.task} differ in case or spaces "
+            "only; leave it out"
         )
     spelling = {name: group[0] for group in variants for name in group}
     kept = tuple(name for name in names if spelling.get(name, name) == name)
@@ -207,10 +207,10 @@ def describe_lengths(lengths: Lengths, total: int) -> str:
         few = "under 0.1" if share < 0.1 else f"{share:.1f}"
         cut = (
             f"cut at {lengths.limit} tokens are {lengths.cut:,} of {lengths.texts:,} texts "
-            f"({few} %; the limit is --max-tokens)"
+            f"({few} %; the limit is {option('max_tokens')})"
         )
     else:
-        cut = f"none is cut at the limit of {lengths.limit} (--max-tokens)"
+        cut = f"none is cut at the limit of {lengths.limit} ({option('max_tokens')})"
     return (
         f"tokens a text: median {lengths.median:,}, 95 of 100 have at most {lengths.most:,}, "
         f"longest {over}{lengths.longest:,}{sample}; {cut}"
@@ -237,7 +237,7 @@ def _warnings(found: Survey) -> Iterator[str]:
         yield (
             f"{sum(map(len, found.variants))} of the {len(found.classes)} classes differ from "
             f"another in case or spaces only: {'; '.join(groups[:2])}{more}; make them one with "
-            "--merge-labels, or in the data"
+            f"{option('merge_labels')}, or in the data"
         )
     if (doubles := found.conflicts).texts:
         yield (

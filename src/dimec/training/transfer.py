@@ -10,6 +10,7 @@ import numpy as np
 from dimec.config import DataSettings, absolute_data
 from dimec.data import Dataset, split_dataset
 from dimec.data.splits import stratified_sample
+from dimec.data.tasks import file_of
 from dimec.errors import ConfigError, DataError
 from dimec.progress import Progress
 from dimec.trace import Trace
@@ -54,7 +55,8 @@ def record_other(
     settings = run.settings()
     seed = settings.seed if seed is None else seed
     model = MultiExitClassifier.from_pretrained(run.model_path)
-    dataset = _part(run, read_dataset(absolute_data(data)), data, rows, seed)
+    data = absolute_data(data)
+    dataset = _part(run, read_dataset(data), data, rows, seed)
     dataset = _with_labels_of(model, dataset)
     if limit is not None:
         dataset = stratified_sample(dataset, limit, seed=seed)
@@ -75,7 +77,7 @@ def _part(run: RunDirectory, dataset: Dataset, data: DataSettings, rows: str, se
         raise ConfigError(f"rows is {rows!r}; use 'all' or 'test'")
     # The first line is that of the data set, whatever rows of it were chosen.
     own = run.data_path.read_text("utf-8").split()[0]
-    if dataset.fingerprint() == own:
+    if dataset.fingerprint() == own or _is_a_part(run, data):
         if rows == "all":
             raise ConfigError(
                 f"{run.path} was trained on rows of {dataset.task}; take its test split alone "
@@ -85,6 +87,13 @@ def _part(run: RunDirectory, dataset: Dataset, data: DataSettings, rows: str, se
     if rows == "all":
         return dataset
     return split_dataset(dataset, seed=seed, predefined=data.predefined_splits).test
+
+
+def _is_a_part(run: RunDirectory, data: DataSettings) -> bool:
+    """Whether the rows are those of a file that the run was trained or chosen by."""
+    trained = run.settings().data
+    own = {file_of(file) for file in (trained.train, trained.validation) if file is not None}
+    return data.task is not None and file_of(data.task) in own - {None}
 
 
 def _with_labels_of(model: MultiExitClassifier, dataset: Dataset) -> Dataset:
