@@ -20,6 +20,7 @@ from benchmarks import (  # noqa: E402
     network,
     policies,
     protocol,
+    reading,
     routing,
     serving,
     thresholds,
@@ -41,6 +42,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "imports": Benchmark(imports.Sizes(), imports.run),
+    "reading": Benchmark(reading.Sizes(), reading.run),
     "thresholds": Benchmark(thresholds.Sizes(), thresholds.run),
     "routing": Benchmark(routing.Sizes(), routing.run),
     "ledger": Benchmark(ledger.Sizes(), ledger.run),
@@ -126,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     sizes = parser.add_argument_group("sizes, in place of each benchmark's own")
     for option, text in {
         "repeats": "measurements of each kind",
+        "megabytes": "reading: of each file",
         "samples": "thresholds, routing, ledger, policies: number of samples",
         "fitted-on": "policies: samples of the validation split",
         "width": "routing, ledger, policies: of the embeddings; decision: of the larger encoder",

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = ("imports", "thresholds", "routing", "ledger")
-SIZES = {"repeats": 2, "samples": 300, "width": 8, "draws": 20, "slow_draws": 5}
+QUICK = ("imports", "reading", "thresholds", "routing", "ledger")
+SIZES = {"repeats": 2, "megabytes": 1, "samples": 300, "width": 8, "draws": 20, "slow_draws": 5}
 
 # Upper bounds in seconds and bytes, by benchmark; one goal may stand on several figures.
 GOALS = {
     "imports": [0.3, 0.5],
+    "reading": [1.0, 3.0] * 3,
     "thresholds": [0.05, 0.05],
     "routing": [2.0],
     "ledger": [20.0, 2 * 2**30],

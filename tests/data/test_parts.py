@@ -43,7 +43,7 @@ def test_without_a_test_file_the_other_is_the_test_split(files: dict[str, str]) 
         load_task({key: files[key] for key in ("train", "dev")}), predefined=True
     )
     assert splits.test.texts == ("e", "f")
-    assert sorted(splits.train.texts + splits.validation.texts) == list("abcd")
+    assert sorted([*splits.train.texts, *splits.validation.texts]) == list("abcd")
 
 
 def test_a_fault_is_found_in_its_own_file(files: dict[str, str], tmp_path: Path) -> None:

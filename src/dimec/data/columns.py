@@ -57,6 +57,16 @@ class TextColumn(Sequence[str]):
         """Of texts that lie end to end; ``offsets`` (N + 1,) int64 tell where each begins."""
         return cls(data, offsets[:-1], offsets[1:])
 
+    @classmethod
+    def joined(cls, parts: Sequence[TextColumn]) -> TextColumn:
+        """The texts of all parts, one behind the other."""
+        shift = np.cumsum([0, *(len(part._data) for part in parts)]).tolist()
+        return cls(
+            np.concatenate([part._data for part in parts]),
+            np.concatenate([p._starts + by for p, by in zip(parts, shift, strict=False)]),
+            np.concatenate([p._ends + by for p, by in zip(parts, shift, strict=False)]),
+        )
+
     def __len__(self) -> int:
         return len(self._starts)
 

@@ -6,6 +6,9 @@ Identifiers are ``row-0``, ``row-1`` … in the file's order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NoReturn
+
 import numpy as np
 
 from dimec.data.dataset import Dataset
@@ -42,9 +45,8 @@ def labelled(
     Raises:
         DataError: in one line, the table, the row and what to do.
     """
-    text_column = text_column or _text_column(table)
-    if pair_column is None and text_column == "sentence1" and "sentence2" in table.columns:
-        pair_column = "sentence2"
+    text_column = text_column or default_text_column(table.columns) or _no_text_column(table)
+    pair_column = pair_column or default_pair_column(table.columns, text_column)
     texts = _texts(table, text_column, "text_column")
     labels = read_labels(table, label_column or "label")
     names = sorted_names(labels)
@@ -61,10 +63,18 @@ def labelled(
     )
 
 
-def _text_column(table: Table) -> str:
+def default_text_column(columns: Sequence[str]) -> str | None:
     """The column of the text where none is named."""
-    if found := next((name for name in _TEXT_COLUMNS if name in table.columns), None):
-        return found
+    return next((name for name in _TEXT_COLUMNS if name in columns), None)
+
+
+def default_pair_column(columns: Sequence[str], text_column: str) -> str | None:
+    """The column of the second text where none is named."""
+    both = text_column == "sentence1" and "sentence2" in columns
+    return "sentence2" if both else None
+
+
+def _no_text_column(table: Table) -> NoReturn:
     if not table.columns:
         raise DataError(f"{table.path} has no rows; expected labelled texts")
     hint = f"; where its first line is a row already, say {option('header')}"

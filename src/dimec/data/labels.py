@@ -56,6 +56,19 @@ def read_labels(table: Table, column: str) -> list[str]:
     return [called[label] for label in labels] if called else labels
 
 
+def label_texts(values: Iterable[object]) -> list[str] | None:
+    """What the values of a column are called as labels by the rule above; None where one is none.
+
+    Args:
+        values: the distinct ones of the whole column.
+    """
+    spelled = [_spelled(value, "") for value in values]
+    if any(problem for _, problem in spelled):
+        return None
+    called = _as_one_kind({label for label, _ in spelled})
+    return [called.get(label, label) for label, _ in spelled]
+
+
 def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
     """Label names in order: integers by value, else as texts."""
     names = set(names)

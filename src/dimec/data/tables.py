@@ -200,7 +200,7 @@ def arrow_table(table: Any, path: Path) -> Table:
     """The rows of a pyarrow table, counted from 1; classes by the names that ``datasets`` keeps."""
     names = tuple(table.column_names)
     distinct(names, str(path))
-    classes = _class_names(table.schema.metadata)
+    classes = class_names_in(table.schema.metadata)
     columns = [
         class_names_of(column.to_pylist(), classes.get(name))
         for name, column in zip(names, table.columns, strict=True)
@@ -209,7 +209,7 @@ def arrow_table(table: Any, path: Path) -> Table:
     return Table(path, names, rows, unit="row")
 
 
-def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+def class_names_in(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
     """The class names that ``datasets`` keeps in a schema's metadata, by column."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]

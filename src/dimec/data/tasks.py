@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dimec.data import files, glue, vader
-from dimec.data.dataset import Dataset
+from dimec.data.dataset import SPLITS, Dataset
 from dimec.data.frames import table_of
 from dimec.data.labels import split_called
+from dimec.data.large import large_dataset
 from dimec.data.parts import labelled_parts
 from dimec.data.sources import kind_of, shown
 from dimec.data.tables import KINDS, Table, read_table
@@ -107,15 +108,41 @@ def _named_task(task: str, data_dir: Path | str | None) -> Dataset:
 def _rows_of(source: Any, columns: Mapping[str, Any], form: Mapping[str, object]) -> Dataset:
     """The rows of a file, of a table in memory, or of splits that are such."""
     splits = _splits_of(source)
+    if splits is not None:
+        _refuse("splits", {"split_column": columns["split_column"]}, "each table is one")
+    if (quick := _large(source, splits, columns, form)) is not None:
+        return quick
     if splits is None:
         table, name = _table(source, "the table", form)
         return files.labelled(table, name, **columns)
-    _refuse("splits", {"split_column": columns["split_column"]}, "each table is one")
     tables = {split: _table(part, f"the {split} table", form) for split, part in splits.items()}
-    first, *others = (name for _, name in tables.values())
-    task = " + ".join([first, *(Path(name).name for name in others)])
     parts = {split: table for split, (table, _) in tables.items()}
-    return labelled_parts(parts, task, **columns)
+    return labelled_parts(parts, _joined_name([name for _, name in tables.values()]), **columns)
+
+
+def _joined_name(names: Sequence[str]) -> str:
+    first, *others = names
+    return " + ".join([first, *(Path(name).name for name in others)])
+
+
+def _large(
+    source: Any,
+    splits: Mapping[str, Any] | None,
+    columns: Mapping[str, Any],
+    form: Mapping[str, object],
+) -> Dataset | None:
+    """The rows of large files in good order; None for anything else."""
+    given = {"": source} if splits is None else splits
+    found = {}
+    for split, part in given.items():
+        file = file_of(str(part)) if isinstance(part, str | Path) else None
+        if file is None:
+            return None
+        found[split] = file
+    names = [f"{kind}:{path}" for kind, path in found.values()]
+    ordered = {split: found[split] for split in ("", *SPLITS) if split in found}
+    options = {key: value for key, value in form.items() if value is not None}
+    return large_dataset(ordered, _joined_name(names), columns, options)
 
 
 def _splits_of(source: Any) -> dict[str, Any] | None:
