@@ -17,6 +17,7 @@ from dimec.cli.profile import profile
 from dimec.cli.reproduce import reproduce
 from dimec.cli.serve import serve
 from dimec.cli.steps import evaluate, fit, report
+from dimec.cli.streams import replace_what_cannot_be_shown
 from dimec.cli.trace import trace
 from dimec.cli.train import train
 from dimec.cli.up import up
@@ -45,6 +46,7 @@ Try it all at once on real movie reviews with [bold]dimec demo[/bold].
 
 def main() -> None:
     """Run the command line; an error that the user can act on is one line and exit code 2."""
+    replace_what_cannot_be_shown()
     try:
         app()
     except DimecError as error:

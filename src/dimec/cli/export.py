@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+from dimec.cli.common import AsJson, RunPath, open_run, print_json, print_next, progress_bar, results_console
 
 if TYPE_CHECKING:
     from dimec.training.export import ExportReport, TierReport
@@ -83,11 +83,10 @@ def export(
     print(f"exported {path} to {out}")
     if report.triton:
         print(f"Triton repository: {report.triton}")
-    print(f"next: dimec up {out}")
+    print_next("up", out)
 
 
 def _show(report: ExportReport) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))  # 80 columns have room for it
@@ -97,7 +96,7 @@ def _show(report: ExportReport) -> None:
         table.add_column(head, justify="left" if left else "right", no_wrap=True)
     for tier in report.tiers:
         table.add_row(*_row(tier))
-    Console().print(table)
+    results_console().print(table)
     base, rows = report.tiers[0].footprint.base_bytes, report.tiers[0].parity.rows - 1
     print(
         f"max Δp, labels, routes: beside the trained model's on {rows:,} validation rows and one "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.cli.common import AsJson, print_json
+from dimec.cli.common import AsJson, print_json, results_console
 
 if TYPE_CHECKING:
     from dimec.bundle import TierBundle
@@ -74,7 +74,6 @@ def _facts(tier: TierBundle) -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -92,5 +91,5 @@ def _show(rows: list[dict[str, Any]]) -> None:
             f"{1e3 * row['start_seconds']:.0f}",
             f"{row['memory_bytes'] / _MB:.0f}",
         )
-    Console().print(table)
+    results_console().print(table)
     print(f"of the memory, the runtime without a graph: {rows[0]['base_bytes'] / _MB:.0f} MB")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.cli.common import AsJson, print_json, progress_bar
+from dimec.cli.common import AsJson, print_json, progress_bar, results_console
 from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,14 +34,15 @@ def profile(
     """
     from dimec.training.layer_profile import DEFAULT_TOKENS, measure_layers
 
-    measured = measure_layers(
-        backbone,
-        tokens=DEFAULT_TOKENS if tokens is None else _lengths(tokens),
-        repeats=repeats,
-        threads=threads,
-        note=note,
-        progress=progress_bar(),
-    )
+    with progress_bar() as progress:
+        measured = measure_layers(
+            backbone,
+            tokens=DEFAULT_TOKENS if tokens is None else _lengths(tokens),
+            repeats=repeats,
+            threads=threads,
+            note=note,
+            progress=progress,
+        )
     measured.save(out)
     if as_json:
         print_json({"file": str(out), "machine": measured.machine, "parts": _rows(measured)})
@@ -76,7 +77,6 @@ def _rows(measured: LayerProfile) -> list[dict[str, Any]]:
 
 
 def _show(measured: LayerProfile) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -95,4 +95,4 @@ def _show(measured: LayerProfile) -> None:
             f"{1e6 * row['largest_residual']:.1f}",
             f"{1e6 * row['seconds_at_128']:.1f}",
         )
-    Console().print(table)
+    results_console().print(table)

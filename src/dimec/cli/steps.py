@@ -15,6 +15,7 @@ from dimec.cli.common import (
     numbers_of,
     open_run,
     print_json,
+    print_next,
     progress_bar,
     show_ledger,
     show_scenarios,
@@ -88,7 +89,7 @@ def fit(
     from dimec.fitting import describe_fit
 
     print("\n".join(describe_fit(result)))
-    print(f"next: dimec evaluate {path}")
+    print_next("evaluate", path)
 
 
 def evaluate(
@@ -130,7 +131,7 @@ def evaluate(
     show_ledger(ledger)
     if scenario is not None:
         show_scenarios(run.report_path, known.names if scenario == "all" else (scenario,))
-    print(f"next: dimec report {path}")
+    print_next("report", path)
 
 
 def report(
