@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +235,7 @@ def _fit(
     if target_drop is not None:
         lam = problem.cheapest_lambda(target_drop)
     result, router, search = problem.fit(DEFAULT_LAMBDA if lam is None else lam)
+    result = replace(result, advice=problem.advice(result))
     model = problem.trace.model
     router.metadata = {
         "model": model,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dimec.ledger import Ledger
-from dimec.report import ledger_table, ledger_text
+from dimec.report import ledger_tables, ledger_text
 
 
 def _line(text: str, policy: str) -> list[str]:
@@ -19,7 +19,8 @@ def test_policies_stand_in_the_ledgers_order(ledger: Ledger) -> None:
     policies = {row.policy for row in ledger.rows}
     firsts = [line.split()[0] for line in ledger_text(ledger, width=120).splitlines() if line]
     assert [word for word in firsts if word in policies] == [row.policy for row in ledger.rows]
-    assert ledger_table(ledger, width=120).row_count == len(ledger.rows)
+    [table] = ledger_tables(ledger, width=120)
+    assert table.row_count == len(ledger.rows)
 
 
 def test_wide_rows_hold_every_number_in_percent_points_and_lambda(ledger: Ledger) -> None:
@@ -62,8 +63,8 @@ def test_nothing_overflows_or_is_cut(ledger: Ledger, metric: str, width: int) ->
 
 
 def test_the_metric_has_a_column_only_where_it_is_not_accuracy(ledger: Ledger) -> None:
-    plain = ledger_table(ledger, width=120)
-    matthews = ledger_table(replace(ledger, metric_name="matthews"), width=120)
+    [plain] = ledger_tables(ledger, width=120)
+    [matthews] = ledger_tables(replace(ledger, metric_name="matthews"), width=120)
     assert len(matthews.columns) == len(plain.columns) + 1
     text = ledger_text(replace(ledger, metric_name="matthews"), width=120)
     assert "Matthews" in text

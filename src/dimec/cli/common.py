@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dimec.ledger import Ledger
     from dimec.progress import RichProgress
+    from dimec.report.blocks import Column
     from dimec.run import Run
 
 _COLUMNS = 80  # of a table that goes to a file or a pipe
@@ -59,31 +60,37 @@ def results_console() -> Console:
     return Console(width=int(columns) if columns.isdecimal() and int(columns) else _COLUMNS)
 
 
+def show_columns(*columns: Column, title: str = "") -> None:
+    """Columns as a table on standard output, or as several where its lines are too short."""
+    from dimec.report.blocks import Columns
+
+    results_console().print(Columns(columns, title=title))
+
+
 def show_ledger(ledger: Ledger) -> None:
-    from dimec.report import ledger_table
+    from dimec.report import ledger_tables
 
     console = results_console()
-    console.print(ledger_table(ledger, width=console.width))
+    console.print(*ledger_tables(ledger, width=console.width), sep="\n")
 
 
 def show_scenarios(report: Path, names: Sequence[str]) -> None:
     """What ``dimec evaluate`` wrote to ``scenarios.json``, as a table a scenario."""
-    from rich.table import Table
-
+    from dimec.report.blocks import Column
     from dimec.storage import read_json
 
-    console = results_console()
     rows = read_json(report / "scenarios.json", "dimec evaluate")
+    figures = {
+        "milliseconds": "milliseconds",
+        "millijoules of the phone": "millijoules",
+        "USD per 1,000": "usd_per_1000",
+    }
     for name in names:
-        table = Table(title=f"scenario {name}", title_justify="left", box=None, pad_edge=False)
-        table.add_column("policy")
-        for title in ("milliseconds", "millijoules of the phone", "USD per 1,000"):
-            table.add_column(title, justify="right")
-        for row in rows:
-            if row["scenario"] == name:
-                figures = (row["milliseconds"], row["millijoules"], row["usd_per_1000"])
-                table.add_row(row["policy"], *[f"{figure:.4g}" for figure in figures])
-        console.print(table)
+        told = [row for row in rows if row["scenario"] == name]
+        columns = [Column("policy", [row["policy"] for row in told], words=True)]
+        for title, key in figures.items():
+            columns.append(Column(title, [f"{row[key]:.4g}" for row in told]))
+        show_columns(*columns, title=f"scenario {name}")
 
 
 def print_json(value: Any) -> None:

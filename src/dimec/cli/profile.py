@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.cli.common import AsJson, print_json, progress_bar, results_console
+from dimec.cli.common import AsJson, print_json, progress_bar, show_columns
 from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,22 +77,15 @@ def _rows(measured: LayerProfile) -> list[dict[str, Any]]:
 
 
 def _show(measured: LayerProfile) -> None:
-    from rich.table import Table
+    from dimec.report.blocks import Column
 
-    table = Table()
-    heads = ("part", "a µs", "b ns", "c ns", "R²", "largest residual µs", "128 tokens µs")
-    for head in heads:
-        # The names stay whole where the terminal is narrow; numbers may take two lines.
-        part = head == "part"
-        table.add_column(head, justify="left" if part else "right", no_wrap=part)
-    for row in _rows(measured):
-        table.add_row(
-            row["part"],
-            f"{1e6 * row['a']:.1f}",
-            f"{1e9 * row['b']:.1f}",
-            f"{1e9 * row['c']:.3f}",
-            f"{row['r2']:.4f}",
-            f"{1e6 * row['largest_residual']:.1f}",
-            f"{1e6 * row['seconds_at_128']:.1f}",
-        )
-    results_console().print(table)
+    rows = _rows(measured)
+    show_columns(
+        Column("part", [row["part"] for row in rows], words=True),
+        Column("a µs", [f"{1e6 * row['a']:.1f}" for row in rows]),
+        Column("b ns", [f"{1e9 * row['b']:.1f}" for row in rows]),
+        Column("c ns", [f"{1e9 * row['c']:.3f}" for row in rows]),
+        Column("R²", [f"{row['r2']:.4f}" for row in rows]),
+        Column("largest\nresidual µs", [f"{1e6 * row['largest_residual']:.1f}" for row in rows]),
+        Column("128\ntokens µs", [f"{1e6 * row['seconds_at_128']:.1f}" for row in rows]),
+    )
