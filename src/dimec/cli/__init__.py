@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dimec.cli.bottleneck import bottleneck
+from dimec.cli.command import Command
 from dimec.cli.demo import demo
 from dimec.cli.export import export
 from dimec.cli.inspect import inspect
@@ -84,7 +85,7 @@ def _root(
 _STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
 _STUDIES = (reproduce, bottleneck, trace, profile)
 for _command in _STEPS:
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 for _study in _STUDIES:
-    app.command(rich_help_panel="Research")(_study)
+    app.command(cls=Command, rich_help_panel="Research")(_study)
 app.add_typer(map_app, name="map", rich_help_panel="Research")

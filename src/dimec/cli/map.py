@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dimec.cli.command import Command
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, print_next
 
 _SHOWN = 5  # names of classes
@@ -24,7 +25,7 @@ def _root() -> None:
     pass  # with it, the one command keeps its name
 
 
-@map_app.command()
+@map_app.command(cls=Command)
 def select(
     path: RunPath,
     by: Annotated[
