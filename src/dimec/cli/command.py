@@ -1,4 +1,4 @@
-"""How every command is run: idle options are refused, and settings have the names that are typed."""
+"""How every command runs: idle options are refused, settings are named as they are typed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import typer
 from typer.core import TyperCommand
 
 from dimec.cli.idle import Given, refuse_idle
@@ -18,7 +17,7 @@ _GROUPS = r"(?:(?:data|model|training)\.)"  # of a run's settings, as its config
 class Command(TyperCommand):
     """A command of dimec."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # typer's own class of contexts is private
         """Run it; an error names options as they are typed."""
         typed = frozenset(
             name

@@ -73,7 +73,6 @@ def export(
 
     tiers = TIER_NAMES if int8 == "all" else tuple(filter(None, (int8 or "").split(",")))
     with progress_bar() as progress:
-        progress.say("loading torch")
         report = open_run(path).export(
             out,
             int8=tiers,

@@ -32,12 +32,14 @@ def profile(
     Embedding layer, layers and classifier, one text at a time, on the processor; a curve
     a + b·T + c·T² over the tokens T is fitted to each.
     """
-    from dimec.training.layer_profile import DEFAULT_TOKENS, measure_layers
-
+    lengths = None if tokens is None else _lengths(tokens)
     with progress_bar() as progress:
+        progress.say("loading torch")
+        from dimec.training.layer_profile import DEFAULT_TOKENS, measure_layers
+
         measured = measure_layers(
             backbone,
-            tokens=DEFAULT_TOKENS if tokens is None else _lengths(tokens),
+            tokens=lengths or DEFAULT_TOKENS,
             repeats=repeats,
             threads=threads,
             note=note,
@@ -52,10 +54,10 @@ def profile(
 
 
 def _lengths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--tokens: expected lengths such as 16,64,128, got {text!r}") from None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise ConfigError(f"--tokens: expected lengths such as 16,64,128, got {text!r}")
+    return tuple(map(int, parts))
 
 
 def _rows(measured: LayerProfile) -> list[dict[str, Any]]:

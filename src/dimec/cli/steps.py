@@ -78,8 +78,8 @@ def fit(
         lam=lam,
         target_drop=None if target_drop is None else target_drop / 100,
         grid=grid,  # type: ignore[arg-type]  # checked where it is used
-        alphas=numbers_of("--alphas", alphas),
-        betas=numbers_of("--betas", betas),
+        alphas=_each_once("--alphas", numbers_of("--alphas", alphas)),
+        betas=_each_once("--betas", numbers_of("--betas", betas)),
         tiers=layers_of("--tiers", tiers),  # type: ignore[arg-type]
         cost_model=costs,
     )
@@ -151,6 +151,13 @@ def report(
         return
     show_ledger(Ledger.load(run.report_path))
     print(f"report: {page}")
+
+
+def _each_once(option: str, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    for place, value in enumerate(values or ()):
+        if value in (values or ())[:place]:
+            raise ConfigError(f"{option}: {value:g} is there twice; give each value once")
+    return values
 
 
 def _costs(*prices: float | None) -> CostModel:

@@ -41,9 +41,13 @@ def trace(
 
         dimec trace runs/movies --task vader/amazon
     """
-    from dimec.config import DataSettings
+    from dimec.config import DataSettings, absolute_data
+    from dimec.data.splits import check_part
+    from dimec.workspace import read_dataset
 
+    check_part(rows)
     run = open_run(path)
+    run.training()  # one that is not trained is refused before torch is loaded, as data are
     data = DataSettings(
         task=task,
         data_dir=None if data_dir is None else str(data_dir),
@@ -51,6 +55,7 @@ def trace(
         pair_column=pair_column,
         label_column=label_column,
     )
+    dataset = read_dataset(absolute_data(data))
     with progress_bar() as progress, run.locked():
         progress.say("loading torch")
         from dimec.training.transfer import record_other
@@ -61,6 +66,7 @@ def trace(
             rows=rows,  # type: ignore[arg-type]  # checked where it is used
             limit=limit,
             seed=seed,
+            dataset=dataset,
             progress=progress,
         )
         target = out or run.streams_path / f"{_slug(task)}-{rows}.safetensors"

@@ -152,8 +152,12 @@ def _table(
         caption_justify="left",
     )
     for column, width in zip(block, widths, strict=True):
-        side = "left" if column.words else "right"
-        table.add_column(Text(column.title), justify=side, overflow="fold", width=width)
+        table.add_column(
+            Text(column.title),
+            justify="left" if column.words else "right",
+            overflow="fold",
+            width=width,
+        )
     rows = zip(*[column.cells for column in block], strict=True)
     for number, cells in enumerate(rows):
         table.add_row(*map(Text, cells), style=styles[number] if styles else None)

@@ -23,7 +23,7 @@ from dimec.bundle import (
     verify_bundle,
     write_manifest,
 )
-from dimec.costs import TIER_NAMES, check_tiers
+from dimec.costs import TIER_NAMES, check_tier_names, check_tiers
 from dimec.errors import ArtefactError, ConfigError, CorruptArtefactError
 from dimec.footprint import Footprint, measure_footprint
 from dimec.progress import NoProgress, Progress
@@ -130,10 +130,7 @@ def export_run(
         StorageError: the disk is full or refuses to write; what was there is left as it was.
     """
     progress, out = progress or NoProgress(), Path(out)
-    if unknown := set(int8) - set(TIER_NAMES):
-        raise ConfigError(
-            f"expected the tiers {', '.join(TIER_NAMES)} for int8, got {sorted(unknown)[0]!r}"
-        )
+    check_tier_names(int8, "int8")
     if triton is not None:
         check_repository(
             triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
