@@ -69,9 +69,10 @@ def test_nothing_overflows_or_is_cut(ledger: Ledger, metric: str, width: int) ->
 
 def test_columns_that_do_not_fit_stand_in_a_table_below(ledger: Ledger) -> None:
     text = ledger_text(ledger, width=40)
-    first, second = [line for line in text.splitlines() if line.startswith("dimec-fixed ")]
-    assert first.split()[1:] == ["88.7", "2.5", "5.93", "34.1"]
-    assert second.split()[1:] == ["61.0", "9.0", "30.0"]
+    rows = [line for line in text.splitlines() if line.startswith("dimec-fixed ")]
+    first, second = rows[:2]
+    assert first.split()[1:] == ["88.7", "2.5", "5.93"]
+    assert second.split()[1:] == ["34.1", "61.0", "9.0", "30.0"]
 
 
 def test_a_single_tier_that_beats_the_router_is_said_above(
