@@ -109,11 +109,11 @@ def test_the_prompt_answers_where_the_price_cannot_be_shown(tiny_bundle: Path) -
     assert answer.endswith(" ?\n")
 
 
-def _stream(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.TextIOWrapper:
-    """A standard output in that encoding."""
-    stream = io.TextIOWrapper(io.BytesIO(), encoding)
-    monkeypatch.setattr("sys.stdout", stream)
-    return stream
+def _stream(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.BytesIO:
+    """What is printed from now on, in that encoding."""
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding))
+    return printed
 
 
 def test_json_is_escaped_as_a_whole_only_where_the_stream_lacks_a_character(
@@ -132,8 +132,7 @@ def test_a_path_that_is_no_text_is_json_all_the_same(monkeypatch: pytest.MonkeyP
 
 
 def test_what_cannot_be_shown_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = _stream(monkeypatch, "cp1252")
+    printed = _stream(monkeypatch, "cp1252")
     replace_what_cannot_be_shown()
     print("é λ", end="", flush=True)
-    stream.buffer.seek(0)
-    assert stream.buffer.read() == "é ?".encode("cp1252")
+    assert printed.getvalue() == "é ?".encode("cp1252")

@@ -69,10 +69,9 @@ def test_nothing_overflows_or_is_cut(ledger: Ledger, metric: str, width: int) ->
 
 def test_columns_that_do_not_fit_stand_in_a_table_below(ledger: Ledger) -> None:
     text = ledger_text(ledger, width=40)
-    rows = [line for line in text.splitlines() if line.startswith("dimec-fixed ")]
-    first, second = rows[:2]
-    assert first.split()[1:] == ["88.7", "2.5", "5.93"]
-    assert second.split()[1:] == ["34.1", "61.0", "9.0", "30.0"]
+    first, second = [line for line in text.splitlines() if line.startswith("all-cloud ")]
+    assert first.split()[1:] == ["91.2", "0.0", "9.00"]
+    assert second.split()[1:] == ["0.0", "0.0", "0.0", "100"]
 
 
 def test_a_single_tier_that_beats_the_router_is_said_above(
