@@ -85,7 +85,7 @@ def test_results_are_shown(
         ["evaluate", str(run), "--draws", "10", "--scenario", "phone-4g"],
         ["fit", str(run)],
         ["inspect", str(tiny_bundle / "edge")],
-        ["predict", str(tiny_bundle), "a λ film", "--state", ":memory:"],
+        ["predict", str(tiny_bundle), "a moving film", "--state", ":memory:"],
     ]
     said = _output(case, sys.executable, "-c", _MANY, json.dumps(words))
     ledger, fitted, inspected, answered, _ = said.split("=====\n")
