@@ -124,7 +124,7 @@ class Run(RunDirectory):
 
     def shape(self) -> ModelShape:
         """Widths of the encoder's layers, which tell how many operations a layer takes."""
-        encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.path}")
+        encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.typed}")
         encoder = encoder["encoder"]
         width = int(encoder.get("hidden_size") or encoder["dim"])  # dim: DistilBERT's word for it
         inner = encoder.get("intermediate_size") or encoder.get("hidden_dim") or 4 * width
@@ -380,7 +380,7 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
     if any(rests_on.get(key) != fit[key] for key in fit):
         raise MismatchError(
             f"the ledger in {run.report_path} is older than the fitted router; "
-            f"draw it up again with: dimec evaluate {run.path}"
+            f"draw it up again with: dimec evaluate {run.typed}"
         )
     exits = check_tiers(fit["tiers"])
     data_map = run.dynamics().data_map(exits[0])

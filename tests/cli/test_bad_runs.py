@@ -85,6 +85,12 @@ class TestFitEvaluateReport:
         (tmp_path / "empty").mkdir()
         assert "make it with: dimec" in cli(step, tmp_path / "empty").complaint()
 
+    def test_a_command_that_is_advised_can_be_typed(self, run: Path, cli: Cli) -> None:
+        spaced = run.rename(run.with_name("a run"))
+        assert f"with: dimec train --out '{spaced}x'" in cli("fit", f"{spaced}x").complaint()
+        (spaced / "training.json").unlink()
+        assert f"with: dimec train --out '{spaced}'" in _complaint(cli, spaced, "fit")
+
     @pytest.mark.parametrize(
         ("step", "missing", "maker"),
         [

@@ -35,7 +35,8 @@ def open_run(path: Path) -> Run:
 
     if not path.is_dir():
         raise MissingArtefactError(
-            f"{path} is no run directory; make one with: dimec train --out {path}"
+            f"{path} is no run directory; make one with: "
+            + shell_line("dimec", "train", "--out", path)
         )
     return Run(path)
 

@@ -50,8 +50,10 @@ def fit(
             "often leave the medium pool empty.",
         ),
     ] = "quantile",
-    alphas: Annotated[str | None, typer.Option(help="Values of α, such as 0.6,0.7.")] = None,
-    betas: Annotated[str | None, typer.Option(help="Values of β.")] = None,
+    alphas: Annotated[
+        str | None, typer.Option(help="Values of α, 0 to 1, such as 0.6,0.7.")
+    ] = None,
+    betas: Annotated[str | None, typer.Option(help="Values of β, at least 0.")] = None,
     tiers: Annotated[
         str | None, typer.Option(help="Exits of mobile,edge,cloud, among the trained ones.")
     ] = None,

@@ -173,7 +173,7 @@ class _Export:
         if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
             raise CorruptArtefactError(
                 f"the model in {run.model_path} is missing or altered since it was trained; "
-                f"train again with: dimec train --out {run.path} --overwrite"
+                f"train again with: dimec train --out {run.typed} --overwrite"
             )
         exits = check_tiers(router.metadata["tiers"])
         precisions: dict[str, Precision] = {
