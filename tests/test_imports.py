@@ -25,7 +25,7 @@ LEVELS = (
     ("footprint", "latency", "ledger", "routing", "thresholds", "trace", "triton"),
     ("mobile", "scenarios", "serving"),
     ("policies",),
-    ("evaluation", "workspace"),
+    ("bottleneck", "evaluation", "workspace"),
     ("intake",),
     ("fitting", "report", "selection", "training"),
     ("run",),

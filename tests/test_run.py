@@ -179,6 +179,53 @@ class TestFit:
             run.fit(target_drop=0.01, alphas=(0.0,), betas=(1.0,))
         assert not run.router_path.exists()
 
+    def test_a_fit_that_saves_nothing_says_which_drop_would_save(self, run: Run) -> None:
+        # At no cost the second value of α, which no sample reaches, is the best.
+        result = run.fit(lam=0, alphas=(0.85, 0.99))
+        assert result.validation_reduction < 0.01
+        better = run.fit(target_drop=0.01, alphas=(0.85, 0.99))
+        assert better.validation_reduction > 0.2
+        assert better.advice == ()
+        saved = f"reduction {100 * better.validation_reduction:.1f} %"
+        told = f"try --target-drop 1: lambda {better.lam:g} has drop 0.00 points, {saved}"
+        assert result.advice == (told,)
+        assert describe_fit(result)[-1] == told
+
+    def test_it_says_what_a_larger_drop_would_save_where_a_point_does_not(self, run: Run) -> None:
+        # The mobile is wrong on the hard third, and no thresholds keep it from them.
+        result = run.fit(lam=0, alphas=(0.0, 0.99), betas=(1.0,))
+        assert result.validation_reduction == 0
+        assert result.advice[-1].startswith("try --target-drop 33.4: lambda ")
+        assert run.fit(target_drop=0.334, alphas=(0.0, 0.99), betas=(1.0,)).validation_drop > 0.3
+
+    def test_it_says_which_tier_alone_saves(self, run: Run) -> None:
+        result = run.fit(tiers=(6, 6, 6), alphas=(1.0,))
+        assert result.advice == (
+            "on the validation split the edge tier alone, without a router, has drop 0.00 points, "
+            "reduction 5.6 %",
+            "no sample's confidence reaches alpha 1, the highest is 0.97; try smaller values with "
+            "--alphas",
+        )
+        assert read_json(run.fit_path, "")["advice"] == list(result.advice)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"grid": "fine"},
+            {"alphas": (1.1,)},
+            {"alphas": ()},
+            {"betas": (-0.1,)},
+            {"betas": (float("nan"),)},
+            {"lam": -1.0},
+        ],
+    )
+    def test_wrong_options_are_refused_before_anything_is_read(
+        self, run: Run, wrong: dict[str, Any]
+    ) -> None:
+        run.trace_path("validation").unlink()
+        with pytest.raises(ConfigError):
+            run.fit(**wrong)
+
     def test_dynamics_of_other_rows_are_refused(self, run: Run) -> None:
         trace = make_trace(
             N, exits=EXITS, tiers=(1, 2, 6), model=MODEL, guids=tuple(f"x-{i}" for i in range(N))

@@ -14,7 +14,7 @@ import dimec
 from dimec.cartography import DataMap
 from dimec.errors import ConfigError, DataError, DimecError, MissingArtefactError
 from dimec.run import Run
-from dimec.selection import KINDS, count_of, rank_rows, select_rows, write_selection
+from dimec.selection import KINDS, choose, count_of, rank_rows, select_rows, write_selection
 from dimec.storage import file_sha256
 from tiny import reviews, write_reviews
 
@@ -99,6 +99,34 @@ class TestRanking:
             rank_rows(_map([[0.5], [0.5]]), ["a"], "best")
 
 
+class TestChoosing:
+    @given(
+        labels=st.lists(st.integers(0, 4), min_size=1, max_size=30),
+        count=st.integers(1, 30),
+        data=st.data(),
+    )
+    def test_the_first_rows_are_taken_and_at_least_one_of_each_class(
+        self, labels: list[int], count: int, data: st.DataObject
+    ) -> None:
+        order = data.draw(st.permutations(range(len(labels))))
+        count = min(count, len(labels))
+        chosen, without = choose(np.array(order), np.array(labels), count)
+        first = order[:count]
+        missing = sorted(set(labels) - {labels[row] for row in first})
+        assert without.tolist() == missing
+        assert len(chosen) == max(count, len(set(labels)))
+        assert {labels[row] for row in chosen} == set(labels)
+        assert [row for row in order if row in chosen] == chosen.tolist()  # in their order
+        if not missing:
+            assert chosen.tolist() == first
+        # What made room are the last of classes that have others.
+        for row in set(first) - set(chosen.tolist()):
+            before = first[: first.index(row)]
+            assert labels[row] in [labels[other] for other in before]
+            kept_behind = [other for other in first[first.index(row) :] if other in chosen]
+            assert all(labels[k] not in [labels[j] for j in before] for k in kept_behind)
+
+
 class TestCount:
     def test_it_is_exact_and_never_none(self) -> None:
         cases = [(0.33, 100, 33), (0.29, 100, 29), (1, 7, 7), (0.33, 2, 1), (0.5, 5, 2)]
@@ -147,8 +175,12 @@ class TestSelecting:
         ):
             chosen = select_rows(mapped, by=by, share=0.25, exit_=exit_)
             assert (len(chosen), chosen.of, chosen.exit) == (32, 128, exit_ or 4)
-            best = {dynamics.guids[row] for row in np.argsort(values)[:32]}
-            assert set(chosen.rows.guids) == best
+            ranked = np.argsort(values)
+            best = [dynamics.guids[row] for row in ranked[:32]]
+            codes = dynamics.labels[ranked]
+            if len(set(codes[:32])) == 1:  # the first of the other class takes the last place
+                best[-1] = dynamics.guids[ranked[codes != codes[0]][0]]
+            assert set(chosen.rows.guids) == set(best)
             mean, std = chosen.data_map.confidence, chosen.data_map.std
             rows = [dynamics.guids.index(guid) for guid in chosen.rows.guids]
             assert mean == pytest.approx(gold.mean(axis=0)[rows])

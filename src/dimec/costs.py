@@ -8,7 +8,7 @@ for the cloud's service. It gives λ_m = 1.5, λ_e = 1, o_e = 2.5 and o_c = 3, a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import NamedTuple
@@ -114,6 +114,18 @@ def check_tiers(exits: Sequence[int]) -> tuple[int, int, int]:
             f"m={m}, n={n}, l={l}; give them from the shallowest to the deepest"
         )
     return m, n, l
+
+
+def check_tier_names(names: Collection[str], purpose: str) -> None:
+    """Refuse what is no tier's name.
+
+    Raises:
+        ConfigError: names the first, and what it was given for.
+    """
+    if unknown := set(names) - set(TIER_NAMES):
+        raise ConfigError(
+            f"expected the tiers {', '.join(TIER_NAMES)} for {purpose}, got {min(unknown)!r}"
+        )
 
 
 def rewards(

@@ -146,6 +146,18 @@ def replay_all(
     return list(replays.values())
 
 
+def check_bootstrap(draws: int, seed: int) -> None:
+    """Refuse what no bootstrap can be made with, before anything slow begins.
+
+    Raises:
+        ConfigError: fewer than 1 draw, or a negative seed.
+    """
+    if draws < 1:
+        raise ConfigError(f"draws: the bootstrap needs at least 1 draw, got {draws}")
+    if seed < 0:
+        raise ConfigError(f"seed must be at least 0, got {seed}")
+
+
 def reference_replay(trace: Trace, deployment: Deployment) -> Replay:
     """Everything to the cloud: what drops and reductions are against."""
     return replay(RouterPolicy(REFERENCE, SingleTierRouter(CLOUD)), trace, deployment)
@@ -170,11 +182,10 @@ def draw_up(
         context: kept with the ledger.
 
     Raises:
-        ConfigError: fewer than 1 draw.
+        ConfigError: fewer than 1 draw, or a negative seed.
         MismatchError: the replays are not of the same samples.
     """
-    if draws < 1:
-        raise ConfigError(f"the bootstrap needs at least 1 draw, got {draws}")
+    check_bootstrap(draws, seed)
     for one in replays:
         if not np.array_equal(one.labels, reference.labels):
             raise MismatchError(

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from dimec.cartography import POOL_NAMES, DataMap
-from dimec.costs import TIER_NAMES, CostModel
+from dimec.costs import CLOUD, TIER_NAMES, CostModel
 from dimec.errors import ConfigError
-from dimec.evaluation import evaluate
+from dimec.evaluation import evaluate, standard_policies
 from dimec.policies import RouterPolicy
 from dimec.policies.dimec import fit_router
 from dimec.routing import CentroidRouter
-from dimec.thresholds import Grid, ThresholdSearch
+from dimec.thresholds import Grid, ThresholdSearch, grid_of
 from dimec.trace import Trace
 from dimec.usage import Deployment
 
 DEFAULT_LAMBDA = 0.02
 LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
+
+_POINT = 0.01  # of accuracy, which a tier or a router may lose to be advised
+_NOTHING = 0.01  # of the cost: who saves less saves nothing
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class FitResult:
         empty: names of the empty pools; their tiers get no traffic.
         validation_drop, validation_reduction: of dimec-fixed on the validation split itself, where
             the router was fitted: an optimistic view.
+        advice: what to try where the router saves nothing there, in sentences; else empty.
     """
 
     alpha: float
@@ -48,6 +54,7 @@ class FitResult:
     empty: tuple[str, ...]
     validation_drop: float
     validation_reduction: float
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +120,82 @@ class FittingProblem:
             raise ConfigError(
                 f"the wanted drop must be a fraction from 0 to below 1, got {target_drop!r}"
             )
-        results = [self.fit(lam)[0] for lam in LAMBDAS]
-        fitting = [result for result in results if result.validation_drop <= target_drop]
-        if not fitting:
-            nearest = min(results, key=lambda result: result.validation_drop)
+        if not (fitting := self._within(target_drop)):
+            nearest = min(self._ladder, key=lambda result: result.validation_drop)
             raise ConfigError(
                 f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} keeps the drop on the "
                 f"validation split at {100 * target_drop:g} points; the nearest is "
                 f"{100 * nearest.validation_drop:.2f} points at lambda {nearest.lam:g}; allow a "
                 "larger drop, or deepen the mobile's exit"
             )
-        return max(fitting, key=lambda result: (result.validation_reduction, -result.lam)).lam
+        return max(fitting, key=_saving).lam
+
+    def advice(self, result: FitResult) -> tuple[str, ...]:
+        """What to try in place of a router that saves nothing on the validation split.
+
+        That is the cheapest single tier and the cheapest router of the ladder that lose at most a
+        point, or no more than the router itself; where no router of the ladder does, the one that
+        loses least. No advice where the router saves something.
+        """
+        if result.validation_reduction >= _NOTHING:
+            return ()
+        allowed = max(_POINT, result.validation_drop)
+        return (*self._single_tier(allowed), self._other_lambda(allowed))
+
+    def _single_tier(self, allowed: float) -> list[str]:
+        ledger = evaluate(
+            self.trace, standard_policies({}), Deployment(self.exits, self.costs), draws=1
+        )
+        rows = [(name, ledger.row(f"all-{name}")) for name in TIER_NAMES[:CLOUD]]
+        fitting = [
+            (name, row) for name, row in rows if row.drop <= allowed and row.reduction >= _NOTHING
+        ]
+        if not fitting:
+            return []
+        name, row = min(fitting, key=lambda pair: pair[1].cost)
+        told = _drop_and_reduction(row.drop, row.reduction)
+        return [f"on the validation split the {name} tier alone, without a router, has {told}"]
+
+    def _other_lambda(self, allowed: float) -> str:
+        saving = [one for one in self._ladder if one.validation_reduction >= _NOTHING]
+        lowest = min(grid_of(self.data_map, self.grid)[0] if self.alphas is None else self.alphas)
+        if not saving and (highest := float(self.data_map.confidence.max())) < lowest:
+            return (
+                f"no sample's confidence reaches alpha {lowest:g}, the highest is {highest:.2g}; "
+                "try smaller values with --alphas"
+            )
+        if not saving:
+            return (
+                f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} gives a router that saves "
+                "anything on the validation split"
+            )
+        within = [one for one in saving if one.validation_drop <= allowed]
+        best = (
+            max(within, key=_saving)
+            if within
+            else min(saving, key=lambda one: (one.validation_drop, -one.validation_reduction))
+        )
+        points = max(1, math.ceil(round(1000 * best.validation_drop, 6)) / 10)
+        told = _drop_and_reduction(best.validation_drop, best.validation_reduction)
+        return f"try --target-drop {points:g}: lambda {best.lam:g} has {told}"
+
+    @cached_property
+    def _ladder(self) -> tuple[FitResult, ...]:
+        """What every λ of the ladder gives."""
+        return tuple(self.fit(lam)[0] for lam in LAMBDAS)
+
+    def _within(self, drop: float) -> list[FitResult]:
+        """The results of the ladder that lose no more than ``drop`` on the validation split."""
+        return [result for result in self._ladder if result.validation_drop <= drop]
+
+
+def _saving(result: FitResult) -> tuple[float, float]:
+    """What the best of several results has most of; ties go to the smaller λ."""
+    return result.validation_reduction, -result.lam
+
+
+def _drop_and_reduction(drop: float, reduction: float) -> str:
+    return f"drop {100 * drop:.2f} points, reduction {100 * reduction:.1f} %"
 
 
 def describe_fit(result: FitResult) -> list[str]:
@@ -139,7 +211,7 @@ def describe_fit(result: FitResult) -> list[str]:
         if name in result.empty:
             lines.append(f"the {name} pool is empty: the {tier} tier gets no traffic")
     lines.append(
-        f"on the validation split that it was fitted on: drop {100 * result.validation_drop:.2f} "
-        f"points, reduction {100 * result.validation_reduction:.1f} %"
+        "on the validation split that it was fitted on: "
+        + _drop_and_reduction(result.validation_drop, result.validation_reduction)
     )
-    return lines
+    return [*lines, *result.advice]

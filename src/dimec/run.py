@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,15 @@ import numpy as np
 
 from dimec.__about__ import __version__
 from dimec.cartography import build_pools
-from dimec.costs import CostModel, check_tiers
+from dimec.costs import CostModel, check_lambda, check_tier_names, check_tiers
 from dimec.errors import ConfigError, MismatchError
-from dimec.evaluation import draw_up, reference_replay, replay_all, standard_policies
+from dimec.evaluation import (
+    check_bootstrap,
+    draw_up,
+    reference_replay,
+    replay_all,
+    standard_policies,
+)
 from dimec.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
 from dimec.latency import ModelShape
 from dimec.ledger import Ledger
@@ -23,14 +29,14 @@ from dimec.policies import systems as known_systems
 from dimec.progress import NoProgress, Progress
 from dimec.scenarios import Scenarios, scenario_table
 from dimec.storage import read_json, write_json
-from dimec.thresholds import Grid
+from dimec.thresholds import Grid, check_thresholds
+from dimec.triton import Backend, check_repository
 from dimec.usage import Deployment
 from dimec.workspace import RunDirectory
 
 if TYPE_CHECKING:
     from dimec.config import RunSettings
     from dimec.training.export import ExportReport
-    from dimec.triton import Backend
 
 
 class Run(RunDirectory):
@@ -69,6 +75,12 @@ class Run(RunDirectory):
             ConfigError: both ``lam`` and ``target_drop``, exits that the model does not have.
             ArtefactError: the run is not trained, or damaged.
         """
+        if lam is not None and target_drop is not None:
+            raise ConfigError(
+                "give either lam or target_drop, not both: the one determines the other"
+            )
+        check_lambda(DEFAULT_LAMBDA if lam is None else lam)
+        check_thresholds(grid, alphas, betas)
         with self.locked():
             trace, dynamics = self.trace("validation"), self.dynamics()
             same_labels = np.array_equal(dynamics.labels, trace.labels)
@@ -103,14 +115,16 @@ class Run(RunDirectory):
 
         Raises:
             ArtefactError: the run is not fitted, or damaged.
-            ConfigError: no such system.
+            ConfigError: no such system, fewer than 1 draw, or a negative seed.
         """
+        check_bootstrap(draws, seed)
+        _named_systems(systems)
         with self.locked():
             return _evaluate(self, draws, seed, systems, scenarios or Scenarios.load())
 
     def shape(self) -> ModelShape:
         """Widths of the encoder's layers, which tell how many operations a layer takes."""
-        encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.path}")
+        encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.typed}")
         encoder = encoder["encoder"]
         width = int(encoder.get("hidden_size") or encoder["dim"])  # dim: DistilBERT's word for it
         inner = encoder.get("intermediate_size") or encoder.get("hidden_dim") or 4 * width
@@ -121,8 +135,11 @@ class Run(RunDirectory):
 
         Raises:
             ArtefactError: the run is not evaluated, or damaged.
+            ConfigError: a negative seed.
             MissingExtraError: matplotlib or openTSNE is not installed.
         """
+        if seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {seed}")
         with self.locked():
             return _report(self, seed, progress or NoProgress())
 
@@ -153,6 +170,14 @@ class Run(RunDirectory):
         Raises:
             DimecError: see :func:`dimec.training.export.export_run`.
         """
+        check_tier_names(int8, "int8")
+        if triton is not None:
+            check_repository(
+                triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
+            )
+        self.router()  # a run that is not fitted is refused before torch is loaded
+        if progress is not None:
+            progress.say("loading torch")
         from dimec.training.export import export_run
 
         return export_run(
@@ -247,11 +272,10 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
 def _fit(
     run: Run, problem: FittingProblem, lam: float | None, target_drop: float | None
 ) -> FitResult:
-    if lam is not None and target_drop is not None:
-        raise ConfigError("give either lam or target_drop, not both: the one determines the other")
     if target_drop is not None:
         lam = problem.cheapest_lambda(target_drop)
     result, router, search = problem.fit(DEFAULT_LAMBDA if lam is None else lam)
+    result = replace(result, advice=problem.advice(result))
     model = problem.trace.model
     router.metadata = {
         "model": model,
@@ -341,15 +365,21 @@ def fit_systems(run: Run, names: Sequence[str], deployment: Deployment, lam: flo
     Raises:
         ConfigError: no such system.
     """
-    chosen: list[str] = []
-    for name in names:
-        everything = [one for one in known_systems() if _replays_any_trace(one)]
-        chosen += everything if name == "all" else [system(name).name]
+    chosen = _named_systems(names)
     if not chosen:
         return []
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
     return [system(name).fit(inputs) for name in dict.fromkeys(chosen)]
+
+
+def _named_systems(names: Sequence[str]) -> list[str]:
+    """Names of systems with ``all`` spelt out; ConfigError where there is none of a name."""
+    chosen: list[str] = []
+    for name in names:
+        everything = [one for one in known_systems() if _replays_any_trace(one)]
+        chosen += everything if name == "all" else [system(name).name]
+    return chosen
 
 
 def _replays_any_trace(name: str) -> bool:
@@ -367,7 +397,7 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
     if any(rests_on.get(key) != fit[key] for key in fit):
         raise MismatchError(
             f"the ledger in {run.report_path} is older than the fitted router; "
-            f"draw it up again with: dimec evaluate {run.path}"
+            f"draw it up again with: dimec evaluate {run.typed}"
         )
     exits = check_tiers(fit["tiers"])
     data_map = run.dynamics().data_map(exits[0])

@@ -40,6 +40,7 @@ class Selection:
         of: the number of training rows to choose from.
         rows: the K rows.
         data_map: where they stand on the map.
+        kept: names of the classes that would have no row by their rank, and were given one each.
     """
 
     by: str
@@ -48,6 +49,7 @@ class Selection:
     of: int
     rows: Dataset
     data_map: DataMap
+    kept: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,9 +76,24 @@ def rank_rows(data_map: DataMap, guids: Sequence[str], by: str, *, seed: int = 0
         # The raw stream, which numpy promises never to change; see dimec.data.splits.
         key = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(len(guids))[by_guid]
     else:
-        raise ConfigError(f"rows can be chosen by {', '.join(KINDS)}; got {by!r}")
+        raise _unknown(by)
     order: IntArray = np.lexsort((by_guid, key)).astype(np.int64)
     return order
+
+
+def check_choice(by: str, share: float) -> None:
+    """Refuse a kind or a share that there is not, before anything is read.
+
+    Raises:
+        ConfigError: an unknown kind, or a share outside (0, 1].
+    """
+    if by not in KINDS:
+        raise _unknown(by)
+    count_of(share, 1)
+
+
+def _unknown(by: str) -> ConfigError:
+    return ConfigError(f"rows can be chosen by {', '.join(KINDS)}; got {by!r}")
 
 
 def count_of(share: float, rows: int) -> int:
@@ -90,10 +107,36 @@ def count_of(share: float, rows: int) -> int:
     return max(1, int(Fraction(repr(float(share))) * rows))  # 0.1 is a tenth here
 
 
+def choose(order: IntArray, labels: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """The first ``count`` rows, but at least one of each class: the first of its own.
+
+    A training needs rows of every class that it is validated on. Rows that make room for those of
+    a class without any are the last ones of classes that have others; where there are more classes
+    than ``count``, one row of each is taken.
+
+    Args:
+        order: positions of all rows, the first choice first.
+        labels: of all rows, by position.
+        count: how many to choose.
+
+    Returns:
+        The chosen positions, the first choice first, and the codes of the classes that would have
+        had none.
+    """
+    classes, first = np.unique(labels[order], return_index=True)
+    needed = np.zeros(len(order), bool)
+    needed[first] = True  # ranks of the first row of each class
+    others = np.flatnonzero(~needed)[: max(0, count - len(classes))]
+    chosen = np.sort(np.concatenate([np.flatnonzero(needed), others]))
+    return order[chosen], classes[first >= count].astype(np.int64)
+
+
 def select_rows(
     run: RunDirectory, *, by: str, share: float, exit_: int | None = None, seed: int = 0
 ) -> Selection:
     """Choose among the training rows of a run by its training dynamics.
+
+    Every class keeps at least one row, see :func:`choose`.
 
     Args:
         run: trained with ``record_train``.
@@ -107,6 +150,7 @@ def select_rows(
         ArtefactError: the run has no dynamics of its training rows, or is damaged.
         DataError: the data can no longer be read.
     """
+    check_choice(by, share)
     dynamics = run.dynamics("train")
     exit_ = dynamics.exits[-1] if exit_ is None else exit_
     data_map = dynamics.data_map(exit_)
@@ -116,14 +160,16 @@ def select_rows(
             f"the training rows of {run.path} and its training dynamics differ; train again with "
             "--overwrite"
         )
-    order = rank_rows(data_map, train.guids, by, seed=seed)[: count_of(share, len(train))]
+    ranked = rank_rows(data_map, train.guids, by, seed=seed)
+    order, without = choose(ranked, train.labels, count_of(share, len(train)))
+    kept = tuple(train.label_names[code] for code in without)
     chosen = DataMap(
         data_map.confidence[order],
         data_map.variance[order],
         data_map.std[order],
         data_map.correctness[order],
     )
-    return Selection(by, share, exit_, len(train), train.take(order), chosen)
+    return Selection(by, share, exit_, len(train), train.take(order), chosen, kept)
 
 
 def write_selection(selection: Selection, path: Path) -> None:

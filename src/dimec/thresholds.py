@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -78,9 +78,8 @@ def grid_of(
     """
     if grid == "paper":
         return PAPER_ALPHAS, PAPER_BETAS
-    if grid == "quantile":
-        return PAPER_ALPHAS, quantile_betas(data_map)
-    raise ConfigError(f"the grid must be 'paper' or 'quantile', got {grid!r}")
+    check_thresholds(grid)
+    return PAPER_ALPHAS, quantile_betas(data_map)
 
 
 def search_thresholds(
@@ -112,7 +111,8 @@ def search_thresholds(
         grid: ``"paper"`` or ``"quantile"``, see :func:`grid_of`.
 
     Raises:
-        ConfigError: an empty or non-finite grid, a negative λ, prices that cannot be told.
+        ConfigError: thresholds that :func:`check_thresholds` refuses, a negative λ, prices that
+            cannot be told.
         DataError: no sample, or confidences of another shape, or not finite.
     """
     if len(data_map) == 0:
@@ -155,11 +155,36 @@ def _prices(cost_model: CostModel | Sequence[float], exits: Sequence[int] | None
     return prices
 
 
+def check_thresholds(
+    grid: str, alphas: Sequence[float] | None = None, betas: Sequence[float] | None = None
+) -> None:
+    """Refuse what cannot be searched before anything is read.
+
+    Args:
+        grid: its name.
+        alphas, betas: values of their own in place of the grid's.
+
+    Raises:
+        ConfigError: no such grid; no value, one that is not finite, an α outside 0 to 1, where all
+            confidences lie, or a β below 0.
+    """
+    if grid not in get_args(Grid):
+        raise ConfigError(f"the grid must be 'paper' or 'quantile', got {grid!r}")
+    for name, values in (("alphas", alphas), ("betas", betas)):
+        if values is not None:
+            _axis(name, values)
+
+
 def _axis(name: str, values: Sequence[float]) -> FloatArray:
     """Values of one threshold, ascending, each once."""
     axis = np.unique(np.asarray(values, np.float64))
     if axis.size == 0 or not np.isfinite(axis).all():
         raise ConfigError(f"{name} must be one or more finite numbers, got {list(values)!r}")
+    if name == "alphas" and not (axis[0] >= 0 and axis[-1] <= 1):
+        wrong = axis[0] if axis[0] < 0 else axis[-1]
+        raise ConfigError(f"alphas must lie from 0 to 1, as confidences do, got {wrong:g}")
+    if axis[0] < 0:
+        raise ConfigError(f"{name} must be at least 0, as variances are, got {axis[0]:g}")
     return axis
 
 

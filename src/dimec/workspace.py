@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,6 +62,11 @@ class RunDirectory:
     @property
     def data_path(self) -> Path:
         return self.path / "data.sha256"
+
+    @property
+    def typed(self) -> str:
+        """Its path as a shell takes it, for the commands that messages name."""
+        return shlex.quote(str(self.path))
 
     @property
     def training_path(self) -> Path:
@@ -171,12 +177,12 @@ class RunDirectory:
     def training(self) -> dict[str, Any]:
         """What training wrote down: fingerprint of the model, history, sizes, versions."""
         record: dict[str, Any] = read_json(
-            self.training_path, f"dimec train --out {self.path} (again, if it was interrupted)"
+            self.training_path, f"dimec train --out {self.typed} (again, if it was interrupted)"
         )
         if not isinstance(record, dict) or not record.keys() >= _TRAINING_KEYS:
             raise CorruptArtefactError(
                 f"{self.training_path} does not hold what training writes; train again with: "
-                f"dimec train --out {self.path} --overwrite"
+                f"dimec train --out {self.typed} --overwrite"
             )
         return record
 
@@ -207,7 +213,7 @@ class RunDirectory:
 
     def fit_record(self) -> dict[str, Any]:
         """What ``dimec fit`` wrote down."""
-        record: dict[str, Any] = read_json(self.fit_path, f"dimec fit {self.path}")
+        record: dict[str, Any] = read_json(self.fit_path, f"dimec fit {self.typed}")
         return record
 
     def trace(self, split: str) -> Trace:
@@ -224,7 +230,7 @@ class RunDirectory:
         if router.metadata.get("model") != fingerprint:
             raise MismatchError(
                 f"{self.router_path} was fitted on another model than the one in {self.path}; "
-                f"fit it again with: dimec fit {self.path}"
+                f"fit it again with: dimec fit {self.typed}"
             )
         return router
 
@@ -254,14 +260,14 @@ class RunDirectory:
             ArtefactError: missing, damaged, or of another model.
         """
         path = self._dynamics_file(split)
-        again = f"dimec train --out {self.path}"
+        again = f"dimec train --out {self.typed}"
         if split == "train":
-            again += f" --config {self.config_path} --record-train --overwrite"
+            again += f" --config {shlex.quote(str(self.config_path))} --record-train --overwrite"
         arrays, header = load_arrays(path, _DYNAMICS_KIND, again)
         if header.get("model") != self.training()["model"]:
             raise MismatchError(
                 f"{path} was recorded while training another model than the one in {self.path}; "
-                f"train again with: dimec train --out {self.path} --overwrite"
+                f"train again with: dimec train --out {self.typed} --overwrite"
             )
         return TrainingDynamics(
             arrays["logits"], arrays["labels"], tuple(header["exits"]), tuple(header["guids"])

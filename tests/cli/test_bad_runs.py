@@ -54,13 +54,23 @@ class TestFitEvaluateReport:
             (["fit", "--lambda", "nan"], "nan"),
             (["fit", "--grid", "fine"], "'paper' or 'quantile'"),
             (["fit", "--alphas", "0.5,x"], "--alphas: expected numbers"),
+            (["fit", "--alphas", "0.5,2"], "--alphas must lie from 0 to 1"),
+            (["fit", "--alphas=-0.1"], "--alphas must lie from 0 to 1"),
+            (["fit", "--alphas", "nan"], "--alphas must be one or more finite"),
+            (["fit", "--alphas", "0.5,0.5"], "--alphas: 0.5 is there twice"),
+            (["fit", "--betas=-0.1"], "--betas must be at least 0"),
+            (["fit", "--betas", "inf"], "--betas must be one or more finite"),
+            (["fit", "--betas", ""], "--betas: expected numbers"),
             (["fit", "--tiers", "1,3,4"], "no exit at layer 3"),
             (["fit", "--tiers", "4,2,1"], "4"),
             (["fit", "--tiers", "1,2"], "1, 2"),
             (["fit", "--lambda", "0.1", "--target-drop", "1"], "not both"),
             (["fit", "--target-drop", "200"], "--target-drop: expected points"),
-            (["fit", "--mobile-layer", "-2"], "mobile_layer"),
+            (["fit", "--mobile-layer", "-2"], "--mobile-layer"),
             (["evaluate", "--draws", "0"], "at least 1 draw"),
+            (["evaluate", "--seed", "-1"], "--seed must be at least 0"),
+            (["evaluate", "--systems", "deebert,none"], "no system is named 'none'"),
+            (["report", "--seed", "-1"], "--seed must be at least 0"),
         ],
     )
     def test_a_value_that_does_not_fit_is_named(
@@ -74,6 +84,12 @@ class TestFitEvaluateReport:
         assert not (tmp_path / "none").exists()
         (tmp_path / "empty").mkdir()
         assert "make it with: dimec" in cli(step, tmp_path / "empty").complaint()
+
+    def test_a_command_that_is_advised_can_be_typed(self, run: Path, cli: Cli) -> None:
+        spaced = run.rename(run.with_name("a run"))
+        assert f"with: dimec train --out '{spaced}x'" in cli("fit", f"{spaced}x").complaint()
+        (spaced / "training.json").unlink()
+        assert f"with: dimec train --out '{spaced}'" in _complaint(cli, spaced, "fit")
 
     @pytest.mark.parametrize(
         ("step", "missing", "maker"),

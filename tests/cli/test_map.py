@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dimec.cli.common import shell_line
+from dimec.cli.map import _new_run
 from dimec.run import Run
-from tiny import FAST, Said, reviews, write_reviews
+from tiny import FAST, Said, dimec, environment, reviews, write_reviews
 
 Cli = Callable[..., Said]
 
@@ -28,7 +32,8 @@ def test_from_a_recorded_run_to_one_on_its_ambiguous_rows(
     said = cli("map", "select", run, "--by", "ambiguous", "--share", "0.33", "--out", file)
     assert said.code == 0, said.err
     assert "26 of 80 training rows, by exit 4" in said.out
-    assert f"--train-rows {file}" in said.out
+    assert f"--train-rows {file} --out {tmp_path / 'run-ambiguous'}" in said.out
+    assert "kept" not in said.out
     records = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     assert len(records) == 26
     spread = [record["variability"] for record in records]
@@ -66,3 +71,54 @@ def test_training_rows_of_another_split_are_refused(
     line = cli("train", *source, "--train-rows", file, "--out", tmp_path / "run").complaint()
     assert "is not in the training split" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_every_command_that_is_printed_as_next_works_as_it_stands(
+    tmp_path: Path, tiny_backbone: Path
+) -> None:
+    folder = tmp_path / 'it\'s a $HOME; "folder"'
+    folder.mkdir()
+    # A rare class, which a share of the easiest rows alone would leave without any.
+    rows = [*reviews(80), *((f"a rare word (no. {number})", "rare") for number in range(6))]
+    table = write_reviews(folder / "my reviews.csv", rows)
+    words = ["--backbone", str(tiny_backbone), *FAST, "--epochs", "2", "--record-train"]
+    said = dimec("train", "--task", f"csv:{table}", *words, "--out", folder / "a run")
+    for step in ("fit", "evaluate", "report"):
+        assert said.code == 0, said.err
+        assert said.out.splitlines()[-1].startswith(f"next: dimec {step} ")
+        said = _typed(said)
+    assert said.out.splitlines()[-1] == f"report: {folder / 'a run' / 'report' / 'report.html'}"
+
+    said = dimec("map", "select", folder / "a run", "--by", "easy", "--share", "0.05")
+    assert "kept one row each of classes that had none in the share: " in said.out
+    assert "rare" in said.out
+    said = _typed(said)
+    assert said.code == 0, said.err
+    assert Run(folder / "a run-easy-0.05-exit4").training()["rows"]["train"] == 3
+
+
+def _typed(said: Said) -> Said:
+    """What a shell makes of the command that was printed as next."""
+    line = said.out.splitlines()[-1].removeprefix("next: ")
+    done = subprocess.run(
+        ["sh", "-c", line.replace("dimec", f"{sys.executable} -m dimec", 1)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env=environment(),
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_next_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert _new_run(run, "easy") == tmp_path / "run-easy"
+    for taken in ("run-easy", "run-easy-2"):
+        (tmp_path / taken).mkdir()
+    assert _new_run(run, "easy") == tmp_path / "run-easy-3"
+    assert _new_run(Path(), "easy").name.endswith("-easy")
+
+
+def test_a_path_that_begins_with_a_dash_is_typed_as_a_path() -> None:
+    assert shell_line("dimec", "up", Path("-b"), Path("a b")) == "dimec up ./-b 'a b'"

@@ -204,10 +204,16 @@ class TestErrors:
             (("text", "--edge", "nowhere"), "edge: expected an address"),
             (("text", "--cloud", "http://"), "cloud: expected an address"),
             (("text", "--edge", "http://far.test", "--token-file", "token"), "unencrypted"),
-            (("text", "--fallback", "luck"), "fallback must be one of accuracy, cost"),
+            (
+                ("text", "--fallback", "luck", "--edge", "http://localhost:1"),
+                "fallback must be one of accuracy, cost",
+            ),
             (("text", "--timeout", "0", "--edge", "http://localhost:1"), "a timeout above 0"),
             (("text", "--workers", "0"), "at least 1 worker"),
-            (("text", "--token-file", "missing"), "--token-file missing: No such file"),
+            (
+                ("text", "--token-file", "missing", "--edge", "http://localhost:1"),
+                "--token-file missing: No such file",
+            ),
             (("text", "--state", "token/state"), "cannot write"),
             (("text", "--state", "token"), "is no state"),
             (("--input", "missing.txt"), "missing.txt does not exist"),

@@ -26,9 +26,9 @@ def profile(
 def test_a_profile_of_ones_own_makes_results_and_a_page(
     cli: Callable[..., Said], profile: Path, tmp_path: Path
 ) -> None:
-    where: list[object] = ["--out", tmp_path / "runs", "--results", tmp_path / "results"]
-    where += ["--docs", tmp_path / "docs", "--profile", profile]
-    said = cli("reproduce", "fig1", "fig5", *where, "--json")
+    where: list[object] = ["--results", tmp_path / "results", "--docs", tmp_path / "docs"]
+    trained = ["--out", tmp_path / "runs", "--profile", profile]
+    said = cli("reproduce", "fig1", "fig5", *where, *trained, "--json")
     assert said.code == 0, said.err
     paths = [Path(path) for path in json.loads(said.out)]
     results = tmp_path / "results" / "tiny"
@@ -53,7 +53,7 @@ def test_a_profile_of_ones_own_makes_results_and_a_page(
         (["fig1", "--seeds", "a"], "--seeds: expected numbers such as 0,1,2, got 'a'"),
         (["fig1", "--tasks", "rte"], "no task 'rte'; it has sst2, cola"),
         (["fig1", "--tiers", "2,3"], "model.tiers"),
-        (["fig1", "--workers", "0"], "at least 1 worker, got 0"),
+        (["fig1", "--workers", "0"], "--workers: expected at least 1, got 0"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_leaves_nothing(

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from dimec.ledger import Ledger
-from dimec.report import ledger_table, ledger_text
+from dimec.report import ledger_tables, ledger_text
+from dimec.report.wording import percent
 
 
 def _line(text: str, policy: str) -> list[str]:
@@ -19,7 +20,8 @@ def test_policies_stand_in_the_ledgers_order(ledger: Ledger) -> None:
     policies = {row.policy for row in ledger.rows}
     firsts = [line.split()[0] for line in ledger_text(ledger, width=120).splitlines() if line]
     assert [word for word in firsts if word in policies] == [row.policy for row in ledger.rows]
-    assert ledger_table(ledger, width=120).row_count == len(ledger.rows)
+    [table] = ledger_tables(ledger, width=120)
+    assert table.row_count == len(ledger.rows)
 
 
 def test_wide_rows_hold_every_number_in_percent_points_and_lambda(ledger: Ledger) -> None:
@@ -54,16 +56,35 @@ def test_a_value_that_no_draw_changes_has_a_dash_for_an_interval(ledger: Ledger)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "matthews", "f1"])
-@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("width", [24, 40, 60, 70, 80, 100, 120])
 def test_nothing_overflows_or_is_cut(ledger: Ledger, metric: str, width: int) -> None:
     text = ledger_text(replace(ledger, metric_name=metric), width=width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
+    for row in ledger.rows:
+        for value in (row.accuracy, row.drop, row.reduction, row.share_mobile, row.share_cloud):
+            assert percent(value).replace("100.0", "100") in text.split()
+        assert f"{row.cost:.2f}" in text.split()
+
+
+def test_columns_that_do_not_fit_stand_in_a_table_below(ledger: Ledger) -> None:
+    text = ledger_text(ledger, width=40)
+    rows = [line.split()[1:] for line in text.splitlines() if line.startswith("all-cloud ")]
+    assert len(rows) > 1
+    assert " ".join(map(" ".join, rows)) == "91.2 0.0 9.00 0.0 0.0 0.0 100"
+
+
+def test_a_single_tier_that_beats_the_router_is_said_above(
+    ledger: Ledger, change_row: Callable[..., Ledger]
+) -> None:
+    text = ledger_text(change_row(ledger, "all-edge", drop=0.01, metric=0.9), width=120)
+    assert text.startswith("No router is needed on these test rows: the edge alone (all-edge)")
+    assert ledger_text(ledger, width=120).startswith(" ")
 
 
 def test_the_metric_has_a_column_only_where_it_is_not_accuracy(ledger: Ledger) -> None:
-    plain = ledger_table(ledger, width=120)
-    matthews = ledger_table(replace(ledger, metric_name="matthews"), width=120)
+    [plain] = ledger_tables(ledger, width=120)
+    [matthews] = ledger_tables(replace(ledger, metric_name="matthews"), width=120)
     assert len(matthews.columns) == len(plain.columns) + 1
     text = ledger_text(replace(ledger, metric_name="matthews"), width=120)
     assert "Matthews" in text

@@ -17,6 +17,7 @@ from dimec.report.wording import (
     percent,
     pool_sentences,
     setting,
+    single_tier_sentences,
     summary,
 )
 
@@ -158,3 +159,39 @@ def test_interval_and_settings_and_lists_as_people_write_them() -> None:
         "a and b",
         "a, b and c",
     ]
+
+
+def test_a_single_tier_that_beats_a_router_is_said_first(
+    ledger: Ledger, change_row: Change
+) -> None:
+    better = change_row(ledger, "all-edge", drop=0.025, metric=0.77)  # at 5.50 λ, the router's 5.93
+    assert summary(better, ALL_EASY)[0] == (
+        "No router is needed on these test rows: the edge alone (all-edge) is cheaper than "
+        "dimec-fixed and at least as good. It costs 5.50 λ an answer in place of 5.93 λ, and loses "
+        "2.5 points of accuracy (95 % interval 5.2 to 8.7)."
+    )
+    assert summary(better, ALL_EASY)[1:] == summary(ledger, ALL_EASY)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"drop": 0.026, "metric": 0.9},  # worse in accuracy
+        {"drop": 0.01, "metric": 0.76},  # worse by the task's own score
+        {"drop": 0.01, "metric": 0.9, "cost": 5.93},  # not cheaper
+        {"drop": float("nan"), "metric": 0.9},
+    ],
+)
+def test_nothing_is_said_first_where_no_tier_is_both_cheaper_and_as_good(
+    ledger: Ledger, change_row: Change, changed: dict[str, float]
+) -> None:
+    assert single_tier_sentences(change_row(ledger, "all-edge", **changed)) == []
+
+
+def test_of_two_tiers_that_beat_a_router_the_cheaper_is_named(
+    ledger: Ledger, change_row: Change
+) -> None:
+    better = change_row(ledger, "all-edge", drop=0.0, metric=0.9)
+    better = change_row(better, "all-mobile", drop=0.02, metric=0.8)
+    (told,) = single_tier_sentences(better)
+    assert "the mobile alone (all-mobile)" in told

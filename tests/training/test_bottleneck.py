@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimec.bottleneck import Objective
 from dimec.cartography import softmax
 from dimec.data import Splits
 from dimec.errors import ConfigError, CorruptArtefactError, MismatchError
@@ -30,7 +31,7 @@ from dimec.training.bottleneck import (
     stratified_rows,
     train_bottleneck,
 )
-from dimec.training.bottleneck_epoch import Objective, answer, behind_logits
+from dimec.training.bottleneck_epoch import answer, behind_logits
 from dimec.training.bottleneck_files import BottleneckFolder, weights_sha256
 from dimec.training.inference import predict
 from dimec.training.job import load_tokenizer

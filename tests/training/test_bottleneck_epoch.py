@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dimec.bottleneck import Objective, Plan
 from dimec.errors import DivergedError
 from dimec.progress import NoProgress
 from dimec.training import MultiExitClassifier, MultiExitConfig
@@ -18,8 +19,6 @@ from dimec.training.batching import Encoded
 from dimec.training.bottleneck_code import Bottleneck
 from dimec.training.bottleneck_epoch import (
     BottleneckedModel,
-    Objective,
-    Plan,
     answer,
     answer_loss,
     batch_loss,

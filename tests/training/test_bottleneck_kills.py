@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dimec.bottleneck import Objective
 from dimec.errors import MissingArtefactError
 from dimec.run import Run
 from dimec.training.bottleneck import BottleneckSettings, bottleneck_traces, train_bottleneck
-from dimec.training.bottleneck_epoch import Objective
 from dimec.training.bottleneck_files import BottleneckFolder
 from listeners import Heard, Killed
 from tiny import environment

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dimec.cli.bottleneck import bottleneck
+from dimec.cli.command import Command
 from dimec.cli.demo import demo
 from dimec.cli.export import export
 from dimec.cli.inspect import inspect
@@ -19,6 +20,7 @@ from dimec.cli.profile import profile
 from dimec.cli.reproduce import reproduce
 from dimec.cli.serve import serve
 from dimec.cli.steps import evaluate, fit, report
+from dimec.cli.streams import replace_what_cannot_be_shown
 from dimec.cli.trace import trace
 from dimec.cli.train import train
 from dimec.cli.up import up
@@ -47,6 +49,7 @@ Try it all at once on real movie reviews with [bold]dimec demo[/bold].
 
 def main() -> None:
     """Run the command line; an error that the user can act on is one line and exit code 2."""
+    replace_what_cannot_be_shown()
     try:
         with typed_options():
             app(_with_homes(sys.argv[1:]))
@@ -97,7 +100,7 @@ def _root(
 _STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
 _STUDIES = (reproduce, bottleneck, trace, profile)
 for _command in _STEPS:
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 for _study in _STUDIES:
-    app.command(rich_help_panel="Research")(_study)
+    app.command(cls=Command, rich_help_panel="Research")(_study)
 app.add_typer(map_app, name="map", rich_help_panel="Research")

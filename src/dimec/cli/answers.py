@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from dimec.mobile import Mobile, Prediction
     from dimec.mobile.core import Text
+    from dimec.report.blocks import Columns
 
 _LONGEST = 48  # characters of a text in a table
 
@@ -24,23 +23,27 @@ def answer_line(prediction: Prediction) -> str:
     )
 
 
-def answer_table(texts: Iterable[Text], predictions: Iterable[Prediction]) -> Table:
+def answer_table(texts: Iterable[Text], predictions: Iterable[Prediction]) -> Columns:
     """Some texts and their answers."""
     from rich import box
-    from rich.table import Table
-    from rich.text import Text as Cell
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("text", "label"):
-        table.add_column(title, overflow="fold")
-    for title in ("prob-\nability", "route", "margin", "served by", "ms", "cost\nλ"):
-        numeric = title not in ("route", "served by")
-        table.add_column(title, justify="right" if numeric else "left")
-    for text, p in zip(texts, predictions, strict=True):
-        cells = [_shown(text), p.label, f"{p.probability:.3f}", p.route, _margin(p)]
-        cells += [_served(p) + _unrecorded(p), f"{p.milliseconds:.1f}", f"{p.cost:g}"]
-        table.add_row(*map(Cell, cells))
-    return table
+    from dimec.report.blocks import Column, Columns
+
+    given = tuple(predictions)
+    return Columns(
+        [
+            Column("text", [_shown(text) for text in texts], words=True),
+            Column("label", [p.label for p in given], words=True),
+            Column("prob-\nability", [f"{p.probability:.3f}" for p in given]),
+            Column("route", [p.route for p in given], words=True),
+            Column("margin", [_margin(p) for p in given]),
+            Column("served by", [_served(p) + _unrecorded(p) for p in given], words=True),
+            Column("ms", [f"{p.milliseconds:.1f}" for p in given]),
+            Column("cost\nλ", [f"{p.cost:g}" for p in given]),
+        ],
+        gap=1,
+        box=box.SIMPLE_HEAD,
+    )
 
 
 class Tally:

@@ -58,25 +58,29 @@ def bottleneck(
 
         dimec bottleneck runs/mine --width 8 --bits 4 --objective distil --train-tail
     """
+    from dimec.bottleneck import BottleneckSettings
+
     run = open_run(path)
+    settings = BottleneckSettings(
+        layer=layer,
+        width=width,
+        bits=bits,
+        objective=objective,  # type: ignore[arg-type]  # checked where it is used
+        train_tail=train_tail,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        tail_learning_rate=tail_learning_rate,
+        max_train_rows=max_train_rows,
+        seed=seed,
+    )
+    tiers = run.training()["tiers"]
+    settings.for_tiers(tiers).check_fit(tiers[-1], run.shape().width)
     with progress_bar() as progress:
         progress.say("loading torch")
-        from dimec.training.bottleneck import BottleneckSettings, train_bottleneck
+        from dimec.training.bottleneck import train_bottleneck
         from dimec.training.bottleneck_files import BottleneckFolder
 
-        settings = BottleneckSettings(
-            layer=layer,
-            width=width,
-            bits=bits,
-            objective=objective,  # type: ignore[arg-type]  # checked where it is used
-            train_tail=train_tail,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            tail_learning_rate=tail_learning_rate,
-            max_train_rows=max_train_rows,
-            seed=seed,
-        )
         folder = train_bottleneck(run, settings, overwrite=overwrite, progress=progress)
         record = BottleneckFolder(folder).record()
     if as_json:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import os
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimec.cli.streams import json_text
 from dimec.errors import ConfigError, MissingArtefactError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from dimec.ledger import Ledger
     from dimec.progress import RichProgress
+    from dimec.report.blocks import Column
     from dimec.run import Run
+
+_COLUMNS = 80  # of a table that goes to a file or a pipe
 
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="The run directory that dimec train made.")
@@ -27,7 +35,8 @@ def open_run(path: Path) -> Run:
 
     if not path.is_dir():
         raise MissingArtefactError(
-            f"{path} is no run directory; make one with: dimec train --out {path}"
+            f"{path} is no run directory; make one with: "
+            + shell_line("dimec", "train", "--out", path)
         )
     return Run(path)
 
@@ -38,36 +47,68 @@ def progress_bar() -> RichProgress:
     return RichProgress()
 
 
-def show_ledger(ledger: Ledger) -> None:
+def results_console() -> Console:
+    """Where tables go: standard output, as wide as its terminal.
+
+    In a file or a pipe they are as wide as ``COLUMNS`` says, whatever terminal standard input and
+    standard error have: rich would take theirs.
+    """
     from rich.console import Console
 
-    from dimec.report import ledger_table
+    if sys.stdout.isatty():
+        return Console()
+    columns = os.environ.get("COLUMNS", "")
+    return Console(width=int(columns) if columns.isdecimal() and int(columns) else _COLUMNS)
 
-    Console().print(ledger_table(ledger))
+
+def show_columns(*columns: Column, title: str = "") -> None:
+    """Columns as a table on standard output, or as several where its lines are too short."""
+    from dimec.report.blocks import Columns
+
+    results_console().print(Columns(columns, title=title))
+
+
+def show_ledger(ledger: Ledger) -> None:
+    from dimec.report import ledger_tables
+
+    console = results_console()
+    console.print(*ledger_tables(ledger, width=console.width), sep="\n")
 
 
 def show_scenarios(report: Path, names: Sequence[str]) -> None:
     """What ``dimec evaluate`` wrote to ``scenarios.json``, as a table a scenario."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from dimec.report.blocks import Column
     from dimec.storage import read_json
 
     rows = read_json(report / "scenarios.json", "dimec evaluate")
+    figures = {
+        "milliseconds": "milliseconds",
+        "millijoules of the phone": "millijoules",
+        "USD per 1,000": "usd_per_1000",
+    }
     for name in names:
-        table = Table(title=f"scenario {name}", title_justify="left", box=None, pad_edge=False)
-        table.add_column("policy")
-        for title in ("milliseconds", "millijoules of the phone", "USD per 1,000"):
-            table.add_column(title, justify="right")
-        for row in rows:
-            if row["scenario"] == name:
-                figures = (row["milliseconds"], row["millijoules"], row["usd_per_1000"])
-                table.add_row(row["policy"], *[f"{figure:.4g}" for figure in figures])
-        Console().print(table)
+        told = [row for row in rows if row["scenario"] == name]
+        columns = [Column("policy", [row["policy"] for row in told], words=True)]
+        for title, key in figures.items():
+            columns.append(Column(title, [f"{row[key]:.4g}" for row in told]))
+        show_columns(*columns, title=f"scenario {name}")
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))
+
+
+def print_next(*words: object) -> None:
+    """The command that comes next, as it can be typed: paths are quoted where a shell needs it."""
+    print(f"next: {shell_line('dimec', *words)}")
+
+
+def shell_line(*words: object) -> str:
+    """The words as one command of a shell; a path that begins with a dash is no option."""
+    return shlex.join(
+        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+        for word in words
+    )
 
 
 def layers_of(option: str, text: str | None) -> tuple[int, ...] | str | None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimec.cli.common import AsJson, print_json, progress_bar, show_ledger
+from dimec.cli.common import (
+    AsJson,
+    print_json,
+    progress_bar,
+    results_console,
+    shell_line,
+    show_ledger,
+)
 from dimec.cli.train import train_from
 
 if TYPE_CHECKING:
@@ -54,7 +61,7 @@ def demo(
     show_ledger(ledger)
     _show_answers(texts, right, predictions)
     print(f"report: {page}")
-    print(f"bundle: {bundle}; try it with: dimec up {bundle}")
+    print(f"bundle: {bundle}; try it with: {shell_line('dimec', 'up', bundle)}")
 
 
 def _bundle_of(run: Run, progress: Progress) -> Path:
@@ -103,11 +110,9 @@ def _answer_some(run: Run, bundle: Path) -> tuple[list[str], list[str], list[Pre
 
 
 def _show_answers(texts: list[str], right: list[str], predictions: list[Prediction]) -> None:
-    from rich.console import Console
-
     from dimec.cli.answers import answer_table
 
     print(f"the first {_SHOWN} test texts of each route, through three processes:")
-    Console().print(answer_table(texts, predictions))
+    results_console().print(answer_table(texts, predictions))
     hits = sum(p.label == label for p, label in zip(predictions, right, strict=True))
     print(f"{hits} of {len(texts)} are right; the ledger above counts the whole test split")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+from dimec.cli.common import (
+    AsJson,
+    RunPath,
+    open_run,
+    print_json,
+    print_next,
+    progress_bar,
+    show_columns,
+)
 
 if TYPE_CHECKING:
     from dimec.training.export import ExportReport, TierReport
@@ -65,7 +73,6 @@ def export(
 
     tiers = TIER_NAMES if int8 == "all" else tuple(filter(None, (int8 or "").split(",")))
     with progress_bar() as progress:
-        progress.say("loading torch")
         report = open_run(path).export(
             out,
             int8=tiers,
@@ -83,21 +90,20 @@ def export(
     print(f"exported {path} to {out}")
     if report.triton:
         print(f"Triton repository: {report.triton}")
-    print(f"next: dimec up {out}")
+    print_next("up", out)
 
 
 def _show(report: ExportReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from dimec.report.blocks import Column
 
-    table = Table(box=None, padding=(0, 2, 0, 0))  # 80 columns have room for it
     heads = ("tier", "exit", "weights", "disk MB", "max Δp", "labels", "routes", "start ms")
-    for head in (*heads, "RAM MB"):
-        left = head in ("tier", "weights")
-        table.add_column(head, justify="left" if left else "right", no_wrap=True)
-    for tier in report.tiers:
-        table.add_row(*_row(tier))
-    Console().print(table)
+    cells = zip(*map(_row, report.tiers), strict=True)  # 80 columns have room for them
+    show_columns(
+        *(
+            Column(head, told, words=head in ("tier", "weights"))
+            for head, told in zip((*heads, "RAM MB"), cells, strict=True)
+        )
+    )
     base, rows = report.tiers[0].footprint.base_bytes, report.tiers[0].parity.rows - 1
     print(
         f"max Δp, labels, routes: beside the trained model's on {rows:,} validation rows and one "

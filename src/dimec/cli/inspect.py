@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.cli.common import AsJson, print_json
+from dimec.cli.common import AsJson, print_json, show_columns
 
 if TYPE_CHECKING:
     from dimec.bundle import TierBundle
@@ -74,23 +74,15 @@ def _facts(tier: TierBundle) -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from dimec.report.blocks import Column
 
-    table = Table()
-    heads = ("tier", "exit", "weights", "version", "disk MB", "start ms", "memory MB")
-    for head in heads:
-        left = head in ("tier", "weights")
-        table.add_column(head, justify="left" if left else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row["tier"],
-            str(row["exit"]),
-            row["precision"],
-            row["version"],
-            f"{row['disk_bytes'] / _MB:.1f}",
-            f"{1e3 * row['start_seconds']:.0f}",
-            f"{row['memory_bytes'] / _MB:.0f}",
-        )
-    Console().print(table)
+    show_columns(
+        Column("tier", [row["tier"] for row in rows], words=True),
+        Column("exit", [str(row["exit"]) for row in rows]),
+        Column("weights", [row["precision"] for row in rows]),
+        Column("version", [row["version"] for row in rows]),
+        Column("disk MB", [f"{row['disk_bytes'] / _MB:.1f}" for row in rows]),
+        Column("start ms", [f"{1e3 * row['start_seconds']:.0f}" for row in rows]),
+        Column("memory MB", [f"{row['memory_bytes'] / _MB:.0f}" for row in rows]),
+    )
     print(f"of the memory, the runtime without a graph: {rows[0]['base_bytes'] / _MB:.0f} MB")

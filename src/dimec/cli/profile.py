@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.cli.common import AsJson, print_json, progress_bar
+from dimec.cli.common import AsJson, print_json, progress_bar, show_columns
 from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,16 +32,19 @@ def profile(
     Embedding layer, layers and classifier, one text at a time, on the processor; a curve
     a + b·T + c·T² over the tokens T is fitted to each.
     """
-    from dimec.training.layer_profile import DEFAULT_TOKENS, measure_layers
+    lengths = None if tokens is None else _lengths(tokens)
+    with progress_bar() as progress:
+        progress.say("loading torch")
+        from dimec.training.layer_profile import DEFAULT_TOKENS, measure_layers
 
-    measured = measure_layers(
-        backbone,
-        tokens=DEFAULT_TOKENS if tokens is None else _lengths(tokens),
-        repeats=repeats,
-        threads=threads,
-        note=note,
-        progress=progress_bar(),
-    )
+        measured = measure_layers(
+            backbone,
+            tokens=lengths or DEFAULT_TOKENS,
+            repeats=repeats,
+            threads=threads,
+            note=note,
+            progress=progress,
+        )
     measured.save(out)
     if as_json:
         print_json({"file": str(out), "machine": measured.machine, "parts": _rows(measured)})
@@ -51,10 +54,10 @@ def profile(
 
 
 def _lengths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--tokens: expected lengths such as 16,64,128, got {text!r}") from None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise ConfigError(f"--tokens: expected lengths such as 16,64,128, got {text!r}")
+    return tuple(map(int, parts))
 
 
 def _rows(measured: LayerProfile) -> list[dict[str, Any]]:
@@ -76,23 +79,15 @@ def _rows(measured: LayerProfile) -> list[dict[str, Any]]:
 
 
 def _show(measured: LayerProfile) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from dimec.report.blocks import Column
 
-    table = Table()
-    heads = ("part", "a µs", "b ns", "c ns", "R²", "largest residual µs", "128 tokens µs")
-    for head in heads:
-        # The names stay whole where the terminal is narrow; numbers may take two lines.
-        part = head == "part"
-        table.add_column(head, justify="left" if part else "right", no_wrap=part)
-    for row in _rows(measured):
-        table.add_row(
-            row["part"],
-            f"{1e6 * row['a']:.1f}",
-            f"{1e9 * row['b']:.1f}",
-            f"{1e9 * row['c']:.3f}",
-            f"{row['r2']:.4f}",
-            f"{1e6 * row['largest_residual']:.1f}",
-            f"{1e6 * row['seconds_at_128']:.1f}",
-        )
-    Console().print(table)
+    rows = _rows(measured)
+    show_columns(
+        Column("part", [row["part"] for row in rows], words=True),
+        Column("a µs", [f"{1e6 * row['a']:.1f}" for row in rows]),
+        Column("b ns", [f"{1e9 * row['b']:.1f}" for row in rows]),
+        Column("c ns", [f"{1e9 * row['c']:.3f}" for row in rows]),
+        Column("R²", [f"{row['r2']:.4f}" for row in rows]),
+        Column("largest\nresidual µs", [f"{1e6 * row['largest_residual']:.1f}" for row in rows]),
+        Column("128\ntokens µs", [f"{1e6 * row['seconds_at_128']:.1f}" for row in rows]),
+    )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dimec.cli.common import layers_of, print_json, progress_bar
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, DataError
 
 ITEM_HELP = (
     "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all, which is what the "
@@ -79,6 +79,10 @@ def reproduce(
             raise ConfigError(
                 f"no item is named {item!r}; there are {', '.join(ITEMS)}, all and docs"
             )
+    if data_dir is not None and not data_dir.is_dir():
+        raise DataError(f"--data-dir: {data_dir} is no folder; name the one with the GLUE files")
+    if workers < 1:
+        raise ConfigError(f"--workers: expected at least 1, got {workers}")
     plan = Plan.load(profile).changed(
         tasks=None if tasks is None else tasks.split(","),
         seeds=_whole_numbers("--seeds", seeds),

@@ -15,6 +15,7 @@ from dimec.cli.common import (
     numbers_of,
     open_run,
     print_json,
+    print_next,
     progress_bar,
     show_ledger,
     show_scenarios,
@@ -49,8 +50,10 @@ def fit(
             "often leave the medium pool empty.",
         ),
     ] = "quantile",
-    alphas: Annotated[str | None, typer.Option(help="Values of α, such as 0.6,0.7.")] = None,
-    betas: Annotated[str | None, typer.Option(help="Values of β.")] = None,
+    alphas: Annotated[
+        str | None, typer.Option(help="Values of α, 0 to 1, such as 0.6,0.7.")
+    ] = None,
+    betas: Annotated[str | None, typer.Option(help="Values of β, at least 0.")] = None,
     tiers: Annotated[
         str | None, typer.Option(help="Exits of mobile,edge,cloud, among the trained ones.")
     ] = None,
@@ -77,8 +80,8 @@ def fit(
         lam=lam,
         target_drop=None if target_drop is None else target_drop / 100,
         grid=grid,  # type: ignore[arg-type]  # checked where it is used
-        alphas=numbers_of("--alphas", alphas),
-        betas=numbers_of("--betas", betas),
+        alphas=_each_once("--alphas", numbers_of("--alphas", alphas)),
+        betas=_each_once("--betas", numbers_of("--betas", betas)),
         tiers=layers_of("--tiers", tiers),  # type: ignore[arg-type]
         cost_model=costs,
     )
@@ -88,7 +91,7 @@ def fit(
     from dimec.fitting import describe_fit
 
     print("\n".join(describe_fit(result)))
-    print(f"next: dimec evaluate {path}")
+    print_next("evaluate", path)
 
 
 def evaluate(
@@ -130,7 +133,7 @@ def evaluate(
     show_ledger(ledger)
     if scenario is not None:
         show_scenarios(run.report_path, known.names if scenario == "all" else (scenario,))
-    print(f"next: dimec report {path}")
+    print_next("report", path)
 
 
 def report(
@@ -150,6 +153,13 @@ def report(
         return
     show_ledger(Ledger.load(run.report_path))
     print(f"report: {page}")
+
+
+def _each_once(option: str, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    for place, value in enumerate(values or ()):
+        if value in (values or ())[:place]:
+            raise ConfigError(f"{option}: {value:g} is there twice; give each value once")
+    return values
 
 
 def _costs(*prices: float | None) -> CostModel:

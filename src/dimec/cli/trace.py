@@ -56,9 +56,13 @@ def trace(
 
         dimec trace runs/movies --task vader/amazon
     """
-    from dimec.config import DataSettings
+    from dimec.config import DataSettings, absolute_data
+    from dimec.data.splits import check_part
+    from dimec.workspace import read_dataset
 
+    check_part(rows)
     run = open_run(path)
+    run.training()  # one that is not trained is refused before torch is loaded, as data are
     if split_column is not None and rows == "all":
         raise ConfigError("--split-column tells the test rows; it needs --rows test")
     data = DataSettings(
@@ -72,6 +76,7 @@ def trace(
         encoding=encoding,
         header=not no_header,
     )
+    dataset = read_dataset(absolute_data(data))
     with progress_bar() as progress, run.locked():
         progress.say("loading torch")
         from dimec.training.transfer import record_other
@@ -82,6 +87,7 @@ def trace(
             rows=rows,  # type: ignore[arg-type]  # checked where it is used
             limit=limit,
             seed=seed,
+            dataset=dataset,
             progress=progress,
         )
         target = out or run.streams_path / f"{_slug(task)}-{rows}.safetensors"

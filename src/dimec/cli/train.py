@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.cli.common import AsJson, layers_of, numbers_of, print_json, progress_bar
+from dimec.cli.common import AsJson, layers_of, numbers_of, print_json, print_next, progress_bar
 from dimec.cli.data_options import (
     PANEL,
     DataDir,
@@ -305,7 +305,7 @@ def train(
     print(f"trained {run.path}: best {_best_epochs(record)}")
     for layer, value in zip(record["exits"], best["accuracy"], strict=True):
         print(f"  exit {layer}: validation accuracy {100 * value:.1f} %")
-    print(f"next: dimec fit {run.path}")
+    print_next("fit", run.path)
 
 
 def _best_epochs(record: Mapping[str, Any]) -> str:

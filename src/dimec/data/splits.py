@@ -17,6 +17,16 @@ from dimec.data.dataset import SPLITS, Dataset, Splits
 from dimec.errors import ConfigError, DataError, option
 
 
+def check_part(rows: str) -> None:
+    """Refuse what is no part of a dataset to trace.
+
+    Raises:
+        ConfigError: neither ``"all"`` nor ``"test"``.
+    """
+    if rows not in ("all", "test"):
+        raise ConfigError(f"rows is {rows!r}; use 'all' or 'test'")
+
+
 def split_dataset(
     dataset: Dataset,
     *,

@@ -9,10 +9,10 @@ from dimec.report.figures import draw_all
 from dimec.report.html import render_page
 from dimec.report.inputs import ReportInputs
 from dimec.report.style import require
-from dimec.report.table import ledger_table, ledger_text
+from dimec.report.table import ledger_tables, ledger_text
 from dimec.storage import atomic_write
 
-__all__ = ["ReportInputs", "ledger_table", "ledger_text", "write_report"]
+__all__ = ["ReportInputs", "ledger_tables", "ledger_text", "write_report"]
 
 
 def write_report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dimec.report.blocks import Column, fit_columns
 from dimec.report.wording import (
     METRIC_TITLES,
     interval,
@@ -11,6 +12,7 @@ from dimec.report.wording import (
     number,
     percent,
     router_names,
+    single_tier_sentences,
 )
 
 if TYPE_CHECKING:
@@ -24,56 +26,49 @@ if TYPE_CHECKING:
 _LAYOUTS = ((True, 2), (True, 1), (True, 0), (False, 1), (False, 0))
 
 
-def ledger_table(ledger: Ledger, *, width: int | None = None) -> Table:
+def ledger_tables(ledger: Ledger, *, width: int) -> list[Table]:
     """The ledger, one row a policy in the ledger's order, with notes on how to read it.
 
     Args:
         ledger: fractions; the table shows percent, points and λ.
-        width: columns of text that there are; by default the terminal's. Where it is narrow, the
-            intervals stand below their values instead of beside them, which fits 80.
+        width: characters of a line. Where they are few, the intervals stand below their values
+            instead of beside them, which fits 80; where they are fewer, the columns stand in
+            several tables below each other.
     """
-    from rich.console import Console
-
-    columns = width if width is not None else Console().width
-    ruler = Console(width=1000)
     for wide, gap in _LAYOUTS:
-        table = _build(ledger, wide, gap)
-        if ruler.measure(table).maximum <= columns:
+        tables = _build(ledger, wide, gap, width)
+        if len(tables) == 1:
             break
-    return table
+    return tables
 
 
-def _build(ledger: Ledger, wide: bool, gap: int) -> Table:
+def _build(ledger: Ledger, wide: bool, gap: int, width: int) -> list[Table]:
     from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, gap, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        caption=Text("\n" + "\n".join(ledger_notes(ledger)), style="dim"),
-        caption_justify="left",
-    )
-    table.add_column("\npolicy", overflow="fold")
-    for title in _titles(ledger, wide):
-        # On a very narrow terminal an interval may take two lines; a number is never cut.
-        table.add_column(title, justify="right", min_width=5)
+    names = [row.policy if wide else row.policy.replace("@", "@\n", 1) for row in ledger.rows]
+    cells = [_cells(row, ledger.metric_name, wide) for row in ledger.rows]
+    columns = [Column("\npolicy", names, words=True)]
+    for place, title in enumerate(_titles(ledger, wide)):
+        columns.append(Column(title, [row[place] for row in cells]))
     routers = set(router_names(ledger))
-    for row in ledger.rows:
-        cells = _cells(row, ledger.metric_name, wide)
-        name = row.policy if wide else row.policy.replace("@", "@\n", 1)
-        style = "bold" if row.policy in routers else None
-        table.add_row(Text(name), *[Text(cell) for cell in cells], style=style)
-    return table
+    first = single_tier_sentences(ledger)
+    return fit_columns(
+        columns,
+        width,
+        gap=gap,
+        box=box.SIMPLE_HEAD,
+        styles=["bold" if row.policy in routers else None for row in ledger.rows],
+        title=Text("\n".join(first) + "\n", style="bold") if first else None,
+        caption=Text("\n" + "\n".join(ledger_notes(ledger)), style="dim"),
+    )
 
 
 def ledger_text(ledger: Ledger, *, width: int = 100) -> str:
     """The table as plain text, without colours; no line is longer than ``width``."""
     console = _plain_console(width)
     with console.capture() as capture:
-        console.print(ledger_table(ledger, width=width))
+        console.print(*ledger_tables(ledger, width=width), sep="\n")
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 

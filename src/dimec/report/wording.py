@@ -149,7 +149,7 @@ def pool_sentences(pools: NDArray[np.int64]) -> list[str]:
 
 def summary(ledger: Ledger, pools: NDArray[np.int64]) -> list[str]:
     """The report's opening paragraphs, computed from the ledger and the pools."""
-    paragraphs = [
+    paragraphs = single_tier_sentences(ledger) + [
         router_paragraph(row, matched)
         for name in router_names(ledger)
         if (row := find_row(ledger, name)) and (matched := find_row(ledger, f"random@{name}"))
@@ -160,6 +160,40 @@ def summary(ledger: Ledger, pools: NDArray[np.int64]) -> list[str]:
             f"{_saving(oracle)} and {_drop(oracle)}."
         )
     return [*paragraphs, " ".join(pool_sentences(pools))]
+
+
+def single_tier_sentences(ledger: Ledger) -> list[str]:
+    """What has to be said first: that a single tier is cheaper than a router and at least as good.
+
+    At least as good: in accuracy and in the task's own score. One sentence for each such tier, with
+    the routers that it beats; of several tiers that beat a router, the cheapest.
+    """
+    beaten: dict[str, list[LedgerRow]] = {}
+    for router in (find_row(ledger, name) for name in router_names(ledger)):
+        singles = [row for tier in TIER_NAMES if (row := find_row(ledger, f"all-{tier}"))]
+        better = [row for row in singles if router is not None and _beats(row, router)]
+        if router is not None and better:
+            beaten.setdefault(min(better, key=lambda row: row.cost).policy, []).append(router)
+    return [_single_tier(ledger.row(policy), routers) for policy, routers in beaten.items()]
+
+
+def _beats(single: LedgerRow, router: LedgerRow) -> bool:
+    return (
+        single.cost < router.cost - _SAME
+        and single.drop <= router.drop + _SAME
+        and single.metric >= router.metric - _SAME
+    )
+
+
+def _single_tier(single: LedgerRow, routers: Sequence[LedgerRow]) -> str:
+    tier = single.policy.removeprefix("all-")
+    names = join([row.policy for row in routers])
+    costs = join(list(dict.fromkeys(number(row.cost) for row in routers)))
+    return (
+        f"No router is needed on these test rows: the {tier} alone ({single.policy}) is cheaper "
+        f"than {names} and at least as good. It costs {number(single.cost)} λ an answer in place "
+        f"of {costs} λ, and {_drop(single)}."
+    )
 
 
 def router_paragraph(row: LedgerRow, matched: LedgerRow) -> str:

@@ -25,9 +25,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dimec.bottleneck import BottleneckSettings, Plan
 from dimec.cartography import softmax
 from dimec.data import Dataset, Splits
-from dimec.errors import ConfigError, CorruptArtefactError, MismatchError
+from dimec.errors import CorruptArtefactError, MismatchError
 from dimec.progress import NoProgress, Progress
 from dimec.storage import load_arrays, save_arrays, write_json
 from dimec.trace import Trace
@@ -36,7 +37,6 @@ from dimec.training.bottleneck_code import Bottleneck
 from dimec.training.bottleneck_epoch import (
     BottleneckedModel,
     BottleneckEpoch,
-    Plan,
     answer,
     behind_logits,
     make_optimizer,
@@ -46,7 +46,6 @@ from dimec.training.bottleneck_epoch import (
 from dimec.training.bottleneck_files import (
     AGAIN,
     BottleneckFolder,
-    BottleneckSettings,
     behind_trace,
     describe,
     weights_sha256,
@@ -196,16 +195,7 @@ def _sound_model(run: RunDirectory) -> str:
 
 def _student(model: MultiExitClassifier, settings: BottleneckSettings) -> BottleneckedModel:
     layers, hidden = model.exits[-1], model.config.encoder.hidden_size
-    if settings.split >= layers:
-        raise ConfigError(
-            f"the bottleneck must lie before the last layer, {layers}, or nothing is left to run "
-            f"behind it; got --layer {settings.split}"
-        )
-    if settings.width > hidden:
-        raise ConfigError(
-            f"a bottleneck is no wider than the hidden states, {hidden}; got --width "
-            f"{settings.width}"
-        )
+    settings.check_fit(layers, hidden)
     bottleneck = Bottleneck(hidden, settings.width, settings.bits).to(model.device)
     return BottleneckedModel(model, bottleneck, settings.split)
 

@@ -24,13 +24,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from dimec.bottleneck import Plan
 from dimec.data import Dataset
 from dimec.errors import DivergedError
 from dimec.metrics import accuracy, confusion_matrix, score
@@ -40,42 +41,8 @@ from dimec.training.bottleneck_code import Bottleneck
 from dimec.training.inference import predict
 from dimec.training.model import MultiExitClassifier, layer_list, pool
 
-Objective = Literal["task", "distil"]
-OBJECTIVES: tuple[Objective, ...] = ("task", "distil")
 MAX_GRAD_NORM = 1.0
 _REPORT_EVERY = 10  # steps
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train; see :class:`dimec.training.bottleneck.BottleneckSettings`."""
-
-    objective: Objective
-    train_tail: bool
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    tail_learning_rate: float
-    seed: int
-
-    @property
-    def first_stage(self) -> int:
-        """Epochs of the first stage: half of them, rounded up."""
-        return (self.epochs + 1) // 2
-
-    def stage(self, epoch: int) -> int:
-        """0 or 1."""
-        return int(epoch >= self.first_stage)
-
-    def stage_name(self, stage: int) -> str:
-        """What a stage learns, for the record."""
-        if self.objective == "distil":
-            return ("hidden states", "answers")[stage]
-        return "bottleneck and tail" if stage == 1 and self.train_tail else "bottleneck"
-
-    def stage_epochs(self, stage: int) -> int:
-        """Epochs of a stage."""
-        return self.first_stage if stage == 0 else self.epochs - self.first_stage
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,25 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dimec.costs import MOBILE
+from dimec.bottleneck import BottleneckSettings
 from dimec.errors import ConfigError, CorruptArtefactError
 from dimec.metrics import accuracy, confusion_matrix, score
 from dimec.policies.bottleneck import (
-    CODE_BITS,
     CODE_BYTES,
     CODE_LAYER,
-    CODE_WIDTH,
     token_code_bytes,
 )
 from dimec.storage import read_json, write_json
 from dimec.trace import Trace
 from dimec.training.bottleneck_code import Bottleneck
-from dimec.training.bottleneck_epoch import OBJECTIVES, Objective, Plan
 from dimec.training.finish import versions
 from dimec.usage import FLOAT_BYTES, TOKEN_BYTES
 from dimec.workspace import RunDirectory
@@ -35,88 +31,6 @@ from dimec.workspace import RunDirectory
 AGAIN = "train the bottleneck again with: dimec bottleneck --overwrite"
 _KEYS = {"model", "bottleneck", "fingerprint", "settings", "history", "best_epoch", "scores"}
 _CLAIM = "claim.json"
-
-
-@dataclass(frozen=True)
-class BottleneckSettings:
-    """Everything that determines a bottleneck of a run.
-
-    The papers: BottleFit trains 10 + 10 epochs, Adam at 1e-3 in the first stage; BottleNet++ trains
-    with Adam at 1e-4 to 1e-3 and batches of 32.
-
-    Attributes:
-        layer: m, of the split; None: the mobile's exit.
-        width: k, numbers in the code of a token.
-        bits: of each number, 1 to 16; 32 leaves them in fp32.
-        objective: ``"task"`` (BottleNet++) or ``"distil"`` (BottleFit).
-        train_tail: train the layers behind the split too, in the second stage.
-        epochs: of both stages together, at least 2.
-        batch_size: texts a step.
-        learning_rate: of the bottleneck, at the start of a stage.
-        tail_learning_rate: of the layers behind it.
-        max_train_rows: train on a stratified sample.
-        seed: of the sample, the order and the dropout.
-
-    Raises:
-        ConfigError: out of range.
-    """
-
-    layer: int | None = None
-    width: int = CODE_WIDTH
-    bits: int = CODE_BITS
-    objective: Objective = "task"
-    train_tail: bool = False
-    epochs: int = 6
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    tail_learning_rate: float = 5e-5
-    max_train_rows: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        token_code_bytes(self.width, self.bits)
-        if self.objective not in OBJECTIVES:
-            raise ConfigError(
-                f"the objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
-            )
-        least = {"layer": 1, "epochs": 2, "batch_size": 1, "max_train_rows": 1, "seed": 0}
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ConfigError(f"{name} must be at least {low}, got {value}")
-        for name in ("learning_rate", "tail_learning_rate"):
-            if not (math.isfinite(rate := getattr(self, name)) and 0 < rate < 1):
-                raise ConfigError(f"{name} must lie between 0 and 1, got {rate!r}")
-
-    def for_tiers(self, tiers: Sequence[int]) -> BottleneckSettings:
-        """The same with the split spelt out: the mobile's exit where none is given."""
-        return self if self.layer is not None else replace(self, layer=int(tiers[MOBILE]))
-
-    @property
-    def split(self) -> int:
-        """The layer of the split, of settings that spell it out."""
-        if self.layer is None:
-            raise ConfigError("these settings leave the split open; see for_tiers")
-        return self.layer
-
-    @property
-    def folder_name(self) -> str:
-        """Of the bottleneck's folder in the run directory."""
-        tail = "-tail" if self.train_tail else ""
-        return f"bottleneck-{self.split}-{self.width}-{self.bits}-{self.objective}{tail}"
-
-    @property
-    def plan(self) -> Plan:
-        """What the epochs need to know."""
-        return Plan(
-            self.objective,
-            self.train_tail,
-            self.epochs,
-            self.batch_size,
-            self.learning_rate,
-            self.tail_learning_rate,
-            self.seed,
-        )
 
 
 class BottleneckFolder:

@@ -23,7 +23,7 @@ from dimec.bundle import (
     verify_bundle,
     write_manifest,
 )
-from dimec.costs import TIER_NAMES, check_tiers
+from dimec.costs import TIER_NAMES, check_tier_names, check_tiers
 from dimec.errors import ArtefactError, ConfigError, CorruptArtefactError
 from dimec.footprint import Footprint, measure_footprint
 from dimec.progress import NoProgress, Progress
@@ -130,10 +130,7 @@ def export_run(
         StorageError: the disk is full or refuses to write; what was there is left as it was.
     """
     progress, out = progress or NoProgress(), Path(out)
-    if unknown := set(int8) - set(TIER_NAMES):
-        raise ConfigError(
-            f"expected the tiers {', '.join(TIER_NAMES)} for int8, got {sorted(unknown)[0]!r}"
-        )
+    check_tier_names(int8, "int8")
     if triton is not None:
         check_repository(
             triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
@@ -176,7 +173,7 @@ class _Export:
         if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
             raise CorruptArtefactError(
                 f"the model in {run.model_path} is missing or altered since it was trained; "
-                f"train again with: dimec train --out {run.path} --overwrite"
+                f"train again with: dimec train --out {run.typed} --overwrite"
             )
         exits = check_tiers(router.metadata["tiers"])
         precisions: dict[str, Precision] = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from dimec.config import DataSettings, absolute_data
 from dimec.data import Dataset, split_dataset
-from dimec.data.splits import stratified_sample
+from dimec.data.splits import check_part, stratified_sample
 from dimec.data.tasks import file_of
 from dimec.errors import ConfigError, DataError
 from dimec.progress import Progress
@@ -31,6 +31,7 @@ def record_other(
     rows: Literal["all", "test"] = "all",
     limit: int | None = None,
     seed: int | None = None,
+    dataset: Dataset | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Run a trained model once over the rows of another task, in the task's order.
@@ -43,6 +44,7 @@ def record_other(
         rows: all of them, or the test split alone.
         limit: keep a stratified, seeded sample of this many.
         seed: of the split and the sample; that of the run by default.
+        dataset: the rows of ``data``, where they are read already.
         progress: where to report to.
 
     Raises:
@@ -51,12 +53,14 @@ def record_other(
         DataError: the data cannot be read, or its labels have other names than the model's.
         ArtefactError: the run is not finished, or damaged.
     """
+    check_part(rows)
     fingerprint = check_model(run)
     settings = run.settings()
     seed = settings.seed if seed is None else seed
     model = MultiExitClassifier.from_pretrained(run.model_path)
     data = absolute_data(data)
-    dataset = _part(run, read_dataset(data), data, rows, seed)
+    read = read_dataset(data) if dataset is None else dataset
+    dataset = _part(run, read, data, rows, seed)
     dataset = _with_labels_of(model, dataset)
     if limit is not None:
         dataset = stratified_sample(dataset, limit, seed=seed)
@@ -73,8 +77,6 @@ def record_other(
 
 def _part(run: RunDirectory, dataset: Dataset, data: DataSettings, rows: str, seed: int) -> Dataset:
     """The rows that are asked for, none of which the model was trained on."""
-    if rows not in ("all", "test"):
-        raise ConfigError(f"rows is {rows!r}; use 'all' or 'test'")
     # The first line is that of the data set, whatever rows of it were chosen.
     own = run.data_path.read_text("utf-8").split()[0]
     if dataset.fingerprint() == own or _is_a_part(run, data):

@@ -1,0 +1,147 @@
+"""Options that would do nothing beside the others, or without another: each is an error.
+
+What only the values or the files can tell is checked where they are read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dimec.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was typed.
+
+    Attributes:
+        typed: names of the parameters that were given on the command line.
+        values: of all parameters.
+        options: how each option is typed, by its parameter's name.
+    """
+
+    typed: frozenset[str]
+    values: Mapping[str, Any]
+    options: Mapping[str, str]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.typed
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+@dataclass(frozen=True)
+class Idle:
+    """When some options of a command do nothing.
+
+    Attributes:
+        command: its name.
+        options: names of their parameters.
+        when: whether they do nothing.
+        why: the other option, and what to know; behind "does nothing".
+    """
+
+    command: str
+    options: tuple[str, ...]
+    when: Callable[[Given], bool]
+    why: str
+
+
+def refuse_idle(command: str, given: Given) -> None:
+    """Refuse the first option that was given and would do nothing.
+
+    Raises:
+        ConfigError: names it, and the option that makes it idle.
+    """
+    for rule in RULES:
+        if rule.command == command:
+            for option in rule.options:
+                if option in given and rule.when(given):
+                    raise ConfigError(f"{given.options[option]} does nothing {rule.why}")
+
+
+def _without(*names: str) -> Callable[[Given], bool]:
+    return lambda given: not any(given[name] for name in names)
+
+
+def _beside(name: str) -> Callable[[Given], bool]:
+    return lambda given: name in given
+
+
+def _no_token(given: Given) -> bool:
+    return given["token_file"] is None and not os.environ.get("DIMEC_TOKEN")
+
+
+def _no_https(given: Given) -> bool:
+    return not any((given[tier] or "").startswith("https:") for tier in ("edge", "cloud"))
+
+
+_TIERS = ("edge", "cloud")
+_OF_TIERS = ("timeout", "fallback", "token_file", "ca", "insecure")
+_OF_RUNS = ("profile", "out", "data_dir", "tasks", "seeds", "backbone", "tiers", "max_train_rows")
+
+RULES = (
+    Idle(
+        "fit",
+        ("lam",),
+        _beside("target_drop"),
+        "beside --target-drop, which determines it: give one, not both",
+    ),
+    Idle(
+        "fit",
+        ("grid",),
+        _beside("betas"),
+        "beside --betas: the grids differ in the values of β alone; leave it out",
+    ),
+    Idle(
+        "evaluate",
+        ("scenario",),
+        _beside("as_json"),
+        "with --json, which prints the ledger; report/scenarios.json has every scenario",
+    ),
+    Idle(
+        "train",
+        ("batch_size", "learning_rate"),
+        _beside("grid"),
+        "with --grid, which tries values of its own; leave one of the two out",
+    ),
+    Idle(
+        "export",
+        ("triton_backend", "triton_instances"),
+        _without("triton"),
+        "without --triton, the folder of the repository",
+    ),
+    Idle("export", ("force",), _without("int8"), "without --int8: other tiers are never refused"),
+    Idle(
+        "select",
+        ("seed",),
+        lambda given: given["by"] != "random",
+        "but with --by random; leave it out",
+    ),
+    Idle(
+        "bottleneck",
+        ("tail_learning_rate",),
+        _without("train_tail"),
+        "without --train-tail: the layers behind the split stay as they are",
+    ),
+    Idle(
+        "trace",
+        ("seed",),
+        lambda given: given["rows"] == "all" and given["limit"] is None,
+        "without --limit or --rows test: all rows are taken",
+    ),
+    Idle(
+        "reproduce",
+        (*_OF_RUNS, "epochs", "workers"),
+        lambda given: set(given["items"]) == {"docs"},
+        "with docs alone, which is written from the stored results",
+    ),
+    Idle("predict", _OF_TIERS, _without(*_TIERS), "without --edge or --cloud"),
+    Idle("predict", ("ca",), _no_https, "without an address of https:// for --edge or --cloud"),
+    Idle("predict", ("insecure",), _no_token, "without a token, of --token-file or DIMEC_TOKEN"),
+    Idle("predict", ("as_json",), _beside("output"), "with --output, which holds JSON lines"),
+)

@@ -1,0 +1,113 @@
+"""Options that would do nothing: for each, what makes it idle, and what makes it work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from dimec.cli import app
+from dimec.cli.idle import RULES, Given, refuse_idle
+from dimec.errors import ConfigError
+from tiny import Said
+
+TABLE = (
+    ("fit RUN --lambda 0.1 --target-drop 1", "--lambda", "--target-drop"),
+    ("fit RUN --grid paper --betas 0.1", "--grid", "--betas"),
+    ("fit RUN --grid paper --alphas 0.6 --betas 0.1", "--grid", "--betas"),
+    ("evaluate RUN --scenario phone-4g --json", "--scenario", "--json"),
+    ("train --task csv:x --out y --grid --batch-size 8", "--batch-size", "--grid"),
+    ("train --task csv:x --out y --grid --learning-rate 1e-5", "--learning-rate", "--grid"),
+    ("train --task csv:x --out y --exit-learning-rate 1e-3", "--exit-learning-rate", "two-stage"),
+    ("train --task csv:x --out y --loss depth --loss-weights 1,1", "--loss-weights", "depth"),
+    ("train --task csv:x --out y --recipe two-stage --loss depth", "two-stage", "loss"),
+    ("train --task vader/movies --out y --label-column x", "--label-column", "vader/movies"),
+    ("train --task vader/movies --out y --data-dir x", "--data-dir", "vader/movies"),
+    ("export RUN y --triton-backend python", "--triton-backend", "--triton"),
+    ("export RUN y --triton-instances 2", "--triton-instances", "--triton"),
+    ("export RUN y --force", "--force", "--int8"),
+    ("map select RUN --by easy --seed 1", "--seed", "--by random"),
+    ("bottleneck RUN --tail-learning-rate 0.1", "--tail-learning-rate", "--train-tail"),
+    ("trace RUN --task vader/tweets --seed 1", "--seed", "--limit"),
+    ("trace RUN --task vader/tweets --text-column x", "--text-column", "vader/tweets"),
+    ("reproduce docs --profile base", "--profile", "docs"),
+    ("reproduce docs --out x", "--out", "docs"),
+    ("reproduce docs --data-dir x", "--data-dir", "docs"),
+    ("reproduce docs --tasks sst2", "--tasks", "docs"),
+    ("reproduce docs --seeds 1", "--seeds", "docs"),
+    ("reproduce docs --backbone x", "--backbone", "docs"),
+    ("reproduce docs --tiers 1,2,3", "--tiers", "docs"),
+    ("reproduce docs --max-train-rows 9", "--max-train-rows", "docs"),
+    ("reproduce docs --epochs 3", "--epochs", "docs"),
+    ("reproduce docs --workers 2", "--workers", "docs"),
+    ("predict BUNDLE text --timeout 2", "--timeout", "--edge or --cloud"),
+    ("predict BUNDLE text --fallback cost", "--fallback", "--edge or --cloud"),
+    ("predict BUNDLE text --token-file x", "--token-file", "--edge or --cloud"),
+    ("predict BUNDLE text --ca x", "--ca", "--edge or --cloud"),
+    ("predict BUNDLE text --insecure", "--insecure", "--edge or --cloud"),
+    ("predict BUNDLE text --edge http://localhost:1 --ca x", "--ca", "https://"),
+    ("predict BUNDLE text --edge http://localhost:1 --insecure", "--insecure", "--token-file"),
+    ("predict BUNDLE --input x --output y --json", "--json", "--output"),
+)
+
+
+@pytest.mark.parametrize(("words", "idle", "other"), TABLE, ids=[row[0] for row in TABLE])
+def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
+    cli: Callable[..., Said],
+    finished_run: Path,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    idle: str,
+    other: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DIMEC_TOKEN", raising=False)
+    places = {"RUN": str(finished_run), "BUNDLE": str(tiny_bundle)}
+    line = cli(*[places.get(word, word) for word in words.split()]).complaint()
+    assert idle in line
+    assert other in line
+    assert len(line) < 300
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "values"),
+    [
+        ("fit", ("grid", "alphas"), {}),  # it chooses the values of β
+        ("export", ("triton_backend", "triton"), {"triton": Path("x")}),
+        ("export", ("force", "int8"), {"int8": "all"}),
+        ("select", ("seed",), {"by": "random"}),
+        ("bottleneck", ("tail_learning_rate", "train_tail"), {"train_tail": True}),
+        ("trace", ("seed",), {"rows": "test", "limit": None}),
+        ("trace", ("seed",), {"rows": "all", "limit": 3}),
+        ("reproduce", ("seeds",), {"items": ["docs", "fig1"]}),
+        ("predict", ("timeout", "ca"), {"edge": None, "cloud": "https://far.test"}),
+        ("predict", ("insecure",), {"edge": "http://x", "cloud": None, "token_file": Path("x")}),
+    ],
+)
+def test_the_same_options_work_where_they_do_something(
+    command: str, typed: tuple[str, ...], values: dict[str, object]
+) -> None:
+    refuse_idle(command, Given(frozenset(typed), values, {}))
+
+
+def test_a_token_of_the_environment_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"edge": "http://x", "cloud": None, "token_file": None}
+    given = Given(frozenset({"insecure"}), values, {"insecure": "--insecure"})
+    monkeypatch.setenv("DIMEC_TOKEN", "t0ken")
+    refuse_idle("predict", given)
+    monkeypatch.delenv("DIMEC_TOKEN")
+    with pytest.raises(ConfigError, match="--insecure does nothing without a token"):
+        refuse_idle("predict", given)
+
+
+def test_every_rule_is_about_options_that_there_are() -> None:
+    commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    commands |= commands.pop("map").commands
+    for rule in RULES:
+        names = {param.name for param in commands[rule.command].params}
+        assert names >= set(rule.options), rule
