@@ -46,6 +46,10 @@ _REFUSED = {
     errno.EISDIR,
     errno.EEXIST,
     errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENXIO,
+    errno.ETXTBSY,
 }
 
 
