@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dimec.errors import shown
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -19,7 +21,7 @@ def answer_line(prediction: Prediction) -> str:
     """One answer on one line."""
     p = prediction
     return (
-        f"{p.label} {p.probability:.3f} · route {p.route} (margin {_margin(p)}) · "
+        f"{shown(p.label)} {p.probability:.3f} · route {p.route} (margin {_margin(p)}) · "
         f"served by {_served(p)} · {p.milliseconds:.1f} ms · {p.cost:g} λ{_unrecorded(p)}"
     )
 
@@ -37,7 +39,7 @@ def answer_table(texts: Iterable[Text], predictions: Iterable[Prediction]) -> Ta
         numeric = title not in ("route", "served by")
         table.add_column(title, justify="right" if numeric else "left")
     for text, p in zip(texts, predictions, strict=True):
-        cells = [_shown(text), p.label, f"{p.probability:.3f}", p.route, _margin(p)]
+        cells = [_shown(text), shown(p.label), f"{p.probability:.3f}", p.route, _margin(p)]
         cells += [_served(p) + _unrecorded(p), f"{p.milliseconds:.1f}", f"{p.cost:g}"]
         table.add_row(*map(Cell, cells))
     return table
