@@ -307,7 +307,7 @@ def _parse(model: type[_M], path: Path) -> _M:
 def _check_file(folder: Path, name: str, record: FileRecord) -> None:
     if not _PLAIN.match(name):
         raise CorruptArtefactError(
-            f"{folder / MANIFEST} names the file {shown(name, 60)!r}; only plain names in its "
+            f"{folder / MANIFEST} names the file {shown(name, 120)!r}; only plain names in its "
             "own folder are allowed"
         )
     file = folder / name

@@ -307,8 +307,8 @@ class Scenarios(_Settings):
         else:
             where = str(path)
             try:
-                content = Path(path).read_bytes()
-            except OSError as error:
+                content = Path(path).read_text("utf-8").encode()
+            except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(
                     f"cannot read the scenarios {path}: {error}; give a copy of dimec's "
                     "scenarios.toml, edited"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from dimec.ledger import Ledger
     from dimec.progress import RichProgress
     from dimec.run import Run
+
+# DEL and C1 controls, and what breaks lines or turns their direction.
+_CONTROLS = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="The run directory that dimec train made.")
@@ -67,7 +71,14 @@ def show_scenarios(report: Path, names: Sequence[str]) -> None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON that is safe on a terminal: control characters beyond ASCII are escaped as well."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    # The escapes are json's own for the same characters.
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def layers_of(option: str, text: str | None) -> tuple[int, ...] | str | None:
