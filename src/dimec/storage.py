@@ -242,7 +242,10 @@ def parse_toml(content: bytes) -> dict[str, Any]:
         ValueError: not TOML, nested too deep, or with a number of thousands of digits; one line.
     """
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        values = tomllib.loads(content.decode("utf-8"))
+        # A hexadecimal number has no limit of its own, and no message could show it.
+        repr(values)
+        return values
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     except ValueError as error:
