@@ -502,7 +502,7 @@ class TestExtremes:
             manifest_ = model.manifest
             for rows, tokens in ((1, manifest_.max_tokens), (3, 2)):
                 shape = rows, min(tokens, manifest_.max_tokens)
-                inputs = {name: np.ones(shape, np.int64) for name in manifest_.inputs}
+                inputs: dict[str, Any] = {n: np.ones(shape, np.int64) for n in manifest_.inputs}
                 inputs["input_ids"][:] = manifest_.vocabulary - 1
                 sound = check_request(InferRequest(inputs), manifest_, 8).inputs
                 assert model(sound, True).shape == (rows, len(manifest_.labels))

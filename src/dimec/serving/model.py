@@ -126,8 +126,10 @@ class TierModel:
             except Exception as error:
                 problem = shown(f"{type(error).__name__}: {error}".splitlines()[0], 100)
                 raise CorruptArtefactError(
-                    f"{self.path} does not do what its manifest says of labels, inputs, vocabulary "
-                    f"and length ({problem}); make the bundle again with: dimec export"
+                    f"{self.path}: expected a graph of {', '.join(self.manifest.inputs)} with "
+                    f"{len(self.manifest.labels)} probabilities a row, for {most} tokens up to id "
+                    f"{self.manifest.vocabulary - 1}, got another ({problem}); make the bundle "
+                    "again with: dimec export"
                 ) from None
 
     def _check_answer(self, graph: Graph, inputs: dict[str, npt.NDArray[np.int64]]) -> None:
