@@ -53,6 +53,37 @@ VALUES: tuple[Any, ...] = (
 )
 
 
+# What the manifest of a tier may be made to say of its graph, from the least to more than anything
+# can hold: every field that a size, a number or a name stands in.
+_SIZES: tuple[Any, ...] = (-1, 0, 1, 2, 7, 33, 10**3, 2**16, 2**17, 2**24, 2**31, 2**63, 10**400)
+_PRICES: tuple[Any, ...] = (-1.0, 0, 1e9, 1e13, 1.7e308, 10**400, float("nan"), float("inf"), None)
+_LABELS: tuple[Any, ...] = (
+    *([], ["a"], ["a", "a"], ["a", "b", "c"], [str(n) for n in range(1000)], ["\ud800", "b"]),
+    *(["\x1b[31mred", "\x9b2Jgone"], ["", " "], ["line\nbreak", "\u202eturned"], [1, None], "ab"),
+)
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+EXTREMES: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("vocabulary", "max_tokens", "padding", "width", "exit"), _SIZES),
+    "exits": tuple([size] * 3 for size in _SIZES),
+    "labels": _LABELS,
+    "inputs": (_INPUTS[:1], _INPUTS[1:2], _INPUTS[:2], _INPUTS, _INPUTS[:2] * 2, ("hidden",), ()),
+    "pairs": (True, False, None, 2),
+    "costs": tuple(
+        {name: price}
+        for name in ("mobile_layer", "edge_layer", "offload_edge", "offload_cloud", "cloud_charge")
+        for price in _PRICES
+    ),
+    "provenance": ({"x": float("nan")}, {"x": "\udfff"}, {"\ud800": 1}, {"x\x1b[2J": [[[]]]}),
+}
+
+
+def extreme_manifests(sound: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """(field, value, manifest): a sound manifest with each of its fields at its extremes."""
+    for field, values in EXTREMES.items():
+        for value in values:
+            yield field, value, {**sound, field: value}
+
+
 class Sample(NamedTuple):
     """A sound message: its body, and the value of the header that says where the JSON ends."""
 

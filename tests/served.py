@@ -2,7 +2,8 @@
 
 The graph is slow on demand and fails on demand, so that what a server does meanwhile can be seen:
 a row's ids below 1000 are quick, one of 1000 + n takes n matrix products, one from 2000 on is in
-the manifest's vocabulary and not in the graph's, which fails.
+the manifest's vocabulary and not in the graph's, which fails. The highest id is tried at the start
+and is taken for 0.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ _GRAPH = """
 tier (int64[B, T] input_ids, int64[B, T] attention_mask) => (float[B, 2] probabilities)
 <float[2000] table, float[384, 384] mean, int64[1] first = {1}, int64 thousand = {1000},
  int64 end = {2000},
- int64 none = {0}, float nothing = {0}, float one = {1}>
+ int64 last = {16777215}, int64 none = {0}, float nothing = {0}, float one = {1}>
 {
     ids = Mul(input_ids, attention_mask)
-    values = Gather(table, ids)
+    highest = Equal(ids, last)
+    index = Where(highest, none, ids)
+    values = Gather(table, index)
     score = ReduceSum(values, first)
     beyond = Sub(ids, thousand)
     known = Less(ids, end)

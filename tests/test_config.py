@@ -126,6 +126,26 @@ class TestRunSettings:
         path.write_text("seed = 1\n")
         with pytest.raises(ConfigError, match="data"):
             RunSettings.load(path)
+        with pytest.raises(CorruptArtefactError, match="cannot be read"):
+            RunSettings.load(tmp_path)
+
+    @pytest.mark.parametrize("value", ["[" * 5000, "{a=" * 5000, "9" * 5000, "0x" + "f" * 5000])
+    def test_nested_too_deep_or_numbers_too_long(self, tmp_path: Path, value: str) -> None:
+        path = tmp_path / "config.toml"
+        path.write_text(f'seed = {value}\n[data]\ntask = "vader/movies"\n')
+        with pytest.raises((CorruptArtefactError, ConfigError)) as caught:
+            RunSettings.load(path)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
+
+    @pytest.mark.parametrize("value", ["9" * 4000, "inf", "nan", "[[[[[[[[[[[[1]]]]]]]]]]]]"])
+    def test_values_that_no_setting_has(self, tmp_path: Path, value: str) -> None:
+        path = tmp_path / "config.toml"
+        setting = f"[training]\nweight_decay = {value}\n"
+        path.write_text(f'seed = 1\n{setting}[data]\ntask = "vader/movies"\n')
+        with pytest.raises(ConfigError, match=r"training\.weight_decay") as caught:
+            RunSettings.load(path)
+        assert len(str(caught.value)) < 300
 
     def test_differences_are_named_with_both_values(self) -> None:
         one, other = _settings(seed=1), _settings(seed=2, training={"batch_size": 8})

@@ -246,6 +246,11 @@ def test_a_file_that_is_not_toml_or_not_there_is_said(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"cannot read the scenarios"):
         Scenarios.load(path)
+    for value in ("[" * 5000, "9" * 5000):
+        path.write_text(f"links = {value}", "utf-8")
+        with pytest.raises(ConfigError, match=r"mine\.toml is not valid TOML") as caught:
+            Scenarios.load(path)
+        assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_scenario_is_met_with_those_that_there_are() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
-from dimec.errors import RunBusyError, StorageError
-from dimec.storage import atomic_folder
+from dimec.errors import CorruptArtefactError, RunBusyError, StorageError
+from dimec.storage import atomic_folder, load_arrays, read_json, save_arrays, take_lock
 from tiny import contents
 
 
@@ -106,3 +108,36 @@ def test_the_lock_of_a_writer_is_held(tmp_path: Path) -> None:
     with lock, pytest.raises(RunBusyError), atomic_folder(tmp_path / "folder"):
         pass
     assert not (tmp_path / "folder").exists()
+
+
+def test_a_lock_that_is_no_plain_file_is_not_followed(tmp_path: Path) -> None:
+    victim, lock = tmp_path / "victim", tmp_path / ".folder.lock"
+    victim.write_text("mine")
+    for target in (victim, tmp_path / "nowhere", lock, None):
+        if target is None:
+            os.mkfifo(lock)
+        else:
+            lock.symlink_to(target)
+        with (
+            pytest.raises(StorageError, match=r"\.folder\.lock is no plain file .* remove it"),
+            atomic_folder(tmp_path / "folder"),
+        ):
+            pass
+        lock.unlink()
+    lock.mkdir()
+    with pytest.raises(StorageError, match="no plain file"):
+        take_lock(lock, "busy")
+    assert victim.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".folder.lock", "victim"]
+
+
+def test_json_that_python_reads_by_half(tmp_path: Path) -> None:
+    """Nested too deep, or with a number of more digits than Python turns into one."""
+    path = tmp_path / "fit.json"
+    for content in ("[" * 100_000, "9" * 5000, '{"a":' * 5000):
+        path.write_text(content)
+        with pytest.raises(CorruptArtefactError, match="is not valid JSON") as caught:
+            read_json(path, "dimec fit")
+        assert len(str(caught.value)) < 300 + len(str(path))
+    save_arrays(tmp_path / "arrays", "kind", {"a": np.ones(2)}, {"x": 1})
+    assert load_arrays(tmp_path / "arrays", "kind", "x")[1] == {"x": 1}

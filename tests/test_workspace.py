@@ -120,6 +120,18 @@ class TestLock:
         ):
             pass
 
+    def test_a_lock_that_is_a_link_is_not_followed(self, tmp_path: Path) -> None:
+        victim = tmp_path / "victim"
+        victim.write_text("mine")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / ".lock").symlink_to(victim)
+        with (
+            pytest.raises(StorageError, match=r"\.lock is no plain file .* remove it"),
+            RunDirectory(tmp_path / "run").locked(),
+        ):
+            pass
+        assert victim.read_text() == "mine"
+
 
 class TestArtefacts:
     def test_dynamics_come_back_as_they_were(self, run: RunDirectory) -> None:

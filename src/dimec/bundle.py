@@ -15,14 +15,17 @@ Beside each ``.onnx`` lies its ``.onnx.data`` with the large tensors, which onnx
 memory in place of copying them.
 
 Nothing in a bundle is a pickle. A manifest names plain files in its own folder only, each with its
-size and hash, and both are checked before a file is used.
+size and hash, and both are checked before a file is used. A graph may read no file beside it that
+the manifest does not name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -39,8 +42,8 @@ from pydantic import (
 )
 
 from dimec.costs import TIER_NAMES, CostModel, check_tiers
-from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError
-from dimec.storage import file_sha256, read_json, write_json
+from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, shown
+from dimec.storage import file_sha256, parse_json, write_json
 
 MANIFEST = "manifest.json"
 _MADE_BY = "dimec export"
@@ -53,6 +56,7 @@ _MOST_LAYERS, _MOST_TOKENS, _MOST_WIDE, _MOST_WORDS = 10_000, 1 << 17, 1 << 16, 
 TierName = Literal["mobile", "edge", "cloud"]
 Precision = Literal["fp32", "int8"]
 Digest = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
+Layer = Annotated[int, Field(ge=1, le=_MOST_LAYERS)]
 Version = Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,17}\z")]
 
 
@@ -80,7 +84,7 @@ class FileRecord(_Frozen):
 class _Shared(_Frozen):
     """What the manifests of a bundle and of its tiers have in common."""
 
-    exits: tuple[int, int, int]
+    exits: tuple[Layer, Layer, Layer]
     labels: tuple[str, ...] = Field(min_length=1)
     versions: dict[TierName, Version]
     costs: dict[str, float | None]
@@ -98,6 +102,12 @@ class _Shared(_Frozen):
             "costs: only cloud_charge may be null": not unset <= {"cloud_charge"},
         }
         _refuse(problems)
+        try:
+            # NaN, an infinity such as 1e999, or half a surrogate pair: no answer could hold it.
+            whole = [self.labels, self.provenance]
+            json.dumps(whole, allow_nan=False, ensure_ascii=False).encode("utf-8")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"labels and provenance: no text or JSON ({error})") from None
         try:
             check_tiers(self.exits)
             CostModel(**self.costs)  # type: ignore[arg-type]  # None for cloud_charge alone
@@ -132,7 +142,7 @@ class TierManifest(_Shared):
     format: Literal[1] = 1
     tier: TierName
     version: Version
-    exit: int = Field(ge=1, le=_MOST_LAYERS)
+    exit: Layer
     precision: Precision
     inputs: tuple[Literal["input_ids", "attention_mask", "token_type_ids"], ...]
     vocabulary: int = Field(ge=1, le=_MOST_WORDS)
@@ -208,6 +218,7 @@ class TierBundle:
             )
         for name, record in manifest.files.items():
             _check_file(path, name, record)
+        _check_others(path, manifest)
         return cls(path, manifest)
 
     def file(self, name: str) -> Path:
@@ -240,7 +251,7 @@ def verify_bundle(path: Path | str) -> tuple[BundleManifest, dict[str, TierBundl
     for name, record in manifest.files.items():
         tier, _, file = name.partition("/")
         if tier not in TIER_NAMES:
-            raise CorruptArtefactError(f"{path / MANIFEST} names {name!r}, which is of no tier")
+            raise CorruptArtefactError(f"{path / MANIFEST} names {shown(name, 60)!r}, of no tier")
         if (path / tier).is_symlink():
             raise CorruptArtefactError(f"{path / tier} is a link; a bundle holds its own folders")
         _check_file(path / tier, file, record)
@@ -274,16 +285,20 @@ def _check_folder(path: Path) -> None:
 
 
 def _parse(model: type[_M], path: Path) -> _M:
-    if path.is_file() and path.stat().st_size > _LARGEST_MANIFEST:
+    _check_plain(path)
+    with path.open("rb") as stream:
+        content = stream.read(_LARGEST_MANIFEST + 1)
+    if len(content) > _LARGEST_MANIFEST:
         raise CorruptArtefactError(f"{path} is far too large for a manifest")
-    value: Mapping[str, Any] = read_json(path, _MADE_BY)
+    value: Mapping[str, Any] = parse_json(content, path, _MADE_BY)
     try:
         manifest = model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        where = shown(".".join(map(str, first["loc"])) or "the whole", 60)
+        problem = shown(first["msg"], 120)
         raise CorruptArtefactError(
-            f"{path} is no manifest that this version of dimec reads ({where}: {first['msg']}); "
+            f"{path} is no manifest that this version of dimec reads ({where}: {problem}); "
             f"make the bundle again with: {_MADE_BY}"
         ) from None
     return manifest
@@ -292,14 +307,11 @@ def _parse(model: type[_M], path: Path) -> _M:
 def _check_file(folder: Path, name: str, record: FileRecord) -> None:
     if not _PLAIN.match(name):
         raise CorruptArtefactError(
-            f"{folder / MANIFEST} names the file {name!r}; only plain names in its own folder "
-            "are allowed"
+            f"{folder / MANIFEST} names the file {shown(name, 120)!r}; only plain names in its "
+            "own folder are allowed"
         )
     file = folder / name
-    if file.is_symlink():
-        raise CorruptArtefactError(f"{file} is a link; a bundle holds plain files only")
-    if not file.is_file():
-        raise MissingArtefactError(f"{file} does not exist; make the bundle with: {_MADE_BY}")
+    _check_plain(file)
     try:
         sound = file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
     except OSError as error:
@@ -309,3 +321,33 @@ def _check_file(folder: Path, name: str, record: FileRecord) -> None:
             f"{file} was altered or truncated after it was exported (its size or hash does not "
             f"match the manifest); copy it again, or make the bundle again with: {_MADE_BY}"
         )
+
+
+def _check_plain(file: Path) -> None:
+    """A link, a pipe or a device is never opened: it may lead elsewhere, block, or have no end."""
+    try:
+        mode = file.lstat().st_mode
+    except FileNotFoundError:
+        raise MissingArtefactError(f"{file} does not exist; make it with: {_MADE_BY}") from None
+    except OSError as error:
+        raise CorruptArtefactError(f"{file} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "no plain file"
+        raise CorruptArtefactError(f"{file} is {kind}; a bundle holds plain files only")
+
+
+def _check_others(folder: Path, manifest: TierManifest) -> None:
+    """Refuse files that no hash vouches for where a graph speaks of them: it would read them.
+
+    A graph names the files of its tensors in plain UTF-8; so a name that does not occur in it,
+    in whatever case, is none of them.
+    """
+    others = {entry.name for entry in folder.iterdir()} - {MANIFEST, *manifest.files}
+    for graph in sorted(name for name in manifest.files if others and name.endswith(".onnx")):
+        content = (folder / graph).read_bytes().lower()
+        for other in sorted(others):
+            if os.fsencode(other).lower() in content:
+                raise CorruptArtefactError(
+                    f"{folder / graph} reads {other!r}, which {folder / MANIFEST} does not name; "
+                    f"make the bundle again with: {_MADE_BY}"
+                )

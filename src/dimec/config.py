@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import tomllib
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,11 +21,11 @@ from pydantic import (
 
 from dimec.costs import check_tiers
 from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, option
-from dimec.storage import atomic_write, expanded
+from dimec.storage import atomic_write, expanded, parse_toml
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSettings(_Settings):
@@ -232,13 +232,16 @@ class RunSettings(_Settings):
             ConfigError: unknown or wrong settings.
         """
         try:
-            return cls.of(tomllib.loads(path.read_text("utf-8")))
+            values = parse_toml(path.read_bytes())
         except FileNotFoundError:
             raise MissingArtefactError(
                 f"{path} does not exist; make the run with: dimec train --out {path.parent}"
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise CorruptArtefactError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
             raise CorruptArtefactError(f"{path} is not valid TOML: {error}") from None
+        return cls.of(values)
 
     def save(self, path: Path) -> None:
         """Write the settings as TOML; those that are None are left out."""
@@ -264,13 +267,18 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+# A value in full, unless someone means harm.
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
+
+
 def _one_line(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         # A group of settings that do not go together is not quoted as a whole.
-        got = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+        got = "" if isinstance(item["input"], dict) else f" (got {_REPR.repr(item['input'])})"
         parts.append(f"{where}: {message[0].lower()}{message[1:]}{got}")
     return "; ".join(parts)
 

@@ -20,6 +20,7 @@ from dimec.errors import ConfigError
 
 MOBILE, EDGE, CLOUD = 0, 1, 2
 TIER_NAMES = ("mobile", "edge", "cloud")
+LARGEST_PRICE = 1e12  # so that no sum of costs leaves what a number can hold
 
 
 class Tier(NamedTuple):
@@ -44,7 +45,7 @@ class CostModel:
             of its baseline (the whole model on the mobile, and in the cloud) cost the same.
 
     Raises:
-        ConfigError: a price is negative or not a finite number.
+        ConfigError: a price is negative, not a finite number, or above 1e12.
     """
 
     mobile_layer: float = 1.5
@@ -56,9 +57,10 @@ class CostModel:
     def __post_init__(self) -> None:
         for name in ("mobile_layer", "edge_layer", "offload_edge", "offload_cloud", "cloud_charge"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
+            if value is not None and not 0 <= value <= LARGEST_PRICE:
                 raise ConfigError(
-                    f"the cost {name} must be a finite number of at least 0, got {value!r}"
+                    f"the cost {name} must be a finite number of at least 0, got {value!r}; prices "
+                    f"go up to {LARGEST_PRICE:.0e}"
                 )
 
     def charge(self, layers: int) -> float:

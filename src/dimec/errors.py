@@ -59,6 +59,18 @@ def option(keyword: str, value: str | None = None) -> str:
     return keyword if value is None else f"{keyword}={value!r}"
 
 
+def shown(text: str, longest: int = 300) -> str:
+    """A text of someone else's, fit for a line on a terminal or in a log.
+
+    What could move a cursor, break a line or change its direction is escaped, as ``repr`` has it;
+    what is longer than ``longest`` characters is cut.
+    """
+    cut = text if len(text) <= longest else text[: longest - 3] + "..."
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
 class DimecError(Exception):
     """Base of all errors that a user can act on."""
 

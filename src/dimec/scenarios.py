@@ -24,7 +24,6 @@ decision itself, queues, TLS handshakes and the phone's screen.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -35,8 +34,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dimec.errors import ConfigError, DataError
+from dimec.errors import ConfigError, DataError, shown
 from dimec.latency import ModelShape
+from dimec.storage import parse_toml
 from dimec.usage import Usage
 
 __all__ = [
@@ -303,20 +303,22 @@ class Scenarios(_Settings):
                 the message names it.
         """
         if path is None:
-            text, where = files("dimec").joinpath("scenarios.toml").read_text("utf-8"), "scenarios"
+            content, where = files("dimec").joinpath("scenarios.toml").read_bytes(), "scenarios"
         else:
             where = str(path)
             try:
-                text = Path(path).read_text("utf-8")
+                content = Path(path).read_text("utf-8").encode()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(
                     f"cannot read the scenarios {path}: {error}; give a copy of dimec's "
                     "scenarios.toml, edited"
                 ) from None
         try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+            values = parse_toml(content)
+        except ValueError as error:
             raise ConfigError(f"{where} is not valid TOML: {error}") from None
+        try:
+            return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(f"{where}: {_one_line(error)}") from None
 
@@ -358,7 +360,7 @@ def _one_line(error: ValidationError) -> str:
         if not where:  # of the whole file; the message says where
             parts.append(message)
         else:
-            got = "" if item["type"] == "missing" else f" (got {item['input']!r})"
+            got = "" if item["type"] == "missing" else f" (got {shown(repr(item['input']), 100)})"
             parts.append(f"{where}: {message[0].lower()}{message[1:]}{got}")
     return "; ".join(parts)
 

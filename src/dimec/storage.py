@@ -18,10 +18,11 @@ import os
 import re
 import secrets
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,11 @@ from dimec.errors import (
     MissingArtefactError,
     RunBusyError,
     StorageError,
+    shown,
 )
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 FORMAT_VERSION = "1"
 
@@ -46,6 +51,10 @@ _REFUSED = {
     errno.EISDIR,
     errno.EEXIST,
     errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENXIO,
+    errno.ETXTBSY,
 }
 
 
@@ -137,20 +146,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         RunBusyError: another process is writing it.
         StorageError: the disk is full or refuses to write; ``path`` is left as it was.
     """
-    from filelock import FileLock, Timeout
-
     path = Path(path).absolute()
     temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunBusyError(
-                f"{path} is being written by another dimec process; wait for it to end, or choose "
-                "another folder"
-            ) from None
+        lock = take_lock(
+            path.with_name(f".{path.name}.lock"),
+            f"{path} is being written by another dimec process; wait for it to end, or choose "
+            "another folder",
+        )
         try:
             if old.exists() and not path.exists():
                 old.rename(path)  # killed between the two renames below
@@ -171,6 +175,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
+
+
+def take_lock(path: Path, busy: str) -> BaseFileLock:
+    """Take a lock file, which the operating system lets go of when the process dies.
+
+    Raises:
+        RunBusyError: another process has it; with the text ``busy``.
+        StorageError: it cannot be made, or is no plain file: a link is never followed.
+    """
+    from filelock import FileLock, Timeout
+
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise StorageError(
+            f"{path} is no plain file (a link, a folder or a device), and a lock must be one; "
+            "remove it, or choose another folder"
+        )
+    lock = FileLock(path)
+    try:
+        with storage_errors(path):
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise RunBusyError(busy) from None
+    return lock
 
 
 def _sync_folder(folder: Path) -> None:
@@ -196,13 +223,47 @@ def read_json(path: Path, made_by: str) -> Any:
         CorruptArtefactError: not JSON.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise MissingArtefactError(f"{path} does not exist; make it with: {made_by}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CorruptArtefactError(
-            f"{path} is not valid JSON ({error}); make it again with: {made_by}"
-        ) from None
+    except OSError as error:
+        raise _not_json(path, error, made_by) from None
+    return parse_json(content, path, made_by)
+
+
+def parse_json(content: bytes, path: Path, made_by: str) -> Any:
+    """The value of a JSON artefact's bytes.
+
+    Raises:
+        CorruptArtefactError: not JSON, nested too deep, or with a number of thousands of digits.
+    """
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _not_json(path, error, made_by) from None
+
+
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """The table that a TOML file's bytes hold.
+
+    Raises:
+        ValueError: not TOML, nested too deep, or with a number of thousands of digits; one line.
+    """
+    try:
+        values = tomllib.loads(content.decode("utf-8"))
+        # A hexadecimal number has no limit of its own, and no message could show it.
+        repr(values)
+        return values
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except ValueError as error:
+        raise ValueError(shown(str(error), 120)) from None
+
+
+def _not_json(path: Path, error: Exception, made_by: str) -> CorruptArtefactError:
+    return CorruptArtefactError(
+        f"{path} is not valid JSON ({shown(str(error), 120)}); make it again with: {made_by}"
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -268,7 +329,8 @@ def load_arrays(
             header = dict(stream.metadata() or {})
             _check_kind(path, header, kind, made_by)
             arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # The last three: a type of numbers that numpy does not have.
         raise CorruptArtefactError(
             f"{path} is truncated or not a {kind} file ({error}); make it again with: {made_by}"
         ) from None
@@ -278,7 +340,10 @@ def load_arrays(
             f"{path} was altered after it was written (its checksum does not match); "
             f"make it again with: {made_by}"
         )
-    metadata = {k: json.loads(v) for k, v in header.items() if not k.startswith("dimec.")}
+    try:
+        metadata = {k: json.loads(v) for k, v in header.items() if not k.startswith("dimec.")}
+    except (ValueError, RecursionError) as error:
+        raise _not_json(path, error, made_by) from None
     return arrays, metadata
 
 

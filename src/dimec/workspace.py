@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from dimec.cartography import TrainingDynamics
-from dimec.errors import CorruptArtefactError, DataError, MismatchError, RunBusyError, option
+from dimec.errors import CorruptArtefactError, DataError, MismatchError, option
 from dimec.routing import CentroidRouter
-from dimec.storage import file_sha256, load_arrays, read_json, save_arrays, storage_errors
+from dimec.storage import (
+    file_sha256,
+    load_arrays,
+    read_json,
+    save_arrays,
+    storage_errors,
+    take_lock,
+)
 from dimec.trace import Trace
 
 if TYPE_CHECKING:
@@ -134,19 +141,14 @@ class RunDirectory:
             RunBusyError: another process holds it.
             StorageError: the directory cannot be written.
         """
-        from filelock import FileLock, Timeout
-
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise RunBusyError(
-                    f"{self.path} is in use by another dimec process; wait for it to end, or "
-                    "choose another run directory"
-                ) from None
+            lock = take_lock(
+                self.path / ".lock",
+                f"{self.path} is in use by another dimec process; wait for it to end, or choose "
+                "another run directory",
+            )
         try:
             # Half-written files of a process that was killed; nobody else writes here now.
             for path in self.path.rglob(".*.tmp"):

@@ -72,3 +72,16 @@ class TestAFullDisk:
         assert "ledger" in line
         assert contents(run) == before
         assert json.loads((run / "report" / "ledger.json").read_text())
+
+    def test_a_mobile_answers_and_says_that_it_could_not_record(
+        self, tmp_path: Path, tiny_bundle: Path, cli: Cli
+    ) -> None:
+        """From the start, as one does whose disk fills up later."""
+        state = tmp_path / "state.sqlite"
+        words = ["predict", tiny_bundle / "mobile", "a moving film", "--state", state, "--json"]
+        said = _with_a_full_disk(1000, *words)
+        assert said.code == 0, said.err
+        assert not json.loads(said.out)["recorded"]
+        assert "answers are given, and not recorded for now" in said.err
+        said = cli(*words)
+        assert json.loads(said.out)["recorded"]

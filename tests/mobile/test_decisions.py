@@ -153,6 +153,26 @@ class TestForgetting:
 
 
 class TestNoRoom:
+    @pytest.mark.parametrize("adaptive", [True, False])
+    def test_from_the_start_it_is_as_later(self, path: Path, adaptive: bool) -> None:
+        stream = embeddings(120)
+        with full_disk(2000):
+            state = open_state(path)
+            online = Decisions(fitted(), state, adaptive)
+            for number, x in enumerate(stream[:60]):
+                assert not online.record([answer(online.decide(x), f"{number}")])
+            assert online.waiting == 60
+            assert online.find("59") is not None
+        with contextlib.closing(state):
+            for number, x in enumerate(stream[60:], 60):
+                assert online.record([answer(online.decide(x), f"{number}")])
+            assert online.waiting == 0
+            assert state.totals().answers == 120
+            offline = fitted().copy(adaptive)
+            offline.route(np.stack(stream))
+            assert same(online.pools, offline.counts)
+            assert state.counts.tolist() == offline.counts.tolist()
+
     def test_answers_wait_and_are_recorded_later_in_their_order(self, state: State) -> None:
         online = Decisions(fitted(), state, adaptive=True)
         stream = embeddings(200)

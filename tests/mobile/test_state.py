@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,25 @@ class TestDamage:
                 state.find("7")
             assert state.find("8") is not None
 
+    def test_a_damaged_page_that_the_pools_are_not_on(self, sound: Path) -> None:
+        """It would go unnoticed until an answer on it is asked for, and spread by then."""
+        with contextlib.closing(sqlite3.connect(sound)) as database:
+            size = database.execute("PRAGMA page_size").fetchone()[0]
+            statement = "SELECT pageno FROM dbstat WHERE name = 'answers' AND pagetype = 'leaf'"
+            try:
+                pages = [row[0] for row in database.execute(statement)]
+            except sqlite3.OperationalError:  # sqlite without that table
+                pages = [sound.stat().st_size // size]
+        content = bytearray(sound.read_bytes())
+        start = (pages[-1] - 1) * size
+        content[start : start + size] = b"\xa5" * size
+        sound.write_bytes(content)
+        with pytest.raises(CorruptArtefactError, match=r"left as it is: move it away") as caught:
+            open_state(sound)
+        assert "\n" not in str(caught.value)
+        assert sound.read_bytes() == content
+        assert [file.name for file in sound.parent.iterdir()] == [sound.name]
+
     def test_any_bytes_at_any_place(self, sound: Path, tmp_path: Path) -> None:
         """Whatever is altered: the file opens, or says so in dimec's own words."""
         content = sound.read_bytes()
@@ -380,10 +400,112 @@ class TestAFullDisk:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
     def test_a_new_one_is_not_begun_by_half(self, path: Path) -> None:
-        with full_disk(2000), pytest.raises(StorageError, match="cannot write"):
-            open_state(path)
+        """It answers from memory until there is room, as one does that was open before."""
+        with full_disk(2000):
+            state = open_state(path)
+            assert state.opened == 0
+            assert state.sums.tobytes() == SUMS.tobytes()
+            for _ in range(2):
+                with pytest.raises(StorageError, match="cannot write"):
+                    state.write([Record(prediction("one"), embedding(1))])
+            assert state.find("one") is None
+            assert state.totals().answers == 0
+            name = state.begin_job("/some/file")
+            assert state.job("/some/file") == name
+        with contextlib.closing(state):
+            state.write([Record(prediction("one"), embedding(1))])
+            assert state.opened == 1
+        with contextlib.closing(open_state(path)) as again:
+            assert again.find("one") is not None
+            assert again.counts.tolist() == [*COUNTS[:2], COUNTS[2] + 1]
+
+    def test_one_that_is_there_is_gone_on_from(self, path: Path) -> None:
+        """The content is read, though sqlite has no room for the index of its log."""
+        with contextlib.closing(open_state(path)) as state:
+            state.write([Record(prediction("one"), embedding(1))])
+            learnt = state.sums.tobytes()
+        with full_disk(2000):
+            state = open_state(path)
+            assert state.find("one") is not None
+            assert state.sums.tobytes() == learnt
+            with pytest.raises(StorageError):
+                state.write([Record(prediction("two"), embedding(2))])
+            with pytest.raises(StateBusyError):
+                open_state(path)
+        with contextlib.closing(state):
+            state.write([Record(prediction("two"), embedding(2))])
+        with contextlib.closing(open_state(path)) as again:
+            assert again.totals().answers == 2
+
+
+class TestAReadOnlyDisk:
+    @pytest.fixture
+    def frozen(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """Make the disk refuse every opening for writing, as one does that is read-only."""
+
+        def freeze() -> None:
+            real = os.open
+
+            def refuse(name: Any, flags: int, *rest: Any, **options: Any) -> int:
+                if str(name).startswith(str(path.parent)) and flags & (os.O_RDWR | os.O_CREAT):
+                    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+                return real(name, flags, *rest, **options)
+
+            monkeypatch.setattr(os, "open", refuse)
+
+        return freeze
+
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_what_is_there_is_read(
+        self,
+        path: Path,
+        frozen: Callable[[], None],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        killed: bool,
+    ) -> None:
+        """Also what only the log of a killed process holds."""
+        with contextlib.closing(open_state(path)) as state:
+            state.write([Record(prediction("one"), embedding(1))])
+            learnt = state.sums.tobytes()
+            if killed:
+                shutil.copytree(path.parent, tmp_path / "as it was")
+        if killed:
+            shutil.rmtree(path.parent)
+            (tmp_path / "as it was").rename(path.parent)
+            assert path.with_name(f"{path.name}-wal").stat().st_size > 0
+        frozen()
+        before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+        with contextlib.closing(open_state(path)) as state:
+            assert state.find("one") is not None
+            assert state.sums.tobytes() == learnt
+            for _ in range(2):
+                with pytest.raises(StorageError, match="Read-only file system"):
+                    state.write([Record(prediction("two"), embedding(2))])
+            assert state.find("one") is not None
+            assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+            monkeypatch.undo()
+            state.write([Record(prediction("two"), embedding(2))])
+            assert state.opened == 1
+        with contextlib.closing(open_state(path)) as again:
+            assert again.totals().answers == 2
+
+    def test_nothing_is_there(self, path: Path, frozen: Callable[[], None]) -> None:
+        frozen()
         with contextlib.closing(open_state(path)) as state:
             assert state.sums.tobytes() == SUMS.tobytes()
+            assert state.totals().answers == 0
+
+    def test_another_bundles_and_a_damaged_one_are_refused(
+        self, path: Path, frozen: Callable[[], None]
+    ) -> None:
+        State(path, "cd" * 32, SUMS, COUNTS).close()
+        frozen()
+        with pytest.raises(MismatchError):
+            open_state(path)
+        path.write_bytes(b"no database" * 1000)
+        with pytest.raises(CorruptArtefactError):
+            open_state(path)
 
 
 class TestTheFileGoesAway:

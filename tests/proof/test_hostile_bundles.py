@@ -18,8 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.bundle import MANIFEST, file_records
+from dimec.bundle import MANIFEST, TierBundle, file_records
 from dimec.errors import DimecError
+from dimec.mobile.core import Core
+from dimec.protocol import InferRequest
+from dimec.routing import CentroidRouter
+from dimec.serving.checks import check_request
+from dimec.serving.model import TierModel
+from dimec.storage import save_arrays
+from fuzzing import extreme_manifests
 from proof.offline import Offline
 from tiny import Said, command, environment
 
@@ -169,6 +176,22 @@ class TestFilesOfABundle:
         tamper(bundle / "mobile", name)
         assert name in cli(*predict(bundle / "mobile")).complaint()
 
+    @pytest.mark.parametrize("tamper", [link, device, pipe, a_folder, missing])
+    def test_a_manifest_is_a_plain_file_too(
+        self, bundle: Path, cli: Cli, tamper: Callable[[Path, str], None]
+    ) -> None:
+        """Neither waited for nor read without end, whoever asks."""
+        for folder in (bundle / "edge", bundle / "mobile", bundle):
+            tamper(folder, MANIFEST)
+        for words in (
+            serve(bundle / "edge"),
+            predict(bundle / "mobile"),
+            ["inspect", bundle / "mobile"],
+            ["inspect", bundle],
+        ):
+            said = started(*words).complaint() if words[0] == "serve" else cli(*words).complaint()
+            assert MANIFEST in said or "no bundle" in said
+
     def test_the_command_itself_says_one_line(self, bundle: Path) -> None:
         """As a process, since a library may print on its own from below Python."""
         noise_and_signed(bundle / "mobile", "layers.onnx")
@@ -190,6 +213,20 @@ class TestFilesOfABundle:
         path.write_bytes(model.SerializeToString())
         sign(bundle / "edge")
         assert "model.onnx" in started(*serve(bundle / "edge")).complaint()
+
+    def test_weights_that_the_manifest_does_not_name(self, bundle: Path, cli: Cli) -> None:
+        """They lie beside the graph, and no hash vouches for them."""
+        for tier, name in (("edge", "model.onnx"), ("mobile", "layers.onnx")):
+            files = json.loads((bundle / tier / MANIFEST).read_text())["files"]
+            assert files.pop(f"{name}.data")
+            change(bundle / tier, files=files)
+        assert "model.onnx.data" in started(*serve(bundle / "edge")).complaint()
+        assert "layers.onnx.data" in cli(*predict(bundle / "mobile")).complaint()
+
+    def test_what_else_lies_in_the_folder_is_nobodys_business(self, bundle: Path, cli: Cli) -> None:
+        (bundle / "mobile" / ".DS_Store").write_bytes(b"x")
+        (bundle / "mobile" / "notes").mkdir()
+        assert cli(*predict(bundle / "mobile")).code == 0
 
 
 class TestGraphsThatAreOthers:
@@ -223,12 +260,52 @@ class TestGraphsThatAreOthers:
         assert "labels" in cli(*predict(bundle / "mobile")).complaint()
 
     def test_a_router_of_another_width(self, bundle: Path, cli: Cli) -> None:
-        from dimec.routing import CentroidRouter
-
         path = bundle / "mobile" / "router.safetensors"
         router = CentroidRouter().fit(np.eye(3), np.arange(3))
         router.metadata = CentroidRouter.load(path).metadata
         router.save(path)
+        sign(bundle / "mobile")
+        assert "router.safetensors" in cli(*predict(bundle / "mobile")).complaint()
+
+    @pytest.mark.parametrize(
+        ("sums", "counts"),
+        [
+            ([[np.nan] * 32, [0.0] * 32, [1.0] * 32], [1, 1, 1]),
+            ([[np.inf] * 32, [0.0] * 32, [1.0] * 32], [1, 1, 1]),
+            ([[1e300] * 32, [0.0] * 32, [1.0] * 32], [1, 1, 1]),
+            (np.ones((3, 32)), [1, -1, 1]),
+            (np.ones((3, 32)), [2**63 - 1, 1, 1]),
+            (np.ones((3, 32)), [0, 0, 0]),
+            (np.ones((3, 32)), [1, 1]),
+            (np.ones((3, 32)), [[1, 1, 1]]),
+            (np.ones((2, 32)), [1, 1, 1]),
+            (np.ones(32), [1, 1, 1]),
+            (np.ones((3, 0)), [1, 1, 1]),
+            (np.ones((3, 32), np.float16), [1, 1, 1]),
+            (np.ones((3, 32), np.int64), [1, 1, 1]),
+            (np.ones((3, 32)), [1.0, 1.0, 1.0]),
+        ],
+        ids=range(14),
+    )
+    def test_a_router_whose_parts_are_none(
+        self, bundle: Path, cli: Cli, sums: Any, counts: Any
+    ) -> None:
+        path = bundle / "mobile" / "router.safetensors"
+        arrays = {"sums": np.asarray(sums), "counts": np.asarray(counts)}
+        metadata = {"adaptive": False, "fitted_on": CentroidRouter.load(path).metadata}
+        save_arrays(path, "centroid router", arrays, metadata)
+        sign(bundle / "mobile")
+        line = cli(*predict(bundle / "mobile")).complaint()
+        assert "router.safetensors" in line
+        assert len(line) < 400
+
+    @pytest.mark.parametrize("metadata", [{"adaptive": True}, {"adaptive": 1, "fitted_on": [1]}])
+    def test_a_router_whose_record_is_none(
+        self, bundle: Path, cli: Cli, metadata: dict[str, Any]
+    ) -> None:
+        path = bundle / "mobile" / "router.safetensors"
+        arrays = {"sums": np.ones((3, 32)), "counts": np.ones(3, np.int64)}
+        save_arrays(path, "centroid router", arrays, metadata)
         sign(bundle / "mobile")
         assert "router.safetensors" in cli(*predict(bundle / "mobile")).complaint()
 
@@ -244,6 +321,107 @@ class TestGraphsThatAreOthers:
         assert "tokenizer.json" in cli(*predict(bundle / "mobile")).complaint()
         change(bundle / "mobile", vocabulary=20_000)
         assert "graphs" in cli(*predict(bundle / "mobile")).complaint()
+
+
+def rules(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Other parts of a tokenizer."""
+    return lambda tokenizer: tokenizer.update(changes)
+
+
+def of_model(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda tokenizer: tokenizer["model"].update(changes)
+
+
+def replacing(pattern: dict[str, str], content: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def begins_with(id_: int) -> dict[str, Any]:
+    """A post-processor that puts a token in front."""
+    token = {"id": "[CLS]", "ids": [id_], "tokens": ["[CLS]"]}
+    pieces = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}]
+    pieces += [{"Sequence": {"id": part, "type_id": 0}} for part in "AB"]
+    return {
+        "type": "TemplateProcessing",
+        "single": pieces[:2],
+        "pair": pieces,
+        "special_tokens": {"[CLS]": token},
+    }
+
+
+_DOUBLED = replacing({"String": "a"}, "aa")
+HOSTILE_RULES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "doubles forty times": rules(normalizer={"type": "Sequence", "normalizers": [_DOUBLED] * 40}),
+    "doubles within": rules(
+        normalizer={
+            "type": "Sequence",
+            "normalizers": [{"type": "Sequence", "normalizers": [_DOUBLED] * 20}] * 2,
+        }
+    ),
+    "bytes of bytes": rules(
+        normalizer={"type": "Sequence", "normalizers": [{"type": "ByteLevel"}] * 30}
+    ),
+    "bytes of bytes of words": rules(
+        pre_tokenizer={
+            "type": "Sequence",
+            "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": False}] * 30,
+        }
+    ),
+    "a thousand steps": rules(
+        normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}] * 1000}
+    ),
+    "between all letters": rules(normalizer=replacing({"String": ""}, "x" * 1000)),
+    "for each letter": rules(normalizer=replacing({"Regex": "."}, "x" * 1000)),
+    "in front": rules(normalizer={"type": "Prepend", "prepend": "x" * 100_000}),
+    "an expression that backtracks": rules(normalizer=replacing({"Regex": "(a+)+b"}, "")),
+    "an expression that is none": rules(normalizer=replacing({"Regex": "("}, "")),
+    "words of no length": rules(pre_tokenizer={"type": "FixedLength", "length": 0}),
+    "a table that is none": rules(
+        normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    ),
+    "a table of nothing": rules(normalizer={"type": "Precompiled", "precompiled_charsmap": ""}),
+    "a token beyond the table": rules(post_processor=begins_with(2**31)),
+    "half a model": of_model(vocab=None),
+    "a model of another kind": rules(
+        model={"type": "Unigram", "unk_id": None, "vocab": [["a", 0.0]], "byte_fallback": False}
+    ),
+}
+
+
+class TestTokenizers:
+    """Rules that loop, abort, or make a text as long as the memory."""
+
+    @pytest.mark.parametrize("what", HOSTILE_RULES)
+    def test_hostile_rules(self, bundle: Path, cli: Cli, what: str) -> None:
+        path = bundle / "mobile" / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        HOSTILE_RULES[what](tokenizer)
+        path.write_text(json.dumps(tokenizer))
+        sign(bundle / "mobile")
+        line = cli(*predict(bundle / "mobile")).complaint()
+        assert "tokenizer.json" in line
+        assert len(line) < 400
+
+    @pytest.mark.parametrize("limit", [1, 2])
+    def test_no_room_for_what_it_adds(self, bundle: Path, cli: Cli, limit: int) -> None:
+        """tokenizers then does not cut at all."""
+        change(bundle / "mobile", max_tokens=limit)
+        said = cli(*predict(bundle / "mobile"))
+        assert said.code == 0 or "tokenizer.json" in said.complaint()
+
+    def test_a_text_that_its_rules_fail_on(self, bundle: Path) -> None:
+        """Not met when it was tried: the error of one text, and the mobile goes on."""
+        import dimec
+
+        path = bundle / "mobile" / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        tokenizer["normalizer"] = replacing({"Regex": "(q+)+z"}, "")
+        path.write_text(json.dumps(tokenizer))
+        sign(bundle / "mobile")
+        with dimec.Mobile.open(bundle, state=":memory:") as mobile:
+            with pytest.raises(DimecError, match="fails on this text"):
+                mobile.predict("q" * 60)
+            assert mobile.predict("a text").label
 
 
 # Nobody is there: the addresses only make the mobile look up the versions to ask for.
@@ -304,6 +482,98 @@ class TestManifests:
                     accepted.add(key)
         # Prices have defaults, and what provenance says is for people.
         assert accepted <= {"costs", "provenance"}
+
+
+class TestExtremes:
+    """A manifest that a graph does not bear out is found out at the start, not by a request."""
+
+    def test_a_server_answers_what_it_lets_through(self, bundle: Path) -> None:
+        path = bundle / "edge" / MANIFEST
+        refused, served = set(), set()
+        for field, value, manifest in extreme_manifests(json.loads(path.read_text())):
+            path.write_text(json.dumps(manifest))
+            try:
+                model = TierModel(TierBundle.open(bundle / "edge"), 1)
+            except DimecError as error:
+                assert_one_line(error)
+                refused.add(field)
+                continue
+            served.add((field, str(value)))
+            manifest_ = model.manifest
+            for rows, tokens in ((1, manifest_.max_tokens), (3, 2)):
+                shape = rows, min(tokens, manifest_.max_tokens)
+                inputs: dict[str, Any] = {n: np.ones(shape, np.int64) for n in manifest_.inputs}
+                inputs["input_ids"][:] = manifest_.vocabulary - 1
+                sound = check_request(InferRequest(inputs), manifest_, 8).inputs
+                assert model(sound, True).shape == (rows, len(manifest_.labels))
+        assert refused == {"vocabulary", "max_tokens", "padding", "width", "exit", "exits"} | {
+            *("labels", "inputs", "pairs", "costs", "provenance")
+        }
+        assert {field for field, _ in served} >= {"vocabulary", "max_tokens", "costs"}
+
+    def test_a_mobile_answers_what_it_opens_with(self, bundle: Path) -> None:
+        path = bundle / "mobile" / MANIFEST
+        texts = ("", "a moving film " * 200, "\x00\x1b\u2028 \U0001f926" * 50)
+        opened = set()
+        for field, value, manifest in extreme_manifests(json.loads(path.read_text())):
+            path.write_text(json.dumps(manifest))
+            try:
+                core = Core(TierBundle.open(bundle / "mobile"))
+            except DimecError as error:
+                assert_one_line(error)
+                continue
+            opened.add((field, str(value)))
+            for text in texts:
+                given = (text, text) if core.pairs else text
+                probabilities = core.classify(core.embed(core.tokenise(given)))
+                assert probabilities.shape == (len(core.labels),)
+                assert np.isfinite(probabilities).all()
+        assert {field for field, _ in opened} >= {"max_tokens", "costs"}
+
+    @pytest.mark.parametrize("price", [1e308, 10**400, float("inf"), float("nan"), 1e13])
+    def test_no_price_makes_json_that_is_none(self, bundle: Path, cli: Cli, price: float) -> None:
+        for name in ("mobile_layer", "cloud_charge"):
+            change(bundle / "mobile", costs={name: price})
+            assert "cost" in cli(*predict(bundle / "mobile"), "--json").complaint()
+        change(bundle / "mobile", costs={"mobile_layer": 1e12, "cloud_charge": 1e12})
+        said = cli(*predict(bundle / "mobile"), "--json")
+        assert json.loads(said.out, parse_constant=pytest.fail)["cost"] > 0
+
+    def test_labels_reach_the_terminal_as_text(self, bundle: Path, cli: Cli) -> None:
+        labels = ["\x1b]0;title\x07\x1b[2J", "\x9b31m\u202e\u2028\x7f"]
+        for tier in ("mobile", "edge", "cloud"):
+            change(bundle / tier, labels=labels, provenance={"task": "\x1b[2J"})
+        mobile = bundle / "mobile"
+        for words in (predict(mobile), [*predict(mobile), "--json"]):
+            for more in ((), ("--json",)):
+                said = cli("inspect", mobile, *more)
+                assert said.code == 0, said.err
+                assert_printable(said.out)
+            said = cli(*words)
+            assert said.code == 0, said.err
+            assert_printable(said.out)
+        assert json.loads(said.out)["label"] in labels
+
+    def test_nor_does_a_manifest_by_its_error(self, bundle: Path, cli: Cli) -> None:
+        path = bundle / "mobile" / MANIFEST
+        for manifest in (
+            {"\x1b[2J" * 1000: 1},
+            {**json.loads(path.read_text()), "files": {"\x1b[2J" * 1000: {"sha256": "x"}}},
+        ):
+            path.write_text(json.dumps(manifest))
+            line = cli(*predict(bundle / "mobile")).complaint()
+            assert_printable(line)
+            assert len(line) < 500
+
+
+def assert_printable(text: str) -> None:
+    assert all(line.isprintable() for line in text.split("\n")), text
+
+
+def assert_one_line(error: DimecError) -> None:
+    assert_printable(str(error))
+    assert "\n" not in str(error)
+    assert len(str(error)) < 500, str(error)
 
 
 def mutated(original: bytes, rng: random.Random) -> bytes:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dimec.errors import shown
+
 if TYPE_CHECKING:
     from dimec.mobile import Mobile, Prediction
     from dimec.mobile.core import Text
@@ -18,7 +20,7 @@ def answer_line(prediction: Prediction) -> str:
     """One answer on one line."""
     p = prediction
     return (
-        f"{p.label} {p.probability:.3f} · route {p.route} (margin {_margin(p)}) · "
+        f"{shown(p.label)} {p.probability:.3f} · route {p.route} (margin {_margin(p)}) · "
         f"served by {_served(p)} · {p.milliseconds:.1f} ms · {p.cost:g} λ{_unrecorded(p)}"
     )
 
@@ -33,7 +35,7 @@ def answer_table(texts: Iterable[Text], predictions: Iterable[Prediction]) -> Co
     return Columns(
         [
             Column("text", [_shown(text) for text in texts], words=True),
-            Column("label", [p.label for p in given], words=True),
+            Column("label", [shown(p.label) for p in given], words=True),
             Column("prob-\nability", [f"{p.probability:.3f}" for p in given]),
             Column("route", [p.route for p in given], words=True),
             Column("margin", [_margin(p) for p in given]),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimec.cli.common import AsJson, print_json, show_columns
+from dimec.errors import shown
 
 if TYPE_CHECKING:
     from dimec.bundle import TierBundle
@@ -45,11 +46,11 @@ def inspect(
         )
         return
     _show(rows)
-    print(f"labels: {', '.join(manifest.labels)}")
+    print(f"labels: {', '.join(map(shown, manifest.labels))}")
     print(f"costs in λ: {', '.join(f'{name} {price:g}' for name, price in costs.items())}")
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:
-            print(f"{name}: {manifest.provenance[name]}")
+            print(f"{name}: {shown(str(manifest.provenance[name]))}")
     print("every file is whole and unaltered")
 
 

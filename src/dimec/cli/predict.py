@@ -14,6 +14,7 @@ import typer
 
 from dimec.cli.answers import Tally, answer_table, missing_tiers
 from dimec.cli.common import progress_bar
+from dimec.cli.streams import json_text
 from dimec.cli.tokens import read_token
 from dimec.errors import ConfigError, DataError
 
@@ -245,9 +246,7 @@ def _arrivals(lines: Iterator[Line | None]) -> Iterator[Arrival]:
 
 
 def _print(prediction: Prediction) -> None:
-    import json
-
-    print(json.dumps(prediction.to_dict(), ensure_ascii=False), flush=True)
+    print(json_text(prediction.to_dict()), flush=True)
 
 
 @contextmanager

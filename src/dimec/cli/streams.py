@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from typing import Any
+
+# DEL and C1 controls, and what breaks lines or turns their direction.
+_CONTROLS = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def replace_what_cannot_be_shown() -> None:
@@ -19,11 +23,14 @@ def replace_what_cannot_be_shown() -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON for standard output: where its encoding lacks a character, escapes stand for them.
+    """JSON for standard output, safe on a terminal.
 
-    So nothing of an answer is lost to a replacement, whatever the locale.
+    Where its encoding lacks a character, escapes stand for them: nothing of an answer is lost to a
+    replacement, whatever the locale. Control characters beyond ASCII are escaped in any case.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False)
+    # The escapes are json's own for the same characters.
+    text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

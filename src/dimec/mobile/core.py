@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.bundle import TierBundle
-from dimec.errors import CorruptArtefactError, DataError
+from dimec.errors import CorruptArtefactError, DataError, shown
 from dimec.graphs import Graph
+from dimec.mobile.tokens import encode, load_tokenizer
 
 Text = str | tuple[str, str]
 IntArray = npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class Core:
         self.pairs = manifest.pairs
         self.width = manifest.width
         self._inputs = manifest.inputs
-        self._tokenizer = _tokenizer(bundle)
+        self._tokenizer = load_tokenizer(bundle)
         self._embed = Graph(bundle.file("embed.onnx"), threads=threads)
         self._layers = Graph(bundle.file("layers.onnx"), threads=threads)
         self._ones = np.ones((1, manifest.max_tokens), np.int64)
@@ -82,8 +82,7 @@ class Core:
 
     def tokenise(self, text: Text) -> dict[str, IntArray]:
         """Model inputs (1, T) of a text that was checked; longer ones are cut."""
-        # The batch call lets other threads run meanwhile and leaves out the characters' offsets.
-        encoding = self._tokenizer.encode_batch_fast([text])[0]
+        encoding = encode(self._tokenizer, text)
         ids = np.array([encoding.ids], np.int64)
         inputs = {"input_ids": ids, "attention_mask": self._ones[:, : ids.shape[1]]}
         if "token_type_ids" in self._inputs:
@@ -107,51 +106,39 @@ class Core:
         return row
 
     def _try_out(self, bundle: TierBundle) -> None:
-        """Run an empty text: the first run is the slowest, and wrong graphs are found out.
+        """Run the extremes: the first run is the slowest, and wrong graphs are found out.
 
-        Its last token is made the largest id, so that no text can hold one that the graph lacks.
+        An empty text, and the longest one of the largest id: no text can hold what the graph lacks.
         """
         try:
-            inputs = self.tokenise(("", "") if self.pairs else "")
-            inputs["input_ids"][:, -1] = bundle.manifest.vocabulary - 1
-            embedded = self.embed(inputs)
-            probabilities = self.classify(embedded)
-            fits = embedded.pooled.shape == (self.width,)
-            fits = fits and probabilities.shape == (len(self.labels),)
+            empty = self.tokenise(("", "") if self.pairs else "")
+            self._require(empty.keys() == set(self._inputs), "inputs")
+            most, highest = self._ones.shape[1], bundle.manifest.vocabulary - 1
+            longest = {
+                name: np.full((1, most), highest if name == "input_ids" else 1, np.int64)
+                for name in empty
+            }
+            if "token_type_ids" in longest and not self.pairs:
+                longest["token_type_ids"][:] = empty["token_type_ids"].max(initial=0)
+            for inputs in (empty, longest):
+                self._try(inputs)
         except Exception as error:
-            raise _unusable(bundle, f"{type(error).__name__}: {error}".splitlines()[0]) from None
-        if inputs.keys() != set(self._inputs):
-            raise _unusable(bundle, f"inputs {', '.join(self._inputs) or 'none'}")
+            problem = shown(f"{type(error).__name__}: {error}".splitlines()[0], 120)
+            raise _unusable(bundle, problem) from None
+
+    def _try(self, inputs: dict[str, IntArray]) -> None:
+        embedded = self.embed(inputs)
+        probabilities = self.classify(embedded)
+        got = f"embedding {embedded.pooled.shape}, probabilities {probabilities.shape}"
+        expected = f"embedding ({self.width},), probabilities ({len(self.labels)},)"
+        self._require(got == expected, f"{got}, expected {expected}")
+        finite = np.isfinite(embedded.pooled).all() and np.isfinite(probabilities).all()
+        self._require(bool(finite), "values that are not finite")
+
+    @staticmethod
+    def _require(fits: bool, problem: str) -> None:
         if not fits:
-            raise _unusable(
-                bundle,
-                f"embedding {embedded.pooled.shape}, probabilities {probabilities.shape}, "
-                f"expected ({self.width},) and ({len(self.labels)},)",
-            )
-
-
-def _tokenizer(bundle: TierBundle) -> Any:
-    from tokenizers import Tokenizer
-
-    path = bundle.file("tokenizer.json")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:
-        raise CorruptArtefactError(
-            f"{path} is no tokenizer ({str(error).splitlines()[0]}); make the bundle again with: "
-            "dimec export"
-        ) from None
-    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
-    if largest >= bundle.manifest.vocabulary:
-        raise CorruptArtefactError(
-            f"{path} has a token with the id {largest}, and the model knows "
-            f"{bundle.manifest.vocabulary}; make the bundle again with: dimec export"
-        )
-    limit = bundle.manifest.max_tokens
-    tokenizer.no_padding()
-    if (tokenizer.truncation or {}).get("max_length") != limit:
-        tokenizer.enable_truncation(limit)
-    return tokenizer
+            raise ValueError(problem)
 
 
 def _unusable(bundle: TierBundle, problem: str) -> CorruptArtefactError:

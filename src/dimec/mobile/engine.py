@@ -313,7 +313,11 @@ def open_mobile_bundle(path: Path | str) -> TierBundle:
 def _router(bundle: TierBundle) -> CentroidRouter:
     path = bundle.file("router.safetensors")
     router = CentroidRouter.load(path)
-    if router.sums.shape[1] != bundle.manifest.width or not router.counts.any():
+    if not router.counts.any():
+        raise CorruptArtefactError(
+            f"{path} has nothing in its pools; make the bundle again with: dimec export"
+        )
+    if router.sums.shape[1] != bundle.manifest.width:
         raise CorruptArtefactError(
             f"{path} decides on embeddings of {router.sums.shape[1]} values, expected "
             f"{bundle.manifest.width}; make the bundle again with: dimec export"

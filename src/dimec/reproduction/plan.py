@@ -5,7 +5,6 @@ Profiles come with the package (:data:`PROFILES`); any TOML file of the same for
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dimec.config import ModelSettings, RunSettings, TrainingSettings
 from dimec.costs import CostModel
 from dimec.errors import ConfigError, MissingArtefactError
+from dimec.storage import parse_toml
 
 PROFILES = ("small", "deep", "base")
 Item = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
@@ -119,18 +119,18 @@ class Plan(_Plan):
             ConfigError: unknown or wrong settings; names each.
         """
         if str(profile) in PROFILES:
-            text = files(__package__).joinpath("profiles", f"{profile}.toml").read_text("utf-8")
+            content = files(__package__).joinpath("profiles", f"{profile}.toml").read_bytes()
         else:
             try:
-                text = Path(profile).read_text("utf-8")
+                content = Path(profile).read_bytes()
             except OSError:
                 raise MissingArtefactError(
                     f"no profile {str(profile)!r}; give one of {', '.join(PROFILES)}, or a TOML "
                     "file in their form"
                 ) from None
         try:
-            return cls.of(tomllib.loads(text))
-        except (tomllib.TOMLDecodeError, ConfigError) as error:
+            return cls.of(parse_toml(content))
+        except (ValueError, ConfigError) as error:
             raise ConfigError(f"the profile {profile}: {error}") from None
 
     @classmethod

@@ -18,6 +18,8 @@ from dimec.storage import load_arrays, save_arrays
 POOLS = len(POOL_NAMES)
 _KIND = "centroid router"
 _UNFITTED = "this router has not been fitted; call fit(embeddings, pools) first"
+_MOST = 1 << 53  # embeddings in a pool of a file: more is no count, and adding one must be exact
+_FARTHEST = 1e100  # of a pool's sum in a file: its square still is a number
 _CHUNK = 4096  # rows of embeddings at a time, to bound the memory of the differences
 
 
@@ -212,13 +214,31 @@ class CentroidRouter:
         """
         arrays, metadata = load_arrays(Path(path), _KIND, "dimec fit")
         try:
-            router = cls(bool(metadata["adaptive"]))
-            router.metadata = metadata["fitted_on"]
-            router._sums = arrays["sums"]
-            router._counts = arrays["counts"]
+            _check_arrays(arrays["sums"], arrays["counts"])
+            router = cls.from_state(arrays["sums"], arrays["counts"], metadata["adaptive"] is True)
+            router.metadata = dict(metadata["fitted_on"])
         except KeyError as error:
             raise CorruptArtefactError(f"{path} lacks {error}; make it again: dimec fit") from None
+        except (DataError, TypeError, ValueError) as error:
+            raise CorruptArtefactError(
+                f"{path} holds no pools ({str(error)[:160]}); make it again: dimec fit"
+            ) from None
         return router
+
+
+def _check_arrays(sums: npt.NDArray[Any], counts: npt.NDArray[Any]) -> None:
+    """What :meth:`CentroidRouter.from_state` leaves open in numbers from a file.
+
+    Raises:
+        DataError: other types, counts near the end of their range, or a centre so far away that
+            its square is beyond what a number can hold.
+    """
+    if sums.dtype != np.float64 or counts.dtype != np.int64:
+        raise DataError(f"expected float64 and int64, got {sums.dtype} and {counts.dtype}")
+    if (counts < 0).any() or (counts > _MOST).any():
+        raise DataError(f"expected counts from 0 to {_MOST}, got others")
+    if not (np.abs(sums) <= _FARTHEST).all():
+        raise DataError(f"expected sums within {_FARTHEST:g}, got others")
 
 
 def _squared_distances(x: FloatArray, centre: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.bundle import TierBundle
-from dimec.errors import ConfigError, CorruptArtefactError
+from dimec.errors import ConfigError, CorruptArtefactError, shown
 from dimec.graphs import Graph
 from dimec.serving.checks import OUTPUT
 
@@ -112,16 +112,44 @@ class TierModel:
         return probabilities
 
     def _check(self, graph: Graph) -> None:
-        """Run once: what is wrong with a graph shows now, and not with the first request."""
-        classes = len(self.manifest.labels)
-        example = self._example(min(4, self.manifest.max_tokens))
-        same = set(graph.inputs) == set(self.manifest.inputs)
-        if not same or graph(**example)[0].shape != (1, classes):
-            raise CorruptArtefactError(
-                f"{self.path}: expected a graph of {', '.join(self.manifest.inputs)} with "
-                f"{classes} probabilities a row, got another; make the bundle again with: dimec "
-                "export"
-            )
+        """Run the extremes that the manifest allows: what is wrong with a graph shows now.
+
+        These are the highest token id and the longest text, and two rows of which one is padded.
+
+        Raises:
+            CorruptArtefactError: the graph cannot run them, or gives something else.
+        """
+        most = self.manifest.max_tokens
+        for rows, tokens in ((1, most), (2, min(8, most))):
+            try:
+                self._check_answer(graph, self._extreme(rows, tokens))
+            except Exception as error:
+                problem = shown(f"{type(error).__name__}: {error}".splitlines()[0], 100)
+                raise CorruptArtefactError(
+                    f"{self.path}: expected a graph of {', '.join(self.manifest.inputs)} with "
+                    f"{len(self.manifest.labels)} probabilities a row, for {most} tokens up to id "
+                    f"{self.manifest.vocabulary - 1}, got another ({problem}); make the bundle "
+                    "again with: dimec export"
+                ) from None
+
+    def _check_answer(self, graph: Graph, inputs: dict[str, npt.NDArray[np.int64]]) -> None:
+        if set(graph.inputs) != set(inputs):
+            raise ValueError(f"it takes {', '.join(graph.inputs)}")
+        answer, expected = graph(**inputs), (len(inputs["input_ids"]), len(self.manifest.labels))
+        if len(answer) != 1 or answer[0].shape != expected:
+            raise ValueError(f"{len(answer)} outputs, the first {answer[0].shape}, not {expected}")
+        if answer[0].dtype != np.float32 or not np.isfinite(answer[0]).all():
+            raise ValueError("answers that are no probabilities")
+
+    def _extreme(self, rows: int, tokens: int) -> dict[str, npt.NDArray[np.int64]]:
+        """The highest values that :func:`dimec.serving.checks.check_request` lets through."""
+        inputs: dict[str, npt.NDArray[np.int64]] = {}
+        for name in self.manifest.inputs:
+            ids = name == "input_ids"
+            highest = self.manifest.vocabulary - 1 if ids else 1
+            inputs[name] = np.full((rows, tokens), highest, np.int64)
+            inputs[name][1:, 1:] = self.manifest.padding if ids else 0
+        return inputs
 
     def _seconds(self, graph: Graph, tokens: int) -> float:
         """The quickest of a few runs: whatever else the machine does can only slow one down."""

@@ -26,6 +26,7 @@ from dimec.bundle import (
 from dimec.costs import TIER_NAMES, check_tier_names, check_tiers
 from dimec.errors import ArtefactError, ConfigError, CorruptArtefactError
 from dimec.footprint import Footprint, measure_footprint
+from dimec.mobile.tokens import check_rules
 from dimec.progress import NoProgress, Progress
 from dimec.routing import CentroidRouter
 from dimec.storage import atomic_folder, atomic_write, file_sha256, storage_errors
@@ -286,7 +287,7 @@ def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
     """The tokenizer as one file, set to cut texts as training does.
 
     Raises:
-        ConfigError: it is of the kind that runs in Python only.
+        ConfigError: it is of the kind that runs in Python only, or has rules that a mobile refuses.
     """
     from tokenizers import Tokenizer
 
@@ -300,6 +301,7 @@ def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
     copy.enable_truncation(
         max_tokens, strategy="longest_first", direction=tokenizer.truncation_side
     )
+    check_rules(copy)
     copy.no_padding()
     atomic_write(path, copy.to_str(pretty=True))
 
