@@ -230,7 +230,8 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
     tokenizer = load_tokenizer(str(run.model_path))
     model = MultiExitClassifier.from_pretrained(run.model_path, attn_implementation="eager").eval()
     model.config.tiers = list(export.exits)
-    max_tokens = _longest(model, run.settings().model.max_tokens)
+    # Training's limit, or the encoder's, if that is less.
+    max_tokens = token_limit(model.encoder, run.settings().model.max_tokens)
     reference = make_reference(model, tokenizer, validation, max_tokens, export.router, progress)
     inputs = _inputs(reference, validation.pairs is not None)
     shape = {
@@ -254,12 +255,6 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
         parities[tier] = check_tier(tier, folder / tier, precision, reference, progress)
         require_parity(tier, precision, parities[tier], force)
     _write_manifests(export, folder, shape, parities)
-
-
-def _longest(model: MultiExitClassifier, max_tokens: int) -> int:
-    """The longest text that tiers take: training's limit, or the encoder's, if that is less."""
-    limit = token_limit(model.encoder)
-    return max_tokens if limit is None else min(limit, max_tokens)
 
 
 def _inputs(reference: Reference, pairs: bool) -> list[str]:
