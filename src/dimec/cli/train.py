@@ -131,8 +131,9 @@ def train(
     patience: Annotated[
         int | None,
         typer.Option(
-            help="Stop after so many epochs without a better validation score; default 2; 0 never "
-            "stops.",
+            help="Stop after so many epochs without a better validation score, or the same at a "
+            "lower validation loss; default 2; 0 never stops. The best epoch by the same rule is "
+            "kept.",
             rich_help_panel=OPTIMISATION,
         ),
     ] = None,
@@ -273,6 +274,7 @@ def train_from(
     grid: bool,
     overwrite: bool,
 ) -> Run:
+    from dimec.data.backbones import check_model
     from dimec.run import Run, settings_of
 
     if config is not None:
@@ -281,6 +283,7 @@ def train_from(
         raise ConfigError("say what to train on: --task vader/movies, or csv:FILE, or --config")
     settings = settings_of(given, 0 if seed is None else seed)
     with progress_bar() as progress:
+        check_model(settings)
         progress.say("loading torch")
         from dimec.training import train_grid, train_run
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dimec.config import RunSettings, check_loss, resolve_exits
 from dimec.data.packages import packaged_backbone
 from dimec.errors import ConfigError
 
@@ -171,6 +172,21 @@ def _refuse_pointer(path: Path) -> None:
             f"{path} is a git-lfs pointer in place of the file; fetch the file itself with: "
             "git lfs pull"
         )
+
+
+def check_model(settings: RunSettings) -> None:
+    """Hold a run's settings against the encoder's files, before torch is loaded.
+
+    Raises:
+        ConfigError: no such encoder, broken files, exits or tiers beyond its layers, or weights of
+            the loss that do not fit the exits.
+    """
+    model, training = settings.model, settings.training
+    source = Path(backbone_source(model.backbone))
+    if not source.is_dir() or (layers := check_backbone_files(source)) is None:
+        return
+    exits, _ = resolve_exits(model.exits, model.tiers, layers)
+    check_loss(training, exits)
 
 
 def short(error: BaseException, limit: int = 120) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-from dimec.data import Dataset
 
 IntArray = npt.NDArray[np.int64]
 
@@ -56,8 +54,18 @@ class Encoded:
         return inputs
 
 
-def encode(tokenizer: Any, dataset: Dataset, max_tokens: int) -> Encoded:
-    """Tokenise a data set; texts (or pairs) longer than ``max_tokens`` are cut."""
+class Texts(Protocol):
+    """What can be tokenised: a data set, or any other N texts or pairs of texts."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...
+
+    @property
+    def pairs(self) -> Sequence[str] | None: ...
+
+
+def encode(tokenizer: Any, dataset: Texts, max_tokens: int) -> Encoded:
+    """Tokenise texts; texts (or pairs) longer than ``max_tokens`` are cut."""
     texts = list(dataset.texts)
     pairs = [] if dataset.pairs is None else [list(dataset.pairs)]
     tokens = tokenizer(texts, *pairs, truncation=True, max_length=max_tokens)

@@ -11,11 +11,12 @@ fused operators (attention, skip-layer normalisation, bias and GELU) gave nothin
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -244,12 +245,16 @@ def _key_masks() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """Keep the exporter's warnings and pages of notes from the user; what goes wrong is raised.
 
-    They come from several of torch's loggers, some of which have handlers of their own.
+    They come from several of torch's loggers, and some are printed.
     """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

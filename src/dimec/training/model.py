@@ -290,7 +290,7 @@ def token_limit(encoder: nn.Module, wanted: int) -> int:
     Raises:
         ConfigError: not even one token goes through.
     """
-    training, fits, fails = encoder.training, 0, wanted + 1
+    training, fits, fails, error = encoder.training, 0, wanted + 1, None
     encoder.eval()
     length = wanted
     try:
@@ -300,7 +300,7 @@ def token_limit(encoder: nn.Module, wanted: int) -> int:
             length = (fits + fails) // 2
     finally:
         encoder.train(training)
-    if fits == 0:
+    if fits == 0 and error is not None:
         raise ConfigError(f"the encoder {type(encoder).__name__} cannot be run ({short(error)})")
     return fits
 

@@ -117,9 +117,7 @@ def _misfits(encoder: nn.Module, found: Mapping[str, Collection[Any]]) -> dict[s
             for name in extra
             if name.partition(".")[0] in parts and name not in known and not _of_pooler(name)
         ],
-        "of another shape": [
-            name for name, *_ in found["mismatched_keys"] if not _of_pooler(name)
-        ],
+        "of another shape": [name for name, *_ in found["mismatched_keys"] if not _of_pooler(name)],
     }
     return {what: sorted(names) for what, names in wrong.items() if names}
 
@@ -162,7 +160,9 @@ def _refusal(
 
 def _few(names: Sequence[str], found: Mapping[str, Collection[Any]]) -> str:
     shapes = {name: f" {tuple(got)}→{tuple(want)}" for name, got, want in found["mismatched_keys"]}
-    listed = [f"{name if len(name) < 42 else '…' + name[-40:]}{shapes.get(name, '')}"
-              for name in names[: 1 if len(shapes) else _NAMED]]
+    listed = [
+        f"{name if len(name) < 42 else '…' + name[-40:]}{shapes.get(name, '')}"
+        for name in names[: 1 if len(shapes) else _NAMED]
+    ]
     more = len(names) - len(listed)
     return ", ".join(listed) + (f" and {more} more" if more else "")
