@@ -70,7 +70,9 @@ def test_the_bundles_own_graphs_pass(tiny_bundle: Path, reference: Reference, ti
     require_parity(tier, "fp32", parity, force=False)
     assert 0 < parity.difference < 1e-5
     assert parity.agreement == 1
-    assert parity.rows == len(reference.encoded) == 242  # all rows, the added tokens, the longest text
+    assert (
+        parity.rows == len(reference.encoded) == 242
+    )  # all rows, the added tokens, the longest text
     recorded: Any = TierBundle.open(tiny_bundle / tier).manifest.provenance["parity"]
     assert recorded[tier]["rows"] == parity.rows
     if tier == "mobile":

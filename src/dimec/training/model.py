@@ -94,6 +94,12 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         # exit uses it, and parameters without a gradient would stop training on several processes.
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None
+        # RoFormer's table of sines: nothing learns it, and it never has a gradient.
+        self._fixed = {
+            f"{name}.weight"
+            for name, module in self.encoder.named_modules()
+            if "Sinusoidal" in type(module).__name__
+        }
         if not config.whole:
             _drop_final_norms(self.encoder)
         self.dropout = nn.Dropout(config.head_dropout)
@@ -193,7 +199,8 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
     def freeze_all_but(self, exits: Collection[int], encoder: bool) -> None:
         """Let the classifiers of these layers learn, and the encoder or not; freeze the rest."""
         self.requires_grad_(False)
-        self.encoder.requires_grad_(encoder)
+        for name, parameter in self.encoder.named_parameters():
+            parameter.requires_grad_(encoder and name not in self._fixed)
         for layer in exits:
             self.heads[str(layer)].requires_grad_(True)
 
@@ -212,6 +219,8 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
             )
         config = copy.deepcopy(self.config)
         config.encoder.num_hidden_layers = layer
+        if types := getattr(config.encoder, "layer_types", None):  # ModernBERT's, one a layer
+            config.encoder.layer_types = types[:layer]
         config.whole = self.config.whole and layer == self.exits[-1]
         config.exits = [exit_ for exit_ in self.exits if exit_ <= layer]
         # A tier that lies deeper than the cut is not part of the smaller model.
