@@ -127,22 +127,20 @@ def _of_pooler(name: str) -> bool:
 
 
 def _prefix(found: Mapping[str, Collection[Any]], missing: Sequence[str]) -> str | None:
-    """What stands before all missing names in the file, if it is made of known parts."""
+    """What wrappers left before most of the missing names; what is still missing then is judged.
+
+    Not before all: weights that are tied to others are saved once, and missing twice.
+    """
     extra = set(found["unexpected_keys"])
-    if not missing or not extra:
-        return None
-    first = missing[0]
-    for name in sorted(extra):
-        prefix = name.removesuffix(first)
-        if prefix == name or not prefix.endswith("."):
-            continue
-        # The encoder's own name is no wrapper's; transformers takes it off by itself.
-        wrappers = prefix.removesuffix(".").split(".")
-        while wrappers and wrappers[-1] not in PREFIXES:
-            wrappers.pop()
-        taken = "".join(f"{part}." for part in wrappers)
-        if taken and set(wrappers) <= set(PREFIXES) and extra >= {prefix + n for n in missing}:
-            return taken
+    for first in missing:
+        for prefix in {name.removesuffix(first) for name in extra if name.endswith(f".{first}")}:
+            # The encoder's own name is no wrapper's; transformers takes it off by itself.
+            wrappers = prefix.removesuffix(".").split(".")
+            while wrappers and wrappers[-1] not in PREFIXES:
+                wrappers.pop()
+            most = 2 * sum(prefix + name in extra for name in missing) > len(missing)
+            if wrappers and set(wrappers) <= set(PREFIXES) and most:
+                return "".join(f"{part}." for part in wrappers)
     return None
 
 
