@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -306,6 +306,24 @@ def absolute_data(data: DataSettings) -> DataSettings:
     if data.train_rows:
         update["train_rows"] = str(expanded(data.train_rows).resolve())
     return data.model_copy(update=update)
+
+
+def check_loss(plan: TrainingSettings, exits: Sequence[int]) -> None:
+    """Hold the recipe and the weights of the loss against the exits of a model.
+
+    Raises:
+        ConfigError: weights that do not fit the exits, or two stages for one exit.
+    """
+    if plan.recipe == "two-stage" and len(exits) == 1:
+        raise ConfigError(
+            f"the recipe 'two-stage' needs exits before the last, the model has only "
+            f"{list(exits)}; use --recipe joint, which is the same as its first stage"
+        )
+    if plan.loss_weights is not None and len(plan.loss_weights) != len(exits):
+        raise ConfigError(
+            f"expected {len(exits)} loss weights, one for each of the exits {list(exits)}, "
+            f"got {len(plan.loss_weights)}"
+        )
 
 
 def resolve_exits(

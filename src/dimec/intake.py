@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dimec.config import DataSettings, RunSettings, absolute_data
-from dimec.data import Dataset, Splits, load_task, packaged_backbone
+from dimec.data import Dataset, Splits, load_task
+from dimec.data.backbones import backbone_source, check_model
 from dimec.data.counting import token_counter, tokenizer_file
 from dimec.data.dataset import SPLITS
 from dimec.data.survey import Counter, Survey, describe, describe_lengths, measure, survey
@@ -84,16 +85,16 @@ def take_in(
         lengths: whether to measure them: among several processes, one does.
 
     Raises:
-        ConfigError: a setting that does not go with the data.
+        ConfigError: a setting that does not go with the data, or with the encoder.
         DataError: the data, or a packaged encoder, cannot be read or divided.
         StorageError: the cache of fetched files cannot be written.
     """
+    check_model(settings)
     data, max_tokens = absolute_data(settings.data), settings.model.max_tokens
     dataset = read_dataset(data) if table is None else prepared(table, data)
     splits = divide(dataset, settings.model_copy(update={"data": data}))
     found = survey(splits, len(dataset))
-    backbone = settings.model.backbone
-    path = tokenizer_file(str(packaged_backbone(backbone) or backbone))
+    path = tokenizer_file(backbone_source(settings.model.backbone))
     count = token_counter(path) if path is not None and lengths else None
     if count is not None:
         found = replace(found, lengths=measure(splits, count, max_tokens))

@@ -48,6 +48,7 @@ class RunDirectory:
         dynamics/                   logits.safetensors, and dynamics_epoch_K.jsonl of exit m, of
                                     the validation split; train.safetensors of the training split
         trace-validation.safetensors, trace-test.safetensors
+        parity.safetensors          texts on which export compares the tiers with the model
         router.safetensors          the fitted router
         fit.json                    thresholds, the whole reward table, pool sizes
         report/                     ledger.json, figures, report.html
@@ -106,6 +107,10 @@ class RunDirectory:
     @property
     def grid_record_path(self) -> Path:
         return self.path / "grid.json"
+
+    @property
+    def parity_path(self) -> Path:
+        return self.path / "parity.safetensors"
 
     @property
     def router_path(self) -> Path:

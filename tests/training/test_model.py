@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,83 +10,17 @@ from torch import Tensor, nn
 
 from dimec.errors import ConfigError
 from dimec.training import MultiExitClassifier, joint_loss
-from dimec.training.model import layer_list, pool, token_limit
+from dimec.training.model import layer_count, layer_list, pool, token_limit
+from encoders import KINDS, PADS, POSITIONS, UNBOUNDED, WIDTH, WORDS, save_encoder
 
-LAYERS, WIDTH, WORDS, CLASSES = 4, 16, 50, 3
+LAYERS, CLASSES = 4, 3
 NAMES = ("negative", "neutral", "positive")
-_SHAPE = {
-    "hidden_size": WIDTH,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "vocab_size": WORDS,
-    "max_position_embeddings": 40,
-    # Large enough that the layers change what they get by more than rounding.
-    "initializer_range": 0.3,
-}
-
-
-def _bert() -> Any:
-    from transformers import BertConfig, BertModel
-
-    return BertModel(BertConfig(**_SHAPE))
-
-
-def _minilm() -> Any:
-    """MiniLM is BERT with narrow layers, more heads, and no pooler of its own use."""
-    from transformers import BertConfig, BertModel
-
-    shape = {**_SHAPE, "num_attention_heads": 4, "intermediate_size": 64, "type_vocab_size": 2}
-    return BertModel(BertConfig(**shape, layer_norm_eps=1e-12), add_pooling_layer=False)
-
-
-def _roberta() -> Any:
-    from transformers import RobertaConfig, RobertaModel
-
-    return RobertaModel(RobertaConfig(**_SHAPE, pad_token_id=1, type_vocab_size=1))
-
-
-def _distilbert() -> Any:
-    from transformers import DistilBertConfig, DistilBertModel
-
-    shape = {"dim": WIDTH, "n_layers": LAYERS, "n_heads": 2, "hidden_dim": 32}
-    kept = {k: _SHAPE[k] for k in ("vocab_size", "max_position_embeddings", "initializer_range")}
-    return DistilBertModel(DistilBertConfig(**shape, **kept))
-
-
-def _electra() -> Any:
-    from transformers import ElectraConfig, ElectraModel
-
-    # As in the published ones, the embeddings are narrower than the layers.
-    return ElectraModel(ElectraConfig(**_SHAPE, embedding_size=8))
-
-
-def _mpnet() -> Any:
-    from transformers import MPNetConfig, MPNetModel
-
-    return MPNetModel(MPNetConfig(**_SHAPE, pad_token_id=1, bos_token_id=0, eos_token_id=2))
-
-
-ENCODERS: dict[str, Callable[[], Any]] = {
-    "bert": _bert,
-    "minilm": _minilm,
-    "roberta": _roberta,
-    "distilbert": _distilbert,
-    "electra": _electra,
-    "mpnet": _mpnet,
-}
-PADS = {"roberta": 1, "mpnet": 1}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A saved random encoder of each architecture."""
-    saved = {}
-    for name, make in ENCODERS.items():
-        torch.manual_seed(0)
-        saved[name] = tmp_path_factory.mktemp(name)
-        make().save_pretrained(saved[name])
-    return saved
+    return {kind: save_encoder(tmp_path_factory.mktemp(kind), kind, LAYERS) for kind in KINDS}
 
 
 def _model(folder: Path, **options: Any) -> MultiExitClassifier:
@@ -109,12 +42,13 @@ def _inputs(name: str, lengths: tuple[int, ...] = (9, 5, 7), seed: int = 0) -> d
 
 def _words(model: MultiExitClassifier, ids: Tensor) -> Tensor:
     """(B, T, D): what the encoder's embeddings make of token ids."""
-    embeddings: Any = model.encoder.embeddings
-    words: Tensor = embeddings(ids)
+    encoder: Any = model.encoder
+    table: Any = encoder.embeddings if hasattr(encoder, "embeddings") else encoder.shared
+    words: Tensor = table(ids)
     return words
 
 
-@pytest.fixture(params=ENCODERS)
+@pytest.fixture(params=KINDS)
 def architecture(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -127,11 +61,17 @@ def _layer_outputs(model: MultiExitClassifier, inputs: dict[str, Tensor]) -> lis
     def look(_module: nn.Module, _args: Any, output: Any) -> None:
         seen.append(output[0] if isinstance(output, tuple) else output)
 
-    hooks = [layer.register_forward_hook(look) for layer in layer_list(model.encoder)]
+    encoder: Any = model.encoder
+    shared = encoder.config.model_type == "albert"
+    layers = encoder.encoder.albert_layer_groups if shared else layer_list(encoder)
+    hooks = [layer.register_forward_hook(look) for layer in layers]
     model(**inputs)
     for hook in hooks:
         hook.remove()
-    return seen
+    # Where a norm stands behind the last layer, it is part of what the last exit reads.
+    norm = getattr(encoder, "final_norm", None)
+    norm = norm or getattr(getattr(encoder, "encoder", None), "final_layer_norm", None)
+    return seen if norm is None else [*seen[:-1], norm(seen[-1])]
 
 
 class TestEveryArchitecture:
@@ -166,7 +106,7 @@ class TestEveryArchitecture:
         whole = model(**inputs)
         for place, layer in enumerate(model.exits):
             small = model.truncate(layer)
-            assert len(layer_list(small.encoder)) == layer
+            assert layer_count(small.encoder) == layer
             output = small(**inputs)
             assert torch.equal(output.logits, whole.logits[:, : place + 1])
             assert torch.equal(output.embedding, whole.embedding)
@@ -200,8 +140,12 @@ class TestEveryArchitecture:
     ) -> None:
         model, inputs = _model(folders[architecture]), _inputs(architecture)
         embedding = model(**inputs).embedding
-        # ELECTRA widens its narrow embeddings before the first layer, and the exits are as wide.
-        widen = getattr(model.encoder, "embeddings_project", None) or nn.Identity()
+        # ELECTRA and ALBERT widen their narrow embeddings before the first layer, and the exits are
+        # as wide.
+        encoder: Any = model.encoder
+        widen: Any = getattr(encoder, "embeddings_project", None) or getattr(
+            getattr(encoder, "encoder", None), "embedding_hidden_mapping_in", nn.Identity()
+        )
         for row, length in enumerate(inputs["attention_mask"].sum(dim=1).tolist()):
             words = _words(model, inputs["input_ids"][row : row + 1, :length])
             torch.testing.assert_close(embedding[row], widen(words)[0].mean(dim=0))
@@ -222,21 +166,29 @@ class TestEveryArchitecture:
     ) -> None:
         """A parameter without one would stop training on several processes."""
         model = _model(folders[architecture]).train()
+        model.freeze_all_but(model.exits, encoder=True)
         logits = model(**_inputs(architecture)).logits
         joint_loss(logits, torch.tensor([0, 1, 2])).sum().backward()  # type: ignore[no-untyped-call]
-        idle = [name for name, value in model.named_parameters() if value.grad is None]
-        assert idle == []
+        learning = {name for name, value in model.named_parameters() if value.requires_grad}
+        moved = {name for name, value in model.named_parameters() if value.grad is not None}
+        assert learning == moved
+        fixed = {name for name, _ in model.named_parameters()} - learning
+        assert all("embed_positions" in name for name in fixed)  # RoFormer's table of sines
 
     @torch.inference_mode()
     def test_the_longest_text_that_it_says_it_takes_goes_through_and_no_longer_one(
         self, folders: dict[str, Path], architecture: str
     ) -> None:
         model = _model(folders[architecture])
-        limit = token_limit(model.encoder)
-        assert limit is not None
+        limit = token_limit(model.encoder, 100)
         assert model(**_inputs(architecture, (limit,))).logits.isfinite().all()
-        with pytest.raises((IndexError, RuntimeError)):
-            model(**_inputs(architecture, (limit + 1,)))
+        if architecture in UNBOUNDED:
+            assert limit == 100
+        else:
+            assert limit == POSITIONS - (2 if architecture in PADS else 0)
+            assert token_limit(model.encoder, 9) == 9
+            with pytest.raises((IndexError, RuntimeError)):
+                model(**_inputs(architecture, (limit + 1,)))
 
 
 class TestExits:
@@ -347,5 +299,15 @@ class TestEncodersThatAreRefused:
             MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
 
     def test_a_folder_without_one(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="cannot load the backbone"):
+        with pytest.raises(ConfigError, match=r"cannot load the backbone: .* no config\.json"):
             MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
+
+    def test_an_albert_of_several_groups(self, tmp_path: Path) -> None:
+        """Cutting it would give its layers other weights."""
+        save_encoder(tmp_path, "albert", 4, num_hidden_groups=2)
+        with pytest.raises(ConfigError, match="share one set of weights, got 2 groups of 1"):
+            MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
+
+    def test_shared_layers_where_each_is_wanted_by_itself(self, folders: dict[str, Path]) -> None:
+        with pytest.raises(ConfigError, match="can be trained and exported, but"):
+            layer_list(_model(folders["albert"]).encoder)

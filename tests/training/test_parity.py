@@ -30,10 +30,11 @@ from dimec.training.parity import (
     make_reference,
     require_parity,
 )
+from dimec.training.parity_rows import load_rows
 from dimec.workspace import RunDirectory
 
 MAX_TOKENS = 32
-GOOD = Parity(rows=100, difference=1e-6, agreement=1.0, routes=1.0, embedding=1e-7)
+GOOD = Parity(rows=1000, difference=1e-6, agreement=1.0, routes=1.0, embedding=1e-7)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def reference(finished_run: Path) -> Reference:
     return make_reference(
         model,
         load_tokenizer(str(run.model_path)),
-        run.splits().validation,
+        load_rows(run, MAX_TOKENS),
         MAX_TOKENS,
         run.router(),
         NoProgress(),
@@ -69,7 +70,9 @@ def test_the_bundles_own_graphs_pass(tiny_bundle: Path, reference: Reference, ti
     require_parity(tier, "fp32", parity, force=False)
     assert 0 < parity.difference < 1e-5
     assert parity.agreement == 1
-    assert parity.rows == len(reference.encoded) == 25  # a tenth of 240, and the longest text
+    assert (
+        parity.rows == len(reference.encoded) == 242
+    )  # all rows, the added tokens, the longest text
     recorded: Any = TierBundle.open(tiny_bundle / tier).manifest.provenance["parity"]
     assert recorded[tier]["rows"] == parity.rows
     if tier == "mobile":
@@ -91,7 +94,7 @@ def test_a_graph_that_is_slightly_off_is_refused(
     _shifted(folder, by=0.01)
     parity = check_tier("edge", folder, "fp32", reference, NoProgress())
     assert 1e-4 < parity.difference < 0.01
-    with pytest.raises(ParityError, match=r"the exported edge tier differs .* on 25 rows"):
+    with pytest.raises(ParityError, match=r"the exported edge tier differs .* on 242 rows"):
         require_parity("edge", "fp32", parity, force=True)
 
 
@@ -129,6 +132,13 @@ def test_values_that_are_not_finite_are_refused_even_by_force(
         ("int8", {"agreement": 0.99, "routes": 0.99}, True),
         ("int8", {"agreement": 0.989}, False),
         ("int8", {"routes": 0.989}, False),
+        # So many rows show 98 % where all of them agree; where a few do not, more are needed.
+        ("int8", {"rows": 133}, True),
+        ("int8", {"rows": 132}, False),
+        ("int8", {"rows": 41}, False),
+        ("int8", {"rows": 400, "agreement": 0.99}, False),
+        ("int8", {"rows": 400, "agreement": 0.9975}, True),
+        ("fp32", {"rows": 5}, True),
         ("int8", {"embedding": float("inf")}, False),
     ],
 )

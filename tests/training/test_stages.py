@@ -115,3 +115,28 @@ class TestLossWeights:
         assert loss_weights(plan, (3, 6)) == (1, 2)
         with pytest.raises(ConfigError, match=r"expected 3 loss weights.*\[2, 3, 6\], got 2"):
             stages_of(plan, (2, 3, 6))
+
+
+class TestEqualScores:
+    @staticmethod
+    def _epochs(*marks: tuple[float, float]) -> list[EpochRecord]:
+        return [
+            EpochRecord(k, 1.0, 1.0, 1.0, (), (0.0, score), 1, (9.0 - k, loss))
+            for k, (score, loss) in enumerate(marks)
+        ]
+
+    def test_the_lower_validation_loss_of_the_judged_exits_decides(self) -> None:
+        history = self._epochs((0.8, 0.5), (0.9, 0.5), (0.9, 0.1), (0.9, 0.3))
+        assert best_epoch(history, (1,)) == 2
+        assert best_epoch(self._epochs((0.9, 0.2), (0.9, 0.2)), (1,)) == 0
+        assert best_epoch(self._epochs((0.9, 0.5), (0.8, 0.1)), (1,)) == 0
+
+    def test_an_epoch_that_only_lowers_the_loss_is_a_better_one(self) -> None:
+        falling = self._epochs((0.9, 0.5), (0.9, 0.4), (0.9, 0.3))
+        assert not stops_early(falling, 2, (1,))
+        rising = self._epochs((0.9, 0.3), (0.9, 0.4), (0.9, 0.5))
+        assert stops_early(rising, 2, (1,))
+
+    def test_epochs_of_earlier_versions_have_no_loss(self) -> None:
+        old = [EpochRecord(k, 1.0, 1.0, 1.0, (), (0.9,)) for k in range(3)]
+        assert best_epoch(old) == 0

@@ -19,6 +19,7 @@ from dimec.cli.common import (
 
 if TYPE_CHECKING:
     from dimec.training.export import ExportReport, TierReport
+    from dimec.training.parity import Parity
 
 _MB = 1e6
 
@@ -49,7 +50,7 @@ def export(
         typer.Option(
             "--force",
             help="Take an int8 tier also where it differs from the model on more than 1 % of "
-            "the rows.",
+            "the rows, or where the rows are too few to show 98 %.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -104,12 +105,24 @@ def _show(report: ExportReport) -> None:
             for head, told in zip((*heads, "RAM MB"), cells, strict=True)
         )
     )
-    base, rows = report.tiers[0].footprint.base_bytes, report.tiers[0].parity.rows - 1
+    base, parity = report.tiers[0].footprint.base_bytes, report.tiers[0].parity
     print(
-        f"max Δp, labels, routes: beside the trained model's on {rows:,} validation rows and one "
-        "longest text"
+        "max Δp, labels, routes: beside the trained model's on "
+        f"{parity.rows - parity.made_up:,} rows of the run and {parity.made_up} made-up texts"
     )
+    for tier in report.tiers:
+        if tier.precision == "int8":
+            print(f"{tier.tier} in int8: {_shown(tier.parity)}")
     print(f"start, RAM: of a new process; {base / _MB:.0f} MB are the runtime without a graph")
+
+
+def _shown(parity: Parity) -> str:
+    """What the agreement on these rows says of the texts to come."""
+    from dimec.training.parity import lower_bound
+
+    share = min(parity.agreement, 1.0 if parity.routes is None else parity.routes)
+    low = 100 * lower_bound(share, parity.rows)
+    return f"{parity.rows:,} rows show an agreement of at least {low:.1f} % (95 % confidence)"
 
 
 def _row(tier: TierReport) -> list[str]:

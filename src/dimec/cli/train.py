@@ -176,8 +176,9 @@ def train(
     patience: Annotated[
         int | None,
         typer.Option(
-            help="Stop after so many epochs without a better validation score; default 2; 0 never "
-            "stops.",
+            help="Stop after so many epochs without a better validation score, or the same at a "
+            "lower validation loss; default 2; 0 never stops. The best epoch by the same rule is "
+            "kept.",
             rich_help_panel=OPTIMISATION,
         ),
     ] = None,

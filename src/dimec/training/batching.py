@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dimec.data import Dataset
 from dimec.progress import NoProgress, Progress
 
 IntArray = npt.NDArray[np.int64]
@@ -60,19 +59,30 @@ class Encoded:
         return inputs
 
 
+class Texts(Protocol):
+    """What can be tokenised: a data set, or any other N texts or pairs of texts."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...
+
+    @property
+    def pairs(self) -> Sequence[str] | None: ...
+
+
 def encode(
-    tokenizer: Any, dataset: Dataset, max_tokens: int, progress: Progress | None = None
+    tokenizer: Any, dataset: Texts, max_tokens: int, progress: Progress | None = None
 ) -> Encoded:
-    """Tokenise a data set; texts (or pairs) longer than ``max_tokens`` are cut.
+    """Tokenise texts; texts (or pairs) longer than ``max_tokens`` are cut.
 
     A chunk at a time: what a tokenizer says of a text takes a hundred times the room of its ids.
     """
     progress = progress or NoProgress()
+    size = len(dataset.texts)
     padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0}
     parts: dict[str, list[npt.NDArray[np.integer]]] = {}
     lengths = [np.zeros(1, np.int64)]
-    progress.start("tokenising", len(dataset))
-    for start in range(0, max(1, len(dataset)), _CHUNK):  # no text at all is a chunk too
+    progress.start("tokenising", size)
+    for start in range(0, max(1, size), _CHUNK):  # no text at all is a chunk too
         rows = slice(start, start + _CHUNK)
         columns = [dataset.texts, *([] if dataset.pairs is None else [dataset.pairs])]
         tokens = tokenizer(

@@ -16,6 +16,7 @@ bytes that each sample's code takes, and ``code_layer``, the split.
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -302,8 +303,13 @@ def _epochs(work: _Work) -> tuple[dict[str, float], list[BottleneckEpoch]]:
 
 
 def best_bottleneck(history: list[BottleneckEpoch]) -> int:
-    """The epoch with the best validation score; the earlier one of equals."""
-    return max(range(len(history)), key=lambda epoch: (history[epoch].metric, -epoch))
+    """The epoch with the best validation score; of equals the lower loss, then the earlier one."""
+
+    def merit(epoch: int) -> tuple[float, float, int]:
+        loss = history[epoch].validation_loss
+        return history[epoch].metric, -math.inf if loss is None else -loss, -epoch
+
+    return max(range(len(history)), key=merit)
 
 
 def _resume(

@@ -38,7 +38,7 @@ from dimec.metrics import accuracy, confusion_matrix, score
 from dimec.progress import Progress
 from dimec.training.batching import Encoded, training_batches
 from dimec.training.bottleneck_code import Bottleneck
-from dimec.training.inference import predict
+from dimec.training.inference import cross_entropy, predict
 from dimec.training.model import MultiExitClassifier, layer_list, pool
 
 MAX_GRAD_NORM = 1.0
@@ -55,7 +55,8 @@ class BottleneckEpoch:
         loss: mean over the training rows.
         seconds: of training.
         validation_seconds: of the pass over the validation split.
-        accuracy, metric: of the last exit behind the bottleneck, on the validation split.
+        accuracy, metric, validation_loss: of the last exit behind the bottleneck, on the validation
+            split; no loss in runs of earlier versions.
     """
 
     epoch: int
@@ -65,6 +66,7 @@ class BottleneckEpoch:
     validation_seconds: float
     accuracy: float
     metric: float
+    validation_loss: float | None = None
 
 
 class BottleneckedModel(nn.Module):
@@ -308,5 +310,12 @@ def run_bottleneck_epoch(
     end = time.perf_counter()
     name = plan.stage_name(plan.stage(epoch))
     return BottleneckEpoch(
-        epoch, name, loss, round(middle - start, 3), round(end - middle, 3), right, metric
+        epoch,
+        name,
+        loss,
+        round(middle - start, 3),
+        round(end - middle, 3),
+        right,
+        metric,
+        cross_entropy(logits, dataset.labels),
     )

@@ -12,7 +12,7 @@ import torch
 from dimec.errors import DivergedError
 from dimec.metrics import accuracy, confusion_matrix, score
 from dimec.training.batching import training_batches
-from dimec.training.inference import predict
+from dimec.training.inference import cross_entropy, predict
 from dimec.training.job import Job
 from dimec.training.model import joint_loss
 from dimec.training.recorder import TrainingLogits
@@ -71,6 +71,9 @@ def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[
         tuple(accuracy(confusion) for confusion in confusions),
         tuple(score(validation.metric, confusion) for confusion in confusions),
         job.stage.number,
+        tuple(
+            cross_entropy(logits[:, exit_], validation.labels) for exit_ in range(logits.shape[1])
+        ),
     )
     return record, {"validation": logits} | ({} if recorded is None else {"train": recorded})
 

@@ -30,6 +30,7 @@ from dimec.mobile.tokens import check_rules
 from dimec.progress import NoProgress, Progress
 from dimec.routing import CentroidRouter
 from dimec.storage import atomic_folder, atomic_write, file_sha256, storage_errors
+from dimec.training.checks import check_vocabulary
 from dimec.training.finish import model_fingerprint, versions
 from dimec.training.graph_export import (
     HIDDEN,
@@ -50,6 +51,7 @@ from dimec.training.parity import (
     make_reference,
     require_parity,
 )
+from dimec.training.parity_rows import load_rows
 from dimec.training.quantise import quantise_graph
 from dimec.triton import Backend, check_repository, write_triton_repository
 from dimec.workspace import RunDirectory
@@ -116,15 +118,15 @@ def export_run(
         int8: tiers with 8-bit weights; the others get fp32.
         triton: where to write a Triton model repository of the edge and the cloud as well.
         triton_backend, triton_instances: see :func:`dimec.triton.write_triton_repository`.
-        force: take an int8 tier also where its labels or routes differ on more than 1 % of rows.
+        force: take an int8 tier also where it is not shown to agree, see :func:`require_parity`.
         overwrite: replace the bundle, and the repository, that is there.
         progress: where to report to.
 
     Raises:
         ConfigError: an unknown tier, an encoder or a tokenizer that cannot be exported, or a
             folder that holds something else.
-        ArtefactError: the run is not fitted, or damaged, or its data has changed.
-        DataError: its data can no longer be read.
+        ArtefactError: the run is not fitted, or damaged.
+        DataError, MismatchError: a run of an earlier version, whose data is gone or has changed.
         ParityError: a graph does not answer as the trained model does.
         MissingExtraError: onnx or onnxscript is not installed.
         RunBusyError: another process works in the run, or writes the same bundle.
@@ -224,20 +226,23 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
 def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress) -> None:
     """Graphs, tokenizer, router and manifests, checked against the trained model."""
     run = export.run
-    validation = run.splits().validation
+    wanted = run.settings().model.max_tokens
+    rows = load_rows(run, wanted)
     tokenizer = load_tokenizer(str(run.model_path))
     model = MultiExitClassifier.from_pretrained(run.model_path, attn_implementation="eager").eval()
     model.config.tiers = list(export.exits)
-    max_tokens = _longest(model, run.settings().model.max_tokens)
-    reference = make_reference(model, tokenizer, validation, max_tokens, export.router, progress)
-    inputs = _inputs(reference, validation.pairs is not None)
+    check_vocabulary(model, tokenizer)
+    # Training's limit, or the encoder's, if that is less.
+    max_tokens = token_limit(model.encoder, wanted)
+    reference = make_reference(model, tokenizer, rows, max_tokens, export.router, progress)
+    inputs = _inputs(reference, rows.pairs is not None)
     shape = {
         "labels": model.label_names,
         "vocabulary": model.encoder.get_input_embeddings().num_embeddings,
         "width": model.config.encoder.hidden_size,
         "max_tokens": max_tokens,
         "padding": tokenizer.pad_token_id,
-        "pairs": validation.pairs is not None,
+        "pairs": rows.pairs is not None,
         "inputs": inputs,
     }
     progress.say("exporting the graphs")
@@ -252,12 +257,6 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
         parities[tier] = check_tier(tier, folder / tier, precision, reference, progress)
         require_parity(tier, precision, parities[tier], force)
     _write_manifests(export, folder, shape, parities)
-
-
-def _longest(model: MultiExitClassifier, max_tokens: int) -> int:
-    """The longest text that tiers take: training's limit, or the encoder's, if that is less."""
-    limit = token_limit(model.encoder)
-    return max_tokens if limit is None else min(limit, max_tokens)
 
 
 def _inputs(reference: Reference, pairs: bool) -> list[str]:

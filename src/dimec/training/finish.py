@@ -26,6 +26,7 @@ from dimec.training.batching import encode
 from dimec.training.inference import record_trace
 from dimec.training.job import Job, load_tokenizer
 from dimec.training.model import MultiExitClassifier
+from dimec.training.parity_rows import choose_rows, save_rows
 from dimec.training.stages import EpochRecord, Stage, best_epoch
 from dimec.workspace import RunDirectory
 
@@ -65,6 +66,7 @@ def finish_run(
         if main:
             trace.save(run.trace_path(split))
     if main:
+        save_rows(run, choose_rows(job.splits, job.settings.model.max_tokens), fingerprint)
         write_json(run.training_path, _record(job, history, fingerprint))
         shutil.rmtree(run.checkpoint_path, ignore_errors=True)
     accelerator.wait_for_everyone()
@@ -91,6 +93,8 @@ def reuse_finished(
     if accelerator.is_main_process:
         # Left where the process was killed between its last file and this.
         shutil.rmtree(run.checkpoint_path, ignore_errors=True)
+        if not run.parity_path.exists():  # trained by an earlier version
+            save_rows(run, choose_rows(splits, settings.model.max_tokens), fingerprint)
     broken = [split for split in TRACED if not _is_sound(run, split, progress)]
     accelerator.wait_for_everyone()
     if broken:

@@ -11,10 +11,12 @@ fused operators (attention, skip-layer normalisation, bias and GELU) gave nothin
 
 from __future__ import annotations
 
+import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from dimec.costs import TIER_NAMES
+from dimec.data.backbones import short
 from dimec.errors import ConfigError, MissingExtraError
 from dimec.storage import storage_errors
 from dimec.training.model import MultiExitClassifier, Pooling, pool
@@ -33,6 +36,7 @@ _OPSET = 20  # the first with Gelu; onnxruntime runs it since 1.17
 _IR_VERSION = 10  # of the file format; the newest that the oldest supported onnxruntime reads
 _EXTERNAL = 4096  # bytes; larger tensors lie beside the graph, where they can be memory-mapped
 _DIMENSIONS = ("batch", "tokens")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def require_exporter() -> None:
@@ -82,10 +86,10 @@ def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: i
                 verbose=False,
             )
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise ConfigError(
-            f"torch cannot export the encoder {type(model.encoder).__name__} to ONNX: {reason}"
-        ) from error
+            f"torch cannot export the encoder {type(model.encoder).__name__} to ONNX "
+            f"({_reason(error)}); its runs give a ledger, but no bundle"
+        ) from None
     whole = program.model  # type: ignore[union-attr]  # None only where dynamo is not used
     _tidy(whole)
     return whole
@@ -239,16 +243,29 @@ def _key_masks() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's warnings and notes from the user; what goes wrong is raised."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Keep the exporter's warnings and pages of notes from the user; what goes wrong is raised.
+
+    They come from several of torch's loggers, and some are printed.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)
+
+
+def _reason(error: BaseException) -> str:
+    """Why torch could not export, in a line: what first went wrong, not what came of it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return _COLOUR.sub("", short(error, 150))
 
 
 def _tidy(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +31,13 @@ class GridPoint:
     score: float
     best_epoch: int
     seconds: float
+    validation_loss: float | None = None  # none in grids of earlier versions
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What points are compared by: the score, then the lower loss."""
+        loss = self.validation_loss
+        return self.score, -math.inf if loss is None else -loss
 
 
 def train_grid(
@@ -44,9 +52,10 @@ def train_grid(
 ) -> RunDirectory:
     """Train every point of the grid and make the best one the run in ``out``.
 
-    The score is the last exit's on the validation split; the first point of equals wins, in the
-    order of the grid. Points lie in ``out/grid``; a point that is beaten keeps its record and its
-    dynamics and gives up its weights and traces. Started again, it goes on where it was.
+    The score is the last exit's on the validation split; of equals the lower loss wins, then the
+    first in the order of the grid. Points lie in ``out/grid``; a point that is beaten keeps its
+    record and its dynamics and gives up its weights and traces. Started again, it goes on where it
+    was.
 
     Raises:
         ConfigError: an empty grid, several processes, or a run of its own in ``out``.
@@ -79,7 +88,7 @@ def train_grid(
             run = train_run(one, run.path, overwrite=overwrite, progress=progress, intake=intake)
         point = _point(run, size, rate)
         table.append(point)
-        if best is None or point.score > best[0].score:
+        if best is None or point.merit > best[0].merit:
             loser, best = best, (point, run)
             if loser is not None:
                 _give_up(loser[1])
@@ -105,7 +114,15 @@ def _point(run: RunDirectory, size: int, rate: float) -> GridPoint:
     history = record["history"]
     best = int(record["best_epoch"])
     seconds = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in history)
-    return GridPoint(size, rate, float(history[best]["metric"][-1]), best, round(seconds, 1))
+    losses = history[best].get("validation_loss")
+    return GridPoint(
+        size,
+        rate,
+        float(history[best]["metric"][-1]),
+        best,
+        round(seconds, 1),
+        float(losses[-1]) if losses else None,
+    )
 
 
 def _give_up(run: RunDirectory) -> None:
@@ -136,6 +153,8 @@ def _promote(best: RunDirectory, target: RunDirectory, record: dict[str, object]
             shutil.copytree(best.path / name, out / name)
         for split in ("validation", "test"):
             shutil.copy2(best.trace_path(split), target.trace_path(split))
+        if best.parity_path.exists():  # not in runs of earlier versions
+            shutil.copy2(best.parity_path, target.parity_path)
         shutil.copy2(best.data_path, target.data_path)
         if best.survey_path.exists():  # points of old have none
             shutil.copy2(best.survey_path, target.survey_path)

@@ -52,6 +52,19 @@ def predict(
     return _in_order(parts, len(encoded), model)
 
 
+def cross_entropy(logits: FloatArray, labels: npt.NDArray[np.int64]) -> float:
+    """Mean cross-entropy of logits (N, C), in double precision.
+
+    Args:
+        logits: of one exit.
+        labels: (N,) right codes.
+    """
+    values = logits.astype(np.float64)
+    values -= values.max(axis=1, keepdims=True)
+    right = values[np.arange(len(values)), labels]
+    return float((np.log(np.exp(values).sum(axis=1)) - right).mean())
+
+
 def _in_order(
     parts: list[tuple[npt.NDArray[np.int64], FloatArray, FloatArray]],
     size: int,

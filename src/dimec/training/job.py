@@ -11,7 +11,8 @@ import torch
 from accelerate import Accelerator
 
 from dimec.config import RunSettings, TrainingSettings
-from dimec.data import Splits, packaged_backbone
+from dimec.data import Splits
+from dimec.data.backbones import backbone_source, short
 from dimec.data.dataset import SPLITS
 from dimec.data.survey import Counter
 from dimec.errors import ConfigError
@@ -19,7 +20,9 @@ from dimec.intake import Intake
 from dimec.progress import Progress
 from dimec.storage import atomic_write
 from dimec.training.batching import Encoded, encode
-from dimec.training.model import MultiExitClassifier, token_limit
+from dimec.training.checkpoint import latest_checkpoint
+from dimec.training.checks import check_lengths, fit_vocabulary, try_export
+from dimec.training.model import MultiExitClassifier
 from dimec.training.stages import Stage, stages_of
 from dimec.workspace import RunDirectory
 
@@ -86,6 +89,7 @@ def discard(run: RunDirectory) -> None:
         run.trace_path("test"),
         run.data_path,
         run.survey_path,
+        run.parity_path,
         run.grid_record_path,
     ):
         file.unlink(missing_ok=True)
@@ -128,10 +132,12 @@ def prepare(
 ) -> Job:
     """Load the encoder, put exits on it, tokenise the splits, and enter the first stage."""
     options = settings.model
+    bf16 = use_bf16(settings.training.precision)
+    source = backbone_source(options.backbone)
     progress.say(f"loading the encoder {options.backbone} and tokenising")
     torch.manual_seed(settings.seed)
     model = MultiExitClassifier.from_backbone(
-        options.backbone,
+        source,
         labels=splits.train.label_names,
         exits=options.exits,
         tiers=options.tiers,
@@ -139,14 +145,18 @@ def prepare(
         embedding_pooling=options.embedding_pooling,
         head_dropout=options.head_dropout,
         max_tokens=options.max_tokens,
+        progress=progress,
     )
     stages = stages_of(settings.training, model.exits)
-    tokenizer = load_tokenizer(str(packaged_backbone(options.backbone) or options.backbone))
+    tokenizer = load_tokenizer(source)
+    fit_vocabulary(model, tokenizer, progress)
     encoded = {
         name: encode(tokenizer, getattr(splits, name), options.max_tokens, progress)
         for name in SPLITS
     }
-    _check_inputs(encoded, model, options.max_tokens)
+    check_lengths(encoded, model, options.max_tokens)
+    if accelerator.is_main_process and not latest_checkpoint(run.checkpoint_path):
+        try_export(model, options.max_tokens, progress)
     wrapped, optimizer = _optimise(model, stages[0], settings.training, accelerator)
     return Job(
         settings=settings,
@@ -159,7 +169,7 @@ def prepare(
         model=model,
         wrapped=wrapped,
         optimizer=optimizer,
-        bf16=use_bf16(settings.training.precision),
+        bf16=bf16,
         stages=stages,
         stage=stages[0],
     )
@@ -197,9 +207,10 @@ def load_tokenizer(source: str) -> Any:
     advice = "save one beside the encoder with tokenizer.save_pretrained"
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"cannot load the tokenizer of {source!r}: {reason}; {advice}") from None
+    except Exception as error:  # a broken file may make tokenizers raise anything
+        raise ConfigError(
+            f"cannot load the tokenizer of {source!r}: {short(error)}; {advice}"
+        ) from None
     # Where a folder has no tokenizer, transformers makes up one that knows the special tokens only.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ConfigError(f"{source!r} has no tokenizer, or one without a vocabulary; {advice}")
@@ -216,28 +227,3 @@ def tokens_of(tokenizer: Any) -> Counter:
         return [len(ids) for ids in tokenizer(*rows)["input_ids"]]
 
     return count
-
-
-def _check_inputs(
-    encoded: Mapping[str, Encoded], model: MultiExitClassifier, max_tokens: int
-) -> None:
-    """Refuse what the encoder's tables of words and positions have no row for.
-
-    Raises:
-        ConfigError: texts that are too long, or a tokenizer that belongs to another encoder.
-    """
-    limit = token_limit(model.encoder)
-    longest = max(int(part.lengths.max()) for part in encoded.values())
-    if limit is not None and longest > limit:
-        raise ConfigError(
-            f"the encoder takes texts of at most {limit} tokens, the longest has {longest} where "
-            f"max_tokens is {max_tokens}; use --max-tokens {limit}"
-        )
-    encoder: Any = model.encoder
-    words = int(encoder.get_input_embeddings().num_embeddings)
-    highest = max(int(part.columns["input_ids"].max()) for part in encoded.values())
-    if highest >= words:
-        raise ConfigError(
-            f"the tokenizer gives the id {highest}, the encoder knows {words} of them; they do not "
-            "belong together"
-        )

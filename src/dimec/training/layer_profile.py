@@ -60,7 +60,13 @@ def measure_layers(
     """
     model = MultiExitClassifier.from_backbone(backbone, labels=_LABELS, exits="all").eval()
     lengths = sorted(set(tokens))
-    _check(lengths, repeats, threads, token_limit(model.encoder))
+    _check(lengths, repeats, threads)
+    if (limit := token_limit(model.encoder, lengths[-1])) < lengths[-1]:
+        raise ConfigError(
+            f"the encoder has positions for {limit} tokens, cannot measure {lengths[-1]}; "
+            "give shorter lengths"
+        )
+    layer_list(model.encoder)
     measure = "processor time" if threads == 1 else "wall clock"
     if clock is None:
         clock = time.thread_time if threads == 1 else time.perf_counter
@@ -94,14 +100,9 @@ def measure_layers(
     )
 
 
-def _check(lengths: Sequence[int], repeats: int, threads: int, limit: int | None) -> None:
+def _check(lengths: Sequence[int], repeats: int, threads: int) -> None:
     if not lengths or lengths[0] < 1:
         raise ConfigError(f"expected lengths of at least 1 token, got {list(lengths)}")
-    if limit is not None and lengths[-1] > limit:
-        raise ConfigError(
-            f"the encoder has positions for {limit} tokens, cannot measure {lengths[-1]}; "
-            "give shorter lengths"
-        )
     if repeats < 1 or threads < 1:
         raise ConfigError(f"repeats and threads must be at least 1, got {repeats} and {threads}")
 

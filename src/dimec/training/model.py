@@ -10,11 +10,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from dimec.config import resolve_exits
 from dimec.costs import check_tiers
+from dimec.data.backbones import backbone_source, short
 from dimec.errors import ConfigError
+from dimec.progress import Progress
+from dimec.training.pretrained import encoder_class, load_encoder
 
 Pooling = Literal["cls", "mean", "max"]
 
@@ -34,6 +37,7 @@ class MultiExitConfig(PretrainedConfig):  # type: ignore[misc]  # untyped librar
         embedding_pooling: Pooling = "mean",
         head_dropout: float = 0.1,
         max_tokens: int = 128,
+        whole: bool = True,
         **kwargs: Any,
     ) -> None:
         # First, because it resets the attention implementation of any part that it finds.
@@ -47,6 +51,7 @@ class MultiExitConfig(PretrainedConfig):  # type: ignore[misc]  # untyped librar
         self.embedding_pooling = embedding_pooling
         self.head_dropout = head_dropout
         self.max_tokens = max_tokens
+        self.whole = whole  # not cut: what the encoder does behind its last layer is done
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,21 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
 
     def __init__(self, config: MultiExitConfig, encoder: nn.Module | None = None) -> None:
         super().__init__(config)
-        self.encoder = AutoModel.from_config(config.encoder) if encoder is None else encoder
+        if encoder is None:
+            encoder = encoder_class(config.encoder).from_config(config.encoder)
+        self.encoder = encoder
         # The pooler (a dense layer over the last CLS vector) belongs to the pretraining task; no
         # exit uses it, and parameters without a gradient would stop training on several processes.
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None
+        # RoFormer's table of sines: nothing learns it, and it never has a gradient.
+        self._fixed = {
+            f"{name}.weight"
+            for name, module in self.encoder.named_modules()
+            if "Sinusoidal" in type(module).__name__
+        }
+        if not config.whole:
+            _drop_final_norms(self.encoder)
         self.dropout = nn.Dropout(config.head_dropout)
         width = config.encoder.hidden_size
         self.heads = nn.ModuleDict(
@@ -108,6 +123,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         labels: Sequence[str],
         exits: Sequence[int] | Literal["all"] | None = None,
         tiers: Sequence[int] | None = None,
+        progress: Progress | None = None,
         **options: Any,
     ) -> MultiExitClassifier:
         """Put fresh exits on a pretrained encoder.
@@ -116,17 +132,15 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
             backbone: a folder, a hub name, or a packaged encoder, ``minilm-l6`` or ``mpnet-base``.
             labels: names of the C classes.
             exits, tiers: see :func:`dimec.config.resolve_exits`.
+            progress: told of what was put right in the encoder's weights.
             options: head_pooling, embedding_pooling, head_dropout, max_tokens.
 
         Raises:
-            ConfigError: no such encoder, one whose layers are not a list, or exits that do not
-                fit its number of layers.
+            ConfigError: no such encoder, weights that do not fit it, layers that are not a list, or
+                exits that do not fit its number of layers.
         """
-        from dimec.data import packaged_backbone
-
-        source = str(packaged_backbone(str(backbone)) or backbone)
-        encoder = _load_encoder(source)
-        layers = len(layer_list(encoder))
+        encoder = load_encoder(backbone_source(str(backbone)), progress)
+        layers = layer_count(encoder)
         heads, chosen = resolve_exits(
             exits if exits is None or exits == "all" else tuple(exits),
             None if tiers is None else check_tiers(tiers),
@@ -185,7 +199,8 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
     def freeze_all_but(self, exits: Collection[int], encoder: bool) -> None:
         """Let the classifiers of these layers learn, and the encoder or not; freeze the rest."""
         self.requires_grad_(False)
-        self.encoder.requires_grad_(encoder)
+        for name, parameter in self.encoder.named_parameters():
+            parameter.requires_grad_(encoder and name not in self._fixed)
         for layer in exits:
             self.heads[str(layer)].requires_grad_(True)
 
@@ -204,6 +219,9 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
             )
         config = copy.deepcopy(self.config)
         config.encoder.num_hidden_layers = layer
+        if types := getattr(config.encoder, "layer_types", None):  # ModernBERT's, one a layer
+            config.encoder.layer_types = types[:layer]
+        config.whole = self.config.whole and layer == self.exits[-1]
         config.exits = [exit_ for exit_ in self.exits if exit_ <= layer]
         # A tier that lies deeper than the cut is not part of the smaller model.
         config.tiers = [min(exit_, layer) for exit_ in self.config.tiers]
@@ -214,49 +232,96 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         return small
 
 
-def _load_encoder(source: str) -> Any:
-    """The pretrained encoder of a folder or hub name, in fp32."""
-    try:
-        encoder = AutoModel.from_pretrained(source, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            f"cannot load the backbone {source!r}: {reason}; give a folder with config.json and "
-            "weights, a name on the hub, or a packaged encoder: minilm-l6, mpnet-base"
-        ) from None
-    layer_list(encoder)
-    return encoder
+def layer_count(encoder: nn.Module) -> int:
+    """The number of layers: those of the encoder's list, or the passes through a shared one.
+
+    Raises:
+        ConfigError: the layers are not a list, and not one that is run again and again either.
+    """
+    config: Any = encoder.config
+    if config.model_type == "albert":
+        if (config.num_hidden_groups, config.inner_group_num) != (1, 1):
+            raise ConfigError(
+                "dimec needs an ALBERT whose layers share one set of weights, got "
+                f"{config.num_hidden_groups} groups of {config.inner_group_num}"
+            )
+        return int(config.num_hidden_layers)
+    return len(layer_list(encoder))
 
 
 def layer_list(encoder: nn.Module) -> nn.ModuleList:
     """The encoder's list of layers: the one ModuleList as long as its number of hidden layers.
 
+    Lists inside of one that is as long count as its parts.
+
     Raises:
         ConfigError: there is none, or more than one.
     """
-    expected = encoder.config.num_hidden_layers  # type: ignore[union-attr]
-    found = [
-        module
-        for module in encoder.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == expected
-    ]
+    config: Any = encoder.config
+    if config.model_type == "albert":
+        raise ConfigError(
+            "ALBERT's layers share their weights: it can be trained and exported, but its layers "
+            "cannot be measured or changed one by one"
+        )
+    expected = config.num_hidden_layers
+    found: dict[str, nn.ModuleList] = {}
+    for name, module in encoder.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        if isinstance(module, nn.ModuleList) and len(module) == expected and not inside:
+            found[name] = module
     if len(found) != 1:
         raise ConfigError(
             f"{type(encoder).__name__} has {len(found)} lists of {expected} layers; dimec needs an "
             "encoder with exactly one, such as BERT, RoBERTa, DistilBERT, ELECTRA or MPNet"
         )
-    return found[0]
+    return next(iter(found.values()))
 
 
-def token_limit(encoder: nn.Module) -> int | None:
-    """The longest text in tokens that the encoder has positions for; None: it has no table of them.
+def _drop_final_norms(encoder: nn.Module) -> None:
+    """Leave out the norm behind the last layer (ModernBERT's, T5's), which a cut never reaches."""
+    for parent in (encoder, *encoder.children()):
+        for name in ("final_norm", "final_layer_norm"):
+            if isinstance(getattr(parent, name, None), nn.Module):
+                setattr(parent, name, nn.Identity())
 
-    RoBERTa and MPNet count positions from behind the padding token's id, which costs them a few.
+
+@torch.no_grad()
+def token_limit(encoder: nn.Module, wanted: int) -> int:
+    """The longest text, up to ``wanted`` tokens, that the encoder has positions for.
+
+    It is tried and not read from the encoder, whose table of positions may have any name and any
+    reserve (RoBERTa and MPNet count from behind the padding token's id).
+
+    Args:
+        encoder: on the processor: an accelerator does not survive a missing position.
+        wanted: tokens, at least 1.
+
+    Raises:
+        ConfigError: not even one token goes through.
     """
-    for name, module in encoder.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
-            return module.num_embeddings - reserved
+    training, fits, fails, error = encoder.training, 0, wanted + 1, None
+    encoder.eval()
+    length = wanted
+    try:
+        while fails - fits > 1:
+            error = _try_length(encoder, length)
+            fits, fails = (length, fails) if error is None else (fits, length)
+            length = (fits + fails) // 2
+    finally:
+        encoder.train(training)
+    if fits == 0 and error is not None:
+        raise ConfigError(f"the encoder {type(encoder).__name__} cannot be run ({short(error)})")
+    return fits
+
+
+def _try_length(encoder: Any, length: int) -> Exception | None:
+    # The last word: never the padding, from which some count positions.
+    word = int(encoder.get_input_embeddings().num_embeddings) - 1
+    ids = torch.full((1, length), word, dtype=torch.int64)
+    try:
+        encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
+    except (IndexError, RuntimeError, ValueError, AssertionError) as error:
+        return error
     return None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dimec.config import TrainingSettings
-from dimec.errors import ConfigError
+from dimec.config import TrainingSettings, check_loss
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class EpochRecord:
         accuracy: of each exit on the validation split, also of exits that have yet to learn.
         metric: the task's score of each exit on the validation split.
         stage: from 1.
+        validation_loss: mean cross-entropy of each exit on the validation split; none in runs of
+            earlier versions.
     """
 
     epoch: int
@@ -30,6 +32,7 @@ class EpochRecord:
     accuracy: tuple[float, ...]
     metric: tuple[float, ...]
     stage: int = 1
+    validation_loss: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,11 @@ def stages_of(plan: TrainingSettings, exits: Sequence[int]) -> tuple[Stage, ...]
     Raises:
         ConfigError: weights that do not fit the exits, or two stages for one exit.
     """
+    check_loss(plan, exits)
     exits = tuple(exits)
     last, rate = len(exits) - 1, plan.learning_rate
     if plan.recipe == "joint":
         return (Stage(1, exits, True, rate, loss_weights(plan, exits), (last,)),)
-    if last == 0:
-        raise ConfigError(
-            f"the recipe 'two-stage' needs exits before the last, the model has only "
-            f"{list(exits)}; use --recipe joint, which is the same as its first stage"
-        )
     first = Stage(1, exits[-1:], True, rate, None, (last,))
     second_rate = plan.exit_learning_rate or rate
     return first, Stage(2, exits[:-1], False, second_rate, None, tuple(range(last)))
@@ -89,34 +88,40 @@ def loss_weights(plan: TrainingSettings, exits: Sequence[int]) -> tuple[float, .
     Raises:
         ConfigError: the settings have another number of weights than there are exits.
     """
+    check_loss(plan, exits)
     if plan.loss == "depth":
         return tuple(layer / sum(exits) for layer in exits)
-    if plan.loss_weights is not None and len(plan.loss_weights) != len(exits):
-        raise ConfigError(
-            f"expected {len(exits)} loss weights, one for each of the exits {list(exits)}, "
-            f"got {len(plan.loss_weights)}"
-        )
     return plan.loss_weights
 
 
 def best_epoch(history: Sequence[EpochRecord], judged: Sequence[int] = (-1,)) -> int:
-    """Position of the epoch with the best mean validation score; the earlier one of equals.
+    """Position of the epoch with the best mean validation score.
+
+    Of epochs with equal scores it is the one with the lowest mean validation loss, and of those
+    the earliest: a small validation split has few different scores, and an epoch that is as often
+    right and surer of it has learnt more.
 
     Args:
         history: the epochs of one stage.
         judged: positions of the exits whose scores count; the last exit by default.
     """
 
-    def score(epoch: int) -> float:
-        return sum(history[epoch].metric[exit_] for exit_ in judged) / len(judged)
+    def mean(values: Sequence[float]) -> float:
+        return sum(values[exit_] for exit_ in judged) / len(judged)
 
-    return max(range(len(history)), key=lambda epoch: (score(epoch), -epoch))
+    def merit(epoch: int) -> tuple[float, float, int]:
+        losses = history[epoch].validation_loss
+        return mean(history[epoch].metric), -mean(losses) if losses else -math.inf, -epoch
+
+    return max(range(len(history)), key=merit)
 
 
 def stops_early(
     history: Sequence[EpochRecord], patience: int, judged: Sequence[int] = (-1,)
 ) -> bool:
     """Whether the last ``patience`` epochs brought nothing better, after at least 2 epochs.
+
+    Better is what :func:`best_epoch` says: a higher score, or the same at a lower loss.
 
     A patience of 0 never ends.
     """

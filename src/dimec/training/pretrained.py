@@ -1,0 +1,166 @@
+"""Loading a pretrained encoder: every weight from its file, or an error that says which is not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
+
+from dimec.data.backbones import PACKAGED, check_backbone_files, short
+from dimec.errors import ConfigError
+from dimec.progress import Progress
+
+# What wrappers leave before the names of a saved model's weights, one or several of them.
+PREFIXES = (
+    "module",  # DataParallel, DistributedDataParallel
+    "_orig_mod",  # torch.compile
+    "_fsdp_wrapped_module",
+    "model",
+    "base_model",
+    "auto_model",  # sentence-transformers
+    "backbone",
+    "encoder",
+    "0",  # nn.Sequential
+)
+# Of models with a decoder, of which the encoder alone is taken.
+_TEXT_ENCODERS = {"t5", "mt5", "umt5"}
+_NAMED = 2  # names in a message; the others are counted
+
+
+def encoder_class(config: Any) -> Any:
+    """The auto class that makes the encoder of a configuration."""
+    return AutoModelForTextEncoding if config.model_type in _TEXT_ENCODERS else AutoModel
+
+
+def load_encoder(source: str, progress: Progress | None = None) -> Any:
+    """The pretrained encoder of a folder or hub name, in fp32, with every weight from its file.
+
+    Weights that belong to a pooler or to the head of a pretraining task may be missing or too many;
+    neither is used. Pickled weights are read as plain tensors; nothing in them is run.
+
+    Args:
+        source: see :func:`dimec.data.backbones.backbone_source`.
+        progress: told of a prefix that was taken off the names of the weights.
+
+    Raises:
+        ConfigError: no such encoder, files that are broken, or weights that do not fit.
+    """
+    if Path(source).is_dir():
+        check_backbone_files(Path(source))
+    config = _guarded(source, AutoConfig.from_pretrained, source)
+    if not (depth := getattr(config, "num_hidden_layers", None)) or depth < 1:
+        raise ConfigError(f"the configuration of {source} has no layers, got {depth}")
+    encoder, found = _load(source, config)
+    if wrong := _misfits(encoder, found):
+        prefix = _prefix(found, wrong.get("missing", ()))
+        if prefix is None:
+            raise _refusal(source, wrong, found)
+        encoder, found = _load(source, config, {rf"^{prefix.replace('.', '[.]')}": ""})
+        if wrong := _misfits(encoder, found):
+            raise _refusal(source, wrong, found)
+        if progress is not None:
+            progress.say(f"the weights of {source} begin with {prefix!r}, which was taken off")
+    return encoder
+
+
+def _load(
+    source: str, config: Any, mapping: Mapping[str, str] | None = None
+) -> tuple[Any, Mapping[str, Collection[Any]]]:
+    """The encoder, and what transformers says of names that it did not find a place for."""
+    loaded: tuple[Any, Mapping[str, Collection[Any]]] = _guarded(
+        source,
+        encoder_class(config).from_pretrained,
+        source,
+        config=config,
+        dtype=torch.float32,
+        output_loading_info=True,
+        # They are refused here, by their names.
+        ignore_mismatched_sizes=True,
+        key_mapping=mapping,
+    )
+    return loaded
+
+
+def _guarded(source: str, load: Any, *arguments: Any, **options: Any) -> Any:
+    """Call a loader of transformers; whatever it raises at a broken folder becomes one line."""
+    try:
+        return load(*arguments, **options)
+    except Exception as error:
+        if "weights_only" in str(error) or type(error).__name__ == "UnpicklingError":
+            raise ConfigError(
+                f"the pickled weights of {source} hold more than plain tensors, or are damaged; "
+                "what they hold is never run: save them as model.safetensors"
+            ) from None
+        raise ConfigError(
+            f"cannot load the backbone {source!r}: {short(error)}; give a folder with config.json "
+            f"and weights, a name on the hub, or a packaged encoder: {PACKAGED}"
+        ) from None
+
+
+def _misfits(encoder: nn.Module, found: Mapping[str, Collection[Any]]) -> dict[str, list[str]]:
+    """The names of weights that count, by what is wrong with them; empty where nothing is.
+
+    A weight that is too many counts where it would belong into a part that the encoder has.
+    """
+    parts = {name for name, _ in encoder.named_children()}
+    known = {name for name, _ in encoder.named_buffers()}
+    base = f"{getattr(encoder, 'base_model_prefix', '')}."
+    extra = [name.removeprefix(base) for name in found["unexpected_keys"]]
+    wrong = {
+        "missing": [name for name in found["missing_keys"] if not _of_pooler(name)],
+        "too many": [
+            name
+            for name in extra
+            if name.partition(".")[0] in parts and name not in known and not _of_pooler(name)
+        ],
+        "of another shape": [name for name, *_ in found["mismatched_keys"] if not _of_pooler(name)],
+    }
+    return {what: sorted(names) for what, names in wrong.items() if names}
+
+
+def _of_pooler(name: str) -> bool:
+    return any(part.startswith("pooler") for part in name.split("."))
+
+
+def _prefix(found: Mapping[str, Collection[Any]], missing: Sequence[str]) -> str | None:
+    """What wrappers left before most of the missing names; what is still missing then is judged.
+
+    Not before all: weights that are tied to others are saved once, and missing twice.
+    """
+    extra = set(found["unexpected_keys"])
+    for first in missing:
+        for prefix in {name.removesuffix(first) for name in extra if name.endswith(f".{first}")}:
+            # The encoder's own name is no wrapper's; transformers takes it off by itself.
+            wrappers = prefix.removesuffix(".").split(".")
+            while wrappers and wrappers[-1] not in PREFIXES:
+                wrappers.pop()
+            most = 2 * sum(prefix + name in extra for name in missing) > len(missing)
+            if wrappers and set(wrappers) <= set(PREFIXES) and most:
+                return "".join(f"{part}." for part in wrappers)
+    return None
+
+
+def _refusal(
+    source: str, wrong: Mapping[str, Sequence[str]], found: Mapping[str, Collection[Any]]
+) -> ConfigError:
+    # A folder's last name is enough where its whole path would push the names out of the line.
+    source = source if len(source) < 60 else f"…/{Path(source).name}"
+    parts = [f"{len(names)} {what} ({_few(names, found)})" for what, names in wrong.items()]
+    return ConfigError(
+        f"the weights of {source} do not fit its config.json: {', '.join(parts)}; those would be "
+        "random, or lost; give the configuration that belongs to the weights"
+    )
+
+
+def _few(names: Sequence[str], found: Mapping[str, Collection[Any]]) -> str:
+    shapes = {name: f" {tuple(got)}→{tuple(want)}" for name, got, want in found["mismatched_keys"]}
+    listed = [
+        f"{name if len(name) < 42 else '…' + name[-40:]}{shapes.get(name, '')}"
+        for name in names[: 1 if len(shapes) else _NAMED]
+    ]
+    more = len(names) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")
