@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from email.utils import formatdate
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dimec.bundle import TierBundle
 from dimec.errors import ConfigError, MissingExtraError, ServerError
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
 _BACKLOG = 1024
 _LAST_WORDS = 2.0  # seconds that answers already written have to reach their clients
+
+
+class _Acceptor(Protocol):
+    def close(self) -> None: ...
 
 
 def serve(bundle: TierBundle, settings: ServerSettings, *, stop_with_stdin: bool = False) -> None:
@@ -168,10 +172,11 @@ class TierServer:
             date.cancel()
             app.close()
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, app: TierApp) -> asyncio.Server:
+    async def _listen(self, loop: asyncio.AbstractEventLoop, app: TierApp) -> _Acceptor:
         from uvicorn import Config
 
         from dimec.serving.connection import LimitedConnection
+        from dimec.serving.doors import Doors, TlsAcceptor
 
         handler = _library_log(self._log)
         config = Config(
@@ -186,17 +191,16 @@ class TierServer:
         )
         config.load()
         logging.getLogger("uvicorn").addHandler(handler)
-        tls: dict[str, Any] = {}
-        if self._context is not None:
-            names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
-            tls = {"ssl": self._context, **dict.fromkeys(names, self._settings.header_seconds)}
         app.metrics.connections.set_function(lambda: len(self._state.connections))
-        return await loop.create_server(
-            lambda: LimitedConnection(config, self._state, self._settings, app),
-            sock=self._listener,
-            backlog=_BACKLOG,
-            **tls,
-        )
+        doors = Doors(self._settings, app.record_refusal)
+
+        def make() -> LimitedConnection:
+            return LimitedConnection(config, self._state, self._settings, doors)
+
+        if self._context is not None:
+            secure = (self._context, self._settings, doors, make)
+            return TlsAcceptor(self._listener, _BACKLOG, *secure)
+        return await loop.create_server(make, sock=self._listener, backlog=_BACKLOG)
 
     async def _keep_date(self) -> None:
         while True:
@@ -247,7 +251,7 @@ class TierServer:
         self._stopping_for = self._stopping_for or reason
         self._stop.set()
 
-    async def _drain(self, app: TierApp, acceptor: asyncio.Server) -> None:
+    async def _drain(self, app: TierApp, acceptor: _Acceptor) -> None:
         """Accept nothing more, finish what was accepted, close."""
         app.draining = True
         acceptor.close()
