@@ -173,6 +173,23 @@ def test_a_drain_ends_when_its_time_is_over(tier: Path, tmp_path: Path) -> None:
         assert server.logged("drain took too long")
 
 
+@pytest.mark.parametrize("tail", [-1, -200])
+def test_a_body_that_stalls_is_503_once_the_drain_is_over(
+    tier: Path, tmp_path: Path, tail: int
+) -> None:
+    with Server(tier, tmp_path / "log", drain=0.2) as server, server.socket() as sock:
+        sock.sendall(raw_request(INFER, *message(INPUTS))[:tail])
+        server.get("/v2")  # so that the half request has been seen
+        server.signal()
+        (answer,) = read_raw(sock)
+        assert answer.status == 503
+        assert answer.error == "the server is stopping; ask another one"
+        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
+        assert server.wait() == 0
+        assert [line["status"] for line in server.logged() if line["path"] == INFER] == [503]
+        assert not server.logged("library")
+
+
 def test_a_second_signal_ends_it_at_once(tier: Path, tmp_path: Path) -> None:
     with Server(tier, tmp_path / "log", drain=3600) as server:
         half = server.socket()

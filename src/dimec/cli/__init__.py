@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# First: a signal may come while the others are imported.
+import dimec.cli.starting  # isort: skip
+
 import sys
 from typing import Annotated
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,8 @@ def inspect(
         )
         return
     _show(rows)
-    print(f"labels: {', '.join(manifest.labels)}")
+    # As JSON: a label may have a comma of its own, or what a terminal would act on.
+    print(f"labels: {json.dumps(manifest.labels)}")
     print(f"costs in λ: {', '.join(f'{name} {price:g}' for name, price in costs.items())}")
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:

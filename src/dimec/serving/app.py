@@ -23,7 +23,7 @@ from dimec.serving.exchange import (
     error_reply,
     outcome_of,
 )
-from dimec.serving.infer import Inference, overloaded
+from dimec.serving.infer import STOPPING, Inference, overloaded
 from dimec.serving.logs import JsonLog, error_fields
 from dimec.serving.metrics import Metrics, Outcome
 from dimec.serving.model import TierModel
@@ -81,7 +81,8 @@ class TierApp(Starlette):
         self.router.redirect_slashes = False
 
     def close(self) -> None:
-        """Answer 503 to whatever waits, and stop the threads."""
+        """Answer 503 to whatever waits or is still being read, and stop the threads."""
+        self._infer.stop()
         self._batcher.close()
 
     def record_refusal(self, status: int) -> None:
@@ -120,7 +121,7 @@ class TierApp(Starlette):
 
     async def _inference(self, exchange: Exchange, receive: Receive) -> Reply:
         if self.draining:
-            reply = overloaded("the server is stopping; ask another one", 1)
+            reply = overloaded(STOPPING, 1)
         else:
             reply = await self._infer(exchange, receive)
         self.metrics.observe_inference(reply.outcome, exchange.seconds())
