@@ -1,10 +1,10 @@
 """Private copies of files, so that what was checked is what is used, whatever becomes of them.
 
-onnxruntime maps a graph's large tensors into memory. Were the files of a bundle's own folder mapped,
-copying a new bundle over the old one would change answers under way, or end the process by SIGBUS
-where a file got shorter. A private copy is mapped instead, and has lost its name by the time that
-the graph runs: nobody can open it. It stays on the disk until the process ends, and as with every
-mapped file only the parts that were met are in memory.
+onnxruntime maps a graph's large tensors into memory. Were the files of a bundle's own folder
+mapped, copying a new bundle over the old one would change answers under way, or end the process by
+SIGBUS where a file got shorter. A private copy is mapped instead, and has lost its name by the time
+that the graph runs: nobody can open it. It stays on the disk until the process ends, and as with
+every mapped file only the parts that were met are in memory.
 """
 
 from __future__ import annotations

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from dimec.errors import ProtocolError
-from dimec.protocol import InferRequest, Limits, decode_request, decode_response
+from dimec.protocol import (
+    BINARY_HEADER,
+    InferRequest,
+    Limits,
+    decode_request,
+    decode_response,
+    encode_request,
+)
 
 
 def tensor(**changes: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # First: a signal may come while the others are imported.
-import dimec.cli.starting  # isort: skip
+import dimec.cli.starting  # noqa: F401  # isort: skip
 
 import sys
 from typing import Annotated

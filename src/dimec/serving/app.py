@@ -46,6 +46,8 @@ class TierApp(Starlette):
     in the log.
 
     Attributes:
+        changed_on_disk: whether the bundle's files are no longer what is served.
+        busy: requests that have no whole answer yet.
         draining: set once the server stops; readiness and new inferences are then 503.
         metrics: its counters.
         log: where its lines go.
@@ -57,7 +59,8 @@ class TierApp(Starlette):
         token = settings.token
         self._auth = BearerAuth(None if token is None else token.get_secret_value())
         self.log = log
-        self.draining = False
+        self.draining = self.changed_on_disk = False
+        self.busy = 0
         model = TierModel(bundle, settings.threads)
         self._batcher = Batcher(
             model,
@@ -74,7 +77,13 @@ class TierApp(Starlette):
         root = f"/v2/models/{manifest.tier}"
         self._infer_paths = {f"{root}/infer", f"{root}/versions/{manifest.version}/infer"}
         super().__init__(
-            routes=Endpoints(manifest, settings, self.metrics, lambda: not self.draining).routes(),
+            routes=Endpoints(
+                manifest,
+                settings,
+                self.metrics,
+                ready=lambda: not self.draining,
+                changed=lambda: self.changed_on_disk,
+            ).routes(),
             exception_handlers={HTTPException: refuse, Exception: refuse},
             lifespan=_closing,
         )
@@ -98,9 +107,11 @@ class TierApp(Starlette):
         exchange = Exchange(scope, send)
         status: int = CLIENT_GONE
         outcome: Outcome = "cancelled"
+        self.busy += 1
         try:
             status, outcome = await self._serve(exchange, scope, receive, send)
         finally:
+            self.busy -= 1
             self._record(exchange, status, outcome)
 
     async def _serve(
