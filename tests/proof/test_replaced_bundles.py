@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,9 +42,9 @@ def _newer(folder: Path, target: Path) -> Path:
             tensor.CopyFrom(onnx.numpy_helper.from_array(table, "table"))
     (target / "model.onnx.data").unlink()
     onnx.save(graph, target / "model.onnx", save_as_external_data=True, location="model.onnx.data")
-    changes = {"version": "43", "files": file_records(target)}
+    changes: dict[str, Any] = {"version": "43", "files": file_records(target)}
     manifest = TierBundle.open(folder).manifest
-    changes["versions"] = {**manifest.versions, "edge": "43"}
+    changes["versions"] = manifest.versions | {"edge": "43"}
     write_manifest(target, manifest.model_copy(update=changes))
     return target
 
