@@ -1,7 +1,8 @@
 """A seeded mutational fuzzer: sound messages, broken in the ways that bytes break.
 
 :func:`mutate` and :func:`mutate_json` break anything; :func:`broken_messages` breaks requests and
-responses of the Open Inference Protocol. By hand, for as long as it is wanted::
+responses of the Open Inference Protocol; :func:`wired_request` frames a request in every way that
+HTTP/1.1 has. By hand, for as long as it is wanted::
 
     python tests/fuzzing.py --seconds 60
 """
@@ -13,7 +14,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +85,24 @@ def extreme_manifests(sound: dict[str, Any]) -> Iterator[tuple[str, Any, dict[st
             yield field, value, {**sound, field: value}
 
 
+# Trailers that would matter, were they headers; and those that no message may have.
+TRAILERS: tuple[bytes, ...] = (
+    *(b"Authorization: Bearer x", b"Content-Encoding: gzip", b"Host: other", b"Expect: x", b"ab:"),
+    *(b"X-Request-Id: trailer", b"Inference-Header-Content-Length: 1"),
+)
+FRAMING: tuple[bytes, ...] = (
+    *(b"Content-Length: 3", b"Transfer-Encoding: chunked", b"Connection: close"),
+    *(b"Upgrade: h2c", b"Proxy-Connection: close"),
+)
+
+
+class Wired(NamedTuple):
+    """A request as bytes, and the status that it has to be answered with."""
+
+    data: bytes
+    status: int
+
+
 class Sample(NamedTuple):
     """A sound message: its body, and the value of the header that says where the JSON ends."""
 
@@ -133,6 +152,44 @@ def mutate_json(value: Any, rng: random.Random) -> Any:
         )
     others = {k: v for k, v in value.items() if k != key}
     return rng.choice((others, {**others, rng.choice(("name", "data", "x")): value[key]}))
+
+
+def wired_request(
+    path: str, headers: Mapping[str, str], body: bytes, rng: random.Random, max_header: int
+) -> Wired:
+    """A request in one of the ways in which HTTP/1.1 allows to send it, or in one that it does not.
+
+    Args:
+        path: where to; a POST there with the headers and the body is answered with 200.
+        headers: beyond those of the connection.
+        body: the same bytes, however they are framed.
+        rng: chooses.
+        max_header: bytes of headers that the server takes.
+    """
+    hosts = rng.choice((1, 1, 1, 1, 1, 0, 2))
+    lines = [f"POST {path} HTTP/1.1".encode(), *[b"Host: tier"] * hosts]
+    lines += [f"{name}: {value}".encode() for name, value in headers.items()]
+    if (protocol := rng.choice((None, b"h2c", b"websocket", b"TLS/1.0"))) is not None:
+        lines += [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + protocol]
+        lines += [b"HTTP2-Settings: AAMAAABkAAQAAP__"]
+    status = 200 if hosts == 1 else 400
+    if rng.random() < 0.4:
+        head = b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", b""])
+        return Wired(head + body, status)
+    framed, start = b"", 0
+    while start < len(body):
+        part = body[start : start + rng.choice((1, 7, 50, 4096))]
+        framed += b"%x%s\r\n%s\r\n" % (len(part), rng.choice((b"", b";x=y")), part)
+        start += len(part)
+    trailers = [rng.choice(TRAILERS) for _ in range(rng.choice((0, 0, 1, 3, max_header)))]
+    if len(trailers) == max_header:
+        status = 431 if status == 200 else status
+    elif rng.random() < 0.15:
+        trailers.append(rng.choice(FRAMING))
+        status = 400
+    end = b"".join(trailer + b"\r\n" for trailer in trailers)
+    head = b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b""])
+    return Wired(head + framed + b"0\r\n" + end + b"\r\n", status)
 
 
 def sound_messages() -> tuple[list[Sample], list[Sample]]:

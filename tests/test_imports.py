@@ -20,7 +20,7 @@ SOURCE = Path(dimec.__file__).parent
 LEVELS = (
     ("__about__",),
     ("errors",),
-    ("config", "costs", "metrics", "progress", "protocol", "storage"),
+    ("config", "costs", "held", "metrics", "progress", "protocol", "storage"),
     ("bundle", "cartography", "data", "graphs", "local", "usage"),
     ("footprint", "latency", "ledger", "routing", "thresholds", "trace", "triton"),
     ("mobile", "scenarios", "serving"),

@@ -12,7 +12,7 @@
     cloud/manifest.json, cloud/model.onnx
 
 Beside each ``.onnx`` lies its ``.onnx.data`` with the large tensors, which onnxruntime maps into
-memory in place of copying them.
+memory in place of copying them: those of a private copy, see :mod:`dimec.held`.
 
 Nothing in a bundle is a pickle. A manifest names plain files in its own folder only, each with its
 size and hash, and both are checked before a file is used. A graph may read no file beside it that
@@ -27,6 +27,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -43,6 +44,7 @@ from pydantic import (
 
 from dimec.costs import TIER_NAMES, CostModel, check_tiers
 from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, shown
+from dimec.held import held_copy
 from dimec.storage import file_sha256, parse_json, write_json
 
 MANIFEST = "manifest.json"
@@ -232,6 +234,17 @@ class TierBundle:
                 f"{self.path / MANIFEST} names no {name}; make the bundle again with: {_MADE_BY}"
             )
         return self.path / name
+
+    def hold(self) -> AbstractContextManager[Path]:
+        """A folder with private copies of the graphs' files, to load them from; see held.
+
+        Raises:
+            CorruptArtefactError: a file is no longer what the manifest says.
+            StorageError: there is no room for the copies.
+        """
+        read_whole = (".json", ".safetensors")
+        graphs = {n: r.sha256 for n, r in self.manifest.files.items() if not n.endswith(read_whole)}
+        return held_copy(self.path, graphs)
 
     @property
     def size(self) -> int:

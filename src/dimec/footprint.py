@@ -69,11 +69,12 @@ def _load(folder: str) -> Footprint:
 
     base, start = resident_bytes(), time.perf_counter()
     bundle = TierBundle.open(folder)
-    graphs = [
-        Graph(bundle.file(name))
-        for name in sorted(bundle.manifest.files)  # embed.onnx before layers.onnx
-        if name.endswith(".onnx")
-    ]
+    with bundle.hold() as held:
+        graphs = [
+            Graph(held / name, known_as=bundle.file(name))
+            for name in sorted(bundle.manifest.files)  # embed.onnx before layers.onnx
+            if name.endswith(".onnx")
+        ]
     ones = np.ones((1, min(8, bundle.manifest.max_tokens)), np.int64)
     inputs = dict.fromkeys(bundle.manifest.inputs, ones)
     answer = graphs[0](**inputs)

@@ -22,12 +22,15 @@ class Graph:
     Args:
         path: the ``.onnx`` file; it is trusted to have been checked against its manifest.
         threads: processor threads of one run; None leaves the choice to onnxruntime.
+        known_as: its path in messages, where the file at ``path`` is a private copy.
 
     Raises:
         CorruptArtefactError: not a graph that onnxruntime can load.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = 1) -> None:
+    def __init__(
+        self, path: Path, *, threads: int | None = 1, known_as: Path | None = None
+    ) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -50,7 +53,7 @@ class Graph:
             )
         except Exception as error:
             raise CorruptArtefactError(
-                f"{path} is no graph that onnxruntime {ort.__version__} can run "
+                f"{known_as or path} is no graph that onnxruntime {ort.__version__} can run "
                 f"({str(error).splitlines()[0]}); make the bundle again with: dimec export"
             ) from None
         self.inputs = tuple(value.name for value in self._session.get_inputs())

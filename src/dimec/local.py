@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -130,14 +132,15 @@ class LocalTiers:
         if self._token is not None:
             environment["DIMEC_TOKEN"] = self._token
         # In a group of its own: Ctrl-C at the terminal is for this process, which stops them then.
-        self._children[tier] = subprocess.Popen(
-            [sys.executable, "-m", "dimec", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment,
-            process_group=0 if os.name == "posix" else None,
-        )
+        with _sigterm_blocked():  # the server takes it once it can end in order
+            self._children[tier] = subprocess.Popen(
+                [sys.executable, "-m", "dimec", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=environment,
+                process_group=0 if os.name == "posix" else None,
+            )
 
     def _await_ready(self, tier: str) -> None:
         line = _first_line(self._children[tier], time.monotonic() + _START_SECONDS)
@@ -165,6 +168,19 @@ class LocalTiers:
             told = complaints[-1:] or lines[-_TAIL:]
             return " | ".join(told).removeprefix(_COMPLAINT) or "it said nothing"
         return "its log cannot be read"
+
+
+@contextlib.contextmanager
+def _sigterm_blocked() -> Iterator[None]:
+    """Children that are started meanwhile have it blocked too."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _first_line(child: subprocess.Popen[bytes], deadline: float) -> bytes:

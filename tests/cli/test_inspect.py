@@ -37,7 +37,7 @@ def test_the_table_for_people_names_tiers_labels_and_costs(
     assert said.code == 0, said
     assert "edge" in said.out
     assert "cloud" not in said.out.split("labels:")[0]
-    assert "labels: negative, positive" in said.out
+    assert 'labels: ["negative", "positive"]' in said.out
     assert "mobile_layer 1.5" in said.out
     assert "every file is whole and unaltered" in said.out
 

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from dimec.errors import ProtocolError
-from dimec.protocol import InferRequest, Limits, decode_request, decode_response
+from dimec.protocol import (
+    BINARY_HEADER,
+    InferRequest,
+    Limits,
+    decode_request,
+    decode_response,
+    encode_request,
+)
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -214,7 +221,7 @@ def test_json_that_is_no_object(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"inputs": None}, "inputs: expected a list of objects"),
+        ({"inputs": None}, "the request has no inputs"),
         ({"inputs": {}}, "inputs: expected a list of objects"),
         ({"inputs": [5]}, "inputs: expected a list of objects"),
         ({"inputs": []}, "the request has no inputs"),
@@ -230,13 +237,39 @@ def test_json_that_is_no_object(content: bytes) -> None:
         ({"parameters": {"binary_data_output": "true"}}, "binary_data_output: expected true or"),
         ({"parameters": [1]}, "parameters of the request: expected an object, got a list of 1"),
         ({"id": 7}, "id: expected at most 256 printable characters, got 7"),
-        ({"id": None}, "id: expected at most 256 printable characters, got None"),
         ({"id": "a\r\nb"}, "id: expected at most 256 printable characters, got 'a\\\\r\\\\nb'"),
         ({"id": "x" * 257}, "id: expected at most 256 printable characters, got 'xxx"),
     ],
 )
 def test_requests_that_are_not_as_they_must_be(changes: dict[str, Any], says: str) -> None:
     assert says.replace("\\\\", "\\") in refusal(body(**changes))
+
+
+def test_null_stands_for_what_is_left_out() -> None:
+    nothing = {"binary_data_output": None, "timeout": None, "x": None}
+    for parameters in (None, nothing):
+        request = decode(
+            {**tensor(), "parameters": None},
+            {**tensor(name="y"), "parameters": {"binary_data_size": None, "classification": None}},
+            id=None,
+            parameters=parameters,
+            outputs=None,
+        )
+        assert (request.id, request.outputs, request.binary) == ("", (), False)
+        assert request.timeout is None
+        assert list(request.inputs) == ["x", "y"]
+        message = encode_request(request)
+        again = decode_request(message.body, message.headers.get(BINARY_HEADER))
+        assert (again.id, again.outputs, again.binary) == ("", (), False)
+    wanted = [
+        {"name": "p", "parameters": None},
+        {"name": "q", "parameters": {"binary_data": None, "shared_memory_region": None}},
+    ]
+    request = decode(tensor(), outputs=wanted, parameters={"binary_data_output": True})
+    assert (request.outputs, request.binary) == (("p", "q"), True)
+    raw_size = {"name": "x", "datatype": "INT64", "shape": [1], "data": None}
+    content = json.dumps({"inputs": [{**raw_size, "parameters": {"binary_data_size": 8}}]}).encode()
+    assert decode_request(content + b"\1" + b"\0" * 7, len(content)).inputs["x"].tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +380,7 @@ def test_limits_are_the_callers() -> None:
         ([2], 16.0, b"\0" * 16, "got 16.0"),
         ([2], "16", b"\0" * 16, "got '16'"),
         ([2], -16, b"\0" * 16, "got -16"),
-        ([2], None, b"\0" * 16, "got None"),
+        ([2], None, b"\0" * 16, "expected either 'data' or the parameter"),
         ([0], False, b"", "got False"),
         ([0], 0, b"\0", "expected 0 bytes of tensors behind the JSON, got 1"),
         ([1 << 20], 1 << 23, b"\0" * 8, "expected 8388608 bytes behind the JSON, got 8"),

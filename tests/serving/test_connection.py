@@ -7,11 +7,13 @@ import random
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from fuzzing import mutate
+from fuzzing import mutate, wired_request
 from served import INFER, Server, ask, inputs_of, message, raw_request, read_raw
 
 INPUTS = inputs_of([1, 2, 3])
@@ -126,13 +128,46 @@ def test_chunks_of_hardly_anything_are_cut_off(server: Server, part: bytes) -> N
         assert answer.status in (408, 413)
 
 
-def test_trailers_are_no_way_around_the_limits(server: Server) -> None:
+CHUNKED = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+
+
+@pytest.mark.parametrize("line", [b"ab:\r\n", b"a"])
+@pytest.mark.parametrize("before", [b"1\r\na\r\n0\r\n", b"1;a="])
+def test_trailers_and_extensions_are_no_way_around_the_limits(
+    server: Server, before: bytes, line: bytes
+) -> None:
+    if before.endswith(b"="):
+        line = line[:1]  # an extension has no lines
     with server.socket() as sock:
-        sock.sendall(
-            f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-            "1\r\na\r\n0\r\nX-Trailer: ".encode()
-        )
-        assert not _flood(sock, b"a" * 10_000)
+        sock.sendall(CHUNKED + b"\r\n" + before)
+        for _ in range(10):
+            time.sleep(0.01)
+            with suppress(OSError):
+                sock.sendall(line * 1000)
+        answer = next(read_raw(sock))
+        assert (answer.status, answer.headers["connection"]) == (431, "close")
+        assert answer.error == "headers and trailers are longer than 4096 bytes"
+
+
+def test_headers_and_trailers_share_one_limit(server: Server) -> None:
+    body = b"1\r\na\r\n0\r\n"
+    for size, statuses in ((1500, {400}), (2500, {431})):  # 400: "a" is no request
+        line = b"X-Long: " + b"a" * size + b"\r\n"
+        with server.socket() as sock:
+            sock.sendall(CHUNKED + line + b"\r\n" + body + line + b"\r\n")
+            assert {answer.status for answer in islice(read_raw(sock), 1)} == statuses
+
+
+def test_a_trailer_is_no_header(server: Server) -> None:
+    headers, body = message(INPUTS, id="7")
+    head = CHUNKED + b"".join(f"{n}: {v}\r\n".encode() for n, v in headers.items()) + b"\r\n"
+    trailers = b"X-Request-Id: trailer\r\nInference-Header-Content-Length: 1\r\nHost: y\r\n"
+    with server.socket() as sock:
+        request = head + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers)
+        sock.sendall(request + request)
+        for answer in islice(read_raw(sock), 2):
+            assert answer.decoded().id == "7"
+            assert answer.headers["x-request-id"] == "7"
 
 
 @pytest.mark.parametrize(
@@ -170,12 +205,64 @@ def test_strange_paths_are_404_or_400(server: Server, path: str) -> None:
         assert next(read_raw(sock)).status in (200, 400, 404)
 
 
-def test_an_upgrade_is_not_taken(server: Server) -> None:
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.0"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_to_upgrade_is_not_taken_up(server: Server, protocol: str, chunked: bool) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AA"}
+    headers, body = message(INPUTS)
+    infer = raw_request(INFER, {**headers, **offer}, body)
+    if chunked:
+        length = f"Content-Length: {len(body)}".encode()
+        infer = infer.replace(length, b"Transfer-Encoding: chunked")
+        infer = infer[: -len(body)] + b"%x\r\n%s\r\n0\r\nab: c\r\n\r\n" % (len(body), body)
+    asked = raw_request("/v2", offer, b"", "GET")
+    whole = infer + asked + infer + asked
+    for step in (len(whole), 7):
+        with server.socket() as sock:
+            for start in range(0, len(whole), step):
+                sock.sendall(whole[start : start + step])
+            answers = list(islice(read_raw(sock), 4))
+        assert [answer.status for answer in answers] == [200] * 4
+        assert answers[2].decoded().outputs["probabilities"].shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("GET /v2 HTTP/1.1\r\n", "got none"),
+        ("GET /v2 HTTP/1.1\r\nHost: a\r\nhost: a\r\n", "got 2 of them"),
+        ("GET /v2 HTTP/1.0\r\nHost: a\r\nHost: b\r\n", "got 2 of them"),
+        ("CONNECT / HTTP/1.1\r\nHost: a\r\n", "no proxy"),
+    ],
+)
+def test_a_request_names_one_host(server: Server, head: str, told: str) -> None:
     with server.socket() as sock:
-        sock.sendall(
-            raw_request("/v2", {"Connection": "Upgrade", "Upgrade": "websocket"}, b"", "GET")
-        )
-        assert next(read_raw(sock)).status in (200, 400)
+        sock.sendall(f"{head}\r\n".encode())
+        (answer,) = read_raw(sock)
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+        assert told in answer.error
+    with server.socket() as sock:
+        sock.sendall(b"GET /v2 HTTP/1.0\r\n\r\n")
+        assert [answer.status for answer in read_raw(sock)] == [200]
+
+
+def test_every_way_to_frame_a_request(server: Server) -> None:
+    rng = random.Random(2)
+    headers, body = message(INPUTS)
+    seen: set[int] = set()
+    for _ in range(150):
+        requests = [wired_request(INFER, headers, body, rng, 4096) for _ in range(3)]
+        sound = next((n for n, each in enumerate(requests) if each.status != 200), 3)
+        with server.socket() as sock:
+            statuses: list[int] = []
+            with suppress(OSError):
+                sock.sendall(b"".join(each.data for each in requests))
+                statuses += [answer.status for answer in islice(read_raw(sock), 3)]
+        # What is refused behind other requests may end the connection before it is told.
+        told = [each.status for each in requests[: sound + 1]]
+        assert statuses == (told if sound in (0, 3) else told[: len(statuses)])
+        seen |= set(statuses)
+    assert seen == {200, 400, 431}
 
 
 def test_garbage_behind_a_request_does_not_take_its_answer(server: Server) -> None:

@@ -30,6 +30,18 @@ def test_every_line_is_json_whatever_is_in_it() -> None:
     assert list(first)[:3] == ["time", "level", "event"]
 
 
+def test_no_line_holds_what_a_terminal_would_act_on() -> None:
+    stream = io.BytesIO()
+    log = JsonLog("info", stream)
+    odd = "".join(map(chr, range(0xA1))) + "\u2028\u2029\u202e\ufeff\U000e0001é日"
+    log("info", odd, path=odd)
+    log.close()
+    (line,) = stream.getvalue().decode("utf-8").removesuffix("\n").split("\n")
+    assert line.isprintable()
+    assert "é日" in line
+    assert (json.loads(line)["event"], json.loads(line)["path"]) == (odd, odd)
+
+
 def test_lines_below_the_level_are_left_out() -> None:
     stream = io.BytesIO()
     log = JsonLog("warning", stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from dimec import __version__
@@ -37,6 +39,8 @@ def test_configuration_and_repository(server: Server) -> None:
     assert value["max_batch_size"] == 8
     assert [each["name"] for each in value["input"]] == ["input_ids", "attention_mask"]
     assert value["output"][0]["dims"] == [2]
+    # As JSON: a label may have a comma of its own.
+    assert json.loads(value["parameters"]["labels"]["string_value"]) == ["negative", "positive"]
     index = server.ask("POST", "/v2/repository/index", body=b"{}").json()
     assert index == [{"name": "edge", "version": VERSION, "state": "READY"}]
 

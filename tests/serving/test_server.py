@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import trustme
 
 from dimec.errors import ConfigError, MissingExtraError, ServerError
 from dimec.serving.server import bind, serve, tls_context
@@ -174,6 +173,23 @@ def test_a_drain_ends_when_its_time_is_over(tier: Path, tmp_path: Path) -> None:
         assert server.logged("drain took too long")
 
 
+@pytest.mark.parametrize("tail", [-1, -200])
+def test_a_body_that_stalls_is_503_once_the_drain_is_over(
+    tier: Path, tmp_path: Path, tail: int
+) -> None:
+    with Server(tier, tmp_path / "log", drain=0.2) as server, server.socket() as sock:
+        sock.sendall(raw_request(INFER, *message(INPUTS))[:tail])
+        server.get("/v2")  # so that the half request has been seen
+        server.signal()
+        (answer,) = read_raw(sock)
+        assert answer.status == 503
+        assert answer.error == "the server is stopping; ask another one"
+        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
+        assert server.wait() == 0
+        assert [line["status"] for line in server.logged() if line["path"] == INFER] == [503]
+        assert not server.logged("library")
+
+
 def test_a_second_signal_ends_it_at_once(tier: Path, tmp_path: Path) -> None:
     with Server(tier, tmp_path / "log", drain=3600) as server:
         half = server.socket()
@@ -246,33 +262,19 @@ def test_it_does_not_start_where_its_standard_input_has_ended(tier: Path) -> Non
         assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key", "other")}
-    authority.cert_pem.write_to_path(str(files["ca"]))
-    certificate.private_key_pem.write_to_path(str(files["key"]))
-    for number, blob in enumerate(certificate.cert_chain_pems):
-        blob.write_to_path(str(files["cert"]), append=number > 0)
-    trustme.CA().cert_pem.write_to_path(str(files["other"]))
-    return files
-
-
-def test_over_tls(tier: Path, tmp_path: Path, files: dict[str, Path]) -> None:
-    settings = {"tls_cert": str(files["cert"]), "tls_key": str(files["key"])}
+def test_over_tls(tier: Path, tmp_path: Path, tls_files: dict[str, Path]) -> None:
+    settings = {"tls_cert": str(tls_files["cert"]), "tls_key": str(tls_files["key"])}
     with Server(tier, tmp_path / "log", header_seconds=2, **settings) as server:
         assert server.url == f"https://127.0.0.1:{server.port}"
-        connection = server.connect(ssl.create_default_context(cafile=files["ca"]))
+        connection = server.connect(ssl.create_default_context(cafile=tls_files["ca"]))
         for _ in range(3):
             answer = ask(connection, "POST", INFER, *message(INPUTS))
             probabilities = answer.decoded().outputs["probabilities"]
             np.testing.assert_allclose(probabilities, expected(INPUTS), atol=1e-6)
-        stranger = server.connect(ssl.create_default_context(cafile=files["other"]))
+        stranger = server.connect(ssl.create_default_context(cafile=tls_files["other"]))
         with pytest.raises(ssl.SSLCertVerificationError):
             stranger.connect()
-        old = ssl.create_default_context(cafile=files["ca"])
+        old = ssl.create_default_context(cafile=tls_files["ca"])
         with pytest.warns(DeprecationWarning, match="TLSv1_1 is deprecated"):
             old.maximum_version = ssl.TLSVersion.TLSv1_1
         with pytest.raises(OSError, match=r"(?i)protocol|version|alert|ciphers"):
@@ -290,20 +292,21 @@ def test_over_tls(tier: Path, tmp_path: Path, files: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("cert", "key"), [("cert", "other"), ("key", "cert"), ("none", "key"), ("cert", "none")]
 )
-def test_files_that_do_not_fit_are_named(files: dict[str, Path], cert: str, key: str) -> None:
+def test_files_that_do_not_fit_are_named(tls_files: dict[str, Path], cert: str, key: str) -> None:
     settings = ServerSettings.of(
-        tls_cert=files["ca"].parent / f"{cert}.pem", tls_key=files["ca"].parent / f"{key}.pem"
+        tls_cert=tls_files["ca"].parent / f"{cert}.pem",
+        tls_key=tls_files["ca"].parent / f"{key}.pem",
     )
     with pytest.raises(ConfigError, match=rf"TLS: cannot use .*{cert}.pem with .*{key}.pem"):
         tls_context(settings)
 
 
 def test_a_key_with_a_passphrase_is_refused_without_asking(
-    files: dict[str, Path], tmp_path: Path
+    tls_files: dict[str, Path], tmp_path: Path
 ) -> None:
     from cryptography.hazmat.primitives import serialization
 
-    key = serialization.load_pem_private_key(files["key"].read_bytes(), None)
+    key = serialization.load_pem_private_key(tls_files["key"].read_bytes(), None)
     locked = tmp_path / "locked.pem"
     locked.write_bytes(
         key.private_bytes(
@@ -312,7 +315,7 @@ def test_a_key_with_a_passphrase_is_refused_without_asking(
             serialization.BestAvailableEncryption(b"secret"),
         )
     )
-    settings = ServerSettings.of(tls_cert=files["cert"], tls_key=locked)
+    settings = ServerSettings.of(tls_cert=tls_files["cert"], tls_key=locked)
     with pytest.raises(ConfigError, match="without a passphrase"):
         tls_context(settings)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# First: a signal may come while the others are imported.
+import dimec.cli.starting  # noqa: F401  # isort: skip
+
 import sys
 from collections.abc import Sequence
 from itertools import takewhile

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimec.cli.common import AsJson, print_json, show_columns
+from dimec.cli.streams import json_text
 from dimec.errors import shown
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def inspect(
         )
         return
     _show(rows)
-    print(f"labels: {', '.join(map(shown, manifest.labels))}")
+    # As JSON: a label may have a comma of its own, or what a terminal would act on.
+    print(f"labels: {json_text(manifest.labels)}")
     print(f"costs in λ: {', '.join(f'{name} {price:g}' for name, price in costs.items())}")
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:

@@ -53,8 +53,10 @@ class Core:
         self.width = manifest.width
         self._inputs = manifest.inputs
         self._tokenizer = load_tokenizer(bundle)
-        self._embed = Graph(bundle.file("embed.onnx"), threads=threads)
-        self._layers = Graph(bundle.file("layers.onnx"), threads=threads)
+        embed, layers = bundle.file("embed.onnx"), bundle.file("layers.onnx")
+        with bundle.hold() as held:
+            self._embed = Graph(held / embed.name, threads=threads, known_as=embed)
+            self._layers = Graph(held / layers.name, threads=threads, known_as=layers)
         self._ones = np.ones((1, manifest.max_tokens), np.int64)
         self._ones.flags.writeable = False
         self._try_out(bundle)

@@ -110,7 +110,12 @@ def _split(body: bytes, header_length: str | int | None) -> tuple[dict[str, Any]
         raise ProtocolError(f"the body is not JSON ({error}){hint}") from None
     if not isinstance(header, dict):
         raise ProtocolError(f"the body: expected a JSON object, got {_quoted(header)}")
-    return header, memoryview(body)[end:]
+    return _given(header), memoryview(body)[end:]
+
+
+def _given(entry: dict[str, Any]) -> dict[str, Any]:
+    """An object without the members that are null: clients write so what they leave out."""
+    return {name: value for name, value in entry.items() if value is not None}
 
 
 def _text(value: object, what: str, limits: Limits, *, empty: bool = False) -> str:
@@ -128,7 +133,7 @@ def _parameters(entry: dict[str, Any], where: str) -> dict[str, Any]:
     value = entry.get("parameters", {})
     if not isinstance(value, dict):
         raise ProtocolError(f"parameters of {where}: expected an object, got {_quoted(value)}")
-    return value
+    return _given(value)
 
 
 def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
@@ -145,6 +150,7 @@ def _entries(header: dict[str, Any], key: str, limits: Limits) -> list[tuple[str
         raise ProtocolError(f"{key}: expected a list of objects, got {_quoted(value)}")
     if len(value) > limits.max_inputs:
         raise ProtocolError(f"{key}: at most {limits.max_inputs} are allowed, got {len(value)}")
+    value = [_given(entry) for entry in value]
     named = [(_text(entry.get("name"), f"a name in {key}", limits), entry) for entry in value]
     names = [name for name, _ in named]
     if len(set(names)) < len(names):

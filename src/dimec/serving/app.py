@@ -23,7 +23,7 @@ from dimec.serving.exchange import (
     error_reply,
     outcome_of,
 )
-from dimec.serving.infer import Inference, overloaded
+from dimec.serving.infer import STOPPING, Inference, overloaded
 from dimec.serving.logs import JsonLog, error_fields
 from dimec.serving.metrics import Metrics, Outcome
 from dimec.serving.model import TierModel
@@ -46,6 +46,8 @@ class TierApp(Starlette):
     in the log.
 
     Attributes:
+        changed_on_disk: whether the bundle's files are no longer what is served.
+        busy: requests that have no whole answer yet.
         draining: set once the server stops; readiness and new inferences are then 503.
         metrics: its counters.
         log: where its lines go.
@@ -57,7 +59,8 @@ class TierApp(Starlette):
         token = settings.token
         self._auth = BearerAuth(None if token is None else token.get_secret_value())
         self.log = log
-        self.draining = False
+        self.draining = self.changed_on_disk = False
+        self.busy = 0
         model = TierModel(bundle, settings.threads)
         self._batcher = Batcher(
             model,
@@ -74,14 +77,21 @@ class TierApp(Starlette):
         root = f"/v2/models/{manifest.tier}"
         self._infer_paths = {f"{root}/infer", f"{root}/versions/{manifest.version}/infer"}
         super().__init__(
-            routes=Endpoints(manifest, settings, self.metrics, lambda: not self.draining).routes(),
+            routes=Endpoints(
+                manifest,
+                settings,
+                self.metrics,
+                ready=lambda: not self.draining,
+                changed=lambda: self.changed_on_disk,
+            ).routes(),
             exception_handlers={HTTPException: refuse, Exception: refuse},
             lifespan=_closing,
         )
         self.router.redirect_slashes = False
 
     def close(self) -> None:
-        """Answer 503 to whatever waits, and stop the threads."""
+        """Answer 503 to whatever waits or is still being read, and stop the threads."""
+        self._infer.stop()
         self._batcher.close()
 
     def record_refusal(self, status: int) -> None:
@@ -97,9 +107,11 @@ class TierApp(Starlette):
         exchange = Exchange(scope, send)
         status: int = CLIENT_GONE
         outcome: Outcome = "cancelled"
+        self.busy += 1
         try:
             status, outcome = await self._serve(exchange, scope, receive, send)
         finally:
+            self.busy -= 1
             self._record(exchange, status, outcome)
 
     async def _serve(
@@ -120,7 +132,7 @@ class TierApp(Starlette):
 
     async def _inference(self, exchange: Exchange, receive: Receive) -> Reply:
         if self.draining:
-            reply = overloaded("the server is stopping; ask another one", 1)
+            reply = overloaded(STOPPING, 1)
         else:
             reply = await self._infer(exchange, receive)
         self.metrics.observe_inference(reply.outcome, exchange.seconds())

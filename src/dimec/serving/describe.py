@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from dimec.__about__ import __version__
@@ -53,7 +54,7 @@ def model_configuration(manifest: TierManifest, max_batch: int) -> dict[str, Any
         ],
         "output": [{"name": OUTPUT, "data_type": "TYPE_FP32", "dims": [len(manifest.labels)]}],
         "parameters": {
-            "labels": {"string_value": ",".join(manifest.labels)},
+            "labels": {"string_value": json.dumps(manifest.labels, ensure_ascii=False)},
             "max_tokens": {"string_value": str(manifest.max_tokens)},
             "vocabulary": {"string_value": str(manifest.vocabulary)},
         },

@@ -31,6 +31,13 @@ _BODY_UNREAD = (408, 413, 415)
 _DIGEST = DIGEST_HEADER.lower().encode("ascii")
 
 
+STOPPING = "the server is stopping; ask another one"
+
+
+class _Stopped(Exception):
+    """The server stops before a body was whole."""
+
+
 class Inference:
     """Answers requests for inference.
 
@@ -44,6 +51,15 @@ class Inference:
         self._manifest = manifest
         self._batcher = batcher
         self._settings = settings
+        self._reading: set[asyncio.Timeout] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Wait for no body any longer: requests that are not whole by now are answered 503."""
+        self._stopped = True
+        for timeout in self._reading:
+            if not timeout.expired():
+                timeout.reschedule(asyncio.get_running_loop().time())
 
     async def __call__(self, exchange: Exchange, receive: Receive) -> Reply:
         """The answer to a request; whatever goes wrong is an answer too."""
@@ -64,6 +80,9 @@ class Inference:
             return error_reply(
                 504, "the deadline has passed before there was an answer", "deadline"
             )
+        except (_Stopped, asyncio.CancelledError):  # of the latter only a drain is the cause
+            exchange.closing = True
+            return overloaded(STOPPING, 1)
         except Cancelled:
             return Reply(CLIENT_GONE, b"", outcome="cancelled")
         except Exception as error:
@@ -76,6 +95,7 @@ class Inference:
         Raises:
             ProtocolError: too large (413), too slow (408), or encoded (415).
             Cancelled: the client went away.
+            _Stopped: the server stops, and waits no longer.
         """
         headers, limit = exchange.headers, self._settings.max_body
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
@@ -88,8 +108,10 @@ class Inference:
             raise too_large
         parts: list[bytes] = []
         size = 0
+        timeout = asyncio.timeout(0 if self._stopped else self._settings.body_seconds)
         try:
-            async with asyncio.timeout(self._settings.body_seconds):
+            async with timeout:
+                self._reading.add(timeout)
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -102,9 +124,13 @@ class Inference:
                     if not message.get("more_body", False):
                         return part if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
+            if self._stopped:
+                raise _Stopped from None
             raise ProtocolError(
                 f"the body did not arrive within {self._settings.body_seconds:g} s", 408
             ) from None
+        finally:
+            self._reading.discard(timeout)
 
     def _decode(self, exchange: Exchange, body: bytes) -> InferRequest:
         exchange.body_digest = content_digest(body)

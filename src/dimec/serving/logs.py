@@ -7,6 +7,7 @@ lines wait in memory, and are dropped and counted once there are too many.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import threading
 import time
@@ -105,7 +106,14 @@ def _line(level: str, event: str, fields: dict[str, Any]) -> bytes:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     line = {"time": f"{stamp}.{int(now * 1000) % 1000:03d}Z", "level": level, "event": event}
     line |= {name: value for name, value in fields.items() if value is not None}
-    return to_json(line, fallback=str, inf_nan_mode="null") + b"\n"
+    text = to_json(line, fallback=str, inf_nan_mode="null").decode("utf-8")
+    # JSON allows DEL, C1 controls, line separators and marks of direction as they are; a terminal
+    # or a reader of lines would act on them.
+    return (text if text.isprintable() else _escaped(text)).encode("utf-8") + b"\n"
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:

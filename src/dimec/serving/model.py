@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,12 @@ class TierModel:
             )
         self.manifest = bundle.manifest
         self.threads = threads or len(_processors())
-        self.path = path = bundle.file("model.onnx")
-        self._single = Graph(path, threads=1)
+        self.path = bundle.file("model.onnx")
+        with bundle.hold() as held:
+            self._load(held / self.path.name)
+
+    def _load(self, path: Path) -> None:
+        self._single = Graph(path, threads=1, known_as=self.path)
         self._check(self._single)
         short, long = (min(n, self.manifest.max_tokens) for n in (8, 64))
         single = _Line.through(short, long, lambda n: self._seconds(self._single, n))
@@ -85,7 +90,7 @@ class TierModel:
         self._all = self._single
         self._worth = inf  # the fewest tokens that all threads are quicker with
         if self.threads > 1:
-            every = Graph(path, threads=self.threads)
+            every = Graph(path, threads=self.threads, known_as=self.path)
             line = _Line.through(short, long, lambda n: self._seconds(every, n))
             self._worth = next((n for n in _SIZES if line(n) < 0.9 * single(n)), inf)
             self._all = every if self._worth < inf else self._single

@@ -32,6 +32,7 @@ class Endpoints:
         settings: of its server.
         metrics: its counters.
         ready: whether it takes requests.
+        changed: whether the bundle on the disk is no longer the one served.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Endpoints:
         settings: ServerSettings,
         metrics: Metrics,
         ready: Callable[[], bool],
+        changed: Callable[[], bool],
     ) -> None:
         self._manifest = manifest
         self._settings = settings
         self._metrics = metrics
         self._ready = ready
+        self._changed = changed
 
     def routes(self) -> list[Route]:
         """All of them; paths and methods that are none of them are answered 404 and 405."""
@@ -102,6 +105,8 @@ class Endpoints:
         return self._readiness({"name": self._manifest.tier, "ready": self._ready()})
 
     def _readiness(self, value: dict[str, Any]) -> Response:
+        if self._changed():
+            value["bundle"] = "changed on disk; what was loaded is served until SIGHUP"
         return json_response(value, 200 if self._ready() else 503)
 
     async def _config(self, request: Request) -> Response:

@@ -15,19 +15,23 @@ import threading
 from collections.abc import Callable
 from email.utils import formatdate
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dimec.bundle import TierBundle
 from dimec.errors import ConfigError, MissingExtraError, ServerError
 from dimec.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from dimec.serving.app import TierApp
     from dimec.serving.logs import JsonLog
+    from dimec.serving.standing import Standing
 
 _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
 _BACKLOG = 1024
 _LAST_WORDS = 2.0  # seconds that answers already written have to reach their clients
+
+
+class _Acceptor(Protocol):
+    def close(self) -> None: ...
 
 
 def serve(bundle: TierBundle, settings: ServerSettings, *, stop_with_stdin: bool = False) -> None:
@@ -140,6 +144,9 @@ class TierServer:
         self._log = log
         self._state = ServerState()
         self._stop = asyncio.Event()
+        self._standing: Standing | None = None
+        self._renewals: set[asyncio.Task[None]] = set()
+        self._terminal = _has_terminal()
         self._stopping_for = ""
         self._signalled = False
 
@@ -150,11 +157,13 @@ class TierServer:
         self._handle_signals(loop)
         if stop_with_stdin:
             _when_stdin_ends(lambda: loop.call_soon_threadsafe(self._ask_to_stop, "stdin ended"))
-        from dimec.serving.app import create_app
+        from dimec.serving.standing import Standing
 
-        app = create_app(self._bundle, self._settings, self._log)
+        connections = self._state.connections
+        app = Standing(self._bundle, self._settings, self._log, lambda: len(connections))
+        self._standing = app
         acceptor = await self._listen(loop, app)
-        date = loop.create_task(self._keep_date())
+        tasks = [loop.create_task(self._keep_date()), loop.create_task(app.watch())]
         # What is there now stays: collecting garbage need not look at it again.
         gc.collect()
         gc.freeze()
@@ -165,13 +174,15 @@ class TierServer:
             await self._stop.wait()
             await self._drain(app, acceptor)
         finally:
-            date.cancel()
+            for task in tasks:
+                task.cancel()
             app.close()
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, app: TierApp) -> asyncio.Server:
+    async def _listen(self, loop: asyncio.AbstractEventLoop, app: Standing) -> _Acceptor:
         from uvicorn import Config
 
         from dimec.serving.connection import LimitedConnection
+        from dimec.serving.doors import Doors, TlsAcceptor
 
         handler = _library_log(self._log)
         config = Config(
@@ -186,17 +197,15 @@ class TierServer:
         )
         config.load()
         logging.getLogger("uvicorn").addHandler(handler)
-        tls: dict[str, Any] = {}
+        doors = Doors(self._settings, app.record_refusal)
+
+        def make() -> LimitedConnection:
+            return LimitedConnection(config, self._state, self._settings, doors)
+
         if self._context is not None:
-            names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
-            tls = {"ssl": self._context, **dict.fromkeys(names, self._settings.header_seconds)}
-        app.metrics.connections.set_function(lambda: len(self._state.connections))
-        return await loop.create_server(
-            lambda: LimitedConnection(config, self._state, self._settings, app),
-            sock=self._listener,
-            backlog=_BACKLOG,
-            **tls,
-        )
+            secure = (self._context, self._settings, doors, make)
+            return TlsAcceptor(self._listener, _BACKLOG, *secure)
+        return await loop.create_server(make, sock=self._listener, backlog=_BACKLOG)
 
     async def _keep_date(self) -> None:
         while True:
@@ -233,6 +242,18 @@ class TierServer:
             except NotImplementedError:  # Windows
                 signal.signal(number, lambda n, _: loop.call_soon_threadsafe(self._on_signal, n))
 
+        hangup = getattr(signal, "SIGHUP", None)
+        if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # nohup's
+            loop.add_signal_handler(hangup, self._on_hangup, loop)
+
+    def _on_hangup(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._terminal and not _has_terminal():
+            self._ask_to_stop("the terminal closed")
+        elif self._standing is not None and not self._stop.is_set():
+            task = loop.create_task(self._standing.take())
+            self._renewals.add(task)
+            task.add_done_callback(self._renewals.discard)
+
     def _on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
         # Counted apart from the end of standard input: a parent that dies may well cause both.
@@ -247,9 +268,9 @@ class TierServer:
         self._stopping_for = self._stopping_for or reason
         self._stop.set()
 
-    async def _drain(self, app: TierApp, acceptor: asyncio.Server) -> None:
+    async def _drain(self, app: Standing, acceptor: _Acceptor) -> None:
         """Accept nothing more, finish what was accepted, close."""
-        app.draining = True
+        app.drain()
         acceptor.close()
         tasks = self._state.tasks
         self._log("info", "draining", reason=self._stopping_for, requests=len(tasks))
@@ -290,6 +311,15 @@ async def _finished(tasks: set[asyncio.Task[None]], seconds: float) -> bool:
     while tasks and (left := end - loop.time()) > 0:
         await asyncio.wait(set(tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)
     return not tasks
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _check_installed(package: str) -> None:
