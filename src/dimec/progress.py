@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import TaskID
 
 _QUIET_INTERVAL = 15.0  # seconds between lines where the output is not a terminal
 
@@ -41,7 +42,10 @@ class NoProgress:
 
 
 class RichProgress:
-    """A bar with rate and remaining time on a terminal; a line now and then elsewhere."""
+    """A bar with rate and remaining time on a terminal; a line now and then elsewhere.
+
+    The bar is there during a stage only, so that whatever is printed between stages stays whole.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
@@ -64,13 +68,16 @@ class RichProgress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_interactive,
+            # What others print goes where they send it: a bar on standard error must never take
+            # hold of standard output, which may be a file or another program.
+            redirect_stdout=False,
+            redirect_stderr=self._console.stderr,
         )
-        self._task: int | None = None
+        self._task: TaskID | None = None
         self._stage, self._total, self._done, self._spoke = "", 0, 0, 0.0
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(
@@ -80,7 +87,6 @@ class RichProgress:
         trace: TracebackType | None,
     ) -> None:
         self.end()
-        self._bars.stop()
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -89,18 +95,20 @@ class RichProgress:
         self.end()
         self._stage, self._total, self._done, self._spoke = stage, total, 0, time.monotonic()
         self._task = self._bars.add_task(stage, total=total, note="")
+        self._bars.start()
 
     def advance(self, steps: int, note: str = "") -> None:
         if self._task is None:
             return
         self._done += steps
-        self._bars.update(self._bars.task_ids[-1], advance=steps, note=note)
+        self._bars.update(self._task, advance=steps, note=note)
         quiet_for = time.monotonic() - self._spoke
-        if not self._console.is_terminal and quiet_for > _QUIET_INTERVAL:
+        if not self._console.is_interactive and quiet_for > _QUIET_INTERVAL:
             self._spoke = time.monotonic()
             self.say(f"  {self._stage}: {self._done}/{self._total} {note}")
 
     def end(self) -> None:
         if self._task is not None:
-            self._bars.remove_task(self._bars.task_ids[-1])
+            self._bars.remove_task(self._task)
             self._task = None
+            self._bars.stop()

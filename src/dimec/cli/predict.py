@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dimec.cli.answers import Tally, answer_table, missing_tiers
-from dimec.cli.common import progress_bar
+from dimec.cli.common import progress_bar, results_console
 from dimec.cli.streams import json_text
 from dimec.cli.tokens import read_token
 from dimec.errors import ConfigError, DataError
@@ -174,9 +174,7 @@ def _answer_texts(mobile: Mobile, texts: list[str], workers: int, as_json: bool)
         for prediction in predictions:
             _print(prediction)
         return
-    from rich.console import Console
-
-    Console().print(answer_table(given, predictions))
+    results_console().print(answer_table(given, predictions))
 
 
 def _answer_file(mobile: Mobile, name: str, output: Path | None, workers: int) -> None:
@@ -191,7 +189,8 @@ def _answer_file(mobile: Mobile, name: str, output: Path | None, workers: int) -
             progress.say(f"{output} has {done} answers already; going on behind them")
         lines = _lines(mobile, descriptor, name)
         tally = Tally()
-        if total > done:
+        # On a terminal, the answers themselves show how far it is; a bar would be in their way.
+        if total > done and not (job is None and sys.stdout.isatty()):
             progress.start("predict", total - done)
         arrivals = _arrivals(lines) if job is None else job.arrivals(lines)
         predictions = mobile.predict_arrivals(arrivals, workers=workers)
