@@ -21,7 +21,7 @@ LEVELS = (
     ("__about__",),
     ("errors",),
     ("config", "costs", "held", "metrics", "progress", "protocol", "storage"),
-    ("bundle", "cartography", "data", "graphs", "local", "usage"),
+    ("bundle", "cartography", "cutting", "data", "graphs", "local", "usage"),
     ("footprint", "latency", "ledger", "routing", "thresholds", "trace", "triton"),
     ("mobile", "scenarios", "serving"),
     ("policies",),

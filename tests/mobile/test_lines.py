@@ -67,6 +67,32 @@ class TestPlainText:
             long,
         ]
 
+    def test_a_line_has_a_bound(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dimec.mobile.lines.LONGEST_LINE", 100_000)
+        fits = b"x" * 100_000
+        assert [len(line.text) for line in read(path, fits + b"\n" + fits)] == [100_000] * 2
+        for end in (b"", b"\n", b"\nmore\n"):
+            with pytest.raises(DataError, match=r"in\.txt, line 2: longer than 100,000 bytes"):
+                read(path, b"short\n" + fits + b"x" + end)
+
+    def test_a_long_line_is_joined_once(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        taken: list[int] = []
+        whole = os.read
+        monkeypatch.setattr(
+            "dimec.mobile.lines.os.read", lambda d, n: taken.append(n) or whole(d, 100)
+        )
+        line = bytes(range(97, 123)) * 50_000
+        assert [line.text for line in read(path, line)] == [line.decode()]
+        assert len(taken) == 13_001
+
+    def test_an_endless_device_is_refused(self) -> None:
+        descriptor = os.open("/dev/zero", os.O_RDONLY)
+        try:
+            with pytest.raises(DataError, match="/dev/zero, line 1: longer than 16,777,216 bytes"):
+                list(read_lines(descriptor, "/dev/zero", pairs=False, check=accept))
+        finally:
+            os.close(descriptor)
+
     def test_pairs_have_a_tab_between(self, path: Path) -> None:
         assert [line.text for line in read(path, b"a\tb\n\t\n", pairs=True)] == [
             ("a", "b"),

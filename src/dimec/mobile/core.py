@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.bundle import TierBundle
+from dimec.cutting import Cutter
 from dimec.errors import CorruptArtefactError, DataError, shown
 from dimec.graphs import Graph
 from dimec.mobile.tokens import encode, load_tokenizer
@@ -53,6 +54,7 @@ class Core:
         self.width = manifest.width
         self._inputs = manifest.inputs
         self._tokenizer = load_tokenizer(bundle)
+        self._cutter = Cutter(self._tokenizer, manifest.max_tokens)
         embed, layers = bundle.file("embed.onnx"), bundle.file("layers.onnx")
         with bundle.hold() as held:
             self._embed = Graph(held / embed.name, threads=threads, known_as=embed)
@@ -84,7 +86,7 @@ class Core:
 
     def tokenise(self, text: Text) -> dict[str, IntArray]:
         """Model inputs (1, T) of a text that was checked; longer ones are cut."""
-        encoding = encode(self._tokenizer, text)
+        encoding = encode(self._tokenizer, text, self._cutter)
         ids = np.array([encoding.ids], np.int64)
         inputs = {"input_ids": ids, "attention_mask": self._ones[:, : ids.shape[1]]}
         if "token_type_ids" in self._inputs:

@@ -14,6 +14,7 @@ from dimec.errors import DataError
 from dimec.mobile.core import Text
 
 _CHUNK = 1 << 16
+LONGEST_LINE = 1 << 24  # bytes; a book has less
 _LULL = 0.05  # seconds without anything to read after which what came is answered first
 
 
@@ -54,7 +55,7 @@ def read_lines(
         jsonl: whether it must be JSON lines.
 
     Raises:
-        DataError: names the line: not UTF-8, not JSON, no text, an id that came before.
+        DataError: names the line: longer than :data:`LONGEST_LINE`, not UTF-8, not JSON, no text, an id that came before.
     """
     parse = _Parser(name, pairs, check)
     form: bool | None = jsonl or None
@@ -105,7 +106,7 @@ def _at(name: str, number: int, error: DataError) -> DataError:
 
 def _decoded_lines(descriptor: int, name: str) -> Iterator[tuple[int, str] | None]:
     number = 0
-    for raw in _raw_lines(descriptor):
+    for raw in _raw_lines(descriptor, name):
         if raw is None:
             yield None
             continue
@@ -116,19 +117,44 @@ def _decoded_lines(descriptor: int, name: str) -> Iterator[tuple[int, str] | Non
             raise _at(name, number, error) from None
 
 
-def _raw_lines(descriptor: int) -> Iterator[bytes | None]:
-    rest = b""
+def _raw_lines(descriptor: int, name: str) -> Iterator[bytes | None]:
+    parts: list[bytes] = []  # of the line that has no end yet
+    number, size = 1, 0
+    for chunk in chunks(descriptor):
+        if chunk is None:
+            yield None
+            continue
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            if size + len(end) > LONGEST_LINE:
+                raise _too_long(name, number)
+            yield b"".join([*parts, end])
+            parts, size, number = [], 0, number + 1
+        parts.append(rest)
+        size += len(rest)
+        if size > LONGEST_LINE:
+            raise _too_long(name, number)
+    if size:
+        yield b"".join(parts)
+
+
+def chunks(descriptor: int) -> Iterator[bytes | None]:
+    """What can be read, as it comes; None for a lull."""
     waits = os.name == "posix"  # elsewhere only sockets can be looked at
     while True:
         if waits and not select.select([descriptor], [], [], _LULL)[0]:
             yield None
         chunk = os.read(descriptor, _CHUNK)
         if not chunk:
-            break
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
+            return
+        yield chunk
+
+
+def _too_long(name: str, number: int) -> DataError:
+    return DataError(
+        f"{name}, line {number}: longer than {LONGEST_LINE:,} bytes, the most that a line may "
+        "have; is it text, one a line?"
+    )
 
 
 def _decoded(raw: bytes, first: bool) -> str:

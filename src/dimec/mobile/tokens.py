@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dimec.bundle import TierBundle
+from dimec.cutting import Cutter
 from dimec.errors import ConfigError, CorruptArtefactError, DataError, shown
 
 # Normalisers that change the length of a text a little at most; Replace, Prepend, Precompiled and
@@ -69,14 +70,16 @@ def load_tokenizer(bundle: TierBundle) -> Any:
     return tokenizer
 
 
-def encode(tokenizer: Any, text: str | tuple[str, str]) -> Any:
-    """The encoding of a text or of a pair.
+def encode(tokenizer: Any, text: str | tuple[str, str], cutter: Cutter | None = None) -> Any:
+    """The encoding of a text or of a pair, of which only what counts is tokenised with a cutter.
 
     Raises:
         DataError: the tokenizer's rules fail on it.
     """
     # The batch call lets other threads run meanwhile and leaves out the characters' offsets.
     try:
+        if cutter is not None:
+            text = cutter.pair(*text) if isinstance(text, tuple) else cutter.text(text)
         return tokenizer.encode_batch_fast([text])[0]
     except BaseException as error:
         raise _as_data_error(error, "the bundle's tokenizer fails on this text") from None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dimec.cutting import Cutter
 from dimec.progress import NoProgress, Progress
 
 IntArray = npt.NDArray[np.int64]
@@ -81,13 +82,18 @@ def encode(
     padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0}
     parts: dict[str, list[npt.NDArray[np.integer]]] = {}
     lengths = [np.zeros(1, np.int64)]
+    cutter = None
+    if tokenizer.is_fast and tokenizer.truncation_side == "right":
+        cutter = Cutter(tokenizer.backend_tokenizer, max_tokens)
     progress.start("tokenising", size)
     for start in range(0, max(1, size), _CHUNK):  # no text at all is a chunk too
         rows = slice(start, start + _CHUNK)
-        columns = [dataset.texts, *([] if dataset.pairs is None else [dataset.pairs])]
-        tokens = tokenizer(
-            *[list(column[rows]) for column in columns], truncation=True, max_length=max_tokens
-        )
+        sides: tuple[list[str], ...] = (list(dataset.texts[rows]),)
+        if dataset.pairs is not None:
+            sides = (*sides, list(dataset.pairs[rows]))
+        if cutter is not None:
+            sides = _cut(cutter, sides)
+        tokens = tokenizer(*sides, truncation=True, max_length=max_tokens)
         lengths.append(np.array([len(ids) for ids in tokens["input_ids"]], np.int64))
         for name in padding:
             if name in tokens:
@@ -102,6 +108,13 @@ def _laid_out(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.integer]:
     """The values of all rows end to end, in the smallest unsigned type that holds them."""
     values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
     return values.astype(np.min_scalar_type(values.max(initial=0)))
+
+
+def _cut(cutter: Cutter, sides: tuple[list[str], ...]) -> tuple[list[str], ...]:
+    if len(sides) == 1:
+        return ([cutter.text(text) for text in sides[0]],)
+    cut = [cutter.pair(text, other) for text, other in zip(*sides, strict=True)]
+    return [text for text, _ in cut], [other for _, other in cut]
 
 
 def training_batches(
