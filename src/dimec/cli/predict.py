@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from dimec.cli.answers import Tally, answer_table, missing_tiers
 from dimec.cli.common import progress_bar, results_console
+from dimec.cli.inputs import Reading, read_rows
 from dimec.cli.streams import json_text
 from dimec.cli.tokens import read_token
 from dimec.errors import ConfigError, DataError
@@ -72,11 +73,42 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help='A text a line, or JSON lines {"text": …, "pair": …, "id": …}; - for standard '
-            "input.",
+            help="A table (.csv, .tsv, .json, .jsonl, .parquet), else a text a line or JSON lines "
+            '{"text": …, "pair": …, "id": …}; - for standard input.',
             rich_help_panel=FILES,
         ),
     ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="text, csv, tsv, json, jsonl or parquet; default: by the file's ending.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the text.", rich_help_panel=FILES)
+    ] = None,
+    pair_column: Annotated[
+        str | None, typer.Option(help="Column of a second text.", rich_help_panel=FILES)
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(help="Column of the answers' ids; default: id.", rich_help_panel=FILES),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="Of csv, such as ; or tab.", rich_help_panel=FILES),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Such as windows-1252.", rich_help_panel=FILES)
+    ] = None,
+    no_header: Annotated[
+        bool,
+        typer.Option(
+            "--no-header", help="The first line is a row: column-1, …", rich_help_panel=FILES
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -137,6 +169,12 @@ def predict(
         raise ConfigError("give either texts or --input FILE (- for standard input)")
     if output is not None and input_ is None:
         raise ConfigError("--output goes with --input; texts are answered on standard output")
+    reading = Reading(
+        format_, text_column, pair_column, id_column, delimiter, encoding, not no_header
+    )
+    if input_ is None and reading != Reading():
+        raise ConfigError("the options of a file go with --input; texts are taken as they are")
+    kind = None if input_ is None else reading.kind(input_)
     from dimec.mobile import Mobile
 
     mobile = Mobile.open(
@@ -157,7 +195,15 @@ def predict(
         if input_ is None:
             _answer_texts(mobile, texts or [], workers, as_json)
         else:
-            _answer_file(mobile, input_, output, workers)
+            _answer_file(mobile, Source(input_, kind, reading), output, workers)
+
+
+class Source(NamedTuple):
+    """An input: its name (- for standard input), its format, and how it is read."""
+
+    name: str
+    kind: str | None
+    reading: Reading
 
 
 def _answer_texts(mobile: Mobile, texts: list[str], workers: int, as_json: bool) -> None:
@@ -177,17 +223,17 @@ def _answer_texts(mobile: Mobile, texts: list[str], workers: int, as_json: bool)
     results_console().print(answer_table(given, predictions))
 
 
-def _answer_file(mobile: Mobile, name: str, output: Path | None, workers: int) -> None:
+def _answer_file(mobile: Mobile, source: Source, output: Path | None, workers: int) -> None:
     from dimec.mobile.jobs import Job
 
     with ExitStack() as stack:
-        descriptor, total = _open_input(mobile, name, stack)
+        descriptor, total = _open_input(mobile, source, stack)
         progress = stack.enter_context(progress_bar())
         job = None if output is None else stack.enter_context(Job(output, mobile.engine.state))
         done = 0 if job is None else job.done
         if done:
             progress.say(f"{output} has {done} answers already; going on behind them")
-        lines = _lines(mobile, descriptor, name)
+        lines = _lines(mobile, descriptor, source)
         tally = Tally()
         # On a terminal, the answers themselves show how far it is; a bar would be in their way.
         if total > done and not (job is None and sys.stdout.isatty()):
@@ -203,11 +249,12 @@ def _answer_file(mobile: Mobile, name: str, output: Path | None, workers: int) -
             progress.say(line)
 
 
-def _open_input(mobile: Mobile, name: str, stack: ExitStack) -> tuple[int, int]:
+def _open_input(mobile: Mobile, source: Source, stack: ExitStack) -> tuple[int, int]:
     """Descriptor of the input, and how many texts there are, 0 where that cannot be known.
 
     A file is read through first, so that what is wrong with a line is told before any is answered.
     """
+    name = source.name
     if name == "-":
         return sys.stdin.fileno(), 0
     try:
@@ -222,20 +269,29 @@ def _open_input(mobile: Mobile, name: str, stack: ExitStack) -> tuple[int, int]:
         raise DataError(f"cannot read {name}: it is a folder; check the path")
     if not stat.S_ISREG(kind):
         return descriptor, 0
-    total = sum(line is not None for line in _lines(mobile, descriptor, name))
+    total = sum(line is not None for line in _lines(mobile, descriptor, source))
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor, total
 
 
-def _lines(mobile: Mobile, descriptor: int, name: str) -> Iterator[Line | None]:
+def _lines(mobile: Mobile, descriptor: int, source: Source) -> Iterator[Line | None]:
     from dimec.mobile.lines import read_lines
 
+    name, kind, core = source.name, source.kind, mobile.engine.core
+    plain = kind in (None, "text") or (
+        kind == "jsonl" and source.reading in (Reading(), Reading("jsonl")) and name[-3:] != ".gz"
+    )
+    if not plain and kind is not None:
+        return read_rows(
+            descriptor, name, kind, source.reading, pairs=core.pairs, check=mobile.engine.check
+        )
     return read_lines(
         descriptor,
         "standard input" if name == "-" else name,
-        pairs=mobile.engine.core.pairs,
+        pairs=core.pairs,
         check=mobile.engine.check,
-        jsonl=name.endswith(".jsonl"),
+        jsonl=kind == "jsonl",
+        plain=kind == "text",
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,7 @@ class Job:
 
     def __init__(self, path: Path, state: State) -> None:
         self.path = path
+        _check_file(path)
         target = str(path.absolute())
         name = state.job(target)
         with storage_errors(path):
@@ -127,4 +129,22 @@ class Job:
     def _another(self, problem: str) -> ConfigError:
         return ConfigError(
             f"{self.path} answers another input ({problem}); give another --output, or remove it"
+        )
+
+
+def _check_file(path: Path) -> None:
+    """Whether answers can be kept there and gone on with."""
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {str(path)[:150]}: {error.strerror}; give another --output"
+        ) from None
+    if not stat.S_ISREG(kind):
+        what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
+        raise ConfigError(
+            f"--output {path} is {what}, and answers are kept in a file, to be gone on with; give "
+            "a file, or leave --output out: the answers go to standard output then"
         )

@@ -40,6 +40,7 @@ def read_lines(
     pairs: bool,
     check: Callable[[Text, str | None], None],
     jsonl: bool = False,
+    plain: bool = False,
 ) -> Iterator[Line | None]:
     """Texts from an open file or pipe; None stands for a lull, when the next may be long in coming.
 
@@ -53,12 +54,14 @@ def read_lines(
         pairs: whether an input is a pair of texts.
         check: raises a DataError for a text or an id that the mobile cannot take.
         jsonl: whether it must be JSON lines.
+        plain: whether it is plain text, whatever it looks like.
 
     Raises:
-        DataError: names the line: longer than :data:`LONGEST_LINE`, not UTF-8, not JSON, no text, an id that came before.
+        DataError: names the line: longer than :data:`LONGEST_LINE`, not UTF-8, not JSON, no text,
+            an id that came before.
     """
     parse = _Parser(name, pairs, check)
-    form: bool | None = jsonl or None
+    form: bool | None = jsonl or (False if plain else None)
     held: list[tuple[int, str]] = []  # empty lines, until it is known whether they are texts
     for numbered in _decoded_lines(descriptor, name):
         if numbered is None:
@@ -73,12 +76,54 @@ def read_lines(
     yield from parse(held, form=False)
 
 
+class Checked:
+    """Texts and ids that the mobile can take, no id twice; an error names the place.
+
+    Args:
+        name: of the file, for messages.
+        check: raises a DataError for a text or an id that the mobile cannot take.
+        unit: what is counted.
+    """
+
+    def __init__(
+        self, name: str, check: Callable[[Text, str | None], None], unit: str = "line"
+    ) -> None:
+        self._name, self._check, self._unit = name, check, unit
+        self._seen: dict[str, int] = {}
+
+    def row(self, number: int, text: Any, pair: Any, id_: Any, *, pairs: bool) -> Line:
+        """The cells of a row of a table."""
+        try:
+            if not isinstance(text, str) or (pairs and not isinstance(pair, str)):
+                raise DataError(
+                    'expected a text in every column of texts; write an empty one as ""'
+                )
+            return self.line(number, (text, pair) if pairs else text, _id(id_))
+        except DataError as error:
+            if str(error).startswith(self._name):
+                raise
+            raise self.error(number, error) from None
+
+    def line(self, number: int, text: Text, id_: str | None) -> Line:
+        """A text and its id."""
+        self._check(text, id_)
+        if id_ is not None and (first := self._seen.setdefault(id_, number)) != number:
+            raise DataError(
+                f"{self._name}, {self._unit}s {first} and {number}: both have the id {id_!r}; an "
+                "id names one input"
+            )
+        return Line(number, text, id_)
+
+    def error(self, number: int, error: DataError) -> DataError:
+        """The error with its place."""
+        return DataError(f"{self._name}, {self._unit} {number}: {error}")
+
+
 class _Parser:
     def __init__(self, name: str, pairs: bool, check: Callable[[Text, str | None], None]) -> None:
         self._name = name
         self._pairs = pairs
-        self._check = check
-        self._seen: dict[str, int] = {}
+        self._checked = Checked(name, check)
 
     def __call__(self, numbered: Iterable[tuple[int, str]], form: bool) -> Iterator[Line]:
         for number, content in numbered:
@@ -89,15 +134,12 @@ class _Parser:
                     text, id_ = _from_json(content, self._pairs)
                 else:
                     text, id_ = _from_text(content, self._pairs), None
-                self._check(text, id_)
+                line = self._checked.line(number, text, id_)
             except DataError as error:
+                if str(error).startswith(f"{self._name}, lines "):
+                    raise
                 raise _at(self._name, number, error) from None
-            if id_ is not None and (first := self._seen.setdefault(id_, number)) != number:
-                raise DataError(
-                    f"{self._name}, lines {first} and {number}: both have the id {id_!r}; an id "
-                    "names one input"
-                )
-            yield Line(number, text, id_)
+            yield line
 
 
 def _at(name: str, number: int, error: DataError) -> DataError:
@@ -127,13 +169,13 @@ def _raw_lines(descriptor: int, name: str) -> Iterator[bytes | None]:
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             if size + len(end) > LONGEST_LINE:
-                raise _too_long(name, number)
+                raise too_long(name, number)
             yield b"".join([*parts, end])
             parts, size, number = [], 0, number + 1
         parts.append(rest)
         size += len(rest)
         if size > LONGEST_LINE:
-            raise _too_long(name, number)
+            raise too_long(name, number)
     if size:
         yield b"".join(parts)
 
@@ -150,7 +192,7 @@ def chunks(descriptor: int) -> Iterator[bytes | None]:
         yield chunk
 
 
-def _too_long(name: str, number: int) -> DataError:
+def too_long(name: str, number: int) -> DataError:
     return DataError(
         f"{name}, line {number}: longer than {LONGEST_LINE:,} bytes, the most that a line may "
         "have; is it text, one a line?"
@@ -192,10 +234,13 @@ def _from_json(content: str, pairs: bool) -> tuple[Text, str | None]:
         raise DataError(f"not valid JSON ({error}); write one JSON object a line") from None
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
         raise DataError('expected an object like {"text": "..."}')
-    id_ = value.get("id")
-    if isinstance(id_, bool) or not isinstance(id_, str | int | None):
-        raise DataError(f"expected an id that is a text or a whole number, got {id_!r}")
-    return _paired(value["text"], value.get("pair"), pairs), None if id_ is None else str(id_)
+    return _paired(value["text"], value.get("pair"), pairs), _id(value.get("id"))
+
+
+def _id(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise DataError(f"expected an id that is a text or a whole number, got {value!r}"[:200])
+    return None if value is None else str(value)
 
 
 def _paired(text: str, pair: Any, pairs: bool) -> Text:

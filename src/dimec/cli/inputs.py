@@ -1,0 +1,229 @@
+"""What ``dimec predict --input`` reads: lines of text, and the tables that training reads."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import queue
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dimec.errors import ConfigError, DataError, option
+
+if TYPE_CHECKING:
+    from dimec.data.tables import Table
+    from dimec.mobile.core import Text
+    from dimec.mobile.lines import Line
+
+FORMATS = ("text", "csv", "tsv", "json", "jsonl", "parquet")
+_TEXTS, _PAIRS, _IDS = ("text", "sentence", "sentence1"), ("pair", "sentence2"), ("id",)
+_LULL, _AHEAD = 0.05, 64  # seconds; rows of a stream that may wait
+
+Check = Callable[["Text", str | None], None]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an input is read: the options as they are given, None where they are not."""
+
+    format: str | None = None
+    text_column: str | None = None
+    pair_column: str | None = None
+    id_column: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool = True
+
+    def kind(self, name: str) -> str | None:
+        """The format of an input; None for lines of text or of JSON objects, which they show.
+
+        Raises:
+            ConfigError: no such format, or an option that does nothing for it.
+        """
+        from dimec.data.tables import check_options, kind_of
+
+        kind = self.format or (None if name == "-" else kind_of(name))
+        if self.format is not None and self.format not in FORMATS:
+            raise ConfigError(
+                f"{option('format')}: expected one of {', '.join(FORMATS)}, got {self.format!r}"
+            )
+        if kind in (None, "text"):
+            for keyword in ("text_column", "pair_column", "id_column", "delimiter", "encoding"):
+                if getattr(self, keyword) is not None:
+                    raise self._needless(keyword)
+            if not self.header:
+                raise self._needless("header")
+        else:
+            check_options(
+                kind or "", delimiter=self.delimiter, encoding=self.encoding, header=self.header
+            )
+        return kind
+
+    def _needless(self, keyword: str) -> ConfigError:
+        return ConfigError(
+            f"{option(keyword)} does nothing for lines of text; name the {option('format')}, such "
+            "as csv"
+        )
+
+
+def read_rows(
+    descriptor: int, name: str, kind: str, reading: Reading, *, pairs: bool, check: Check
+) -> Iterator[Line | None]:
+    """Texts of a table; of a pipe as they come, with None for a lull.
+
+    Raises:
+        DataError: names the row: what training refuses, an id that came before, no text.
+        ConfigError: a column that the model does not take.
+    """
+    from dimec.mobile.lines import Checked
+
+    if reading.pair_column is not None and not pairs:
+        raise ConfigError(f"{option('pair_column')} does nothing: this model takes one text")
+    whole = stat.S_ISREG(os.fstat(descriptor).st_mode) and name != "-"
+    shown = "standard input" if name == "-" else name
+    if not whole and kind not in ("csv", "tsv"):
+        raise DataError(f"{shown}: {kind} is read from a file only, not from a stream")
+    table, rows = (
+        _of_file(Path(name), kind, reading)
+        if whole
+        else _of_stream(descriptor, shown, kind, reading)
+    )
+    places = [
+        _column(table, reading.text_column, _TEXTS, "text_column"),
+        _column(table, reading.pair_column, _PAIRS, "pair_column") if pairs else None,
+        _column(table, reading.id_column, _IDS, "id_column"),
+    ]
+    checked = Checked(shown, check, table.unit)
+    for row in rows:
+        if row is None:
+            yield None
+            continue
+        number, cells = row
+        text, pair, id_ = (None if place is None else cells[place] for place in places)
+        yield checked.row(number, text, pair, id_, pairs=pairs)
+
+
+Rows = Iterator[tuple[int, tuple[Any, ...]] | None]
+
+
+def _of_file(path: Path, kind: str, reading: Reading) -> tuple[Table, Rows]:
+    from dimec.data.tables import read_table
+
+    table = read_table(
+        path, kind, delimiter=reading.delimiter, encoding=reading.encoding, header=reading.header
+    )
+    return table, iter(table.rows)
+
+
+def _of_stream(descriptor: int, name: str, kind: str, reading: Reading) -> tuple[Table, Rows]:
+    from dimec.data.delimited import (
+        Form,
+        csv_records,
+        delimiter_of,
+        find_form,
+        tsv_records,
+        with_header,
+    )
+    from dimec.data.tables import Table
+    from dimec.mobile.lines import LONGEST_LINE
+
+    lines = _decoded(descriptor, name, reading.encoding)
+    first = next(lines, "")
+
+    def all_lines() -> Iterator[str]:
+        yield first
+        yield from lines
+
+    if kind == "tsv":
+        form = Form("\t", quoting=False)
+        numbered = enumerate((line.rstrip("\r\n") for line in all_lines()), start=1)
+        records = tsv_records((number, line) for number, line in numbered if line)
+    else:
+        given = None if reading.delimiter is None else delimiter_of(reading.delimiter)
+        form = find_form(lambda: [first], name, given)
+        records = csv_records(all_lines(), form, name, longest=LONGEST_LINE)
+    columns, rows = with_header(iter(records), form, name, header=reading.header)
+    return Table(Path(name), columns, []), _pumped(rows)
+
+
+def _decoded(descriptor: int, name: str, encoding: str | None) -> Iterator[str]:
+    """Lines with their ends, as they come."""
+    from dimec.data.sources import codec_of, undecodable
+    from dimec.mobile.lines import LONGEST_LINE, chunks, too_long
+
+    parts: list[str] = []
+    number, size = 1, 0
+    decoder: codecs.IncrementalDecoder | None = None
+    codec = "utf-8"
+    for chunk in _and_end(chunks(descriptor)):
+        if decoder is None:
+            codec = codec_of(chunk, name, encoding)
+            decoder = codecs.getincrementaldecoder(codec)()
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            raise undecodable(name, number, codec, error.object[error.start]) from None
+        *ends, rest = text.split("\n")
+        for end in ends:
+            yield "".join([*parts, end, "\n"])
+            parts, size, number = [], 0, number + 1
+        parts.append(rest)
+        size += len(rest)
+        if size > LONGEST_LINE:
+            raise too_long(name, number)
+    if size:
+        yield "".join(parts)
+
+
+def _and_end(source: Iterator[bytes | None]) -> Iterator[bytes]:
+    yield from (chunk for chunk in source if chunk is not None)
+    yield b""
+
+
+def _pumped(rows: Iterator[tuple[int, tuple[str, ...]]]) -> Rows:
+    """The rows, read by a thread so that a lull within one of several lines is noticed too."""
+    waiting: queue.Queue[Any] = queue.Queue(_AHEAD)
+
+    def pump() -> None:
+        try:
+            for row in rows:
+                waiting.put(row)
+            waiting.put(StopIteration())
+        except Exception as error:
+            waiting.put(error)
+
+    threading.Thread(target=pump, daemon=True).start()
+    while True:
+        try:
+            item = waiting.get(timeout=_LULL)
+        except queue.Empty:
+            yield None
+            item = waiting.get()
+        if isinstance(item, StopIteration):
+            return
+        if isinstance(item, Exception):
+            raise item
+        yield item
+
+
+def _column(table: Table, named: str | None, usual: tuple[str, ...], keyword: str) -> int | None:
+    """Where a column is; None where it is not named and no row needs it."""
+    if named is not None:
+        return table.position(named, keyword)
+    for name in usual:
+        if name in table.columns:
+            return table.columns.index(name)
+    if keyword == "id_column":
+        return None
+    if keyword == "text_column" and len(table.columns) == 1 and table.columns[0] == "column-1":
+        return 0
+    from dimec.data.sources import shown_names
+
+    raise DataError(
+        f"{table.path}: no column called {' or '.join(usual)}; name it with {option(keyword)}: "
+        f"the file has {shown_names(table.columns, 4) or 'no rows'}"
+    )
