@@ -219,7 +219,7 @@ class TestTables:
         self, bundle: Path, cli: Cli, tmp_path: Path
     ) -> None:
         (tmp_path / "a.csv").write_bytes("größe;x\nfilm;y\n".encode("cp1252"))
-        words = ("--no-header", "--encoding", "windows-1252", "--delimiter", ";")
+        words = ["--no-header", "--encoding", "windows-1252", "--delimiter", ";"]
         words += ("--text-column", "column-1", "--id-column", "column-2")
         found = answers(cli("predict", bundle, "--input", tmp_path / "a.csv", *words))
         assert [a["id"] for a in found] == ["x", "y"]

@@ -78,9 +78,12 @@ class TestPlainText:
     def test_a_long_line_is_joined_once(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         taken: list[int] = []
         whole = os.read
-        monkeypatch.setattr(
-            "dimec.mobile.lines.os.read", lambda d, n: taken.append(n) or whole(d, 100)
-        )
+
+        def little(descriptor: int, size: int) -> bytes:
+            taken.append(size)
+            return whole(descriptor, 100)
+
+        monkeypatch.setattr("dimec.mobile.lines.os.read", little)
         line = bytes(range(97, 123)) * 50_000
         assert [line.text for line in read(path, line)] == [line.decode()]
         assert len(taken) == 13_001
