@@ -86,8 +86,8 @@ class TestEncode:
         assert seen.steps == [1024, 1024, 52]
 
     def test_ids_take_the_smallest_type_that_holds_them(self) -> None:
-        wide = Mock(pad_token_id=0, return_value={"input_ids": [[5, 70_000], [255]]})
-        narrow = Mock(pad_token_id=0, return_value={"input_ids": [[5, 255], [256]]})
+        wide = Mock(is_fast=False, pad_token_id=0, return_value={"input_ids": [[5, 70_000], [255]]})
+        narrow = Mock(is_fast=False, pad_token_id=0, return_value={"input_ids": [[5, 255], [256]]})
         assert encode(wide, dataset(["a", "b"]), 16).columns["input_ids"].dtype == np.uint32
         assert encode(narrow, dataset(["a", "b"]), 16).columns["input_ids"].dtype == np.uint16
         assert encode(tokenizer(), dataset(["the"]), 16).columns["token_type_ids"].dtype == np.uint8

@@ -80,7 +80,6 @@ def show_scenarios(report: Path, names: Sequence[str]) -> None:
     from dimec.report.blocks import Column
     from dimec.storage import read_json
 
-    console = results_console()
     rows = read_json(report / "scenarios.json", "dimec evaluate")
     figures = {
         "milliseconds": "milliseconds",
