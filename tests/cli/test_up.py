@@ -194,6 +194,12 @@ class TestFromAPipe:
             assert mobile.ledger().answers == 32
             assert_pools_fit(mobile)
 
+    def test_a_line_without_an_end_is_refused_and_stops_all(self, bundle: Path) -> None:
+        with self.start(bundle, "--state", ":memory:") as process:
+            _, err = process.communicate(b"the film\n" + b"x" * (1 << 24) + b"x", PATIENCE)
+        assert process.returncode == 2
+        assert err.splitlines()[-1].startswith(b"dimec: standard input, line 2: longer than")
+
     def answered_once(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         """Have a line answered; returns the servers."""
         assert process.stdin is not None

@@ -98,8 +98,11 @@ def _typed() -> Iterator[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # the mobile refuses what is no text
     if not sys.stdin.isatty():
-        for line in sys.stdin:
-            yield line.removesuffix("\n")
+        from dimec.mobile.lines import raw_lines
+
+        for line in raw_lines(sys.stdin.fileno(), "standard input"):
+            if line is not None:
+                yield line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
         return
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (makes the arrow keys work at the prompt)

@@ -148,7 +148,7 @@ def _at(name: str, number: int, error: DataError) -> DataError:
 
 def _decoded_lines(descriptor: int, name: str) -> Iterator[tuple[int, str] | None]:
     number = 0
-    for raw in _raw_lines(descriptor, name):
+    for raw in raw_lines(descriptor, name):
         if raw is None:
             yield None
             continue
@@ -159,7 +159,12 @@ def _decoded_lines(descriptor: int, name: str) -> Iterator[tuple[int, str] | Non
             raise _at(name, number, error) from None
 
 
-def _raw_lines(descriptor: int, name: str) -> Iterator[bytes | None]:
+def raw_lines(descriptor: int, name: str) -> Iterator[bytes | None]:
+    """Lines without their newlines, as they come; None for a lull.
+
+    Raises:
+        DataError: one is longer than :data:`LONGEST_LINE`.
+    """
     parts: list[bytes] = []  # of the line that has no end yet
     number, size = 1, 0
     for chunk in chunks(descriptor):
