@@ -326,5 +326,5 @@ class TestAFinishedRun:
 def test_early_stopping_is_written_down(finished_run: Path) -> None:
     record: dict[str, Any] = read_json(finished_run / "training.json", "dimec train")
     assert [epoch["epoch"] for epoch in record["history"]] == list(range(len(record["history"])))
-    scores = [epoch["metric"][-1] for epoch in record["history"]]
+    scores = [(e["metric"][-1], -e["validation_loss"][-1]) for e in record["history"]]
     assert record["best_epoch"] == scores.index(max(scores))

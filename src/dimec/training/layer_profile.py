@@ -151,8 +151,9 @@ def _some_word(model: MultiExitClassifier) -> int:
 
 
 def _intermediate(config: Any) -> int:
-    """The inner width of the feed-forward network; DistilBERT has a name of its own for it."""
-    size = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None)
+    """The inner width of the feed-forward network; DistilBERT and T5 have names of their own."""
+    names = ("intermediate_size", "hidden_dim", "d_ff")
+    size = next((value for name in names if (value := getattr(config, name, None))), None)
     if size is None:
         raise ConfigError(f"the configuration {type(config).__name__} has no intermediate size")
     return int(size)
