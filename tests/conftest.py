@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Threads that wait for each other at every step of a tiny model only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A script's background job, or nohup, ignores these, and so would every process that is tried here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Derandomised: the same examples on every run, so that a failure is never a matter of luck. No
 # deadline and no complaint of slowness: a busy machine is not a bug.

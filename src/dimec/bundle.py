@@ -44,7 +44,7 @@ from pydantic import (
 
 from dimec.costs import TIER_NAMES, CostModel, check_tiers
 from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, shown
-from dimec.held import held_copy
+from dimec.held import Held, held_copy
 from dimec.storage import file_sha256, parse_json, write_json
 
 MANIFEST = "manifest.json"
@@ -235,12 +235,11 @@ class TierBundle:
             )
         return self.path / name
 
-    def hold(self) -> AbstractContextManager[Path]:
-        """A folder with private copies of the graphs' files, to load them from; see held.
+    def hold(self) -> AbstractContextManager[Held]:
+        """Private copies of the graphs' files, to load them from; see :mod:`dimec.held`.
 
         Raises:
             CorruptArtefactError: a file is no longer what the manifest says.
-            StorageError: there is no room for the copies.
         """
         read_whole = (".json", ".safetensors")
         graphs = {n: r.sha256 for n, r in self.manifest.files.items() if not n.endswith(read_whole)}

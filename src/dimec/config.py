@@ -232,6 +232,8 @@ class RunSettings(_Settings):
             ConfigError: unknown or wrong settings.
         """
         try:
+            if path.exists() and not path.is_file():  # a device has no end
+                raise CorruptArtefactError(f"{path} cannot be read: it is no regular file")
             values = parse_toml(path.read_bytes())
         except FileNotFoundError:
             raise MissingArtefactError(
@@ -241,7 +243,10 @@ class RunSettings(_Settings):
             raise CorruptArtefactError(f"{path} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise CorruptArtefactError(f"{path} is not valid TOML: {error}") from None
-        return cls.of(values)
+        try:
+            return cls.of(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
 
     def save(self, path: Path) -> None:
         """Write the settings as TOML; those that are None are left out."""

@@ -71,7 +71,7 @@ def _load(folder: str) -> Footprint:
     bundle = TierBundle.open(folder)
     with bundle.hold() as held:
         graphs = [
-            Graph(held / name, known_as=bundle.file(name))
+            Graph(held.folder / name, known_as=bundle.file(name), memory=held.memory)
             for name in sorted(bundle.manifest.files)  # embed.onnx before layers.onnx
             if name.endswith(".onnx")
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,19 @@ class Graph:
         path: the ``.onnx`` file; it is trusted to have been checked against its manifest.
         threads: processor threads of one run; None leaves the choice to onnxruntime.
         known_as: its path in messages, where the file at ``path`` is a private copy.
+        memory: name → content of the files of its folder, where they are in memory and not there.
 
     Raises:
         CorruptArtefactError: not a graph that onnxruntime can load.
     """
 
     def __init__(
-        self, path: Path, *, threads: int | None = 1, known_as: Path | None = None
+        self,
+        path: Path,
+        *,
+        threads: int | None = 1,
+        known_as: Path | None = None,
+        memory: Mapping[str, bytes] | None = None,
     ) -> None:
         import onnxruntime as ort
 
@@ -47,9 +54,16 @@ class Graph:
         options.enable_mem_pattern = False
         # Threads that spin while idle would burn a phone's battery and a shared server's cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        source: str | bytes = str(path)
+        if memory is not None:
+            source = memory[path.name]
+            beside = {name: data for name, data in memory.items() if name != path.name}
+            options.add_external_initializers_from_files_in_memory(
+                list(beside), list(beside.values()), [len(data) for data in beside.values()]
+            )
         try:
             self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise CorruptArtefactError(

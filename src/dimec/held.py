@@ -4,7 +4,8 @@ onnxruntime maps a graph's large tensors into memory. Were the files of a bundle
 mapped, copying a new bundle over the old one would change answers under way, or end the process by
 SIGBUS where a file got shorter. A private copy is mapped instead, and has lost its name by the time
 that the graph runs: nobody can open it. It stays on the disk until the process ends, and as with
-every mapped file only the parts that were met are in memory.
+every mapped file only the parts that were met are in memory. Where no disk has room, the copy is
+all in memory: it takes that room for good, and the graph runs.
 """
 
 from __future__ import annotations
@@ -14,18 +15,32 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from dimec.errors import CorruptArtefactError, StorageError
+from dimec.errors import CorruptArtefactError
 
-# In memory, and the last resort where no folder can be written: Linux has it everywhere.
-_MEMORY = Path("/dev/shm")
+_MEMORY = Path("/dev/shm")  # in memory too, but only as far as it is met
 _AT_ONCE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Held:
+    """Copies of files.
+
+    Attributes:
+        folder: where they are, or what stands for it where they are in memory.
+        memory: name → content, where they are in memory; else None.
+    """
+
+    folder: Path
+    memory: Mapping[str, bytes] | None = None
+
+
 @contextmanager
-def held_copy(folder: Path, digests: Mapping[str, str]) -> Iterator[Path]:
-    """A private folder with copies of files; what is mapped of it in the block outlives the block.
+def held_copy(folder: Path, digests: Mapping[str, str]) -> Iterator[Held]:
+    """Private copies of files; what is mapped of them in the block outlives the block.
 
     Args:
         folder: where the files are.
@@ -33,39 +48,36 @@ def held_copy(folder: Path, digests: Mapping[str, str]) -> Iterator[Path]:
 
     Raises:
         CorruptArtefactError: a file is not what it must be, or cannot be read.
-        StorageError: there is no room for the copies.
     """
     private = _copied(folder, digests)
+    if private is None:
+        content = {name: _read(folder / name, digest) for name, digest in digests.items()}
+        yield Held(folder, content)
+        return
     try:
-        yield private
+        yield Held(private)
     finally:
         shutil.rmtree(private, ignore_errors=True)
 
 
-def _copied(folder: Path, digests: Mapping[str, str]) -> Path:
+def _copied(folder: Path, digests: Mapping[str, str]) -> Path | None:
     """The private folder, in the first place that has room."""
-    reason = "no folder for temporary files"
     for place in _places():
         try:
             private = Path(tempfile.mkdtemp(prefix="dimec-held-", dir=place))
-        except OSError as error:
-            reason = f"{place}: {error.strerror}"
+        except OSError:
             continue
         try:
             for name, digest in digests.items():
                 _copy(folder / name, private / name, digest)
-        except OSError as error:
+        except OSError:
             shutil.rmtree(private, ignore_errors=True)
-            reason = f"{place}: {error.strerror}"
         except BaseException:
             shutil.rmtree(private, ignore_errors=True)
             raise
         else:
             return private
-    raise StorageError(
-        f"no room to hold a private copy of the graphs in {folder} ({reason}); free some space, or "
-        "name another folder in the environment variable TMPDIR"
-    )
+    return None
 
 
 def _places() -> Iterator[Path]:
@@ -77,15 +89,29 @@ def _places() -> Iterator[Path]:
 
 def _copy(source: Path, target: Path, digest: str) -> None:
     found = hashlib.sha256()
-    try:
-        stream = source.open("rb")
-    except OSError as error:
-        raise CorruptArtefactError(f"{source} cannot be read: {error.strerror}") from None
-    with stream, target.open("wb") as copy:
+    with _opened(source) as stream, target.open("wb") as copy:
         while part := stream.read(_AT_ONCE):
             found.update(part)
             copy.write(part)
-    if found.hexdigest() != digest:
+    _compare(source, found.hexdigest(), digest)
+
+
+def _read(source: Path, digest: str) -> bytes:
+    with _opened(source) as stream:
+        content = stream.read()
+    _compare(source, hashlib.sha256(content).hexdigest(), digest)
+    return content
+
+
+def _opened(source: Path) -> BinaryIO:
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise CorruptArtefactError(f"{source} cannot be read: {error.strerror}") from None
+
+
+def _compare(source: Path, found: str, digest: str) -> None:
+    if found != digest:
         raise CorruptArtefactError(
             f"{source} was replaced while it was loaded (its hash does not match the manifest); "
             "try again once the copy is complete"

@@ -149,7 +149,10 @@ class TestFitEvaluateReport:
         settings = (run / "config.toml").read_text()
         other = run.with_name("settings.toml")
         other.write_text(settings)
-        for content, word in ((settings[:40], "TOML"), ("[data]\n", "data.task")):
+        for content, word in (
+            (settings[:40], "TOML"),
+            ("[data]\n", "run/config.toml: data: expected"),
+        ):
             (run / "config.toml").write_text(content)
             before = contents(run)
             assert word in cli("train", "--config", other, "--out", run).complaint()

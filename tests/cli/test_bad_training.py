@@ -123,7 +123,7 @@ class TestSettings:
             (["--text-column", "review"], "name another one with --text-column"),
             (["--split-column", "part"], "name another one with --split-column"),
             (["--no-header"], "with --text-column: the file has 'column-1', 'column-2'"),
-            (["--train-rows", "/dev/zero"], "/dev/zero is no regular file; give one with --train-"),
+            (["--train-rows", "/dev/zero"], "/dev/zero is no regular file but a pipe or a device"),
             (["--data-dir", "somewhere"], "--data-dir does not go with"),
         ],
     )

@@ -54,8 +54,10 @@ def test_the_options_of_a_file_reach_the_reader(
 def test_a_split_column_is_more_than_what_a_config_says(
     tmp_path: Path, settings_of: Callable[..., RunSettings]
 ) -> None:
-    config = tmp_path / "config.toml"
-    RunSettings.of({"data": {"task": "csv:a.csv"}}).save(config)
+    config, rows = tmp_path / "config.toml", tmp_path / "a.csv"
+    lines = [f"{n},{label},{'train' if n % 7 else 'dev'}" for n, (_, label) in ROWS]
+    rows.write_text("\n".join(["text,label,part", *lines]))
+    RunSettings.of({"data": {"task": f"csv:{rows}"}}).save(config)
     settings = settings_of("--config", config, "--split-column", "part", out=tmp_path / "new.toml")
     assert settings.data.predefined_splits
 
@@ -64,11 +66,15 @@ def test_home_folders_are_found_where_no_shell_looks(
     tmp_path: Path, settings_of: Callable[..., RunSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    RunSettings.of({"data": {"task": "csv:~/reviews.csv"}}).save(tmp_path / "mine.toml")
+    write_reviews(tmp_path / "reviews.csv", [row for _, row in ROWS])
+    mine = RunSettings.of({"data": {"task": "csv:~/reviews.csv"}})
+    mine.save(tmp_path / "mine.toml")
+    chosen = divide(read_dataset(mine.data), mine).train.guids[:20]
+    lines = "".join(f'{{"guid": "{guid}"}}\n' for guid in chosen)
+    (tmp_path / "rows.jsonl").write_text(lines)
     options = ["--config=~/mine.toml", "--train-rows=~/rows.jsonl"]
     settings = settings_of(*options, out=tmp_path / "config.toml")
     assert settings.data.train_rows == str(tmp_path / "rows.jsonl")
-    write_reviews(tmp_path / "reviews.csv", [row for _, row in ROWS])
     assert len(read_dataset(settings.data)) == len(ROWS)
 
 

@@ -44,7 +44,7 @@ def test_it_prints_what_each_tier_takes_and_how_it_compares(
     assert re.match(r"edge +2 +fp32 .* 100\.0 % ", edge)
     assert re.match(r"cloud +4 +fp32 .* 100\.0 % ", cloud)
     assert all(len(line) <= 80 for line in (head, mobile, edge, cloud))
-    assert "24 validation rows" in notes[0]
+    assert "240 rows of the run" in notes[0]
     assert notes[-2:] == [f"exported {finished_run} to {bundle}", f"next: dimec up {bundle}"]
     assert "is exported already" in said.err
 

@@ -123,7 +123,7 @@ def test_what_cannot_be_served_is_one_line(
     shutil.copytree(tier, whole / "edge")
     shutil.copytree(tier, whole / "cloud")
     assert f"serve one tier of it: {whole / 'edge'}" in complaint(whole)
-    assert complaint(tier, "--max-batch", "0").startswith("max_batch: ")
+    assert complaint(tier, "--max-batch", "0").startswith("--max-batch: ")
     assert "give both or neither" in complaint(tier, "--tls-cert", "cert.pem")
     cert = ("--tls-cert", tmp_path / "c.pem", "--tls-key", tmp_path / "k.pem")
     assert complaint(tier, *cert).startswith("TLS: cannot use")

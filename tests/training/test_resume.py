@@ -272,7 +272,7 @@ class TestAFinishedRun:
         run = run_copy()
         before = _files(run)
         line = cli(*_train_again(run), "--batch-size", "32", "--seed", "5").complaint()
-        assert "training.batch_size: 16 here, 32 there" in line
+        assert "--batch-size: 16 here, 32 there" in line
         assert "seed: 0 here, 5 there" in line
         assert "learning_rate" not in line
         assert _files(run) == before

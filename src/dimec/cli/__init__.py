@@ -72,12 +72,12 @@ def main() -> None:
 
 def _with_homes(arguments: Sequence[str]) -> list[str]:
     """The arguments with ``--out=~/runs`` expanded; shells do so after a space only."""
-    from dimec.storage import expanded
-
     options = list(takewhile(lambda argument: argument != "--", arguments))
     for place, argument in enumerate(options):
         name, equals, value = argument.partition("=")
         if name.startswith("--") and equals and value.startswith("~"):
+            from dimec.storage import expanded  # not for nothing: it imports numpy
+
             options[place] = f"{name}={expanded(value)}"
     return options + list(arguments[len(options) :])
 

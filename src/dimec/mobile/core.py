@@ -57,8 +57,10 @@ class Core:
         self._cutter = Cutter(self._tokenizer, manifest.max_tokens)
         embed, layers = bundle.file("embed.onnx"), bundle.file("layers.onnx")
         with bundle.hold() as held:
-            self._embed = Graph(held / embed.name, threads=threads, known_as=embed)
-            self._layers = Graph(held / layers.name, threads=threads, known_as=layers)
+            self._embed, self._layers = (
+                Graph(held.folder / path.name, threads=threads, known_as=path, memory=held.memory)
+                for path in (embed, layers)
+            )
         self._ones = np.ones((1, manifest.max_tokens), np.int64)
         self._ones.flags.writeable = False
         self._try_out(bundle)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from dimec.bundle import TierBundle
 from dimec.errors import ConfigError, CorruptArtefactError, shown
 from dimec.graphs import Graph
+from dimec.held import Held
 from dimec.serving.checks import OUTPUT
 
 # Bounds of the measurement, in tokens: a busy machine measures anything.
@@ -79,10 +79,14 @@ class TierModel:
         self.threads = threads or len(_processors())
         self.path = bundle.file("model.onnx")
         with bundle.hold() as held:
-            self._load(held / self.path.name)
+            self._load(held)
 
-    def _load(self, path: Path) -> None:
-        self._single = Graph(path, threads=1, known_as=self.path)
+    def _load(self, held: Held) -> None:
+        def graph(threads: int) -> Graph:
+            path = held.folder / self.path.name
+            return Graph(path, threads=threads, known_as=self.path, memory=held.memory)
+
+        self._single = graph(1)
         self._check(self._single)
         short, long = (min(n, self.manifest.max_tokens) for n in (8, 64))
         single = _Line.through(short, long, lambda n: self._seconds(self._single, n))
@@ -90,7 +94,7 @@ class TierModel:
         self._all = self._single
         self._worth = inf  # the fewest tokens that all threads are quicker with
         if self.threads > 1:
-            every = Graph(path, threads=self.threads, known_as=self.path)
+            every = graph(self.threads)
             line = _Line.through(short, long, lambda n: self._seconds(every, n))
             self._worth = next((n for n in _SIZES if line(n) < 0.9 * single(n)), inf)
             self._all = every if self._worth < inf else self._single

@@ -13,6 +13,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -155,6 +156,14 @@ class TierServer:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_failure)
         self._handle_signals(loop)
+        try:
+            await self._run(loop, stop_with_stdin)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                with suppress(NotImplementedError):  # Windows
+                    loop.remove_signal_handler(number)
+
+    async def _run(self, loop: asyncio.AbstractEventLoop, stop_with_stdin: bool) -> None:
         if stop_with_stdin:
             _when_stdin_ends(lambda: loop.call_soon_threadsafe(self._ask_to_stop, "stdin ended"))
         from dimec.serving.standing import Standing

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dimec import held
+from dimec.bundle import TierBundle
+from dimec.errors import CorruptArtefactError
+from dimec.graphs import Graph
+from dimec.held import held_copy
+
+
+def _answer(bundle: TierBundle) -> np.ndarray:
+    """The first layer of the mobile on a few words, from whatever holds its graphs."""
+    ids = np.array([[2, 5, 6, 3]])
+    with bundle.hold() as copy:
+        graph = Graph(copy.folder / "embed.onnx", memory=copy.memory)
+    given: np.ndarray = graph(input_ids=ids, token_type_ids=0 * ids, attention_mask=0 * ids + 1)[0]
+    return given
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> TierBundle:
+    return TierBundle.open(shutil.copytree(tiny_bundle / "mobile", tmp_path / "mobile"))
+
+
+def test_copies_have_no_name_once_the_graph_is_there(
+    bundle: TierBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(held, "_places", lambda: iter([place]))
+    with bundle.hold() as copy:
+        assert copy.folder.parent == place
+        assert copy.folder.stat().st_mode & 0o077 == 0
+    _answer(bundle)
+    assert not any(place.iterdir())
+
+
+def test_without_room_anywhere_they_are_in_memory(
+    bundle: TierBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = _answer(bundle)
+    full = tmp_path / "file"
+    full.touch()
+    monkeypatch.setattr(held, "_places", lambda: iter([full, tmp_path / "missing"]))
+    with bundle.hold() as copy:
+        assert copy.memory is not None
+        assert "embed.onnx.data" in copy.memory
+    np.testing.assert_array_equal(_answer(bundle), expected)
+
+
+@pytest.mark.parametrize("places", [True, False])
+def test_what_was_replaced_meanwhile_is_refused(
+    bundle: TierBundle, monkeypatch: pytest.MonkeyPatch, places: bool
+) -> None:
+    if not places:
+        monkeypatch.setattr(held, "_places", lambda: iter(()))
+    path = bundle.file("embed.onnx.data")
+    path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(CorruptArtefactError, match="replaced while it was loaded"), bundle.hold():
+        pass
+    path.unlink()
+    with (
+        pytest.raises(CorruptArtefactError, match="cannot be read"),
+        held_copy(path.parent, {path.name: ""}),
+    ):
+        pass
