@@ -145,8 +145,8 @@ class TestTheSplice:
         student = make_student(model, 3, 3)
         seen: list[Any] = []
         with torch.no_grad(), student.spliced() as spliced:
-            # Behind the splice's own hook, so that it sees what the first layer gets; each layer may
-            # get a mask of its own.
+            # Behind the splice's own hook, so that it sees what the first layer gets; each may get
+            # a mask of its own.
             handles = [
                 layer.register_forward_pre_hook(
                     lambda _, args, kwargs: seen.append((args, kwargs)), with_kwargs=True
