@@ -69,3 +69,16 @@ def test_what_was_replaced_meanwhile_is_refused(
         held_copy(path.parent, {path.name: ""}),
     ):
         pass
+
+
+def test_a_router_or_tokenizer_that_was_replaced_meanwhile_is_refused(
+    bundle: TierBundle,
+) -> None:
+    for name in ("router.safetensors", "tokenizer.json"):
+        path = bundle.file(name)
+        whole = path.read_bytes()
+        assert bundle.read(name) == whole
+        path.write_bytes(whole + b" ")
+        with pytest.raises(CorruptArtefactError, match="replaced while it was loaded"):
+            bundle.read(name)
+        path.write_bytes(whole)

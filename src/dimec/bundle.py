@@ -44,7 +44,7 @@ from pydantic import (
 
 from dimec.costs import TIER_NAMES, CostModel, check_tiers
 from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, shown
-from dimec.held import Held, held_copy
+from dimec.held import Held, held_copy, read_held
 from dimec.storage import file_sha256, parse_json, write_json
 
 MANIFEST = "manifest.json"
@@ -234,6 +234,14 @@ class TierBundle:
                 f"{self.path / MANIFEST} names no {name}; make the bundle again with: {_MADE_BY}"
             )
         return self.path / name
+
+    def read(self, name: str) -> bytes:
+        """The content of a file, checked as it is read.
+
+        Raises:
+            CorruptArtefactError: as :meth:`file`, or it is no longer what the manifest says.
+        """
+        return read_held(self.file(name), self.manifest.files[name].sha256)
 
     def hold(self) -> AbstractContextManager[Held]:
         """Private copies of the graphs' files, to load them from; see :mod:`dimec.held`.

@@ -51,7 +51,7 @@ def held_copy(folder: Path, digests: Mapping[str, str]) -> Iterator[Held]:
     """
     private = _copied(folder, digests)
     if private is None:
-        content = {name: _read(folder / name, digest) for name, digest in digests.items()}
+        content = {name: read_held(folder / name, digest) for name, digest in digests.items()}
         yield Held(folder, content)
         return
     try:
@@ -96,7 +96,8 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     _compare(source, found.hexdigest(), digest)
 
 
-def _read(source: Path, digest: str) -> bytes:
+def read_held(source: Path, digest: str) -> bytes:
+    """The content of a file, which must have a hash; errors as :func:`held_copy`."""
     with _opened(source) as stream:
         content = stream.read()
     _compare(source, hashlib.sha256(content).hexdigest(), digest)

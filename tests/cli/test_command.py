@@ -62,4 +62,4 @@ def test_a_setting_of_a_file_keeps_the_name_that_it_has_there(
     settings.write_text('[data]\ntask = "vader/movies"\n[model]\nmax_tokens = 2\n')
     words = ["train", "--config", settings, "--out", tmp_path / "run"]
     assert f"{settings}: model.max_tokens: " in cli(*words).complaint()
-    assert cli(*words, "--max-tokens", "3").complaint().startswith("--max-tokens: ")
+    assert "--max-tokens: " in cli(*words, "--max-tokens", "3").complaint()

@@ -313,6 +313,7 @@ def open_mobile_bundle(path: Path | str) -> TierBundle:
 def _router(bundle: TierBundle) -> CentroidRouter:
     path = bundle.file("router.safetensors")
     router = CentroidRouter.load(path)
+    bundle.read(path.name)  # it is still the file that was checked
     if not router.counts.any():
         raise CorruptArtefactError(
             f"{path} has nothing in its pools; make the bundle again with: dimec export"

@@ -48,8 +48,9 @@ def load_tokenizer(bundle: TierBundle) -> Any:
     """
     path, manifest = bundle.file("tokenizer.json"), bundle.manifest
     try:
-        _check_charsmaps(path.read_bytes())
-        tokenizer = _load(path)
+        content = bundle.read("tokenizer.json")
+        _check_charsmaps(content)
+        tokenizer = _load(content)
         check_rules(tokenizer)
         tokenizer.no_padding()
         cut = tokenizer.truncation or {}
@@ -109,11 +110,11 @@ def check_rules(tokenizer: Any) -> None:
         raise ConfigError("the tokenizer has the step ByteLevel again and again")
 
 
-def _load(path: Path) -> Any:
+def _load(content: bytes) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_file(str(path))
+        return Tokenizer.from_buffer(content)
     except BaseException as error:
         raise _as_data_error(error, "it cannot be loaded") from None
 
