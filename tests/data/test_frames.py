@@ -242,9 +242,10 @@ class TestPandas:
         assert load_task(kept).fingerprint() == load_task(COLUMNS).fingerprint()
 
     def test_other_columns_may_hold_anything(self, pd: Any) -> None:
-        columns = {"mixed": [{"a": 1}, [2], "x"], "sets": [{1}, object(), 1j], 7: [1, 2, 3]}
         days = pd.to_datetime(["2020-01-01 00:00:00.123456789", None, None])
-        frame = pd.DataFrame({**COLUMNS, **columns, "day": days})
+        mixed = {"mixed": [{"a": 1}, [2], "x"], "sets": [{1}, object(), 1j]}
+        frame = pd.DataFrame(COLUMNS).assign(**mixed, day=days)
+        frame[7] = [1, 2, 3]
         assert rows(load_task(frame)) == PLAIN
 
     def test_what_is_wrong_is_said(self, pd: Any) -> None:
@@ -324,7 +325,7 @@ class TestDatasets:
             assert {type(text) for text in dataset.texts} == {str}
 
     def test_a_stream_is_read_once(self, ds: Any) -> None:
-        passes = []
+        passes: list[int] = []
 
         def generate() -> Iterator[dict[str, Any]]:
             passes.append(len(passes))  # a second pass would be in another order
