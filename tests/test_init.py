@@ -50,7 +50,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_importing_it_loads_next_to_nothing() -> None:
     heavy = {"numpy", "pydantic", "rich", "typer", "torch", "safetensors", "matplotlib"}
-    heavy |= {"onnxruntime", "httpx2", "tokenizers", "sqlite3"}
+    heavy |= {"onnxruntime", "httpx2", "tokenizers", "sqlite3", "pandas", "polars", "datasets"}
     code = f"import sys, dimec; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

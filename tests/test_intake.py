@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -203,7 +204,8 @@ class TestTablesInMemory:
     def train(self, backbone: Path, out: Path, task: object = None, **options: Any) -> Run:
         columns = {"text_column": "review", "label_column": "mood"}
         options = {**self.OPTIONS, **columns, **options}
-        return dimec.train(task=task or self.COLUMNS, backbone=str(backbone), out=out, **options)
+        task = self.COLUMNS if task is None else task
+        return dimec.train(task=task, backbone=str(backbone), out=out, **options)
 
     def test_the_run_keeps_its_rows(
         self, tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
@@ -221,6 +223,22 @@ class TestTablesInMemory:
         assert len(run.splits().train) == 48
         moved = Run(run.path.rename(tmp_path / "moved"))
         assert len(moved.splits().train) == 48
+
+    def test_a_frame_is_trained_on_and_taken_up_from_another_library(
+        self, tmp_path: Path, tiny_backbone: Path
+    ) -> None:
+        pandas = importlib.import_module("pandas")
+        frame = pandas.DataFrame({**self.COLUMNS, "stars": range(60)})
+        frame = frame.astype({"mood": "category"}).sort_values("stars", ascending=False)
+        run = self.train(tiny_backbone, tmp_path / "run", frame)
+        kept = [json.loads(line) for line in run.table_path.read_text().splitlines()]
+        assert [(row["text"], row["label"]) for row in kept] == ROWS[::-1]
+        assert run.settings().data.task == f"jsonl:{run.table_path}"
+        assert len(run.trace("test").guids) == len(run.splits().test) == 6
+        heard = Heard()
+        polars = importlib.import_module("polars")
+        self.train(tiny_backbone, run.path, polars.DataFrame(dict(frame)), progress=heard)
+        assert "is trained already" in heard.lines[-1]
 
     def test_other_rows_are_another_run(self, tmp_path: Path, tiny_backbone: Path) -> None:
         run = self.train(tiny_backbone, tmp_path / "run")

@@ -174,19 +174,20 @@ def with_header(
     named = len(names)
     while header and named and not names[named - 1]:
         named -= 1
-    distinct(columns, name)
+    distinct(columns, name, headed=header)
     rows = records if header else _chained(first, records)
     return columns, _even(rows, columns, named or len(names), form, name)
 
 
-def distinct(columns: tuple[str, ...], name: str) -> None:
-    """DataError where two columns have one name."""
+def distinct(columns: tuple[str, ...], name: str, *, headed: bool = False) -> None:
+    """DataError where two columns have one name, perhaps by a first line that is no header."""
+    hint = f", or, if the first line is no header, say so with {option('header')}"
     seen: set[str] = set()
     for column in columns:
         if column in seen:
             raise DataError(
-                f"{name}: two columns are called {shown(column)}; rename one of them, or, if the "
-                f"first line is no header, say so with {option('header')}"
+                f"{name}: two columns are called {shown(column)}; rename one of them"
+                f"{hint if headed else ''}"
             )
         seen.add(column)
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import importlib
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dimec.data.delimited import distinct
 from dimec.data.sources import shown
-from dimec.data.tables import ABSENT, Table, arrow_table, class_names_of
+from dimec.data.tables import ABSENT, Table, arrow_table, arrow_values, class_names_of
 from dimec.errors import DataError, MissingExtraError
 
 _ACCEPTED = (
     "a table with __arrow_c_stream__ (pandas, polars, pyarrow), a split of datasets, a mapping of "
     "column names to lists, or a list of rows as mappings"
 )
+_PLAIN = (str, int, bool, type(None))
 
 
 def table_of(source: Any, name: str = "the table") -> Table:
     """The rows of a table in memory, counted from 1.
 
     Args:
-        source: anything with ``__arrow_c_stream__`` (pandas from 2.2, polars, pyarrow), a split of
-            ``datasets``, a mapping of column names to values, or a sequence of rows that are
-            mappings.
+        source: a table of pandas, anything with ``__arrow_c_stream__`` (polars, pyarrow), a split
+            of ``datasets``, also one that streams, a mapping of column names to values, or a
+            sequence of rows that are mappings.
         name: what errors call it.
 
     Raises:
@@ -32,20 +38,53 @@ def table_of(source: Any, name: str = "the table") -> Table:
     """
     if isinstance(source, Mapping):
         return _of_columns(source, name)
-    if hasattr(source, "column_names") and hasattr(source, "features"):
-        # A split of datasets keeps an order of its own beside its table, so columns are asked for.
-        columns = {
-            column: class_names_of(
-                list(source[column]), getattr(source.features.get(column), "names", None)
-            )
-            for column in source.column_names
-        }
-        return _of_columns(columns, name)
+    if _is_split(source):
+        return _of_split(source, name)
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
+        return _of_frame(source, name)
     if hasattr(source, "__arrow_c_stream__"):
         return _of_stream(source, name)
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return _of_rows(source, name)
-    raise DataError(f"{name}: expected {_ACCEPTED}, got {type(source).__name__}")
+    hint = "; collect it first" if hasattr(source, "collect") else ""
+    raise DataError(f"{name}: expected {_ACCEPTED}, got {type(source).__name__}{hint}")
+
+
+def is_table(source: Any) -> bool:
+    """Whether something is rows rather than one column of values."""
+    return isinstance(source, Mapping) or hasattr(source, "columns") or _is_split(source)
+
+
+def _is_split(source: Any) -> bool:
+    return hasattr(source, "column_names") and hasattr(source, "with_format")
+
+
+def _of_split(source: Any, name: str) -> Table:
+    """A split of datasets, whatever form it is set to give its values in."""
+    features = source.features or {}  # unknown where a stream was not looked into
+    if hasattr(source, "__len__"):
+        # Through Arrow: in the split's own order, and no picture or sound is decoded.
+        table = source.with_format("arrow")[:]
+        columns = {column: arrow_values(table.column(column)) for column in table.column_names}
+    else:
+        # One pass for all columns: a stream may give its rows in another order the next time.
+        rows = list(source.with_format(None))
+        called = dict.fromkeys(column for row in rows for column in row)
+        columns = {column: [row.get(column, ABSENT) for row in rows] for column in called}
+    for column, values in columns.items():
+        columns[column] = class_names_of(values, getattr(features.get(column), "names", None))
+    return _of_columns(columns, name)
+
+
+def _of_frame(source: Any, name: str) -> Table:
+    """A table of pandas, whose columns may hold values of several types, as Arrow's may not."""
+    names = [str(column) for column in source.columns]
+    distinct(tuple(names), name)
+    columns = {column: source.iloc[:, at] for at, column in enumerate(names)}
+    for level, called in enumerate(source.index.names):
+        if called is not None:  # an index that was a column
+            columns.setdefault(str(called), source.index.get_level_values(level))
+    return _of_columns(columns, name)
 
 
 def _of_stream(source: Any, name: str) -> Table:
@@ -85,7 +124,7 @@ def _of_rows(source: Sequence[Any], name: str) -> Table:
             )
         columns.update(dict.fromkeys(row))
     rows = [
-        (number, tuple(row.get(column, ABSENT) for column in columns))
+        (number, tuple(_plain(row.get(column, ABSENT)) for column in columns))
         for number, row in enumerate(source, 1)
     ]
     return Table(Path(name), tuple(columns), rows, unit="row")
@@ -95,7 +134,20 @@ def _values(values: Any, name: str) -> list[Any]:
     """Plain values of a list, or of an array of numpy, pandas, polars or Arrow."""
     for method in ("tolist", "to_list", "to_pylist"):
         if hasattr(values, method):
-            return list(getattr(values, method)())
+            return [_plain(value) for value in getattr(values, method)()]
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):
-        return list(values)
+        return [_plain(value) for value in values]
     raise DataError(f"{name}: expected a list of values, got {type(values).__name__}")
+
+
+def _plain(value: Any) -> Any:
+    """A value as Python has it: numbers and texts of numpy, and what pandas calls missing."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    pandas = sys.modules.get("pandas")  # where it was not loaded nothing is of it
+    missing = () if pandas is None else (pandas.NA, pandas.NaT)
+    return None if any(value is none for none in missing) else value

@@ -22,6 +22,7 @@ from decimal import Decimal
 from dimec.data.dataset import SPLITS
 from dimec.data.sources import shown
 from dimec.data.tables import ABSENT, Table
+from dimec.errors import DataError
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)(?:\.0+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -54,6 +55,30 @@ def read_labels(table: Table, column: str) -> list[str]:
         labels.append(label)
     called = _as_one_kind(set(labels))
     return [called[label] for label in labels] if called else labels
+
+
+def check_labelled(table: Table, column: str) -> None:
+    """Refuse a table where no row has a label, as the test rows of many tasks are published.
+
+    Raises:
+        DataError: it has rows and the column, and no label.
+    """
+    if not table.rows or column not in table.columns:
+        return
+    position = table.position(column)
+    if not any(_has_label(cells[position]) for _, cells in table.rows):
+        raise DataError(
+            f"{table.path}: none of its {len(table.rows)} rows has a label in column "
+            f"{shown(column)}; leave this split out, or give its texts labels"
+        )
+
+
+def _has_label(value: object) -> bool:
+    if isinstance(value, float):
+        return not math.isnan(value)
+    if isinstance(value, str):
+        return bool(value.strip())
+    return value is not None and value is not ABSENT
 
 
 def label_texts(values: Iterable[object]) -> list[str] | None:

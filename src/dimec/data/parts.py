@@ -10,6 +10,7 @@ from typing import Any
 
 from dimec.data.dataset import SPLITS, Dataset
 from dimec.data.files import labelled
+from dimec.data.labels import check_labelled
 from dimec.data.tables import ABSENT, Table
 from dimec.errors import DataError
 
@@ -46,9 +47,11 @@ def labelled_parts(parts: Mapping[str, Table], task: str, **columns: Any) -> Dat
         columns: as :func:`dimec.data.files.labelled` takes them.
 
     Raises:
-        DataError: as there, with the name of the table.
+        DataError: as there, with the name of the table; or a table has no label at all.
     """
     ordered = {split: parts[split] for split in SPLITS if split in parts}
+    for table in ordered.values():
+        check_labelled(table, columns.get("label_column") or "label")
     dataset = labelled(_join(tuple(ordered.values())), task, **columns)
     sizes = {split: len(part.rows) for split, part in ordered.items()}
     return replace(

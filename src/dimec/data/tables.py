@@ -202,11 +202,22 @@ def arrow_table(table: Any, path: Path) -> Table:
     distinct(names, str(path))
     classes = class_names_in(table.schema.metadata)
     columns = [
-        class_names_of(column.to_pylist(), classes.get(name))
+        class_names_of(arrow_values(column), classes.get(name))
         for name, column in zip(names, table.columns, strict=True)
     ]
     rows = list(enumerate(zip(*columns, strict=True), start=1))
     return Table(path, names, rows, unit="row")
+
+
+def arrow_values(column: Any) -> list[Any]:
+    """The values of a pyarrow column; times that Python cannot hold, as text."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        types = importlib.import_module("pyarrow.types")
+        if not types.is_temporal(column.type):
+            raise
+        return list(column.cast("string").to_pylist())
 
 
 def class_names_in(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:

@@ -10,11 +10,11 @@ from typing import Any
 
 from dimec.data import files, glue, vader
 from dimec.data.dataset import SPLITS, Dataset
-from dimec.data.frames import table_of
+from dimec.data.frames import is_table, table_of
 from dimec.data.labels import split_called
 from dimec.data.large import large_dataset
 from dimec.data.parts import labelled_parts
-from dimec.data.sources import kind_of, shown
+from dimec.data.sources import kind_of, shown, shown_names
 from dimec.data.tables import KINDS, Table, read_table
 from dimec.errors import ConfigError, DataError, option
 from dimec.metrics import METRICS
@@ -149,8 +149,9 @@ def _splits_of(source: Any) -> dict[str, Any] | None:
     """Split → source, where a mapping has names of splits as its keys; else None."""
     if not isinstance(source, Mapping) or not source:
         return None
-    called = {key: split_called(key) for key in source}
+    called = {key: split_called(str(key)) for key in source}  # datasets' keys need not be str
     if None in called.values():
+        _check_keys(source, called)
         return None
     splits = {str(split): source[key] for key, split in called.items()}
     if len(splits) < len(source) or "train" not in splits or len(splits) < 2:
@@ -159,6 +160,17 @@ def _splits_of(source: Any) -> dict[str, Any] | None:
             f"{', '.join(map(shown, source))}; name the splits so"
         )
     return splits
+
+
+def _check_keys(source: Mapping[Any, Any], called: Mapping[Any, str | None]) -> None:
+    """Refuse a mapping of tables where some keys are no split; else it is one of columns."""
+    tables = all(isinstance(part, str | Path) or is_table(part) for part in source.values())
+    if tables and any(called.values()):
+        others = tuple(str(key) for key, split in called.items() if split is None)
+        raise DataError(
+            f"expected tables called train, validation and test, got also "
+            f"{shown_names(others, 4)}; leave them out, or rename them"
+        )
 
 
 def _table(source: Any, name: str, form: Mapping[str, object]) -> tuple[Table, str]:
