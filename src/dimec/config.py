@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,7 +19,7 @@ from pydantic import (
 )
 
 from dimec.costs import check_tiers
-from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, option
+from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, option, quoted
 from dimec.storage import atomic_write, expanded, parse_toml
 
 
@@ -272,18 +271,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-# A value in full, unless someone means harm.
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
-
-
 def _one_line(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         # A group of settings that do not go together is not quoted as a whole.
-        got = "" if isinstance(item["input"], dict) else f" (got {_REPR.repr(item['input'])})"
+        got = "" if isinstance(item["input"], dict) else f" (got {quoted(item['input'], 100)})"
         parts.append(f"{where}: {message[0].lower()}{message[1:]}{got}")
     return "; ".join(parts)
 

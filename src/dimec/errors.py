@@ -63,12 +63,26 @@ def shown(text: str, longest: int = 300) -> str:
     """A text of someone else's, fit for a line on a terminal or in a log.
 
     What could move a cursor, break a line or change its direction is escaped, as ``repr`` has it;
-    what is longer than ``longest`` characters is cut.
+    it is cut to at most ``longest`` characters, escapes among them.
     """
-    cut = text if len(text) <= longest else text[: longest - 3] + "..."
-    if cut.isprintable():
-        return cut
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    text = text[: longest + 1]  # a long text is cut before it is spelled out
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def quoted(value: object, longest: int = 40) -> str:
+    """A value of someone else's as :func:`shown` has it, in quotes where it is a text.
+
+    For messages on cells, settings and names: ``'12 '`` and ``12`` differ.
+    """
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a huge number"
+    try:
+        text = repr(value[: longest + 1] if isinstance(value, str | bytes) else value)
+    except ValueError:  # with a number of thousands of digits somewhere in it
+        text = f"a value of the type {type(value).__name__}"
+    return shown(text, longest)
 
 
 class DimecError(Exception):

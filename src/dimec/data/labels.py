@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from dimec.data.dataset import SPLITS
-from dimec.data.sources import shown
 from dimec.data.tables import ABSENT, Table
+from dimec.errors import quoted
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)(?:\.0+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -46,7 +46,7 @@ def read_labels(table: Table, column: str) -> list[str]:
         value = cells[position]
         label = texts.get(value) if isinstance(value, str) else None
         if label is None:
-            label, problem = _spelled(value, f"in column {shown(column)}")
+            label, problem = _spelled(value, f"in column {quoted(column)}")
             if problem:
                 raise table.error(number, f"{problem}; give the text one label, or remove the row")
             if isinstance(value, str):
@@ -95,7 +95,7 @@ def read_splits(table: Table, column: str) -> tuple[str, ...]:
                 raise table.error(
                     number,
                     f"expected train, validation (or val, dev, eval) or test in column "
-                    f"{shown(column)}, got {shown(value)}; correct or remove the row",
+                    f"{quoted(column)}, got {quoted(value)}; correct or remove the row",
                 )
             known[value] = name
         splits.append(name)
@@ -118,7 +118,7 @@ def _spelled(value: object, where: str) -> tuple[str, str]:
     if value is None or value is ABSENT or (isinstance(value, float) and math.isnan(value)):
         return "", f"the label {where} is missing"
     if not isinstance(value, str):
-        return "", f"expected a text or a number {where}, got {shown(value)}"
+        return "", f"expected a text or a number {where}, got {quoted(value)}"
     label = value.strip()
     if not label:
         return "", f"the label {where} is empty"
