@@ -8,7 +8,7 @@ import re
 import pytest
 
 from dimec import errors
-from dimec.errors import DimecError, MissingExtraError, quoted, shown
+from dimec.errors import DimecError, MissingExtraError, option, quoted, shown, typed_options
 
 
 def drawn_parents() -> dict[str, str]:
@@ -70,3 +70,16 @@ def test_values_of_others_are_quoted_in_short() -> None:
     assert len(quoted(["x"] * 99)) == 40
     assert quoted(10**30) == "a huge number"
     assert quoted([1 << 20_000]) == "a value of the type list"
+
+
+def test_an_option_is_named_as_its_reader_gives_it() -> None:
+    assert [option("lam"), option("header")] == ["lam", "header=False"]
+    assert option("encoding", "ascii") == "encoding='ascii'"
+    with typed_options({"lam": "--lambda", "encoding": "--encoding", "no_header": "--no-header"}):
+        assert [option("lam"), option("header")] == ["--lambda", "--no-header"]
+        assert option("encoding", "ascii") == "--encoding ascii"
+        assert option("grid") == "grid"
+        with typed_options({}):
+            assert option("lam") == "lam"
+        assert option("lam") == "--lambda"
+    assert option("lam") == "lam"

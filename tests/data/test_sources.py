@@ -73,7 +73,8 @@ def test_an_encoding_that_is_given(encoding: str, given: str) -> None:
 def test_what_is_not_certain_is_refused_with_the_option(
     content: bytes, encoding: str | None, message: str
 ) -> None:
-    with typed_options(), pytest.raises(DataError, match=message) as caught:
+    typed = typed_options({"encoding": "--encoding"})
+    with typed, pytest.raises(DataError, match=message) as caught:
         decode(content, "a.csv", encoding)
     assert len(str(caught.value)) < 300
 

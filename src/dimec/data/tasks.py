@@ -65,7 +65,7 @@ def load_task(
         StorageError: the cache of fetched data cannot be written.
     """
     if metric is not None and metric not in METRICS:
-        raise ConfigError(f"metric is {metric!r}; use one of {', '.join(METRICS)}")
+        raise ConfigError(f"{option('metric')} is {metric!r}; use one of {', '.join(METRICS)}")
     columns: dict[str, str | None] = {
         "text_column": text_column,
         "pair_column": pair_column,

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import numpy.typing as npt
 
-from dimec.errors import ConfigError, quoted
+from dimec.errors import ConfigError, option, quoted
 
 # Why a tier gave no answer, in :class:`dimec.errors.TierError`.
 REASONS = (
@@ -102,7 +102,7 @@ class Endpoint:
         if scheme == "http" and not _is_loopback(host) and not self.insecure:
             raise ConfigError(
                 f"{self.tier}: the token would travel unencrypted to {host}; use an https:// "
-                "address, or allow it with insecure (--insecure)"
+                f"address, or allow it with {option('insecure')}"
             )
 
     @property
