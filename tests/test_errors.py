@@ -8,7 +8,7 @@ import re
 import pytest
 
 from dimec import errors
-from dimec.errors import DimecError, MissingExtraError
+from dimec.errors import DimecError, MissingExtraError, option, quoted, shown, typed_options
 
 
 def drawn_parents() -> dict[str, str]:
@@ -54,3 +54,32 @@ def test_a_missing_extra_names_package_purpose_and_remedy() -> None:
     message = str(caught.value)
     assert "training needs the package 'torch'" in message
     assert "pip install 'dimec[train]'" in message
+
+
+def test_texts_of_others_are_shown_on_one_line_without_what_a_terminal_obeys() -> None:
+    assert shown("plain \N{SNOWMAN}") == "plain \N{SNOWMAN}"
+    assert shown("a\x1b[2J\nb\u202ec") == r"a\x1b[2J\nb\u202ec"
+    assert shown("x" * 10**6) == "x" * 297 + "..."
+    assert shown("\n" * 99, 10) == r"\n\n\n\..."
+
+
+def test_values_of_others_are_quoted_in_short() -> None:
+    assert quoted("a\x1b'") == '"a\\x1b\'"'
+    assert quoted("x" * 10**6) == "'" + "x" * 36 + "..."
+    assert quoted([1, 2]) == "[1, 2]"
+    assert len(quoted(["x"] * 99)) == 40
+    assert quoted(10**30) == "a huge number"
+    assert quoted([1 << 20_000]) == "a value of the type list"
+
+
+def test_an_option_is_named_as_its_reader_gives_it() -> None:
+    assert [option("lam"), option("header")] == ["lam", "header=False"]
+    assert option("encoding", "ascii") == "encoding='ascii'"
+    with typed_options({"lam": "--lambda", "encoding": "--encoding", "no_header": "--no-header"}):
+        assert [option("lam"), option("header")] == ["--lambda", "--no-header"]
+        assert option("encoding", "ascii") == "--encoding ascii"
+        assert option("grid") == "grid"
+        with typed_options({}):
+            assert option("lam") == "lam"
+        assert option("lam") == "--lambda"
+    assert option("lam") == "lam"

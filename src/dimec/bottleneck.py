@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dimec.costs import MOBILE
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, option
 from dimec.policies.bottleneck import CODE_BITS, CODE_WIDTH, token_code_bytes
 
 Objective = Literal["task", "distil"]
@@ -90,16 +90,17 @@ class BottleneckSettings:
         token_code_bytes(self.width, self.bits)
         if self.objective not in OBJECTIVES:
             raise ConfigError(
-                f"the objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
+                f"{option('objective')} must be one of {', '.join(OBJECTIVES)}, got "
+                f"{self.objective!r}"
             )
         least = {"layer": 1, "epochs": 2, "batch_size": 1, "max_train_rows": 1, "seed": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise ConfigError(f"{name} must be at least {low}, got {value}")
+                raise ConfigError(f"{option(name)} must be at least {low}, got {value}")
         for name in ("learning_rate", "tail_learning_rate"):
             if not (math.isfinite(rate := getattr(self, name)) and 0 < rate < 1):
-                raise ConfigError(f"{name} must lie between 0 and 1, got {rate!r}")
+                raise ConfigError(f"{option(name)} must lie between 0 and 1, got {rate!r}")
 
     def for_tiers(self, tiers: Sequence[int]) -> BottleneckSettings:
         """The same with the split spelt out: the mobile's exit where none is given."""

@@ -43,7 +43,7 @@ from pydantic import (
 )
 
 from dimec.costs import TIER_NAMES, CostModel, check_tiers
-from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, shown
+from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, quoted, shown
 from dimec.held import Held, held_copy, read_held
 from dimec.storage import file_sha256, parse_json, write_json
 
@@ -271,7 +271,7 @@ def verify_bundle(path: Path | str) -> tuple[BundleManifest, dict[str, TierBundl
     for name, record in manifest.files.items():
         tier, _, file = name.partition("/")
         if tier not in TIER_NAMES:
-            raise CorruptArtefactError(f"{path / MANIFEST} names {shown(name, 60)!r}, of no tier")
+            raise CorruptArtefactError(f"{path / MANIFEST} names {quoted(name, 60)}, of no tier")
         if (path / tier).is_symlink():
             raise CorruptArtefactError(f"{path / tier} is a link; a bundle holds its own folders")
         _check_file(path / tier, file, record)
@@ -327,7 +327,7 @@ def _parse(model: type[_M], path: Path) -> _M:
 def _check_file(folder: Path, name: str, record: FileRecord) -> None:
     if not _PLAIN.match(name):
         raise CorruptArtefactError(
-            f"{folder / MANIFEST} names the file {shown(name, 120)!r}; only plain names in its "
+            f"{folder / MANIFEST} names the file {quoted(name, 120)}; only plain names in its "
             "own folder are allowed"
         )
     file = folder / name

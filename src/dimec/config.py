@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,7 +19,15 @@ from pydantic import (
 )
 
 from dimec.costs import check_tiers
-from dimec.errors import ConfigError, CorruptArtefactError, MissingArtefactError, option
+from dimec.errors import (
+    ConfigError,
+    CorruptArtefactError,
+    MissingArtefactError,
+    is_typed,
+    option,
+    quoted,
+    typed_options,
+)
 from dimec.storage import atomic_write, expanded, parse_toml
 
 
@@ -93,8 +100,9 @@ class DataSettings(_Settings):
             return values
         if values.get("predefined_splits", True) is not True:
             raise ValueError(
-                f"predefined_splits = false leaves {option('split_column')} without effect; leave "
-                "one of them out (a run that was trained so did not heed its column: train again)"
+                f"{option('predefined_splits')} = false leaves {option('split_column')} without "
+                "effect; leave one of them out (a run that was trained so did not heed its column: "
+                "train again)"
             )
         return {**values, "predefined_splits": True}
 
@@ -189,15 +197,19 @@ class TrainingSettings(_Settings):
     @model_validator(mode="after")
     def _one_weighting(self) -> Self:
         if self.loss == "depth" and self.loss_weights is not None:
-            raise ValueError("loss 'depth' has weights of its own; leave loss_weights out")
+            raise ValueError(
+                f"{option('loss')} 'depth' has weights of its own; leave "
+                f"{option('loss_weights')} out"
+            )
         if self.recipe == "two-stage" and (self.loss, self.loss_weights) != ("joint", None):
             raise ValueError(
-                "the recipe 'two-stage' sums the exits' losses unweighted; leave loss and "
-                "loss_weights out"
+                f"the recipe 'two-stage' sums the exits' losses unweighted; leave {option('loss')} "
+                f"and {option('loss_weights')} out"
             )
         if self.recipe == "joint" and self.exit_learning_rate is not None:
             raise ValueError(
-                "exit_learning_rate is of the second stage; it needs the recipe 'two-stage'"
+                f"{option('exit_learning_rate')} is of the second stage; it needs the recipe "
+                "'two-stage'"
             )
         return self
 
@@ -244,7 +256,8 @@ class RunSettings(_Settings):
         except ValueError as error:
             raise CorruptArtefactError(f"{path} is not valid TOML: {error}") from None
         try:
-            return cls.of(values)
+            with typed_options({}):  # a file's settings have the names that stand in it
+                return cls.of(values)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
@@ -262,6 +275,14 @@ class RunSettings(_Settings):
         ]
 
 
+# The groups of settings by name; no two have a setting of the same name.
+GROUPS: dict[str, type[BaseModel]] = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+}
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
@@ -272,20 +293,28 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-# A value in full, unless someone means harm.
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
-
-
 def _one_line(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         # A group of settings that do not go together is not quoted as a whole.
-        got = "" if isinstance(item["input"], dict) else f" (got {_REPR.repr(item['input'])})"
-        parts.append(f"{where}: {message[0].lower()}{message[1:]}{got}")
+        got = "" if isinstance(item["input"], dict) else f" (got {quoted(item['input'], 100)})"
+        parts.append(f"{_named(item['loc'])}{message[0].lower()}{message[1:]}{got}")
     return "; ".join(parts)
+
+
+def _named(place: tuple[int | str, ...]) -> str:
+    """What begins a complaint: ``model.max_tokens: ``, or ``--max-tokens: `` where it is typed.
+
+    A group as a whole has no name there: the complaint itself names its options.
+    """
+    names = [str(part) for part in place]
+    if (setting := next(filter(is_typed, names[:2]), None)) is not None:
+        return f"{option(setting)}: "
+    group = GROUPS.get(names[0]) if len(names) == 1 else None
+    if group is not None and any(map(is_typed, group.model_fields)):
+        return ""
+    return f"{'.'.join(names)}: "
 
 
 def names_file(task: str | None) -> bool:
@@ -355,10 +384,10 @@ def resolve_exits(
     else:
         chosen = exits
     if not chosen or any(b < a for a, b in itertools.pairwise(chosen)):
-        raise ConfigError(f"exits must go from shallow to deep, got {_listed(chosen)}")
+        raise ConfigError(f"{option('exits')} must go from shallow to deep, got {_listed(chosen)}")
     if chosen[0] < 1 or chosen[-1] > layers:
         raise ConfigError(
-            f"exits must be layers 1 to {layers} of this encoder, got {_listed(chosen)}"
+            f"{option('exits')} must be layers 1 to {layers} of this encoder, got {_listed(chosen)}"
         )
     if chosen[-1] != layers:
         raise ConfigError(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, option
 
 MOBILE, EDGE, CLOUD = 0, 1, 2
 TIER_NAMES = ("mobile", "edge", "cloud")
@@ -59,8 +59,8 @@ class CostModel:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= LARGEST_PRICE:
                 raise ConfigError(
-                    f"the cost {name} must be a finite number of at least 0, got {value!r}; prices "
-                    f"go up to {LARGEST_PRICE:.0e}"
+                    f"the cost {option(name)} must be a finite number of at least 0, got "
+                    f"{value!r}; prices go up to {LARGEST_PRICE:.0e}"
                 )
 
     def charge(self, layers: int) -> float:

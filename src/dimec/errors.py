@@ -30,45 +30,67 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-_TYPED_OTHERWISE = {"header": "no-header"}  # a keyword that is False where the option is typed
-_typed = False
+_typed: Mapping[str, str] = {}  # keywords and how they are typed; empty in a program
 
 
 @contextmanager
-def typed_options() -> Iterator[None]:
-    """Within this, messages name options as they are typed: the command line's."""
+def typed_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Within this, messages name these options as they are typed: those of a command.
+
+    Args:
+        options: keyword → how it is typed: ``{"lam": "--lambda"}``. Any other keeps its name.
+    """
     global _typed
-    before, _typed = _typed, True
+    before, _typed = _typed, options
     try:
         yield
     finally:
         _typed = before
 
 
-def option(keyword: str, value: str | None = None) -> str:
+def option(keyword: str, value: object = None) -> str:
     """How a message names an option: ``--text-column``, or ``text_column`` in a program.
 
     With a value ``--encoding windows-1252``, or ``encoding='windows-1252'``.
     """
-    if keyword in _TYPED_OTHERWISE:
-        return f"--{_TYPED_OTHERWISE[keyword]}" if _typed else f"{keyword}=False"
-    if _typed:
-        return f"--{keyword.replace('_', '-')}" + ("" if value is None else f" {value}")
+    if keyword == "header":  # what is False in a program where the option is typed
+        return _typed.get("no_header", "header=False")
+    if (typed := _typed.get(keyword)) is not None:
+        return typed if value is None else f"{typed} {value}"
     return keyword if value is None else f"{keyword}={value!r}"
+
+
+def is_typed(keyword: str) -> bool:
+    """Whether :func:`option` names it as it is typed."""
+    return keyword in _typed
 
 
 def shown(text: str, longest: int = 300) -> str:
     """A text of someone else's, fit for a line on a terminal or in a log.
 
     What could move a cursor, break a line or change its direction is escaped, as ``repr`` has it;
-    what is longer than ``longest`` characters is cut.
+    it is cut to at most ``longest`` characters, escapes among them.
     """
-    cut = text if len(text) <= longest else text[: longest - 3] + "..."
-    if cut.isprintable():
-        return cut
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    text = text[: longest + 1]  # a long text is cut before it is spelled out
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def quoted(value: object, longest: int = 40) -> str:
+    """A value of someone else's as :func:`shown` has it, in quotes where it is a text.
+
+    For messages on cells, settings and names: ``'12 '`` and ``12`` differ.
+    """
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a huge number"
+    try:
+        text = repr(value[: longest + 1] if isinstance(value, str | bytes) else value)
+    except ValueError:  # with a number of thousands of digits somewhere in it
+        text = f"a value of the type {type(value).__name__}"
+    return shown(text, longest)
 
 
 class DimecError(Exception):

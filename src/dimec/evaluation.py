@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.costs import CLOUD, EDGE, MOBILE, TIER_NAMES
-from dimec.errors import ConfigError, DataError, MismatchError
+from dimec.errors import ConfigError, DataError, MismatchError, option
 from dimec.ledger import Ledger, LedgerRow
 from dimec.metrics import confusion_matrix, score
 from dimec.policies import OraclePolicy, Policy, RandomPolicy, RouterPolicy
@@ -153,9 +153,9 @@ def check_bootstrap(draws: int, seed: int) -> None:
         ConfigError: fewer than 1 draw, or a negative seed.
     """
     if draws < 1:
-        raise ConfigError(f"draws: the bootstrap needs at least 1 draw, got {draws}")
+        raise ConfigError(f"{option('draws')}: the bootstrap needs at least 1 draw, got {draws}")
     if seed < 0:
-        raise ConfigError(f"seed must be at least 0, got {seed}")
+        raise ConfigError(f"{option('seed')} must be at least 0, got {seed}")
 
 
 def reference_replay(trace: Trace, deployment: Deployment) -> Replay:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, option
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,5 +75,5 @@ def score(name: str, confusion: FloatArray) -> float:
         ConfigError: no such score.
     """
     if name not in METRICS:
-        raise ConfigError(f"the metric must be one of {', '.join(METRICS)}, got {name!r}")
+        raise ConfigError(f"{option('metric')} must be one of {', '.join(METRICS)}, got {name!r}")
     return METRICS[name](confusion)

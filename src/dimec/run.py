@@ -13,7 +13,7 @@ import numpy as np
 from dimec.__about__ import __version__
 from dimec.cartography import build_pools
 from dimec.costs import CostModel, check_lambda, check_tier_names, check_tiers
-from dimec.errors import ConfigError, MismatchError
+from dimec.errors import ConfigError, MismatchError, option
 from dimec.evaluation import (
     check_bootstrap,
     draw_up,
@@ -77,7 +77,8 @@ class Run(RunDirectory):
         """
         if lam is not None and target_drop is not None:
             raise ConfigError(
-                "give either lam or target_drop, not both: the one determines the other"
+                f"give either {option('lam')} or {option('target_drop')}, not both: the one "
+                "determines the other"
             )
         check_lambda(DEFAULT_LAMBDA if lam is None else lam)
         check_thresholds(grid, alphas, betas)
@@ -139,7 +140,7 @@ class Run(RunDirectory):
             MissingExtraError: matplotlib or openTSNE is not installed.
         """
         if seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {seed}")
+            raise ConfigError(f"{option('seed')} must be at least 0, got {seed}")
         with self.locked():
             return _report(self, seed, progress or NoProgress())
 
@@ -250,18 +251,11 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
     Raises:
         ConfigError: an unknown name, or a value that is out of range.
     """
-    from pydantic import BaseModel
+    from dimec.config import GROUPS, RunSettings
 
-    from dimec.config import DataSettings, ModelSettings, RunSettings, TrainingSettings
-
-    groups: dict[str, type[BaseModel]] = {
-        "data": DataSettings,
-        "model": ModelSettings,
-        "training": TrainingSettings,
-    }
-    nested: dict[str, dict[str, Any]] = {name: {} for name in groups}
+    nested: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
     for key, value in values.items():
-        homes = [name for name, group in groups.items() if key in group.model_fields]
+        homes = [name for name, group in GROUPS.items() if key in group.model_fields]
         if not homes:
             raise ConfigError(f"unknown setting {key!r}")
         if value is not None:

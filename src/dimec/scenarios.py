@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dimec.errors import ConfigError, DataError, shown
+from dimec.errors import ConfigError, DataError, quoted
 from dimec.latency import ModelShape
 from dimec.storage import parse_toml
 from dimec.usage import Usage
@@ -360,7 +360,7 @@ def _one_line(error: ValidationError) -> str:
         if not where:  # of the whole file; the message says where
             parts.append(message)
         else:
-            got = "" if item["type"] == "missing" else f" (got {shown(repr(item['input']), 100)})"
+            got = "" if item["type"] == "missing" else f" (got {quoted(item['input'], 100)})"
             parts.append(f"{where}: {message[0].lower()}{message[1:]}{got}")
     return "; ".join(parts)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dimec.cartography import DataMap
 from dimec.costs import CLOUD, EDGE, MOBILE, CostModel, rewards
-from dimec.errors import ConfigError, DataError
+from dimec.errors import ConfigError, DataError, option
 
 PAPER_ALPHAS = (0.55, 0.6, 0.65, 0.7, 0.8)
 PAPER_BETAS = (0.05, 0.08, 0.11, 0.14, 0.17)
@@ -169,7 +169,7 @@ def check_thresholds(
             confidences lie, or a β below 0.
     """
     if grid not in get_args(Grid):
-        raise ConfigError(f"the grid must be 'paper' or 'quantile', got {grid!r}")
+        raise ConfigError(f"{option('grid')} must be 'paper' or 'quantile', got {grid!r}")
     for name, values in (("alphas", alphas), ("betas", betas)):
         if values is not None:
             _axis(name, values)
@@ -179,12 +179,14 @@ def _axis(name: str, values: Sequence[float]) -> FloatArray:
     """Values of one threshold, ascending, each once."""
     axis = np.unique(np.asarray(values, np.float64))
     if axis.size == 0 or not np.isfinite(axis).all():
-        raise ConfigError(f"{name} must be one or more finite numbers, got {list(values)!r}")
+        raise ConfigError(
+            f"{option(name)} must be one or more finite numbers, got {list(values)!r}"
+        )
     if name == "alphas" and not (axis[0] >= 0 and axis[-1] <= 1):
         wrong = axis[0] if axis[0] < 0 else axis[-1]
-        raise ConfigError(f"alphas must lie from 0 to 1, as confidences do, got {wrong:g}")
+        raise ConfigError(f"{option(name)} must lie from 0 to 1, as confidences do, got {wrong:g}")
     if axis[0] < 0:
-        raise ConfigError(f"{name} must be at least 0, as variances are, got {axis[0]:g}")
+        raise ConfigError(f"{option(name)} must be at least 0, as variances are, got {axis[0]:g}")
     return axis
 
 

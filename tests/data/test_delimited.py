@@ -21,6 +21,8 @@ from dimec.errors import ConfigError, DataError, typed_options
 COMMA = Form(",")
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
+TYPED = {"delimiter": "--delimiter", "no_header": "--no-header"}
+
 
 def form_of(text: str, given: str | None = None) -> Form:
     return find_form(lambda: io.StringIO(text, newline=""), "a.csv", given)
@@ -66,7 +68,7 @@ def test_forms_that_are_certain(text: str, form: Form) -> None:
 
 def test_two_delimiters_that_would_do_are_not_guessed_among() -> None:
     with (
-        typed_options(),
+        typed_options(TYPED),
         pytest.raises(DataError, match=r"comma and semicolon cut every row .*--del"),
     ):
         form_of("a,b;c\n1,2;3\n")
@@ -128,7 +130,7 @@ def test_columns_without_a_name_are_numbered() -> None:
     ],
 )
 def test_records_that_are_wrong(text: str, message: str) -> None:
-    with typed_options(), pytest.raises(DataError, match=message):
+    with typed_options(TYPED), pytest.raises(DataError, match=message):
         rows_of(text)
 
 

@@ -63,9 +63,11 @@ def test_options_that_do_not_go_with_the_task(
 
 
 def test_options_are_named_as_their_reader_gives_them() -> None:
-    with typed_options(), pytest.raises(ConfigError, match=r"^--text-column does not go with"):
+    typed = typed_options({"text_column": "--text-column"})
+    with typed, pytest.raises(ConfigError, match=r"^--text-column does not go with"):
         load_task("glue/sst2", text_column="t")
-    with typed_options(), pytest.raises(ConfigError, match=r"^--no-header is of csv and tsv"):
+    typed = typed_options({"no_header": "--no-header"})
+    with typed, pytest.raises(ConfigError, match=r"^--no-header is of csv and tsv"):
         load_task("jsonl:a.jsonl", header=False)
     with pytest.raises(ConfigError, match=r"^text_column does not go with"):
         load_task("glue/sst2", text_column="t")

@@ -15,7 +15,7 @@ import pytest
 
 from dimec.errors import StateBusyError, StorageError
 from dimec.mobile.rows import Record
-from mobile.test_state import open_state, prediction
+from states import open_state, prediction
 from tiny import environment
 
 _HOLDER = """

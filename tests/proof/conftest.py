@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,9 @@ def proof_bundle(tmp_path_factory: pytest.TempPathFactory, proof_run: Path) -> P
 def offline(proof_bundle: Path) -> Offline:
     """What the bundle's own graphs say."""
     return Offline(proof_bundle)
+
+
+@pytest.fixture
+def bundle(proof_bundle: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(proof_bundle, tmp_path / "bundle"))

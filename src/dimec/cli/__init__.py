@@ -27,7 +27,7 @@ from dimec.cli.streams import replace_what_cannot_be_shown
 from dimec.cli.trace import trace
 from dimec.cli.train import train
 from dimec.cli.up import up
-from dimec.errors import DimecError, typed_options
+from dimec.errors import DimecError
 
 _INTERRUPTED = 130
 
@@ -54,8 +54,7 @@ def main() -> None:
     """Run the command line; an error that the user can act on is one line and exit code 2."""
     replace_what_cannot_be_shown()
     try:
-        with typed_options():
-            app(_with_homes(sys.argv[1:]))
+        app(_with_homes(sys.argv[1:]))
     except DimecError as error:
         print(f"dimec: {error}", file=sys.stderr)
         sys.exit(2)

@@ -109,5 +109,4 @@ def _unrecorded(prediction: Prediction) -> str:
 
 def _shown(text: Text) -> str:
     whole = " / ".join(text) if isinstance(text, tuple) else text
-    flat = " ".join("".join(c if c.isprintable() else " " for c in whole).split())
-    return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 3] + "..."
+    return shown(" ".join(whole.split()), _LONGEST)

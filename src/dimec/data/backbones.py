@@ -14,7 +14,7 @@ from typing import Any
 
 from dimec.config import RunSettings, check_loss, resolve_exits
 from dimec.data.packages import packaged_backbone
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, shown
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order in which they are taken
 PACKAGED = "minilm-l6, mpnet-base"
@@ -193,4 +193,4 @@ def short(error: BaseException, limit: int = 120) -> str:
     """The first line of an error's words, or its kind where it has none, of limited length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = lines[0] if lines else type(error).__name__
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return shown(line, limit)

@@ -9,8 +9,8 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from dimec.data.sources import shown, shown_names
-from dimec.errors import ConfigError, DataError, option
+from dimec.data.sources import shown_names
+from dimec.errors import ConfigError, DataError, option, quoted
 
 LONGEST_FIELD = 2**31 - 1  # csv's own limit is 128 KiB, less than a long document
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -48,7 +48,7 @@ def delimiter_of(given: str) -> str:
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise ConfigError(
             f"{option('delimiter')}: expected one character, or {', '.join(DELIMITERS.values())}, "
-            f"got {shown(given)}"
+            f"got {quoted(given)}"
         )
     return delimiter
 
@@ -186,7 +186,7 @@ def distinct(columns: tuple[str, ...], name: str, *, headed: bool = False) -> No
     for column in columns:
         if column in seen:
             raise DataError(
-                f"{name}: two columns are called {shown(column)}; rename one of them"
+                f"{name}: two columns are called {quoted(column)}; rename one of them"
                 f"{hint if headed else ''}"
             )
         seen.add(column)
@@ -211,7 +211,7 @@ def _even(
             )
             raise DataError(
                 f"{name}, line {number}: expected {named} {form} "
-                f"({shown_names(columns, quoted=False)}), got {len(cells)}; correct or remove the "
+                f"({shown_names(columns, quotes=False)}), got {len(cells)}; correct or remove the "
                 f"row, or {other}"
             )
 

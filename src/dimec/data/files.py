@@ -13,9 +13,9 @@ import numpy as np
 
 from dimec.data.dataset import Dataset
 from dimec.data.labels import is_unicode, read_labels, read_splits, sorted_names
-from dimec.data.sources import shown, shown_names
+from dimec.data.sources import shown_names
 from dimec.data.tables import Table
-from dimec.errors import DataError, option
+from dimec.errors import DataError, option, quoted
 
 _TEXT_COLUMNS = ("text", "sentence", "sentence1")
 
@@ -95,13 +95,14 @@ def _texts(table: Table, column: str, keyword: str) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise table.error(
                 number,
-                f"expected a text in column {shown(column)}, got "
-                f"{'nothing' if text is None else shown(text)}; an empty text is "
+                f"expected a text in column {quoted(column)}, got "
+                f"{'nothing' if text is None else quoted(text)}; an empty text is "
                 'written as ""',
             )
         if not text.isascii() and not is_unicode(text):
             raise table.error(
-                number, f"the text in column {shown(column)} holds half a surrogate pair; remove it"
+                number,
+                f"the text in column {quoted(column)} holds half a surrogate pair; remove it",
             )
         texts.append(text)
     return tuple(texts)

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from dimec.data.delimited import distinct
-from dimec.data.sources import shown
 from dimec.data.tables import ABSENT, Table, arrow_table, arrow_values, class_names_of
-from dimec.errors import DataError, MissingExtraError
+from dimec.errors import DataError, MissingExtraError, quoted, shown
 
 _ACCEPTED = (
     "a table with __arrow_c_stream__ (pandas, polars, pyarrow), a split of datasets, a mapping of "
@@ -95,7 +94,7 @@ def _of_stream(source: Any, name: str) -> Table:
     try:
         return arrow_table(pyarrow.table(source), Path(name))
     except (pyarrow.ArrowException, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = shown(" ".join(str(error).split()), 120)
         raise DataError(f"{name} cannot be read as an Arrow table ({reason})") from None
 
 
@@ -107,7 +106,7 @@ def _of_columns(source: Mapping[Any, Any], name: str) -> Table:
     if columns and len(columns[by_length[0]]) < len(columns[by_length[-1]]):
         fewer, more = by_length[0], by_length[-1]
         raise DataError(
-            f"{name}: column {shown(fewer)} has {len(columns[fewer])} values, {shown(more)} has "
+            f"{name}: column {quoted(fewer)} has {len(columns[fewer])} values, {quoted(more)} has "
             f"{len(columns[more])}; give as many of each"
         )
     rows = list(enumerate(zip(*columns.values(), strict=True), 1))

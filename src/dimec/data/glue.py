@@ -18,7 +18,7 @@ import numpy as np
 
 from dimec.data.dataset import Dataset
 from dimec.data.tables import Table, read_tsv
-from dimec.errors import DataError
+from dimec.errors import DataError, shown
 from dimec.storage import expanded
 
 DATA_VARIABLE = "DIMEC_DATA"
@@ -195,7 +195,7 @@ def _load_from_hub(name: str) -> Dataset:
     try:
         splits = datasets.load_dataset(HUB_NAME, name)
     except Exception as error:  # the hub's client raises errors of a dozen libraries
-        reason = " ".join(str(error).split())[:200]
+        reason = shown(" ".join(str(error).split()), 200)
         raise DataError(
             f"cannot fetch {HUB_NAME} {name} from the hub ({type(error).__name__}: {reason}); "
             f"check the network, or give {folder}"

@@ -20,9 +20,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from dimec.data.dataset import SPLITS
-from dimec.data.sources import shown
 from dimec.data.tables import ABSENT, Table
-from dimec.errors import DataError
+from dimec.errors import DataError, quoted
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)(?:\.0+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -47,7 +46,7 @@ def read_labels(table: Table, column: str) -> list[str]:
         value = cells[position]
         label = texts.get(value) if isinstance(value, str) else None
         if label is None:
-            label, problem = _spelled(value, f"in column {shown(column)}")
+            label, problem = _spelled(value, f"in column {quoted(column)}")
             if problem:
                 raise table.error(number, f"{problem}; give the text one label, or remove the row")
             if isinstance(value, str):
@@ -69,7 +68,7 @@ def check_labelled(table: Table, column: str) -> None:
     if not any(_has_label(cells[position]) for _, cells in table.rows):
         raise DataError(
             f"{table.path}: none of its {len(table.rows)} rows has a label in column "
-            f"{shown(column)}; leave this split out, or give its texts labels"
+            f"{quoted(column)}; leave this split out, or give its texts labels"
         )
 
 
@@ -120,7 +119,7 @@ def read_splits(table: Table, column: str) -> tuple[str, ...]:
                 raise table.error(
                     number,
                     f"expected train, validation (or val, dev, eval) or test in column "
-                    f"{shown(column)}, got {shown(value)}; correct or remove the row",
+                    f"{quoted(column)}, got {quoted(value)}; correct or remove the row",
                 )
             known[value] = name
         splits.append(name)
@@ -143,7 +142,7 @@ def _spelled(value: object, where: str) -> tuple[str, str]:
     if value is None or value is ABSENT or (isinstance(value, float) and math.isnan(value)):
         return "", f"the label {where} is missing"
     if not isinstance(value, str):
-        return "", f"expected a text or a number {where}, got {shown(value)}"
+        return "", f"expected a text or a number {where}, got {quoted(value)}"
     label = value.strip()
     if not label:
         return "", f"the label {where} is empty"

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
-from dimec.errors import ConfigError, DataError, option
+from dimec.errors import ConfigError, DataError, option, quoted, shown
 
 LARGEST_EXPANDED = 2 * 2**30  # bytes that a .gz may expand to
 
@@ -143,7 +143,7 @@ def checked_encoding(encoding: str) -> str:
     # Python's bytes-to-bytes codecs (hex, zip, ...) are found by name too.
     if codec is None or not getattr(codec, "_is_text_encoding", True):
         raise ConfigError(
-            f"{option('encoding')}: unknown encoding {shown(encoding)}; expected utf-8, utf-16, "
+            f"{option('encoding')}: unknown encoding {quoted(encoding)}; expected utf-8, utf-16, "
             "windows-1252 or another one that Python knows"
         )
     return codec.name
@@ -170,17 +170,9 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, stripped
 
 
-def shown(value: object, limit: int = 40) -> str:
-    """A value for a message, at most ``limit`` characters long."""
-    # A long text is cut before it is spelled out.
-    text = repr(value[: limit + 1] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def shown_names(names: tuple[str, ...], limit: int = 5, *, quoted: bool = True) -> str:
+def shown_names(names: tuple[str, ...], limit: int = 5, *, quotes: bool = True) -> str:
     """Some column names for a message, at most ``limit`` of them and about 100 characters."""
-    short = (shown(name, 18) for name in names[:limit])
-    listed = ", ".join(short if quoted else (name.strip("'\"") for name in short))
+    listed = ", ".join((quoted if quotes else shown)(name, 18) for name in names[:limit])
     return listed + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 

@@ -24,7 +24,7 @@ def check_part(rows: str) -> None:
         ConfigError: neither ``"all"`` nor ``"test"``.
     """
     if rows not in ("all", "test"):
-        raise ConfigError(f"rows is {rows!r}; use 'all' or 'test'")
+        raise ConfigError(f"{option('rows')} is {rows!r}; use 'all' or 'test'")
 
 
 def split_dataset(
@@ -135,7 +135,7 @@ def _check_settings(
 ) -> list[Fraction]:
     """The fractions as exact shares of sum 1."""
     if seed < 0:
-        raise ConfigError(f"seed is {seed}; give a whole number from 0 upwards")
+        raise ConfigError(f"{option('seed')} is {seed}; give a whole number from 0 upwards")
     positive = len(fractions) == 3 and all(fraction > 0 for fraction in fractions)  # NaN is not
     if not positive or abs(sum(fractions) - 1) > 1e-6:
         raise ConfigError(
@@ -144,7 +144,7 @@ def _check_settings(
         )
     for name, size in limits.items():
         if size is not None and size < 1:
-            raise ConfigError(f"{name} is {size}; give at least 1, or leave it out")
+            raise ConfigError(f"{option(name)} is {size}; give at least 1, or leave it out")
     exact = [Fraction(repr(float(fraction))) for fraction in fractions]  # 0.1 is a tenth here
     return [fraction / sum(exact) for fraction in exact]
 
@@ -198,8 +198,8 @@ def _sample(
     present, sizes = np.unique(labels, return_counts=True)
     if size < len(present):
         raise ConfigError(
-            f"{setting} is {size}, but {dataset.task} has {len(present)} classes; give at least "
-            "one row per class"
+            f"{option(setting)} is {size}, but {dataset.task} has {len(present)} classes; give at "
+            "least one row per class"
         )
     quotas = [Fraction(int(n) * size, len(rows)) for n in sizes]
     counts = [int(quota) for quota in quotas]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dimec.data.dataset import SPLITS, Dataset, Splits
-from dimec.errors import ConfigError, option
+from dimec.errors import ConfigError, option, quoted
 
 # Texts and their second texts, or None → the number of tokens of each, special ones included.
 Counter = Callable[[Sequence[str], Sequence[str] | None], Sequence[int]]
@@ -259,8 +259,7 @@ def _texts(doubles: Doubles) -> str:
 
 def _quoted(text: str) -> str:
     """On one line, without characters that a terminal obeys."""
-    flat = " ".join(text[: 4 * _SHOWN].split())
-    return repr(flat if len(flat) <= _SHOWN else flat[: _SHOWN - 3] + "...")
+    return quoted(" ".join(text[: 4 * _SHOWN].split()), _SHOWN + 2)
 
 
 def _parts(splits: Splits) -> dict[str, Dataset]:

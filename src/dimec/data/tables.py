@@ -31,10 +31,9 @@ from dimec.data.sources import (
     numbered_lines,
     read_bytes,
     read_text,
-    shown,
     shown_names,
 )
-from dimec.errors import ConfigError, DataError, MissingExtraError, option
+from dimec.errors import ConfigError, DataError, MissingExtraError, option, quoted, shown
 
 __all__ = ["ABSENT", "KINDS", "Table", "kind_of", "read_table", "read_text"]
 
@@ -71,7 +70,7 @@ class Table:
         if column not in self.columns:
             other = f" with {option(keyword)}" if keyword else ""
             raise DataError(
-                f"{self.path}: expected a column {shown(column)}, the file has "
+                f"{self.path}: expected a column {quoted(column)}, the file has "
                 f"{shown_names(self.columns) or 'no rows'}; rename it, or name another one{other}"
             )
         return self.columns.index(column)
@@ -189,7 +188,7 @@ def read_parquet(path: Path) -> Table:
                 f"read it as {named}:FILE" if named not in (None, "parquet") else "check its kind"
             )
             raise DataError(f"{path} is no Parquet file; {hint}") from None
-        reason = " ".join(str(error).split())[:80]
+        reason = shown(" ".join(str(error).split()), 80)
         raise DataError(
             f"{path} is not a whole Parquet file ({reason}); copy or write it again"
         ) from None

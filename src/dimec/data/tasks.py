@@ -14,9 +14,9 @@ from dimec.data.frames import is_table, table_of
 from dimec.data.labels import split_called
 from dimec.data.large import large_dataset
 from dimec.data.parts import labelled_parts
-from dimec.data.sources import kind_of, shown, shown_names
+from dimec.data.sources import kind_of, shown_names
 from dimec.data.tables import KINDS, Table, read_table
-from dimec.errors import ConfigError, DataError, option
+from dimec.errors import ConfigError, DataError, option, quoted
 from dimec.metrics import METRICS
 from dimec.storage import expanded
 
@@ -65,7 +65,7 @@ def load_task(
         StorageError: the cache of fetched data cannot be written.
     """
     if metric is not None and metric not in METRICS:
-        raise ConfigError(f"metric is {metric!r}; use one of {', '.join(METRICS)}")
+        raise ConfigError(f"{option('metric')} is {metric!r}; use one of {', '.join(METRICS)}")
     columns: dict[str, str | None] = {
         "text_column": text_column,
         "pair_column": pair_column,
@@ -157,7 +157,7 @@ def _splits_of(source: Any) -> dict[str, Any] | None:
     if len(splits) < len(source) or "train" not in splits or len(splits) < 2:
         raise DataError(
             f"expected train and at least one of validation and test, each once, got "
-            f"{', '.join(map(shown, source))}; name the splits so"
+            f"{', '.join(map(quoted, source))}; name the splits so"
         )
     return splits
 
@@ -180,7 +180,7 @@ def _table(source: Any, name: str, form: Mapping[str, object]) -> tuple[Table, s
         return table_of(source, name), name
     if (found := file_of(str(source))) is None:
         raise ConfigError(
-            f"{name}: expected a file such as reviews.csv or csv:PATH, got {shown(str(source))}; "
+            f"{name}: expected a file such as reviews.csv or csv:PATH, got {quoted(str(source))}; "
             f"kinds are {', '.join(KINDS)}"
         )
     kind, path = found
@@ -203,9 +203,9 @@ def _unknown(task: str) -> str:
         guess = [f"{kind}:{path if colon and prefix.isalpha() else task}"]
     else:
         guess = difflib.get_close_matches(task, TASK_NAMES, n=1)
-    hint = f"did you mean {shown(guess[0], 80)}? " if guess else ""
+    hint = f"did you mean {quoted(guess[0], 80)}? " if guess else ""
     return (
-        f"unknown task {shown(task, 60)}; {hint}tasks are {', '.join(TASK_NAMES)}, and files as "
+        f"unknown task {quoted(task, 60)}; {hint}tasks are {', '.join(TASK_NAMES)}, and files as "
         f"{', '.join(f'{kind}:PATH' for kind in KINDS)}"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from dimec.costs import TIER_NAMES, CostModel, Tier
-from dimec.errors import ConfigError, TierError
+from dimec.errors import ConfigError, TierError, option
 
 Fallback = Literal["accuracy", "cost"]
 
@@ -33,7 +33,7 @@ def fallback_order(route: str, fallback: Fallback) -> tuple[str, ...]:
     """
     if fallback not in _ORDERS:
         raise ConfigError(
-            f"fallback must be one of {', '.join(get_args(Fallback))}, got {fallback!r}"
+            f"{option('fallback')} must be one of {', '.join(get_args(Fallback))}, got {fallback!r}"
         )
     return _ORDERS[fallback][route]
 

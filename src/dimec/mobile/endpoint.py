@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import numpy.typing as npt
 
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, option, quoted
 
 # Why a tier gave no answer, in :class:`dimec.errors.TierError`.
 REASONS = (
@@ -102,7 +102,7 @@ class Endpoint:
         if scheme == "http" and not _is_loopback(host) and not self.insecure:
             raise ConfigError(
                 f"{self.tier}: the token would travel unencrypted to {host}; use an https:// "
-                "address, or allow it with insecure (--insecure)"
+                f"address, or allow it with {option('insecure')}"
             )
 
     @property
@@ -137,8 +137,8 @@ def _check_url(tier: str, url: str) -> tuple[str, str]:
     except ValueError:  # UnicodeError among them
         sound = False
     if not sound or not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
-        shown = repr(url) if "@" not in url else "one with a name or password"
-        raise ConfigError(f"{tier}: expected an address such as http://127.0.0.1:8001, got {shown}")
+        got = quoted(url, 100) if "@" not in url else "one with a name or password"
+        raise ConfigError(f"{tier}: expected an address such as http://127.0.0.1:8001, got {got}")
     if parts.username is not None or parts.password is not None:
         raise ConfigError(f"{tier}: an address must not hold a name or password; use a token")
     if parts.query or parts.fragment:

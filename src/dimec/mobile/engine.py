@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from dimec.bundle import MANIFEST, TierBundle
 from dimec.costs import TIER_NAMES, CostModel
-from dimec.errors import ConfigError, CorruptArtefactError, DataError, MismatchError
+from dimec.errors import ConfigError, CorruptArtefactError, DataError, MismatchError, quoted
 from dimec.footprint import resident_bytes
 from dimec.graphs import pad_batch
 from dimec.mobile.core import Core, Embedded, Text
@@ -165,7 +165,7 @@ class Engine:
             isinstance(id_, str) and 0 < len(id_) <= _LONGEST_ID and id_.isprintable()
         ):
             raise DataError(
-                f"an id must be 1 to {_LONGEST_ID} printable characters, got {_cut(repr(id_))}"
+                f"an id must be 1 to {_LONGEST_ID} printable characters, got {quoted(id_)}"
             )
 
     def claim(self, item: Item) -> Future[None] | None:
@@ -351,7 +351,3 @@ def _identity(bundle: TierBundle) -> str:
 def _trace_of(traceparent: str | None) -> str:
     """A given trace context, or "" where it is none: W3C wants a new one made then."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else ""
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 
+from dimec.errors import shown
+
 # Reasons that speak against the tier, or against this device's way to it, whatever the input: they
 # count for the circuit breaker. A request that is refused for what it holds does not.
 COUNTED = frozenset(
@@ -49,7 +51,7 @@ class Failure(Exception):
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
-        self.detail = " ".join(detail.split())[:300]
+        self.detail = shown(" ".join(detail.split()))
         self.sent = sent
         self.counts = reason in COUNTED if counts is None else counts
         self.retry = reason in _RETRIED if retry is None else retry

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dimec.errors import ConfigError, CorruptArtefactError
+from dimec.errors import ConfigError, CorruptArtefactError, shown
 from dimec.mobile.core import Text
 from dimec.mobile.lines import Line
 from dimec.mobile.prediction import Prediction
@@ -140,7 +140,7 @@ def _check_file(path: Path) -> None:
         return
     except OSError as error:
         raise ConfigError(
-            f"cannot write {str(path)[:150]}: {error.strerror}; give another --output"
+            f"cannot write {shown(str(path), 150)}: {error.strerror}; give another --output"
         ) from None
     if not stat.S_ISREG(kind):
         what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.__about__ import __version__
-from dimec.errors import ConfigError, ProtocolError
+from dimec.errors import ConfigError, ProtocolError, quoted
 from dimec.mobile.endpoint import Endpoint
 from dimec.mobile.failures import Failure
 from dimec.protocol import (
@@ -205,7 +205,7 @@ def judge(question: Question, reply: Reply, *, digest_required: bool) -> npt.NDA
         raise _bad_status(reply)
     encoding = reply.headers.get("content-encoding", "identity")
     if encoding.strip().lower() not in ("", "identity"):
-        raise Failure("broken answer", f"it is encoded as {encoding[:40]!r}, which was not asked")
+        raise Failure("broken answer", f"it is encoded as {quoted(encoding)}, which was not asked")
     digest = reply.headers.get("content-digest", "")
     if not digest_matches(digest, reply.body):
         raise Failure("broken answer", f"it was altered on its way ({DIGEST_HEADER} differs)")
@@ -251,8 +251,8 @@ def _bad_status(reply: Reply) -> Failure:
     text = decode_error(reply.body)
     detail = f"HTTP {status}" + (f": {text}" if text else "")
     if 300 <= status < 400:
-        where = reply.headers.get("location", "nowhere")[:100]
-        return Failure("refused", f"{detail} sends elsewhere ({where!r})", counts=True)
+        where = reply.headers.get("location", "nowhere")
+        return Failure("refused", f"{detail} sends elsewhere ({quoted(where, 100)})", counts=True)
     if status == 404:
         return Failure("wrong version", detail)
     if status in (429, 503):

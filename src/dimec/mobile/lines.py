@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dimec.errors import DataError
+from dimec.errors import DataError, quoted
 from dimec.mobile.core import Text
 
 _CHUNK = 1 << 16
@@ -244,7 +244,7 @@ def _from_json(content: str, pairs: bool) -> tuple[Text, str | None]:
 
 def _id(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise DataError(f"expected an id that is a text or a whole number, got {value!r}"[:200])
+        raise DataError(f"expected an id that is a text or a whole number, got {quoted(value)}")
     return None if value is None else str(value)
 
 

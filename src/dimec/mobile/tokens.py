@@ -17,7 +17,7 @@ from typing import Any
 
 from dimec.bundle import TierBundle
 from dimec.cutting import Cutter
-from dimec.errors import ConfigError, CorruptArtefactError, DataError, shown
+from dimec.errors import ConfigError, CorruptArtefactError, DataError, quoted, shown
 
 # Normalisers that change the length of a text a little at most; Replace, Prepend, Precompiled and
 # ByteLevel within bounds of their own.
@@ -99,7 +99,7 @@ def check_rules(tokenizer: Any) -> None:
     for step in _steps(tokenizer.normalizer):
         kind, content = step["type"], step.get("content", "")
         if kind not in _PLAIN:
-            raise ConfigError(f"the tokenizer has a normaliser of an unknown kind, {kind[:40]!r}")
+            raise ConfigError(f"the tokenizer has a normaliser of an unknown kind, {quoted(kind)}")
         if kind in _ONCE and [s["type"] for s in _steps(tokenizer.normalizer)].count(kind) > 1:
             raise ConfigError(f"the tokenizer has the step {kind} twice")
         if kind == "Replace" and len(content) > len(step["pattern"].get("String", "x")):

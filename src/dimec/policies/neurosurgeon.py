@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.costs import CLOUD, MOBILE
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, option
 from dimec.latency import LayerProfile, ModelShape
 from dimec.policies.base import Outcome, exit_outcome
 from dimec.policies.registry import System, register
@@ -128,7 +128,9 @@ class NeurosurgeonPolicy:
         scenarios: Path | None = None,
     ) -> None:
         if objective not in ("latency", "energy"):
-            raise ConfigError(f"the objective must be 'latency' or 'energy', got {objective!r}")
+            raise ConfigError(
+                f"{option('objective')} must be 'latency' or 'energy', got {objective!r}"
+            )
         self.objective = objective
         self.scenario = Scenarios.load(scenarios).scenario(scenario)
         self.profile = LayerProfile.packaged(profile) if isinstance(profile, str) else profile

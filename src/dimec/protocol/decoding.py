@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json
 
-from dimec.errors import ProtocolError
+from dimec.errors import ProtocolError, quoted, shown
 from dimec.protocol.messages import (
     BINARY_HEADER,
     DATATYPES,
@@ -81,15 +81,14 @@ def decode_error(body: bytes) -> str:
     except ValueError:
         return ""
     text = value.get("error") if isinstance(value, dict) else None
-    return " ".join(text[:300].split()) if isinstance(text, str) else ""
+    return shown(" ".join(text[:300].split())) if isinstance(text, str) else ""
 
 
 def _quoted(value: object) -> str:
     """A value of a stranger in a message: short, and on one line."""
     if isinstance(value, list | dict):
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else "a huge number"
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return quoted(value, 60)
 
 
 def _split(body: bytes, header_length: str | int | None) -> tuple[dict[str, Any], memoryview]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.cartography import POOL_NAMES
-from dimec.errors import ConfigError, CorruptArtefactError, DataError
+from dimec.errors import ConfigError, CorruptArtefactError, DataError, shown
 from dimec.routing.base import FloatArray, Route, TierArray, as_embeddings
 from dimec.storage import load_arrays, save_arrays
 
@@ -221,7 +221,7 @@ class CentroidRouter:
             raise CorruptArtefactError(f"{path} lacks {error}; make it again: dimec fit") from None
         except (DataError, TypeError, ValueError) as error:
             raise CorruptArtefactError(
-                f"{path} holds no pools ({str(error)[:160]}); make it again: dimec fit"
+                f"{path} holds no pools ({shown(str(error), 160)}); make it again: dimec fit"
             ) from None
         return router
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dimec.errors import quoted
 from dimec.protocol import encode_error
 from dimec.serving import describe
 from dimec.serving.exchange import json_headers
@@ -133,7 +134,9 @@ async def refuse(request: Request, error: Exception) -> Response:
         return _response(encode_error("the server failed; its log says why"), 500)
     detail = error.detail
     if detail == "Not Found":
-        detail = f"unknown path; see /v2 and /v2/models/{{model}}, got {request.url.path[:200]!r}"
+        detail = (
+            f"unknown path; see /v2 and /v2/models/{{model}}, got {quoted(request.url.path, 200)}"
+        )
     if error.status_code == 405:
         detail = f"expected {(error.headers or {}).get('Allow', 'another method')}"
     return _response(encode_error(detail), error.status_code, dict(error.headers or {}))

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from dimec.errors import ConfigError
+from dimec.errors import ConfigError, option
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -58,11 +58,11 @@ class ServerSettings(BaseModel):
     def _fit(self) -> Self:
         if self.queue < self.max_batch:
             raise ValueError(
-                f"queue: expected room for one request of max_batch {self.max_batch} rows or more, "
-                f"got {self.queue}"
+                f"{option('queue')}: expected room for one request of {option('max_batch')} "
+                f"{self.max_batch} rows or more, got {self.queue}"
             )
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key: give both or neither")
+            raise ValueError(f"{option('tls_cert')} and {option('tls_key')}: give both or neither")
         return self
 
     @classmethod
@@ -76,7 +76,7 @@ class ServerSettings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = "".join(f"{part}: " for part in first["loc"])
+            where = "".join(f"{option(str(part))}: " for part in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
             raise ConfigError(f"{where}{message}") from None
 

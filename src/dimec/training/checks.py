@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dimec.errors import ConfigError, MissingExtraError
+from dimec.errors import ConfigError, MissingExtraError, option
 from dimec.progress import Progress
 from dimec.training.batching import Encoded
 from dimec.training.graph_export import MASK, require_exporter, trace_graph
@@ -92,7 +92,7 @@ def check_lengths(
     if (limit := token_limit(model.encoder, longest)) < longest:
         raise ConfigError(
             f"the encoder takes texts of at most {limit} tokens, the longest has {longest} where "
-            f"max_tokens is {max_tokens}; use --max-tokens {limit}"
+            f"{option('max_tokens')} is {max_tokens}; use {option('max_tokens', limit)}"
         )
 
 

@@ -20,7 +20,7 @@ import torch
 from dimec.bundle import Precision
 from dimec.cartography import softmax
 from dimec.costs import TIER_NAMES
-from dimec.errors import ConfigError, ParityError
+from dimec.errors import ConfigError, ParityError, quoted
 from dimec.graphs import Graph
 from dimec.progress import Progress
 from dimec.routing import CentroidRouter
@@ -208,7 +208,7 @@ def check_tokenizer(path: Path, reference: Reference) -> None:
         if not same:
             raise ConfigError(
                 "the tokenizer's file gives other token ids than transformers for the text "
-                f"{text[0][:60]!r}; "
+                f"{quoted(text[0], 62)}; "
                 "train with a tokenizer whose tokenizer.json is complete"
             )
 
