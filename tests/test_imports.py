@@ -20,7 +20,7 @@ SOURCE = Path(dimec.__file__).parent
 LEVELS = (
     ("__about__",),
     ("errors",),
-    ("config", "costs", "held", "metrics", "progress", "protocol", "storage"),
+    ("config", "costs", "exits", "held", "metrics", "progress", "protocol", "storage"),
     ("bundle", "cartography", "cutting", "data", "graphs", "local", "usage"),
     ("footprint", "latency", "ledger", "routing", "thresholds", "trace", "triton"),
     ("mobile", "scenarios", "serving"),
@@ -35,7 +35,7 @@ LEVELS = (
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 # Within a level, on purpose: settings check tiers as costs do, and are written by storage.
-BESIDE = {("config", "costs"), ("config", "storage")}
+BESIDE = {("config", "costs"), ("config", "storage"), ("exits", "costs")}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dimec.config import resolve_exits
+from dimec.exits import resolve_exits
 from dimec.reproduction.plan import Plan
 from dimec.run import Run
 from dimec.storage import write_json

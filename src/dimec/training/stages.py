@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dimec.config import TrainingSettings, check_loss
+from dimec.config import TrainingSettings
+from dimec.exits import check_loss
 
 
 @dataclass(frozen=True)
