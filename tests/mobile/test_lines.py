@@ -107,6 +107,7 @@ class TestPlainText:
         [
             (b"fine\nb\xff\n", False, "in.txt, line 2: expected UTF-8, got the byte 0xff"),
             (b"fine\n\n\xc3", False, "in.txt, line 3: expected UTF-8, got the byte 0xc3"),
+            (b"\x1f\x8b\x08\x00text\n", False, "in.txt, line 1: .* compressed by gzip: decompress"),
             (b"a\tb\nalone\n", True, "in.txt, line 2: expected two texts .* tab .*, got 1"),
             (b"a\tb\tc\n", True, "in.txt, line 1: .* got 3"),
             (b"fine\nunacceptable\n", False, "in.txt, line 2: not this one"),

@@ -14,6 +14,7 @@ from dimec.errors import DataError, quoted
 from dimec.mobile.core import Text
 
 _CHUNK = 1 << 16
+_GZIP = b"\x1f\x8b"
 LONGEST_LINE = 1 << 24  # bytes; a book has less
 _LULL = 0.05  # seconds without anything to read after which what came is answered first
 
@@ -210,8 +211,11 @@ def _decoded(raw: bytes, first: bool) -> str:
     try:
         return raw.removesuffix(b"\r").decode("utf-8")
     except UnicodeDecodeError as error:
+        remedy = "convert it to UTF-8"
+        if first and raw.startswith(_GZIP):
+            remedy = "it is compressed by gzip: decompress it, or pipe what zcat says of it here"
         raise DataError(
-            f"expected UTF-8, got the byte 0x{raw[error.start]:02x}; convert it to UTF-8"
+            f"expected UTF-8, got the byte 0x{raw[error.start]:02x}; {remedy}"
         ) from None
 
 
