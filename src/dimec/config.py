@@ -267,7 +267,7 @@ class RunSettings(_Settings):
         """``"training.batch_size: 16 here, 32 there"`` for each setting that differs."""
         mine, theirs = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
         return [
-            f"{key}: {mine[key]!r} here, {theirs[key]!r} there"
+            f"{_named(tuple(key.split('.')))}{mine[key]!r} here, {theirs[key]!r} there"
             for key in mine
             if mine[key] != theirs[key]
         ]
