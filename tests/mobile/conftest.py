@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dimec.mobile import Mobile
+from dimec.mobile.state import State
+from states import open_state
 from tiers import Tier, balanced
 
 
@@ -23,6 +25,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
 def tiers(bundle: Path) -> dict[str, Tier]:
     """The edge and the cloud of the bundle."""
     return {tier: Tier(bundle, tier) for tier in ("edge", "cloud")}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of a state file, in a folder that is not there yet."""
+    return tmp_path / "deep" / "state.sqlite"
+
+
+@pytest.fixture
+def state(path: Path) -> Iterator[State]:
+    """A new state, open."""
+    with closing(open_state(path)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -24,17 +24,6 @@ from dimec.mobile.state import MEMORY, State, default_path
 from states import COUNTS, IDENTITY, SUMS, WIDTH, embedding, open_state, prediction
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "state.sqlite"
-
-
-@pytest.fixture
-def state(path: Path) -> Iterator[State]:
-    with contextlib.closing(open_state(path)) as opened:
-        yield opened
-
-
 class TestWhatItHolds:
     @pytest.mark.parametrize(
         "changes",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,6 @@ from dimec.errors import (
 from dimec.mobile.rows import Record
 from dimec.mobile.state import State
 from states import embedding, open_state, prediction
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "state.sqlite"
-
-
-@pytest.fixture
-def state(path: Path) -> Iterator[State]:
-    with contextlib.closing(open_state(path)) as opened:
-        yield opened
 
 
 class TestDamage:

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,6 @@ from dimec.mobile.rows import Record
 from dimec.mobile.state import State
 from states import COUNTS, SUMS, embedding, open_state, prediction
 from tiers import full_disk
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "state.sqlite"
-
-
-@pytest.fixture
-def state(path: Path) -> Iterator[State]:
-    with contextlib.closing(open_state(path)) as opened:
-        yield opened
 
 
 class TestAFullDisk:

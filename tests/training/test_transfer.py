@@ -107,7 +107,9 @@ def test_rows_that_the_model_was_trained_on_are_refused(finished_run: Path) -> N
     with pytest.raises(ConfigError, match="was trained on rows of"):
         record_other(run, own)
     # The test split is the run's own, whatever the seed.
-    trace = record_other(run, own, rows="test", seed=99)
+    with pytest.raises(ConfigError, match="seed does nothing here"):
+        record_other(run, own, rows="test", seed=99)
+    trace = record_other(run, own, rows="test")
     assert trace.guids == run.trace("test").guids
     assert np.array_equal(trace.probabilities, run.trace("test").probabilities)
 

@@ -14,13 +14,24 @@ import threading
 
 
 def end_in_order() -> None:
-    """From now on SIGTERM ends this process with exit code 0: nothing was accepted yet."""
+    """From now on SIGTERM ends this process with exit code 0: nothing was accepted yet.
+
+    SIGHUP, which asks for the bundle that is there now, is heeded by going on: it is just being
+    read. On a terminal it says that the terminal closes, and ends the process as ever.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    from dimec.serving.terminal import has_terminal
+
+    started_by = {signal.SIGTERM}
+    if (hangup := getattr(signal, "SIGHUP", None)) is not None:
+        started_by.add(hangup)
+        if signal.getsignal(hangup) is signal.SIG_DFL and not has_terminal():
+            signal.signal(hangup, lambda *_: None)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, started_by)
 
 
 if sys.argv[1:2] == ["serve"]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dimec.bundle import TierBundle
 from dimec.errors import ConfigError, MissingExtraError, ServerError
 from dimec.serving.settings import ServerSettings
+from dimec.serving.terminal import has_terminal
 
 if TYPE_CHECKING:
     from dimec.serving.logs import JsonLog
@@ -147,7 +148,7 @@ class TierServer:
         self._stop = asyncio.Event()
         self._standing: Standing | None = None
         self._renewals: set[asyncio.Task[None]] = set()
-        self._terminal = _has_terminal()
+        self._terminal = has_terminal()
         self._stopping_for = ""
         self._signalled = False
 
@@ -256,7 +257,7 @@ class TierServer:
             loop.add_signal_handler(hangup, self._on_hangup, loop)
 
     def _on_hangup(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._terminal and not _has_terminal():
+        if self._terminal and not has_terminal():
             self._ask_to_stop("the terminal closed")
         elif self._standing is not None and not self._stop.is_set():
             task = loop.create_task(self._standing.take())
@@ -320,15 +321,6 @@ async def _finished(tasks: set[asyncio.Task[None]], seconds: float) -> bool:
     while tasks and (left := end - loop.time()) > 0:
         await asyncio.wait(set(tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)
     return not tasks
-
-
-def _has_terminal() -> bool:
-    """Whether this process belongs to a terminal that is there."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 def _check_installed(package: str) -> None:

@@ -11,7 +11,7 @@ from dimec.config import DataSettings, absolute_data
 from dimec.data import Dataset, split_dataset
 from dimec.data.splits import check_part, stratified_sample
 from dimec.data.tasks import file_of
-from dimec.errors import ConfigError, DataError
+from dimec.errors import ConfigError, DataError, option
 from dimec.progress import Progress
 from dimec.trace import Trace
 from dimec.training.batching import encode
@@ -56,10 +56,16 @@ def record_other(
     check_part(rows)
     fingerprint = check_model(run)
     settings = run.settings()
+    seed_is_idle = seed is not None and limit is None
     seed = settings.seed if seed is None else seed
     model = MultiExitClassifier.from_pretrained(run.model_path)
     data = absolute_data(data)
     read = read_dataset(data) if dataset is None else dataset
+    if seed_is_idle and _is_own(run, read, data) and rows == "test":
+        raise ConfigError(
+            f"{option('seed')} does nothing here: the run's own test split is taken, as it was "
+            f"divided; leave it out, or take a sample of it with {option('limit')}"
+        )
     dataset = _part(run, read, data, rows, seed)
     dataset = _with_labels_of(model, dataset)
     if limit is not None:
@@ -77,9 +83,7 @@ def record_other(
 
 def _part(run: RunDirectory, dataset: Dataset, data: DataSettings, rows: str, seed: int) -> Dataset:
     """The rows that are asked for, none of which the model was trained on."""
-    # The first line is that of the data set, whatever rows of it were chosen.
-    own = run.data_path.read_text("utf-8").split()[0]
-    if dataset.fingerprint() == own or _is_a_part(run, data):
+    if _is_own(run, dataset, data):
         if rows == "all":
             raise ConfigError(
                 f"{run.path} was trained on rows of {dataset.task}; take its test split alone "
@@ -89,6 +93,13 @@ def _part(run: RunDirectory, dataset: Dataset, data: DataSettings, rows: str, se
     if rows == "all":
         return dataset
     return split_dataset(dataset, seed=seed, predefined=data.predefined_splits).test
+
+
+def _is_own(run: RunDirectory, dataset: Dataset, data: DataSettings) -> bool:
+    """Whether the run was trained on rows of this data set."""
+    # The first line is that of the data set, whatever rows of it were chosen.
+    own = run.data_path.read_text("utf-8").split()[0]
+    return dataset.fingerprint() == own or _is_a_part(run, data)
 
 
 def _is_a_part(run: RunDirectory, data: DataSettings) -> bool:
