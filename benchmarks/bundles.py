@@ -68,7 +68,7 @@ _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 def make_scene(run: str, seed: int, out: str) -> dict[str, Any]:
     """Write the bundles and the texts; returns where they come from."""
-    from dimec.run import Run
+    from dimec.runs.run import Run
 
     trained = Run(run) if run else _train(seed)
     folder = Path(out)
@@ -111,7 +111,7 @@ def _train(seed: int) -> Any:
 
 def _test_texts(run: Any) -> list[str]:
     from dimec.data import split_dataset
-    from dimec.workspace import read_dataset
+    from dimec.runs.workspace import read_dataset
 
     settings = run.settings()
     splits = split_dataset(
@@ -143,7 +143,7 @@ def with_route(bundle: str, tier: int, out: Path) -> Path:
     """
     import numpy as np
 
-    from dimec.bundle import MANIFEST, TierBundle, file_records, write_manifest
+    from dimec.bundle.manifest import MANIFEST, TierBundle, file_records, write_manifest
     from dimec.routing import CentroidRouter
 
     mobile = TierBundle.open(Path(bundle) / "mobile", "mobile")

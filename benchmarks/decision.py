@@ -102,7 +102,7 @@ def _figures(name: str, passes: dict[str, Any]) -> list[Figure]:
 
 def measure(bundle: str, texts: int, repeats: int) -> dict[str, Any]:
     """Quantiles of the seconds of every part, for each pass over the texts."""
-    from dimec.graphs import Graph
+    from dimec.bundle.graphs import Graph
     from dimec.mobile import Mobile
     from dimec.routing import CentroidRouter
 

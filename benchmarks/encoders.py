@@ -23,8 +23,8 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     Tokenizer, labels and longest text are those of the bundle ``source``; the router's three
     centres are those of random thirds of some texts.
     """
-    from dimec.bundle import TierBundle, file_records, write_manifest
-    from dimec.training.graph_export import cut_graph, save_graph, trace_graph
+    from dimec.bundle.manifest import TierBundle, file_records, write_manifest
+    from dimec.training.export.graphs import cut_graph, save_graph, trace_graph
 
     given = TierBundle.open(Path(source) / "mobile", "mobile")
     inputs = ("input_ids", "attention_mask")
@@ -81,7 +81,7 @@ def _model(manifest: Any, layers: int, width: int, seed: int) -> Any:
 
 
 def _router(mobile: Path, width: int, seed: int) -> Any:
-    from dimec.graphs import Graph
+    from dimec.bundle.graphs import Graph
     from dimec.routing import CentroidRouter
 
     rng = np.random.default_rng(seed)

@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.harness import in_fresh_process, say, seconds
 from benchmarks.results import BYTES, RATIO, Figure, Result
 from benchmarks.routing import stream
-from dimec.evaluation import Replay, bootstrap_means, evaluate, replay, standard_policies
-from dimec.ledger import LedgerRow
+from dimec.base.arrays import FloatArray
+from dimec.evaluation.evaluate import Replay, bootstrap_means, evaluate, replay, standard_policies
+from dimec.evaluation.ledger import LedgerRow
 from dimec.policies import Policy, RandomPolicy
 from dimec.routing import CentroidRouter
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 TIME_GOAL, MEMORY_GOAL = 20.0, 2 * 2**30
 EXITS = (4, 6, 12)
 _FITTED_ON = 5000  # rows
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -114,9 +114,9 @@ def measure_base(graph: str, tokenizer: str | None) -> dict[str, float]:
     import numpy as np
     from tokenizers import Tokenizer
 
-    import dimec.mobile.client
+    import dimec.client.tier_client
     import dimec.mobile.runtime  # noqa: F401
-    from dimec.graphs import Graph
+    from dimec.bundle.graphs import Graph
 
     with sqlite3.connect(":memory:"):
         Graph(Path(graph))(x=np.ones(1, np.float32))

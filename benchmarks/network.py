@@ -101,7 +101,7 @@ def measure(
     repeats: int,
 ) -> dict[str, list[dict[str, Any]]]:
     """Mean, quantiles and bytes of each pass over the texts, by policy."""
-    from dimec.local import LocalTiers
+    from dimec.serving.local import LocalTiers
 
     chosen = read_texts(bundle, texts)
     found: dict[str, list[dict[str, Any]]] = {policy: [] for policy in POLICIES}

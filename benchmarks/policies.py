@@ -14,19 +14,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.harness import in_fresh_process
 from benchmarks.policy_loops import LOOPS, Decisions, Prices
 from benchmarks.results import BYTES, RATIO, Figure, Result
 from benchmarks.routing import stream
+from dimec.base.arrays import FloatArray
 from dimec.cartography import DataMap
-from dimec.evaluation import replay
+from dimec.evaluation.evaluate import replay
 from dimec.policies import FitInputs, Outcome, Policy, systems
-from dimec.trace import Trace
-from dimec.usage import Deployment
-
-FloatArray = npt.NDArray[np.float64]
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 ALL_GOAL, ONLINE_GOAL = 60.0, 10.0
 LAYERS, TIERS, LAM, EPOCHS = 12, (4, 6, 12), 0.01, 5

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from dimec.policies.adaee import THRESHOLDS
-from dimec.usage import Deployment
+from dimec.policies.literature.adaee import THRESHOLDS
+from dimec.tiers.usage import Deployment
 
 Sample = Sequence[Sequence[float]]  # class probabilities at every exit
 Decisions = tuple[list[int], list[float]]

@@ -93,10 +93,10 @@ def measure_client(
     bundle: str, texts_from: str, texts: int, repeats: int
 ) -> dict[str, list[float]]:
     """Median seconds of an answer by our client, by plain sockets, and by the graph alone."""
-    from dimec.bundle import TierBundle
-    from dimec.graphs import Graph
-    from dimec.mobile.client import TierClient
-    from dimec.mobile.endpoint import Endpoint
+    from dimec.bundle.graphs import Graph
+    from dimec.bundle.manifest import TierBundle
+    from dimec.client.endpoint import Endpoint
+    from dimec.client.tier_client import TierClient
 
     tier = TierBundle.open(Path(bundle) / TIER, TIER)
     inputs = _inputs(bundle, read_texts(texts_from, texts))

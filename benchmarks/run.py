@@ -29,7 +29,7 @@ from benchmarks import (  # noqa: E402
 )
 from benchmarks.harness import WorkerError, circumstances, say  # noqa: E402
 from benchmarks.results import Result, table  # noqa: E402
-from dimec.storage import write_json  # noqa: E402
+from dimec.base.storage import write_json  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def messages(bundle: str, texts_from: str, count: int) -> list[_Message]:
     import numpy as np
     from tokenizers import Tokenizer
 
-    from dimec.bundle import TierBundle
+    from dimec.bundle.manifest import TierBundle
     from dimec.protocol import InferRequest, encode_request
 
     manifest = TierBundle.open(Path(bundle) / TIER, TIER).manifest
@@ -228,7 +228,7 @@ def _options_tried(threads: int) -> str:
 
 def _repositories(bundle: str, threads: int, folder: Path) -> dict[str, Path]:
     """A model repository for each configuration."""
-    from dimec.triton import write_triton_repository
+    from dimec.bundle.triton import write_triton_repository
 
     repositories = {}
     for number, (name, (instances, batching)) in enumerate(_options(threads).items()):

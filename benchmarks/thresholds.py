@@ -12,8 +12,8 @@ import numpy.typing as npt
 from benchmarks.harness import in_fresh_process, seconds
 from benchmarks.results import RATIO, Figure, Result
 from dimec.cartography import DataMap
-from dimec.costs import CostModel, rewards
-from dimec.thresholds import PAPER_ALPHAS, PAPER_BETAS, search_thresholds
+from dimec.cartography.thresholds import PAPER_ALPHAS, PAPER_BETAS, search_thresholds
+from dimec.tiers.costs import CostModel, rewards
 
 GOAL = 0.05
 EXITS, LAM, EPOCHS = (4, 6, 12), 0.01, 5

@@ -159,7 +159,7 @@ def _encoded(folder: str, count: int) -> list[dict[str, Any]]:
 
 
 def _ours(bundle: Path, threads: int) -> _Call:
-    from dimec.graphs import Graph
+    from dimec.bundle.graphs import Graph
 
     if bundle.name != "mobile":
         whole = Graph(bundle / "model.onnx", threads=threads)

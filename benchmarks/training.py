@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks.harness import Measured, in_fresh_process, peak_rss, say
 from benchmarks.results import BYTES, PER_SECOND, RATIO, SHARE, Figure, Result
+from dimec.base.progress import NoProgress
 from dimec.data import Splits, load_task, packaged_backbone, split_dataset
-from dimec.progress import NoProgress
 
 TASK, BACKBONE, EXITS = "vader/movies", "minilm-l6", (2, 3, 6)
 GOAL = 1.0
@@ -128,7 +128,7 @@ def train_ours(
     seed: int,
 ) -> dict[str, Any]:
     """Train as ``dimec train`` does; seconds of an epoch, and what was learned."""
-    from dimec.run import settings_of
+    from dimec.runs.run import settings_of
     from dimec.training import train_run
 
     values = {

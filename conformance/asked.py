@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dimec.bundle import TierBundle
-from dimec.graphs import pad_batch
+from dimec.bundle.graphs import pad_batch
+from dimec.bundle.manifest import TierBundle
+from dimec.client.endpoint import Endpoint
 from dimec.mobile.core import Core
-from dimec.mobile.endpoint import Endpoint
-from tiers import texts
+from support.tiers import texts
 
 TIERS = ("edge", "cloud")
 BATCHES = (1, 2, 7, 40)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dimec.local import LocalTiers
-from dimec.triton import write_triton_repository
-from tiers import balanced
-from tiny import FAST, dimec, make_backbone, reviews, write_reviews
+from dimec.bundle.triton import write_triton_repository
+from dimec.serving.local import LocalTiers
+from support.tiers import balanced
+from support.tiny import FAST, dimec, make_backbone, reviews, write_reviews
 from triton_server import TritonServer
 
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from asked import BATCHES, CLOSE, TIERS, endpoint, inputs
-from dimec.bundle import TierBundle
-from dimec.errors import TierError
-from dimec.mobile.client import AsyncTierClient, TierClient
+from dimec.base.errors import TierError
+from dimec.bundle.manifest import TierBundle
+from dimec.client.tier_client import AsyncTierClient, TierClient
 from dimec.protocol import BINARY_HEADER
 from triton_server import TritonServer
 

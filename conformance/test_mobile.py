@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from dimec.bundle import TierBundle, write_manifest
+from dimec.bundle.manifest import TierBundle, write_manifest
 from dimec.mobile import AsyncMobile, Mobile, Prediction
-from tiers import texts
-from tiny import dimec
+from support.tiers import texts
+from support.tiny import dimec
 from triton_server import TritonServer
 
 SOME = texts(60)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from builders import TraceFactory
-    from tiny import Said
+    from support.builders import TraceFactory
+    from support.tiny import Said
 
 # Before anything of dimec is imported: no test may reach for a model hub, and a tokenizer that
 # forks threads of its own only prints warnings.
@@ -43,7 +43,7 @@ settings.load_profile("dimec")
 @pytest.fixture(scope="session")
 def small_trace() -> TraceFactory:
     """The factory of small random traces, :func:`builders.make_trace`."""
-    from builders import make_trace
+    from support.builders import make_trace
 
     return make_trace
 
@@ -51,7 +51,7 @@ def small_trace() -> TraceFactory:
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random BERT encoder of 4 layers, with dropout, and its tokenizer."""
-    from tiny import make_backbone
+    from support.tiny import make_backbone
 
     return make_backbone(tmp_path_factory.mktemp("backbone"))
 
@@ -59,7 +59,7 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV file of 240 short reviews."""
-    from tiny import reviews, write_reviews
+    from support.tiny import reviews, write_reviews
 
     return write_reviews(tmp_path_factory.mktemp("reviews") / "reviews.csv", reviews(240))
 
@@ -89,7 +89,7 @@ def finished_run(
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
     """The finished tiny run, exported: exits 1, 2 and 4, fp32; not to be changed."""
-    from dimec.run import Run
+    from dimec.runs.run import Run
 
     out = tmp_path_factory.mktemp("bundles") / "tiny"
     Run(finished_run).export(out)
@@ -110,7 +110,7 @@ def run_copy(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     """``cli("fit", path)``: the command line's own ``main`` in this process; what it said."""
     from dimec.cli import main
-    from tiny import Said
+    from support.tiny import Said
 
     def run(*arguments: object) -> Said:
         monkeypatch.setattr("sys.argv", ["dimec", *map(str, arguments)])

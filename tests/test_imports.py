@@ -7,95 +7,45 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import dimec
+import rooms
 
-SOURCE = Path(dimec.__file__).parent
-
-# From the bottom up. A module may import from its own level's package and from lower levels.
-LEVELS = (
-    ("__about__",),
-    ("errors",),
-    ("config", "costs", "exits", "held", "metrics", "progress", "protocol", "storage"),
-    ("bundle", "cartography", "cutting", "data", "graphs", "local", "usage"),
-    ("footprint", "latency", "ledger", "routing", "thresholds", "trace", "triton"),
-    ("mobile", "scenarios", "serving"),
-    ("policies",),
-    ("bottleneck", "evaluation", "workspace"),
-    ("intake",),
-    ("fitting", "report", "selection", "training"),
-    ("run",),
-    ("reproduction",),
-    ("cli",),
-    ("__main__",),
-)
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-# Within a level, on purpose: settings check tiers as costs do, and are written by storage.
-BESIDE = {("config", "costs"), ("config", "storage"), ("exits", "costs")}
-MODULES = sorted(SOURCE.rglob("*.py"))
-
-
-def _room(path: Path) -> str:
-    """``training`` for src/dimec/training/loop.py, ``cli`` for src/dimec/cli.py."""
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
-
-
-def _imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Modules that a file imports, each with whether it does so when it is imported itself.
-
-    Imports for type checkers only do not count.
-    """
-    todo: list[tuple[ast.AST, bool]] = [(tree, True)]
-    while todo:
-        node, top = todo.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            todo += [(child, top) for child in node.orelse]
-            continue
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, top) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            module = node.module or ""
-            yield module, top
-            if module == "dimec":
-                yield from ((f"dimec.{alias.name}", top) for alias in node.names)
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        todo += [(child, top and not inside) for child in ast.iter_child_nodes(node)]
-
-
-def _uses(path: Path) -> Iterator[tuple[str, bool]]:
-    """Rooms of dimec that a file imports from."""
-    for module, top in _imports(ast.parse(path.read_text("utf-8"))):
-        parts = module.split(".")
-        if parts[0] == "dimec" and len(parts) > 1:
-            yield parts[1], top
+MODULES = rooms.modules()
+# What drives the work; all else runs where torch and Starlette are not installed.
+DRIVERS = {"runs.run", "reproduction", "cli"}
 
 
 def _id(path: Path) -> str:
-    return str(path.relative_to(SOURCE))
+    return str(path.relative_to(rooms.SOURCE))
+
+
+def _room(path: Path) -> str:
+    return rooms.room_of(rooms.name_of(path))
 
 
 def test_the_reader_of_imports_sees_what_it_should() -> None:
     code = """
 import dimec.cli
-from dimec import run, Trace
+from dimec import runs, Trace
+from dimec.runs import run
 if TYPE_CHECKING:
     from dimec.training import model
 def f():
     from dimec.training import train_run
 class C:
-    from dimec.trace import Trace
+    from dimec.traces import Trace
 """
-    found = set(_imports(ast.parse(code)))
+    found = set(rooms.imports(ast.parse(code)))
     assert ("dimec.cli", True) in found
-    assert ("dimec.run", True) in found
+    assert ("dimec.runs", True) in found
+    assert ("dimec.runs.run", True) in found
     assert ("dimec.training", False) in found
     assert ("dimec.training", True) not in found
-    assert ("dimec.trace", True) in found
+    assert ("dimec.traces", True) in found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)
@@ -103,15 +53,19 @@ def test_imports_run_downward_only(path: Path) -> None:
     room = _room(path)
     if room == "__init__":
         return  # the public names, loaded on first use
-    for other, _ in _uses(path):
-        if other not in LEVEL or other == room:
-            continue
-        downward = LEVEL[other] < LEVEL[room] or (room, other) in BESIDE
-        assert downward, f"{_id(path)} imports dimec.{other}, which does not lie below it"
+    for other, _ in rooms.uses(path):
+        if other in rooms.LEVEL and other != room:
+            downward = rooms.LEVEL[other] < rooms.LEVEL[room]
+            assert downward, f"{_id(path)} imports dimec.{other}, which does not lie below it"
 
 
 def test_every_room_has_its_level() -> None:
-    assert {_room(path) for path in MODULES} - {"__init__"} == LEVEL.keys()
+    assert {_room(path) for path in MODULES} - {"__init__"} == rooms.LEVEL.keys()
+
+
+def test_the_docs_have_the_table_of_the_rooms() -> None:
+    page = rooms.DOCS.read_text("utf-8")
+    assert rooms.written(page) == page, "write it anew: python tools/rooms.py"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)
@@ -119,9 +73,9 @@ def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_ins
     path: Path,
 ) -> None:
     room = _room(path)
-    for other, top in _uses(path):
+    for other, top in rooms.uses(path):
         if other in {"training", "serving"} and room != other:
-            assert room in {"run", "reproduction", "cli"}
+            assert room in DRIVERS
             assert not top
 
 
@@ -129,8 +83,8 @@ def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_ins
 def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only(path: Path) -> None:
     heavy = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "datasets"}
     heavy |= {"onnx", "onnxscript", "onnxruntime", "pandas", "polars"}
-    network = {"starlette": "serving", "uvicorn": "serving", "httpx2": "mobile"}
-    for module, top in _imports(ast.parse(path.read_text("utf-8"))):
+    network = {"starlette": "serving", "uvicorn": "serving", "httpx2": "client"}
+    for module, top in rooms.imports(ast.parse(path.read_text("utf-8"))):
         package = module.split(".")[0]
         if top and package in heavy:
             assert _room(path) == "training"

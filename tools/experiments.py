@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from dimec.errors import DimecError
-from dimec.storage import atomic_write, read_json, write_json
+from dimec.base.errors import DimecError
+from dimec.base.storage import atomic_write, read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = ROOT / "experiments"
@@ -34,9 +34,9 @@ WITH_TABLES = (
 
 def run_experiment(name: str, runs: Path) -> Path:
     """Train, fit and evaluate as ``experiments/NAME.toml`` says; returns the results file."""
-    from dimec.config import RunSettings
-    from dimec.progress import RichProgress
-    from dimec.run import Run
+    from dimec.base.progress import RichProgress
+    from dimec.runs.run import Run
+    from dimec.settings.config import RunSettings
     from dimec.training import train_run
 
     plan = tomllib.loads((EXPERIMENTS / f"{name}.toml").read_text("utf-8"))

@@ -11,39 +11,39 @@ from typing import TYPE_CHECKING, Any
 from dimec.__about__ import __version__
 
 if TYPE_CHECKING:
+    from dimec.base.errors import DimecError
     from dimec.cartography import DataMap, TrainingDynamics, build_pools
-    from dimec.costs import CostModel
+    from dimec.cartography.thresholds import search_thresholds
     from dimec.data import load_task
-    from dimec.errors import DimecError
-    from dimec.evaluation import evaluate
-    from dimec.ledger import Ledger
+    from dimec.evaluation.evaluate import evaluate
+    from dimec.evaluation.ledger import Ledger
     from dimec.mobile import AsyncMobile, Mobile, Prediction
     from dimec.routing import CentroidRouter
-    from dimec.run import Run, train
-    from dimec.thresholds import search_thresholds
-    from dimec.trace import Trace
+    from dimec.runs.run import Run, train
+    from dimec.tiers.costs import CostModel
+    from dimec.tiers.usage import Deployment
+    from dimec.traces.trace import Trace
     from dimec.training import MultiExitClassifier
-    from dimec.usage import Deployment
 
 _HOMES = {
     "AsyncMobile": "dimec.mobile",
     "CentroidRouter": "dimec.routing",
-    "CostModel": "dimec.costs",
+    "CostModel": "dimec.tiers.costs",
     "DataMap": "dimec.cartography",
-    "Deployment": "dimec.usage",
-    "DimecError": "dimec.errors",
-    "Ledger": "dimec.ledger",
+    "Deployment": "dimec.tiers.usage",
+    "DimecError": "dimec.base.errors",
+    "Ledger": "dimec.evaluation.ledger",
     "Mobile": "dimec.mobile",
     "MultiExitClassifier": "dimec.training",
     "Prediction": "dimec.mobile",
-    "Run": "dimec.run",
-    "Trace": "dimec.trace",
+    "Run": "dimec.runs.run",
+    "Trace": "dimec.traces.trace",
     "TrainingDynamics": "dimec.cartography",
     "build_pools": "dimec.cartography",
-    "evaluate": "dimec.evaluation",
+    "evaluate": "dimec.evaluation.evaluate",
     "load_task": "dimec.data",
-    "search_thresholds": "dimec.thresholds",
-    "train": "dimec.run",
+    "search_thresholds": "dimec.cartography.thresholds",
+    "train": "dimec.runs.run",
 }
 
 __all__ = [

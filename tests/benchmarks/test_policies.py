@@ -13,10 +13,10 @@ import pytest
 from benchmarks.policies import LAYERS, TIERS, check, decide, decide_slowly, make_trace
 from benchmarks.policy_loops import LOOPS
 
-from dimec.costs import CostModel
 from dimec.policies import FitInputs, Policy, system, systems
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"samples": 200, "fitted_on": 60, "width": 4, "repeats": 2}

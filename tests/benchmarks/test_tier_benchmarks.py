@@ -19,7 +19,7 @@ from benchmarks.serving import messages
 from benchmarks import network, tiers
 from dimec.mobile import Mobile
 from dimec.protocol import BINARY_HEADER, decode_request
-from tiers import texts as reviews
+from support.tiers import texts as reviews
 
 SIZES = {"texts": 6, "few": 2, "repeats": 2, "layers": 3, "width": 32}
 NAMES = ("decision", "memory", "protocol")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.storage import load_arrays, save_arrays
-from tiny import FAST, Said, contents
+from dimec.base.storage import load_arrays, save_arrays
+from support.tiny import FAST, Said, contents
 
 Cli = Callable[..., Said]
 

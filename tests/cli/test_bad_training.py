@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.run import Run
-from tiny import FAST, Said, reviews, write_reviews
+from dimec.runs.run import Run
+from support.tiny import FAST, Said, reviews, write_reviews
 
 Cli = Callable[..., Said]
 SOME = reviews(40)

@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from dimec.base.errors import ConfigError, DimecError, MissingArtefactError
 from dimec.cli.bottleneck import bottleneck
-from dimec.errors import ConfigError, DimecError, MissingArtefactError
-from dimec.training.bottleneck import bottleneck_traces
+from dimec.training.bottleneck.train import bottleneck_traces
 
 app = typer.Typer()
 app.command()(bottleneck)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny import Said
+from support.tiny import Said
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import dimec.training
-from dimec.config import RunSettings
-from dimec.errors import ConfigError
-from dimec.workspace import divide, read_dataset
-from tiny import Said, reviews, write_reviews
+from dimec.base.errors import ConfigError
+from dimec.runs.workspace import divide, read_dataset
+from dimec.settings.config import RunSettings
+from support.tiny import Said, reviews, write_reviews
 
 Cli = Callable[..., Said]
 ROWS = list(enumerate(reviews(42)))

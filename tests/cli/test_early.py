@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tiny import contents, environment
+from support.tiny import contents, environment
 
 _WITHOUT_TORCH = """
 import json, sys

@@ -14,7 +14,7 @@ import pytest
 
 import dimec as library
 from dimec.data import load_task
-from tiny import FAST, Said, dimec, write_reviews
+from support.tiny import FAST, Said, dimec, write_reviews
 
 POLICIES = [
     "all-mobile",
@@ -185,7 +185,7 @@ main()
 def test_every_help_page_shows_without_a_heavy_import() -> None:
     import subprocess
 
-    from tiny import environment
+    from support.tiny import environment
 
     command = [sys.executable, "-c", _HELP]
     done = subprocess.run(

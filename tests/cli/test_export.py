@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from dimec.bundle import verify_bundle
-from tiny import Said, contents, environment
+from dimec.bundle.manifest import verify_bundle
+from support.tiny import Said, contents, environment
 
 Cli = Callable[..., Said]
 

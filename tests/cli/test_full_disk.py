@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny import FAST, Said, contents, environment
+from support.tiny import FAST, Said, contents, environment
 
 Cli = Callable[..., Said]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from dimec.base.errors import ConfigError
 from dimec.cli import app
 from dimec.cli.idle import RULES, Given, refuse_idle
-from dimec.errors import ConfigError
-from tiny import Said
+from support.tiny import Said
 
 TABLE = (
     ("fit RUN --lambda 0.1 --target-drop 1", "--lambda", "--target-drop"),

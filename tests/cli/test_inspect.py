@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dimec.bundle import TierBundle
+from dimec.bundle.manifest import TierBundle
 
 if TYPE_CHECKING:
-    from tiny import Said
+    from support.tiny import Said
 
 
 def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bundle: Path) -> None:

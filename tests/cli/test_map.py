@@ -12,8 +12,8 @@ import pytest
 
 from dimec.cli.common import shell_line
 from dimec.cli.map import _new_run
-from dimec.run import Run
-from tiny import FAST, Said, dimec, environment, reviews, write_reviews
+from dimec.runs.run import Run
+from support.tiny import FAST, Said, dimec, environment, reviews, write_reviews
 
 Cli = Callable[..., Said]
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from dimec.local import LocalTiers
 from dimec.mobile import Mobile
-from tiers import assert_pools_fit, balanced, offline_routes, texts
-from tiny import Said, command, environment
+from dimec.serving.local import LocalTiers
+from support.tiers import assert_pools_fit, balanced, offline_routes, texts
+from support.tiny import Said, command, environment
 
 Cli = Callable[..., Said]
 NOTE = "no address of the edge and the cloud was given"

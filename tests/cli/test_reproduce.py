@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from plans import tiny_plan
-from tiny import Said
+from support.plans import tiny_plan
+from support.tiny import Said
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.bundle import TierBundle, write_manifest
-from served import VERSION, Server, expected, inputs_of, make_tier
-from tiny import Said, command
+from dimec.bundle.manifest import TierBundle, write_manifest
+from support.served import VERSION, Server, expected, inputs_of, make_tier
+from support.tiny import Said, command
 
 INPUTS = inputs_of([1, 2, 3], [4])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dimec.cli.streams import json_text, replace_what_cannot_be_shown
-from tiny import command, environment
+from support.tiny import command, environment
 
 # By PYTHONIOENCODING, and by a locale that Python does not put right by itself.
 NARROW = {

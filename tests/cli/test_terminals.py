@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from plans import tiny_plan
-from terminals import file_sink, run_on, terminal_sink
-from tiers import texts
-from tiny import Said, command, environment
+from support.plans import tiny_plan
+from support.terminals import file_sink, run_on, terminal_sink
+from support.tiers import texts
+from support.tiny import Said, command, environment
 
 Words = Sequence[object]
 NARROW = 44  # columns; less than any table here

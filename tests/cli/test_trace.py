@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dimec.trace import Trace
-from tiny import Said, reviews, write_reviews
+from dimec.traces.trace import Trace
+from support.tiny import Said, reviews, write_reviews
 
 Cli = Callable[..., Said]
 

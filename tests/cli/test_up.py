@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from dimec.mobile import Mobile
-from tiers import assert_pools_fit, balanced, texts
-from tiny import Said, command, environment
+from support.tiers import assert_pools_fit, balanced, texts
+from support.tiny import Said, command, environment
 
 PATIENCE = 60.0
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimec.base.errors import DataError
 from dimec.data.archives import join, unpack
-from dimec.errors import DataError
 
 GOOD = {"top/wanted.txt": b"wanted", "top/other.txt": b"other"}
 

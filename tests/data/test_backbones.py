@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from dimec.config import ModelSettings, RunSettings, TrainingSettings
+from dimec.base.errors import ConfigError
 from dimec.data.backbones import backbone_source, check_backbone_files, check_model
-from dimec.errors import ConfigError
+from dimec.settings.config import ModelSettings, RunSettings, TrainingSettings
 
 if TYPE_CHECKING:
-    from tiny import Said
+    from support.tiny import Said
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"
 
@@ -132,7 +132,7 @@ def test_a_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_before_torch_is_loaded_and_at_once_where_the_hub_is_off(
     cli: Callable[..., Said], tmp_path: Path, folder: Path
 ) -> None:
-    from tiny import dimec
+    from support.tiny import dimec
 
     table = tmp_path / "a.csv"
     table.write_text("text,label\na,b\n")
@@ -148,7 +148,7 @@ def test_before_torch_is_loaded_and_at_once_where_the_hub_is_off(
 
 def test_a_hub_that_cannot_be_reached_is_not_asked_again_and_again(tmp_path: Path) -> None:
     """A listener that hangs up on whoever calls, and counts them."""
-    from tiny import dimec
+    from support.tiny import dimec
 
     calls = []
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimec.base.errors import DataError
 from dimec.data import Dataset, Splits, split_dataset
 from dimec.data.chosen import ChosenRows, keep_training_rows, read_chosen
-from dimec.errors import DataError
 
 
 def _splits(rows: int = 40, classes: int = 2, seed: int = 0) -> Splits:

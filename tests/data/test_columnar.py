@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dimec.base.errors import DataError
 from dimec.data.columnar import Choice, Columns, read_columns
 from dimec.data.tables import read_table
-from dimec.errors import DataError
 
 KEPT = Choice(texts=("text",), values=("label",))
 QUIETLY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

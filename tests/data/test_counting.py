@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dimec.data.counting import token_counter, tokenizer_file
-from tiny import make_tokenizer, reviews
+from support.tiny import make_tokenizer, reviews
 
 TEXTS = [text for text, _ in reviews(20)] + ["", "unknown wörds"]
 

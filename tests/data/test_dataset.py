@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dimec.base.errors import DataError
 from dimec.data import Dataset
-from dimec.errors import DataError
 
 
 @pytest.fixture

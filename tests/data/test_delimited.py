@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimec.base.errors import ConfigError, DataError, typed_options
 from dimec.data.delimited import (
     DELIMITERS,
     Form,
@@ -16,7 +17,6 @@ from dimec.data.delimited import (
     find_form,
     with_header,
 )
-from dimec.errors import ConfigError, DataError, typed_options
 
 COMMA = Form(",")
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)

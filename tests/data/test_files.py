@@ -9,8 +9,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from dimec.base.errors import DataError, MissingExtraError
 from dimec.data import load_task, split_dataset
-from dimec.errors import DataError, MissingExtraError
 
 
 def write(path: Path, content: str) -> Path:

@@ -12,8 +12,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from dimec.base.errors import ConfigError, DataError
 from dimec.data import Dataset, load_task
-from dimec.errors import ConfigError, DataError
 
 TEXTS, LABELS = ["good", "bad", ""], [1, 0, 0]
 COLUMNS = {"text": TEXTS, "label": LABELS}

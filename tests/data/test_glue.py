@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from dimec.base.errors import DataError
 from dimec.data import load_task, split_dataset
 from dimec.data.glue import TASKS, read_hub_splits
-from dimec.errors import DataError
 
 SST2 = "sentence\tlabel\n"
 MRPC = "sentence1\tsentence2\tlabel\n"

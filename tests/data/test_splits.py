@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dimec.base.errors import ConfigError, DataError
 from dimec.data import Dataset, Splits, split_dataset
 from dimec.data.splits import stratified_counts, stratified_sample
-from dimec.errors import ConfigError, DataError
 
 SHARES = [Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)]
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from dimec.base.errors import ConfigError
 from dimec.data import Dataset, Splits, split_dataset
 from dimec.data.survey import (
     Doubles,
@@ -20,7 +21,6 @@ from dimec.data.survey import (
     merge_labels,
     survey,
 )
-from dimec.errors import ConfigError
 
 Row = tuple[str, str]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dimec.base.errors import DataError
 from dimec.data.tables import ABSENT, read_csv, read_jsonl, read_table, read_text, read_tsv
-from dimec.errors import DataError
 
 CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 PLAIN_CELL = CELL.filter(lambda cell: not set(cell) & set("\t\r\n"))

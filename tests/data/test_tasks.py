@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from dimec.base.errors import ConfigError, DataError, typed_options
 from dimec.data import load_task
-from dimec.errors import ConfigError, DataError, typed_options
 
 
 @pytest.mark.parametrize(

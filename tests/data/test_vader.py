@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dimec.base.errors import DataError
 from dimec.data import load_task
 from dimec.data.vader import read_vader
-from dimec.errors import DataError
 
 
 def write(folder: Path, truth: str, ratings: str) -> Path:

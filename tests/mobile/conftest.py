@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dimec.mobile import Mobile
-from dimec.mobile.state import State
-from states import open_state
-from tiers import Tier, balanced
+from dimec.mobile.state.store import State
+from support.states import open_state
+from support.tiers import Tier, balanced
 
 
 @pytest.fixture(scope="session")

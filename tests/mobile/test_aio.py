@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 
-from dimec.costs import TIER_NAMES
-from dimec.errors import ConfigError, DataError, MissingArtefactError, StateBusyError
+from dimec.base.errors import ConfigError, DataError, MissingArtefactError, StateBusyError
 from dimec.mobile import AsyncMobile, Mobile, Prediction
-from tiers import (
+from dimec.tiers.costs import TIER_NAMES
+from support.tiers import (
     Behaviour,
     Tier,
     assert_pools_fit,

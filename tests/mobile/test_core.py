@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.bundle import TierBundle, file_records, write_manifest
+from dimec.base.errors import CorruptArtefactError, DataError
+from dimec.bundle.manifest import TierBundle, file_records, write_manifest
 from dimec.data import load_task
-from dimec.errors import CorruptArtefactError, DataError
 from dimec.mobile.core import Core
-from dimec.run import Run
-from tiers import texts
+from dimec.runs.run import Run
+from support.tiers import texts
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import doctest
 
 import pytest
 
-from dimec.costs import CostModel
-from dimec.errors import ConfigError, TierError
+from dimec.base.errors import ConfigError, TierError
 from dimec.mobile import course
 from dimec.mobile.course import Course, Tariff, fallback_order
+from dimec.tiers.costs import CostModel
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.costs import TIER_NAMES
 from dimec.mobile import decisions as module
 from dimec.mobile.decisions import Claims, Decision, Decisions
 from dimec.mobile.prediction import Prediction
-from dimec.mobile.state import MEMORY, State
+from dimec.mobile.state.store import MEMORY, State
 from dimec.routing import CentroidRouter
-from tiers import full_disk
+from dimec.tiers.costs import TIER_NAMES
+from support.tiers import full_disk
 
 WIDTH = 6
 Embedding = npt.NDArray[np.float32]

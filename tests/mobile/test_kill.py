@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dimec.costs import TIER_NAMES
 from dimec.mobile import Mobile
 from dimec.routing import CentroidRouter
-from tiers import assert_pools_fit, offline_routes, texts
+from dimec.tiers.costs import TIER_NAMES
+from support.tiers import assert_pools_fit, offline_routes, texts
 
 NUMBER = 1500
 
@@ -24,7 +24,7 @@ _SCRIPT = """
 import sys, threading
 sys.path.insert(0, sys.argv[3])
 from dimec.mobile import Mobile
-from tiers import texts
+from support.tiers import texts
 some, singles = texts(int(sys.argv[4])), int(sys.argv[5])
 ids = [str(number) for number in range(len(some))]
 with Mobile.open(sys.argv[1], state=sys.argv[2], adaptive=True) as mobile:

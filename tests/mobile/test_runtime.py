@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 
 import dimec
-from dimec.bundle import TierBundle
-from dimec.errors import (
+from dimec.base.errors import (
     ConfigError,
     CorruptArtefactError,
     DataError,
     MissingArtefactError,
     StateBusyError,
 )
+from dimec.bundle.manifest import TierBundle
 from dimec.mobile import Mobile, Prediction
 from dimec.routing import CentroidRouter
-from tiers import (
+from support.tiers import (
     Behaviour,
     Tier,
     by_route,
@@ -123,7 +123,7 @@ def one_pool_bundle(bundle: Path, folder: Path) -> Path:
     """A copy of the mobile tier whose router knows the edge only."""
     import shutil
 
-    from dimec.bundle import file_records, write_manifest
+    from dimec.bundle.manifest import file_records, write_manifest
 
     shutil.copytree(bundle / "mobile", folder)
     manifest = TierBundle.open(folder).manifest
@@ -376,7 +376,7 @@ class TestOpening:
         manifest = json.loads((folder / "manifest.json").read_text())
         router = CentroidRouter().fit(np.zeros((3, 5)), np.arange(3))
         router.save(folder / "router.safetensors")
-        from dimec.bundle import TierManifest, file_records, write_manifest
+        from dimec.bundle.manifest import TierManifest, file_records, write_manifest
 
         manifest["files"] = {
             name: record.model_dump() for name, record in file_records(folder).items()

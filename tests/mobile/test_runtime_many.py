@@ -16,10 +16,18 @@ import httpx2
 import numpy as np
 import pytest
 
-from dimec.errors import ConfigError, DataError
+from dimec.base.errors import ConfigError, DataError
 from dimec.mobile import Mobile, Prediction
 from dimec.routing import CentroidRouter
-from tiers import Tier, assert_pools_fit, by_route, full_disk, offline_routes, texts, timeless
+from support.tiers import (
+    Tier,
+    assert_pools_fit,
+    by_route,
+    full_disk,
+    offline_routes,
+    texts,
+    timeless,
+)
 
 OpenMobile = Callable[..., Mobile]
 Tiers = dict[str, Tier]

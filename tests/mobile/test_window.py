@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.errors import TierError
+from dimec.base.errors import TierError
 from dimec.mobile.core import Embedded
 from dimec.mobile.course import Course
 from dimec.mobile.engine import Item

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 from dimec.policies import Outcome, Policy
-from dimec.trace import Trace
-from dimec.usage import Deployment
-from policies.scenes import (
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
+from support.scenes import (
     ARRAYS,
     SCENES,
     Scene,

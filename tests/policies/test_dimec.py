@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reference
-from builders import make_trace, points
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
+from dimec.cartography.thresholds import BETA_QUANTILES, PAPER_ALPHAS, PAPER_BETAS, Grid
 from dimec.policies.dimec import fit_router
 from dimec.policies.registry import WEIGHTS, FitInputs, system
-from dimec.thresholds import BETA_QUANTILES, PAPER_ALPHAS, PAPER_BETAS, Grid
-from dimec.usage import Deployment
-from policies.scenes import LAM, Scene, scenes
+from dimec.tiers.usage import Deployment
+from support import reference
+from support.builders import make_trace, points
+from support.scenes import LAM, Scene, scenes
 
 KINDS = [
     (kind, grid, f"dimec-{kind}-{grid}")

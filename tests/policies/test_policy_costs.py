@@ -3,7 +3,7 @@
 The formulas are those of sections IV-C and V-D of the paper and of each system's own place in
 it, written down here a second time, for one sample and from what was decided about it: the layer
 whose exit answered and the tier that it answered on. Nothing here comes from
-:class:`dimec.usage.Usage`, with one exception: at which layer a split system cut the network
+:class:`dimec.tiers.usage.Usage`, with one exception: at which layer a split system cut the network
 cannot be seen in where the answer came from, so there the layers run on the mobile are the only
 witness, and are held to be a split that the system may make.
 """
@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimec.costs import CostModel
 from dimec.policies import FitInputs
-from dimec.trace import Trace
-from dimec.usage import Deployment
-from policies.scenes import LAM, ODD_COSTS, SCENES, Scene, every_system, scenes
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
+from support.scenes import LAM, ODD_COSTS, SCENES, Scene, every_system, scenes
 
 MOBILE, EDGE, CLOUD = 0, 1, 2
 NAMES = list(every_system())

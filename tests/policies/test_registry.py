@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import make_trace, traces
-from dimec.costs import CostModel
-from dimec.errors import ConfigError, DataError
+from dimec.base.errors import ConfigError, DataError
 from dimec.policies import FitInputs, Fitted, Outcome, System, register, system, systems
 from dimec.policies.base import tier_outcome
-from dimec.policies.bert import BertPolicy
+from dimec.policies.literature.bert import BertPolicy
 from dimec.policies.registry import validation_reward
-from dimec.trace import Trace
-from dimec.usage import Deployment
-from policies.scenes import every_system
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
+from support.builders import make_trace, traces
+from support.scenes import every_system
 
 every_system()  # registers them, should a module be missing from the package
 

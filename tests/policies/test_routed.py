@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reference
-from builders import TraceFactory, deployment_of, trace_of_answers, traces
-from dimec.errors import ConfigError, DataError
+from dimec.base.errors import ConfigError, DataError
 from dimec.policies import (
     OraclePolicy,
     Outcome,
@@ -22,8 +20,10 @@ from dimec.policies import (
     tier_outcome,
 )
 from dimec.routing import CentroidRouter, RandomRouter, SingleTierRouter
-from dimec.trace import Trace
-from dimec.usage import Deployment, Usage
+from dimec.tiers.usage import Deployment, Usage
+from dimec.traces.trace import Trace
+from support import reference
+from support.builders import TraceFactory, deployment_of, trace_of_answers, traces
 
 
 def fitted(trace: Trace, adaptive: bool = False) -> CentroidRouter:

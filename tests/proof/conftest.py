@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proof.offline import Offline
-from tiny import reviews, write_reviews
+from support.offline import Offline
+from support.tiny import reviews, write_reviews
 
 SPLITS = ["train"] * 300 + ["validation"] * 200 + ["test"] * 1000
 
@@ -41,7 +41,7 @@ def proof_run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> 
 @pytest.fixture(scope="session")
 def proof_bundle(tmp_path_factory: pytest.TempPathFactory, proof_run: Path) -> Path:
     """The run's bundle; not to be changed."""
-    from dimec.run import Run
+    from dimec.runs.run import Run
 
     out = tmp_path_factory.mktemp("proof-bundle") / "bundle"
     Run(proof_run).export(out)

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 import dimec
-from dimec.costs import TIER_NAMES
-from dimec.ledger import Ledger
-from dimec.local import LocalTiers
-from dimec.run import Run
-from tiny import dimec as command_line
-from tiny import reviews
+from dimec.evaluation.ledger import Ledger
+from dimec.runs.run import Run
+from dimec.serving.local import LocalTiers
+from dimec.tiers.costs import TIER_NAMES
+from support.tiny import dimec as command_line
+from support.tiny import reviews
 
 # A route may differ where two centres are so equally far that float32 decides. None does.
 MARGIN = 1e-5

@@ -21,13 +21,13 @@ import pytest
 
 import dimec
 from chaos_driver import ChaosProxy
-from dimec.bundle import MANIFEST, file_records
-from dimec.costs import TIER_NAMES
-from dimec.mobile.breaker import CircuitBreaker
-from dimec.mobile.endpoint import REASONS
-from proof.offline import CLOSE, Offline, Replay, unseen_texts
-from proof.processes import Server
-from proof.state_file import check_state
+from dimec.bundle.manifest import MANIFEST, file_records
+from dimec.client.breaker import CircuitBreaker
+from dimec.client.endpoint import REASONS
+from dimec.tiers.costs import TIER_NAMES
+from support.offline import CLOSE, Offline, Replay, unseen_texts
+from support.processes import Server
+from support.state_file import check_state
 
 INPUTS = 20_000
 WORKERS = 8
@@ -106,7 +106,7 @@ def impostor_bundle(proof_bundle: Path, tmp_path: Path) -> Path:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breakers that leave a tier alone for half a second only: ten times as many probes."""
     breaker = functools.partial(CircuitBreaker, cooldown=0.5)
-    monkeypatch.setattr("dimec.mobile.calling.CircuitBreaker", breaker)
+    monkeypatch.setattr("dimec.client.calling.CircuitBreaker", breaker)
 
 
 @pytest.fixture

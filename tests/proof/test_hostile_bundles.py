@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.bundle import MANIFEST
-from dimec.errors import DimecError
-from proof.tampering import (
+from dimec.base.errors import DimecError
+from dimec.bundle.manifest import MANIFEST
+from support.tampering import (
     TAMPERINGS,
     Cli,
     a_folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from served import INFER, Server, make_tier
+from support.served import INFER, Server, make_tier
 
 CLIENTS, LINES = 12, 500_000  # of the latter, unless it is stopped, each client sends so many
 MOST_GROWTH = 40e6  # bytes; twelve such clients once took two gigabytes

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.errors import DimecError
+from dimec.base.errors import DimecError
+from dimec.base.storage import save_arrays
 from dimec.routing import CentroidRouter
-from dimec.storage import save_arrays
-from proof.tampering import (
+from support.tampering import (
     Cli,
     change,
     predict,

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.bundle import MANIFEST, TierBundle
-from dimec.errors import DimecError
+from dimec.base.errors import DimecError
+from dimec.bundle.manifest import MANIFEST, TierBundle
 from dimec.mobile.core import Core
 from dimec.protocol import InferRequest
 from dimec.serving.checks import check_request
 from dimec.serving.model import TierModel
-from fuzzing import extreme_manifests
-from proof.offline import Offline
-from proof.tampering import (
+from support.fuzzing import extreme_manifests
+from support.offline import Offline
+from support.tampering import (
     Cli,
     assert_one_line,
     assert_printable,

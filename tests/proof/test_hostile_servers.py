@@ -18,8 +18,8 @@ import pytest
 
 import dimec
 from dimec.protocol import DIGEST_HEADER, RECEIVED_HEADER, content_digest
-from proof.hostile import Asked, Attack, HostileServer, answer, honest, http, slowly
-from proof.offline import CLOSE, Offline, unseen_texts
+from support.hostile import Asked, Attack, HostileServer, answer, honest, http, slowly
+from support.offline import CLOSE, Offline, unseen_texts
 
 TIMEOUT = 0.5
 # Far more than the timeout, for a busy machine, and far less than any of the attacks lasts.

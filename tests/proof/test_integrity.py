@@ -17,8 +17,8 @@ from typing import Self
 import pytest
 
 import dimec
-from proof.offline import CLOSE, Offline, unseen_texts
-from proof.processes import Server
+from support.offline import CLOSE, Offline, unseen_texts
+from support.processes import Server
 
 Meddle = Callable[[bytes], bytes]
 

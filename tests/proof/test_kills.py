@@ -18,12 +18,12 @@ import pytest
 
 import dimec
 from chaos_driver import ChaosProxy
-from dimec.costs import TIER_NAMES
-from dimec.errors import StateBusyError
-from proof.offline import CLOSE, Offline, Replay, unseen_texts
-from proof.processes import Server
-from proof.state_file import check_state, read_answers
-from tiny import command, environment
+from dimec.base.errors import StateBusyError
+from dimec.tiers.costs import TIER_NAMES
+from support.offline import CLOSE, Offline, Replay, unseen_texts
+from support.processes import Server
+from support.state_file import check_state, read_answers
+from support.tiny import command, environment
 
 _LIMITED = """
 import resource, runpy, sys

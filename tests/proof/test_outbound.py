@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dimec.local import LocalTiers
-from proof.offline import unseen_texts
-from tiny import environment
+from dimec.serving.local import LocalTiers
+from support.offline import unseen_texts
+from support.tiny import environment
 
 # Every way in which Python code opens a connection, asks for a name, or starts another program
 # that could. The hook is there before the first import of dimec.

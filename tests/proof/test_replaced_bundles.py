@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.bundle import MANIFEST, TierBundle, file_records, write_manifest
-from served import INFER, Server, ask, expected, inputs_of, make_tier, message
+from dimec.bundle.manifest import MANIFEST, TierBundle, file_records, write_manifest
+from support.served import INFER, Server, ask, expected, inputs_of, make_tier, message
 
 INPUTS = inputs_of([1, 50, 999])
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bodies import body, decode, raw, tensor
 from dimec.protocol import (
     decode_request,
     decode_response,
 )
+from support.bodies import body, decode, raw, tensor
 
 
 def test_a_request_as_clients_write_it() -> None:

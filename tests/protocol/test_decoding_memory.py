@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dimec.errors import ProtocolError
+from dimec.base.errors import ProtocolError
 from dimec.protocol import decode_request
 
 

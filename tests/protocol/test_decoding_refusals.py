@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from bodies import body, decode, raw, refusal, tensor
-from dimec.errors import ProtocolError
+from dimec.base.errors import ProtocolError
 from dimec.protocol import (
     BINARY_HEADER,
     Limits,
@@ -16,6 +15,7 @@ from dimec.protocol import (
     decode_response,
     encode_request,
 )
+from support.bodies import body, decode, raw, refusal, tensor
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.errors import ProtocolError
+from dimec.base.errors import ProtocolError
 from dimec.protocol import (
     BINARY_HEADER,
     DIGEST_HEADER,

@@ -25,7 +25,7 @@ from dimec.protocol import (
     encode_request,
     encode_response,
 )
-from fuzzing import Sample, broken_messages, sound_messages, try_request, try_response
+from support.fuzzing import Sample, broken_messages, sound_messages, try_request, try_response
 
 names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
 ids = st.text(st.characters(exclude_categories=("C", "Z")), max_size=8)
@@ -118,7 +118,7 @@ def test_the_fuzzer_repeats_itself() -> None:
 
 
 def test_the_fuzzer_by_hand() -> None:
-    script = Path(__file__).parents[1] / "fuzzing.py"
+    script = Path(__file__).parents[1] / "support" / "fuzzing.py"
     done = subprocess.run(
         [sys.executable, str(script), "--seconds", "0.2"],
         capture_output=True,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dimec.cartography import DataMap, build_pools
-from dimec.ledger import Ledger, LedgerRow
+from dimec.evaluation.ledger import Ledger, LedgerRow
 from dimec.report import ReportInputs
 
 # policy, accuracy, metric, drop and its interval, cost, reduction and its interval, shares

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from dimec.ledger import Ledger
+from dimec.evaluation.ledger import Ledger
 from dimec.report import ReportInputs
 from dimec.report.figures import draw_all, draw_data_map, draw_exits, draw_shares, draw_tsne
 from dimec.report.policy_plane import draw_policy_plane, policy_points

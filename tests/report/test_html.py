@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.errors import MismatchError, MissingExtraError, StorageError
-from dimec.ledger import Ledger
+from dimec.base.errors import MismatchError, MissingExtraError, StorageError
+from dimec.evaluation.ledger import Ledger
 from dimec.report import ReportInputs, write_report
 from dimec.report.projection import project
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from dimec.errors import MissingExtraError
+from dimec.base.errors import MissingExtraError
 from dimec.report.projection import project, sample_rows
 
 

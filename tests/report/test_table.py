@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dimec.ledger import Ledger
+from dimec.evaluation.ledger import Ledger
 from dimec.report import ledger_tables, ledger_text
 from dimec.report.wording import percent
 

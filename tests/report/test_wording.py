@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.ledger import Ledger
+from dimec.evaluation.ledger import Ledger
 from dimec.report.wording import (
     interval,
     join,

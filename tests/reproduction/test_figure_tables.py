@@ -15,7 +15,7 @@ from dimec.reproduction.figure_tables import (
     tsne_sentence,
 )
 from dimec.reproduction.titles import cost_title, task_title
-from reproduction.stored_results import (
+from support.stored_results import (
     COSTS,
     TASKS,
     cells_of,

@@ -29,7 +29,7 @@ from dimec.reproduction.panels import (
     scatter_pools,
 )
 from dimec.reproduction.study_figures import draw_raters, draw_selections, draw_streams
-from reproduction.stored_results import (
+from support.stored_results import (
     COSTS,
     DOMAINS,
     TASKS,

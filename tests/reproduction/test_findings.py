@@ -8,7 +8,7 @@ import pytest
 
 from dimec.reproduction.findings import better_systems, find_setting, table_findings
 from dimec.reproduction.paper import load_paper
-from reproduction.stored_results import cells_of, header, statistic
+from support.stored_results import cells_of, header, statistic
 
 Row = dict[str, Any]
 

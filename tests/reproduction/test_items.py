@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.costs import CostModel
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 from dimec.policies import systems
 from dimec.reproduction.items import reproduce
 from dimec.reproduction.plan import ITEMS, Recipe
 from dimec.reproduction.runs import RunSpec, Workshop
-from dimec.run import Run
-from plans import tiny_plan, workshop_of
-from tiny import reviews, write_reviews
+from dimec.runs.run import Run
+from dimec.tiers.costs import CostModel
+from support.plans import tiny_plan, workshop_of
+from support.tiny import reviews, write_reviews
 
 Record = dict[str, Any]
 

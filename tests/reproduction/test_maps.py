@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import silhouette_score
 
-from builders import make_trace
 from dimec.cartography import DataMap
-from dimec.costs import CostModel
 from dimec.reproduction.maps import COSTS, silhouette, sweep
-from dimec.usage import Deployment
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment
+from support.builders import make_trace
 
 
 @given(st.integers(0, 200), st.integers(2, 4), st.integers(8, 40))

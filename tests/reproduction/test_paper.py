@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.costs import CostModel
 from dimec.reproduction.facts import best_reduction, mobile_fact, paper_facts, random_fact
 from dimec.reproduction.paper import (
     COUNTERPARTS,
@@ -21,7 +20,8 @@ from dimec.reproduction.paper import (
     uniform_error,
     uniform_reduction,
 )
-from dimec.usage import Deployment
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment
 
 BERT_BASE, BERT_LARGE = Deployment((4, 6, 12)), Deployment((6, 12, 24))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dimec.costs import CostModel
-from dimec.errors import ConfigError, MissingArtefactError
+from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.reproduction.plan import ITEMS, PROFILES, Plan
+from dimec.tiers.costs import CostModel
 
 MINIMAL = """
 name = "mine"

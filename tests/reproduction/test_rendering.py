@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from dimec.errors import CorruptArtefactError, MissingArtefactError
+from dimec.base.errors import CorruptArtefactError, MissingArtefactError
 from dimec.reproduction.markdown import anchor
 from dimec.reproduction.plan import ITEMS, PROFILES, Plan
 from dimec.reproduction.rendering import read_results, render
-from reproduction.stored_results import every_result, store, table_result
+from support.stored_results import every_result, store, table_result
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from builders import deployment_of, trace_of_answers
-from dimec.evaluation import replay
+from dimec.evaluation.evaluate import replay
 from dimec.policies import RouterPolicy
 from dimec.reproduction.robustness import correlate, difference, spearman
 from dimec.reproduction.summary import SeedReplays
 from dimec.routing import SingleTierRouter
+from support.builders import deployment_of, trace_of_answers
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=30))

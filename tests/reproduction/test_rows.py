@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builders import make_trace
+from dimec.base.errors import MismatchError
 from dimec.cartography import DataMap
-from dimec.errors import MismatchError
 from dimec.policies import systems
 from dimec.reproduction.rows import OWN_RECIPE, SeedTraces, rows_of
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
+from support.builders import make_trace
 
 TRAINED = {"bottlenet++": "bottleneck-task", "bottlefit": "bottleneck-distil"}
 LAYERS = (1, 2, 3, 4, 5, 6)

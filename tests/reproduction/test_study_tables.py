@@ -13,7 +13,7 @@ from dimec.reproduction.study_tables import (
     stream_findings,
     stream_table,
 )
-from reproduction.stored_results import cartography_result, cells_of, robustness_result
+from support.stored_results import cartography_result, cells_of, robustness_result
 
 
 def test_every_cell_of_the_streams_comes_from_its_pair() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import matthews_corrcoef
 
-from builders import deployment_of, make_trace
-from dimec.errors import MismatchError
-from dimec.evaluation import Replay, evaluate, replay
+from dimec.base.errors import MismatchError
+from dimec.evaluation.evaluate import Replay, evaluate, replay
 from dimec.policies import OraclePolicy, Policy, RandomPolicy, RouterPolicy
 from dimec.reproduction.summary import SeedReplays, summarise
 from dimec.routing import SingleTierRouter
-from dimec.trace import Trace
+from dimec.traces.trace import Trace
+from support.builders import deployment_of, make_trace
 
 
 def replays_of(trace: Trace) -> list[Replay]:

@@ -22,7 +22,7 @@ from dimec.reproduction.tables import (
     task_table,
 )
 from dimec.reproduction.titles import system_title, task_title
-from reproduction.stored_results import SCENARIOS, SYSTEMS, cells_of, table_result
+from support.stored_results import SCENARIOS, SYSTEMS, cells_of, table_result
 
 PAPER = load_paper().tables["table1"]
 

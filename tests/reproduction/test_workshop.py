@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from dimec.errors import ConfigError, TrainingFailedError
+from dimec.base.errors import ConfigError, TrainingFailedError
+from dimec.base.storage import atomic_write
 from dimec.reproduction.plan import Plan
 from dimec.reproduction.runs import RunSpec
-from dimec.storage import atomic_write
-from plans import tiny_plan, workshop_of
+from support.plans import tiny_plan, workshop_of
 
 
 def specs_of(*seeds: int) -> list[RunSpec]:
@@ -87,7 +87,7 @@ def test_an_interrupted_reproduction_goes_on(
     )
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from plans import workshop_of; from dimec.reproduction.plan import Plan\n"
+        "from support.plans import workshop_of; from dimec.reproduction.plan import Plan\n"
         "from dimec.reproduction.runs import RunSpec\n"
         "plan = Plan.model_validate_json(Path(sys.argv[2]).read_text())\n"
         "workshop_of(plan, Path(sys.argv[3]), 2).train("

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reference
-from builders import Floats, Ints
-from dimec.errors import ConfigError, CorruptArtefactError, DataError, MissingArtefactError
+from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MissingArtefactError
+from dimec.base.storage import save_arrays
 from dimec.routing import CentroidRouter, Router, centroid
 from dimec.routing import reference as other_routers
-from dimec.storage import save_arrays
+from support import reference
+from support.builders import Floats, Ints
 
 # Decisions nearer to a tie than this are the rounding's, not the rule's.
 CLOSE = 1e-9

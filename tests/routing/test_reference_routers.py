@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reference
-from builders import eighths
-from dimec.errors import ConfigError, DataError
+from dimec.base.errors import ConfigError, DataError
 from dimec.routing import OracleRouter, RandomRouter, Route, Router, SingleTierRouter
+from support import reference
+from support.builders import eighths
 
 seeds = st.integers(0, 2**32)
 right_answers = st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from served import Server, make_tier
+from support.served import Server, make_tier
 
 
 @pytest.fixture(scope="session")

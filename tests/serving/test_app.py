@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from served import (
+from support.served import (
     INFER,
     SLOW,
     Background,

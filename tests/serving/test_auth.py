@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 from dimec.serving.auth import BearerAuth
 
 TOKEN = "correct-horse-battery"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from dimec.base.arrays import IntArray
 from dimec.serving.batching import Batcher
-from dimec.serving.checks import IntArray
 from dimec.serving.entries import (
     Cancelled,
     DeadlinePassed,
@@ -18,7 +18,7 @@ from dimec.serving.entries import (
     Probabilities,
     RunLimits,
 )
-from served import answer_of, in_loop, rows_of
+from support.served import answer_of, in_loop, rows_of
 
 LIMITS = RunLimits(rows=8, overhead=10.0)
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.bundle import TierBundle, TierManifest
-from dimec.errors import ProtocolError
+from dimec.base.errors import ProtocolError
+from dimec.bundle.manifest import TierBundle, TierManifest
 from dimec.protocol import InferRequest
 from dimec.serving.checks import check_request
-from served import LONGEST, VOCABULARY, inputs_of
+from support.served import LONGEST, VOCABULARY, inputs_of
 
 IDS = np.array([[5, 6, 7], [8, 0, 0]])
 MASK = np.array([[1, 1, 1], [1, 0, 0]])

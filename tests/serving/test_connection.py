@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fuzzing import mutate, wired_request
-from served import INFER, Server, ask, inputs_of, message, raw_request, read_raw
+from support.fuzzing import mutate, wired_request
+from support.served import INFER, Server, ask, inputs_of, message, raw_request, read_raw
 
 INPUTS = inputs_of([1, 2, 3])
 

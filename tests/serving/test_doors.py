@@ -14,7 +14,7 @@ import pytest
 
 from dimec.serving.doors import Doors, Welcome
 from dimec.serving.settings import ServerSettings
-from served import Server, ask, raw_request, read_raw
+from support.served import Server, ask, raw_request, read_raw
 
 TOLD = 32  # connections beyond the limit that get an answer
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.serving.entries import Cancelled, Entry, RunLimits, assemble, take_pieces
-from served import answer_of, in_loop, rows_of
+from support.served import answer_of, in_loop, rows_of
 
 LIMITS = RunLimits(rows=8, overhead=10.0)
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimec.bundle import TierBundle
+from dimec.bundle.manifest import TierBundle
 from dimec.protocol import BINARY_HEADER, decode_request
 from dimec.serving.app import TierApp, create_app
 from dimec.serving.logs import JsonLog
 from dimec.serving.settings import ServerSettings
-from fuzzing import Sample, broken_messages
-from served import INFER, LONGEST, VOCABULARY, Answer, expected, inputs_of, message
+from support.fuzzing import Sample, broken_messages
+from support.served import INFER, LONGEST, VOCABULARY, Answer, expected, inputs_of, message
 
 REFUSED = {400, 413, 415}
 

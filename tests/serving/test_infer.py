@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dimec.protocol import content_digest, decode_response, digest_matches
-from served import (
+from support.served import (
     FAILING,
     INFER,
     VERSION,

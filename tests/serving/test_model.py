@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.bundle import TierBundle, file_records, write_manifest
-from dimec.errors import ConfigError, CorruptArtefactError
+from dimec.base.errors import ConfigError, CorruptArtefactError
+from dimec.bundle.manifest import TierBundle, file_records, write_manifest
 from dimec.serving.model import TierModel, _Line
-from served import FAILING, expected, inputs_of
+from support.served import FAILING, expected, inputs_of
 
 
 @pytest.mark.parametrize("threads", [1, 2])

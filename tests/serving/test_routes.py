@@ -8,7 +8,7 @@ import pytest
 
 from dimec import __version__
 from dimec.protocol import digest_matches
-from served import VERSION, Server, inputs_of
+from support.served import VERSION, Server, inputs_of
 
 
 def test_metadata_of_server_and_model(server: Server) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 from dimec.serving.settings import ServerSettings
 
 

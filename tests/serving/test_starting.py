@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny import command, environment
+from support.tiny import command, environment
 
 
 @pytest.mark.parametrize("delay", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2])

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 import tritonclient.http as triton
 
-from dimec.bundle import TierBundle
-from dimec.graphs import Graph, pad_batch
-from served import Server
-from tiny import command, reviews
+from dimec.bundle.graphs import Graph, pad_batch
+from dimec.bundle.manifest import TierBundle
+from support.served import Server
+from support.tiny import command, reviews
 
 Inputs = dict[str, npt.NDArray[np.int64]]
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimec.base.progress import NoProgress
 from dimec.data import Dataset
-from dimec.progress import NoProgress
 from dimec.training.batching import Encoded, encode, inference_batches, training_batches
-from tiny import make_tokenizer, reviews
+from support.tiny import make_tokenizer, reviews
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dimec.errors import CorruptArtefactError, MissingArtefactError
+from dimec.base.errors import CorruptArtefactError, MissingArtefactError
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
 

@@ -10,14 +10,14 @@ import transformers as hf
 from tokenizers import Tokenizer
 
 import dimec
-from dimec.bundle import TierBundle
-from dimec.errors import ConfigError
-from dimec.progress import NoProgress
+from dimec.base.errors import ConfigError
+from dimec.base.progress import NoProgress
+from dimec.bundle.manifest import TierBundle
 from dimec.training import MultiExitClassifier, checks
 from dimec.training.checks import TESTED_KINDS, check_vocabulary, fit_vocabulary, try_export
 from dimec.training.job import load_tokenizer
-from encoders import KINDS, save_encoder
-from tiny import make_tokenizer, reviews
+from support.encoders import KINDS, save_encoder
+from support.tiny import make_tokenizer, reviews
 
 
 class Notes(NoProgress):

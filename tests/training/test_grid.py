@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from dimec.config import RunSettings
-from dimec.errors import ConfigError
-from dimec.run import Run, settings_of
-from dimec.storage import read_json, write_json
+from dimec.base.errors import ConfigError
+from dimec.base.storage import read_json, write_json
+from dimec.runs.run import Run, settings_of
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.config import RunSettings
 from dimec.training import grid, train_grid, train_run
 from dimec.training.grid import BATCH_SIZES, LEARNING_RATES
-from dimec.workspace import RunDirectory
-from tiny import Said, reviews, write_reviews
+from support.tiny import Said, reviews, write_reviews
 
 SIZES, RATES = (8, 16), (1e-4, 3e-3)
 NAMES = ["bs08-lr0.0001", "bs08-lr0.003", "bs16-lr0.0001", "bs16-lr0.003"]

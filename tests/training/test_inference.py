@@ -10,7 +10,7 @@ from dimec.data import Dataset
 from dimec.training import MultiExitClassifier
 from dimec.training.batching import Encoded, encode
 from dimec.training.inference import predict, record_trace
-from tiny import make_tokenizer, reviews
+from support.tiny import make_tokenizer, reviews
 
 TEXTS = [*(text for text, _ in reviews(60, seed=3)), "", "film"]
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 import typer
 
+from dimec.base.errors import ConfigError
 from dimec.cli.profile import profile as profile_command
-from dimec.errors import ConfigError
-from dimec.latency import LayerProfile, ModelShape
+from dimec.tiers.latency import LayerProfile, ModelShape
 from dimec.training.layer_profile import measure_layers
-from encoders import KINDS, save_encoder
+from support.encoders import KINDS, save_encoder
 
 
 class Clock:

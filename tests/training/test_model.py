@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 from dimec.training import MultiExitClassifier, joint_loss
 from dimec.training.model import layer_count, layer_list, pool, token_limit
-from encoders import KINDS, PADS, POSITIONS, UNBOUNDED, WIDTH, WORDS, save_encoder
+from support.encoders import KINDS, PADS, POSITIONS, UNBOUNDED, WIDTH, WORDS, save_encoder
 
 LAYERS, CLASSES = 4, 3
 NAMES = ("negative", "neutral", "positive")

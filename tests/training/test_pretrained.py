@@ -12,10 +12,10 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from dimec.errors import ConfigError
-from dimec.progress import NoProgress
+from dimec.base.errors import ConfigError
+from dimec.base.progress import NoProgress
 from dimec.training.pretrained import load_encoder
-from encoders import make_config, make_encoder, save_encoder
+from support.encoders import make_config, make_encoder, save_encoder
 
 
 class Notes(NoProgress):

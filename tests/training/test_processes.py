@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import dimec
-from dimec.config import RunSettings
-from dimec.run import Run
-from tiny import environment, make_backbone, reviews, write_reviews
+from dimec.runs.run import Run
+from dimec.settings.config import RunSettings
+from support.tiny import environment, make_backbone, reviews, write_reviews
 
 # 12 full batches of 16 and one of a single row, which leaves the second process without any.
 TRAIN_ROWS = 193

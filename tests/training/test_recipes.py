@@ -12,18 +12,18 @@ import torch
 from torch import nn
 
 import dimec
-from dimec.config import RunSettings
+from dimec.base.errors import ConfigError
+from dimec.base.progress import NoProgress
+from dimec.base.storage import load_arrays
 from dimec.data import Splits, split_dataset
-from dimec.errors import ConfigError
-from dimec.progress import NoProgress
-from dimec.run import Run, settings_of
-from dimec.storage import load_arrays
+from dimec.runs.run import Run, settings_of
+from dimec.runs.workspace import RunDirectory, read_dataset
+from dimec.settings.config import RunSettings
 from dimec.training import MultiExitClassifier, joint_loss
 from dimec.training.batching import encode, training_batches
 from dimec.training.epoch import learning_rate_at, run_epoch
 from dimec.training.job import Job, enter, make_accelerator, prepare
-from dimec.workspace import RunDirectory, read_dataset
-from tiny import make_backbone, reviews, write_reviews
+from support.tiny import make_backbone, reviews, write_reviews
 
 EXITS = (1, 2, 4)
 FROZEN = ("encoder.", "heads.4.")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.run import Run
-from dimec.storage import load_arrays, read_json, save_arrays
-from dimec.trace import Trace
-from tiny import FAST, Said, command, dimec, environment, reviews, write_reviews
+from dimec.base.storage import load_arrays, read_json, save_arrays
+from dimec.runs.run import Run
+from dimec.traces.trace import Trace
+from support.tiny import FAST, Said, command, dimec, environment, reviews, write_reviews
 
 EPOCHS = 5
 

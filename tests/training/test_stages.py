@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.config import TrainingSettings
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
+from dimec.settings.config import TrainingSettings
 from dimec.training.stages import (
     EpochRecord,
     Stage,

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from dimec.config import DataSettings
+from dimec.base.errors import ConfigError, CorruptArtefactError, DataError
 from dimec.data import load_task, split_dataset
-from dimec.errors import ConfigError, CorruptArtefactError, DataError
-from dimec.run import Run
+from dimec.runs.run import Run
+from dimec.settings.config import DataSettings
 from dimec.training import MultiExitClassifier, transfer
 from dimec.training.batching import encode
 from dimec.training.job import load_tokenizer
 from dimec.training.transfer import record_other
-from tiny import reviews, write_reviews
+from support.tiny import reviews, write_reviews
 
 
 @pytest.fixture(scope="module")

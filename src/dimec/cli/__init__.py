@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from dimec.base.errors import DimecError
 from dimec.cli.bottleneck import bottleneck
 from dimec.cli.command import Command
 from dimec.cli.demo import demo
@@ -27,7 +28,6 @@ from dimec.cli.streams import replace_what_cannot_be_shown
 from dimec.cli.trace import trace
 from dimec.cli.train import train
 from dimec.cli.up import up
-from dimec.errors import DimecError
 
 _INTERRUPTED = 130
 
@@ -75,7 +75,7 @@ def _with_homes(arguments: Sequence[str]) -> list[str]:
     for place, argument in enumerate(options):
         name, equals, value = argument.partition("=")
         if name.startswith("--") and equals and value.startswith("~"):
-            from dimec.storage import expanded  # not for nothing: it imports numpy
+            from dimec.base.storage import expanded  # not for nothing: it imports numpy
 
             options[place] = f"{name}={expanded(value)}"
     return options + list(arguments[len(options) :])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dimec.errors import shown
+from dimec.base.errors import shown
 
 if TYPE_CHECKING:
     from dimec.mobile import Mobile, Prediction

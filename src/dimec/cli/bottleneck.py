@@ -58,7 +58,7 @@ def bottleneck(
 
         dimec bottleneck runs/mine --width 8 --bits 4 --objective distil --train-tail
     """
-    from dimec.bottleneck import BottleneckSettings
+    from dimec.runs.bottleneck import BottleneckSettings
 
     run = open_run(path)
     settings = BottleneckSettings(
@@ -78,8 +78,8 @@ def bottleneck(
     settings.for_tiers(tiers).check_fit(tiers[-1], run.shape().width)
     with progress_bar() as progress:
         progress.say("loading torch")
-        from dimec.training.bottleneck import train_bottleneck
-        from dimec.training.bottleneck_files import BottleneckFolder
+        from dimec.training.bottleneck.files import BottleneckFolder
+        from dimec.training.bottleneck.train import train_bottleneck
 
         folder = train_bottleneck(run, settings, overwrite=overwrite, progress=progress)
         record = BottleneckFolder(folder).record()

@@ -6,8 +6,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from dimec.base.errors import typed_options
 from dimec.cli.idle import Given, refuse_idle
-from dimec.errors import typed_options
 
 
 class Command(TyperCommand):

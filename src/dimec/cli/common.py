@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.cli.streams import json_text
-from dimec.errors import ConfigError, MissingArtefactError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dimec.ledger import Ledger
-    from dimec.progress import RichProgress
+    from dimec.base.progress import RichProgress
+    from dimec.evaluation.ledger import Ledger
     from dimec.report.blocks import Column
-    from dimec.run import Run
+    from dimec.runs.run import Run
 
 _COLUMNS = 80  # of a table that goes to a file or a pipe
 
@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 
 
 def open_run(path: Path) -> Run:
-    from dimec.run import Run
+    from dimec.runs.run import Run
 
     if not path.is_dir():
         raise MissingArtefactError(
@@ -42,7 +42,7 @@ def open_run(path: Path) -> Run:
 
 
 def progress_bar() -> RichProgress:
-    from dimec.progress import RichProgress
+    from dimec.base.progress import RichProgress
 
     return RichProgress()
 
@@ -77,8 +77,8 @@ def show_ledger(ledger: Ledger) -> None:
 
 def show_scenarios(report: Path, names: Sequence[str]) -> None:
     """What ``dimec evaluate`` wrote to ``scenarios.json``, as a table a scenario."""
+    from dimec.base.storage import read_json
     from dimec.report.blocks import Column
-    from dimec.storage import read_json
 
     rows = read_json(report / "scenarios.json", "dimec evaluate")
     figures = {

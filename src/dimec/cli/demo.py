@@ -18,9 +18,9 @@ from dimec.cli.common import (
 from dimec.cli.train import train_from
 
 if TYPE_CHECKING:
+    from dimec.base.progress import Progress
     from dimec.mobile import Prediction
-    from dimec.progress import Progress
-    from dimec.run import Run
+    from dimec.runs.run import Run
 
 _SHOWN = 2  # texts for each tier
 
@@ -43,7 +43,7 @@ def demo(
         "max_tokens": 96,
     }
     run, _ = train_from(given, None, None, out, grid=False, overwrite=False)
-    from dimec.fitting import describe_fit
+    from dimec.runs.fitting import describe_fit
 
     lines = describe_fit(run.fit())
     ledger = run.evaluate()
@@ -66,9 +66,9 @@ def demo(
 
 def _bundle_of(run: Run, progress: Progress) -> Path:
     """The run's bundle, exported unless the one that is there is of the same model and router."""
-    from dimec.bundle import verify_bundle
-    from dimec.errors import ArtefactError
-    from dimec.storage import file_sha256
+    from dimec.base.errors import ArtefactError
+    from dimec.base.storage import file_sha256
+    from dimec.bundle.manifest import verify_bundle
 
     path = run.path / "bundle"
     try:
@@ -88,8 +88,8 @@ def _answer_some(run: Run, bundle: Path) -> tuple[list[str], list[str], list[Pre
 
     Chosen by the router and not by the answers, so that all three processes have work.
     """
-    from dimec.local import LocalTiers
     from dimec.mobile import Mobile
+    from dimec.serving.local import LocalTiers
 
     test, routes = run.splits().test, run.router().route(run.trace("test").embeddings)
     rows = [int(row) for tier in range(3) for row in (routes == tier).nonzero()[0][:_SHOWN]]

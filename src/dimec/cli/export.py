@@ -18,8 +18,8 @@ from dimec.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from dimec.training.export import ExportReport, TierReport
-    from dimec.training.parity import Parity
+    from dimec.training.export.bundles import ExportReport, TierReport
+    from dimec.training.export.parity import Parity
 
 _MB = 1e6
 
@@ -70,7 +70,7 @@ def export(
 
         dimec export runs/mine bundles/small --int8 all --triton bundles/triton
     """
-    from dimec.costs import TIER_NAMES
+    from dimec.tiers.costs import TIER_NAMES
 
     tiers = TIER_NAMES if int8 == "all" else tuple(filter(None, (int8 or "").split(",")))
     with progress_bar() as progress:
@@ -118,7 +118,7 @@ def _show(report: ExportReport) -> None:
 
 def _shown(parity: Parity) -> str:
     """What the agreement on these rows says of the texts to come."""
-    from dimec.training.parity import lower_bound
+    from dimec.training.export.parity import lower_bound
 
     share = min(parity.agreement, 1.0 if parity.routes is None else parity.routes)
     low = 100 * lower_bound(share, parity.rows)

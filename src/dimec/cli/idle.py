@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 
 
 @dataclass(frozen=True)

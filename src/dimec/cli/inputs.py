@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dimec.errors import ConfigError, DataError, option
+from dimec.base.errors import ConfigError, DataError, option
 
 if TYPE_CHECKING:
     from dimec.data.tables import Table
+    from dimec.mobile.batch.lines import Line
     from dimec.mobile.core import Text
-    from dimec.mobile.lines import Line
 
 FORMATS = ("text", "csv", "tsv", "json", "jsonl", "parquet")
 _TEXTS, _PAIRS, _IDS = ("text", "sentence", "sentence1"), ("pair", "sentence2"), ("id",)
@@ -79,7 +79,7 @@ def read_rows(
         DataError: names the row: what training refuses, an id that came before, no text.
         ConfigError: a column that the model does not take.
     """
-    from dimec.mobile.lines import Checked
+    from dimec.mobile.batch.lines import Checked
 
     if reading.pair_column is not None and not pairs:
         raise ConfigError(f"{option('pair_column')} does nothing: this model takes one text")
@@ -129,7 +129,7 @@ def _of_stream(descriptor: int, name: str, kind: str, reading: Reading) -> tuple
         with_header,
     )
     from dimec.data.tables import Table
-    from dimec.mobile.lines import LONGEST_LINE
+    from dimec.mobile.batch.lines import LONGEST_LINE
 
     lines = _decoded(descriptor, name, reading.encoding)
     first = next(lines, "")
@@ -153,7 +153,7 @@ def _of_stream(descriptor: int, name: str, kind: str, reading: Reading) -> tuple
 def _decoded(descriptor: int, name: str, encoding: str | None) -> Iterator[str]:
     """Lines with their ends, as they come."""
     from dimec.data.sources import codec_of, undecodable
-    from dimec.mobile.lines import LONGEST_LINE, chunks, too_long
+    from dimec.mobile.batch.lines import LONGEST_LINE, chunks, too_long
 
     parts: list[str] = []
     number, size = 1, 0

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimec.base.errors import shown
 from dimec.cli.common import AsJson, print_json, show_columns
 from dimec.cli.streams import json_text
-from dimec.errors import shown
 
 if TYPE_CHECKING:
-    from dimec.bundle import TierBundle
+    from dimec.bundle.manifest import TierBundle
 
 _MB = 1e6
 
@@ -29,7 +29,7 @@ def inspect(
     Start time and memory are those of a new process that loads the tier's graphs and answers
     once; the base is the runtime without a graph.
     """
-    from dimec.footprint import measure_footprint
+    from dimec.bundle.footprint import measure_footprint
 
     tiers = _tiers(path)
     rows = [{**_facts(tier), **asdict(measure_footprint(tier.path))} for tier in tiers]
@@ -57,8 +57,8 @@ def inspect(
 
 
 def _tiers(path: Path) -> list[TierBundle]:
-    from dimec.bundle import MANIFEST, TierBundle, verify_bundle
-    from dimec.costs import TIER_NAMES
+    from dimec.bundle.manifest import MANIFEST, TierBundle, verify_bundle
+    from dimec.tiers.costs import TIER_NAMES
 
     if any((path / tier / MANIFEST).exists() for tier in TIER_NAMES):
         return list(verify_bundle(path)[1].values())

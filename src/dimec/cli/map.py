@@ -59,7 +59,7 @@ def select(
 
         dimec train --task glue/sst2 --train-rows ambiguous.jsonl --out runs/ambiguous
     """
-    from dimec.selection import check_choice, select_rows, write_selection
+    from dimec.runs.selection import check_choice, select_rows, write_selection
 
     check_choice(by, share)
     run = open_run(path)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from dimec.base.errors import ConfigError, DataError
 from dimec.cli.answers import Tally, answer_table, missing_tiers
 from dimec.cli.common import progress_bar, results_console
 from dimec.cli.inputs import Reading, read_rows
 from dimec.cli.streams import json_text
 from dimec.cli.tokens import read_token
-from dimec.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from dimec.mobile import Mobile, Prediction
+    from dimec.mobile.batch.lines import Line
     from dimec.mobile.core import Text
-    from dimec.mobile.lines import Line
     from dimec.mobile.stream import Arrival
 
 SERVERS, STATE, FILES = "Servers", "State", "Files"
@@ -224,7 +224,7 @@ def _answer_texts(mobile: Mobile, texts: list[str], workers: int, as_json: bool)
 
 
 def _answer_file(mobile: Mobile, source: Source, output: Path | None, workers: int) -> None:
-    from dimec.mobile.jobs import Job
+    from dimec.mobile.batch.jobs import Job
 
     with ExitStack() as stack:
         descriptor, total = _open_input(mobile, source, stack)
@@ -275,7 +275,7 @@ def _open_input(mobile: Mobile, source: Source, stack: ExitStack) -> tuple[int, 
 
 
 def _lines(mobile: Mobile, descriptor: int, source: Source) -> Iterator[Line | None]:
-    from dimec.mobile.lines import read_lines
+    from dimec.mobile.batch.lines import read_lines
 
     name, kind, core = source.name, source.kind, mobile.engine.core
     plain = kind in (None, "text") or (

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimec.base.errors import ConfigError
 from dimec.cli.common import AsJson, print_json, progress_bar, show_columns
-from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dimec.latency import LayerProfile
+    from dimec.tiers.latency import LayerProfile
 
 
 def profile(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dimec.base.errors import ConfigError
 from dimec.cli.tokens import read_token
-from dimec.errors import ConfigError
 
 ADDRESS, LIMITS, SECURITY = "Address", "Limits", "Security"
 
@@ -84,7 +84,7 @@ def serve(
         dimec serve bundles/mine/cloud --host 0.0.0.0 --port 8002 --tls-cert cert.pem
         --tls-key key.pem --token-file token
     """
-    from dimec.bundle import TierBundle
+    from dimec.bundle.manifest import TierBundle
     from dimec.serving.server import serve as run_server
     from dimec.serving.settings import ServerSettings
 

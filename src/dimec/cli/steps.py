@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dimec.base.errors import ConfigError
 from dimec.cli.common import (
     AsJson,
     RunPath,
@@ -20,10 +21,9 @@ from dimec.cli.common import (
     show_ledger,
     show_scenarios,
 )
-from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dimec.costs import CostModel
+    from dimec.tiers.costs import CostModel
 
 
 def fit(
@@ -88,7 +88,7 @@ def fit(
     if as_json:
         print_json(asdict(result))
         return
-    from dimec.fitting import describe_fit
+    from dimec.runs.fitting import describe_fit
 
     print("\n".join(describe_fit(result)))
     print_next("evaluate", path)
@@ -119,7 +119,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Replay every policy on the test trace and draw up the ledger of accuracy and cost."""
-    from dimec.scenarios import Scenarios
+    from dimec.tiers.scenarios import Scenarios
 
     known = Scenarios.load(scenarios)
     if scenario is not None and scenario != "all":
@@ -142,7 +142,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Draw the figures and write one self-contained HTML page."""
-    from dimec.ledger import Ledger
+    from dimec.evaluation.ledger import Ledger
 
     with progress_bar() as progress:
         run = open_run(path)
@@ -163,7 +163,7 @@ def _each_once(option: str, values: tuple[float, ...] | None) -> tuple[float, ..
 
 
 def _costs(*prices: float | None) -> CostModel:
-    from dimec.costs import CostModel
+    from dimec.tiers.costs import CostModel
 
     names = ("mobile_layer", "edge_layer", "offload_edge", "offload_cloud", "cloud_charge")
     given = {name: p for name, p in zip(names, prices, strict=True) if p is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 
 VARIABLE = "DIMEC_TOKEN"
 _MOST_BYTES = 4096

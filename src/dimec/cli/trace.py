@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dimec.base.errors import ConfigError
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
 from dimec.cli.data_options import (
     DataDir,
@@ -19,7 +20,6 @@ from dimec.cli.data_options import (
     SplitColumn,
     TextColumn,
 )
-from dimec.errors import ConfigError
 
 
 def trace(
@@ -56,9 +56,9 @@ def trace(
 
         dimec trace runs/movies --task vader/amazon
     """
-    from dimec.config import DataSettings, absolute_data
     from dimec.data.splits import check_part
-    from dimec.workspace import read_dataset
+    from dimec.runs.workspace import read_dataset
+    from dimec.settings.config import DataSettings, absolute_data
 
     check_part(rows)
     run = open_run(path)

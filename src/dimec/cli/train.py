@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimec.base.errors import ConfigError
 from dimec.cli.common import AsJson, layers_of, numbers_of, print_json, print_next, progress_bar
 from dimec.cli.data_options import (
     PANEL,
@@ -22,11 +23,10 @@ from dimec.cli.data_options import (
     SplitColumn,
     TextColumn,
 )
-from dimec.errors import ConfigError
 
 if TYPE_CHECKING:
     from dimec.data.survey import Survey
-    from dimec.run import Run
+    from dimec.runs.run import Run
 
 _PARTS = ("train", "validation", "test")
 DATA, MODEL, OPTIMISATION = PANEL, "Model", "Training"
@@ -330,10 +330,10 @@ def train_from(
     overwrite: bool,
 ) -> tuple[Run, Survey]:
     """The trained run, and what there is to say of its rows."""
-    from dimec.intake import check_claim, take_in
-    from dimec.progress import NoProgress
-    from dimec.run import Run, settings_of
-    from dimec.workspace import RunDirectory
+    from dimec.base.progress import NoProgress
+    from dimec.runs.intake import check_claim, take_in
+    from dimec.runs.run import Run, settings_of
+    from dimec.runs.workspace import RunDirectory
 
     if config is not None:
         given, seed = _over_config(config, given, seed)
@@ -365,8 +365,8 @@ def _over_config(
     config: Path, given: dict[str, Any], seed: int | None
 ) -> tuple[dict[str, Any], int]:
     """The settings of a TOML file with the options that were given laid over them."""
-    from dimec.config import RunSettings
-    from dimec.storage import expanded
+    from dimec.base.storage import expanded
+    from dimec.settings.config import RunSettings
 
     settings = RunSettings.load(expanded(config))
     flat: dict[str, Any] = {}

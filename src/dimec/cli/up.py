@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dimec.base.errors import DataError
 from dimec.cli.answers import Tally, answer_line
 from dimec.cli.predict import Adaptive, Fallback, State, Timeout
-from dimec.errors import DataError
 
 if TYPE_CHECKING:
     from dimec.mobile import Mobile
@@ -54,9 +54,9 @@ def _run(
 ) -> None:
     import secrets
 
-    from dimec.local import LocalTiers
     from dimec.mobile import Mobile
     from dimec.mobile.course import fallback_order
+    from dimec.serving.local import LocalTiers
 
     fallback_order("mobile", fallback)  # type: ignore[arg-type]  # before the servers start
     token = secrets.token_urlsafe(32)
@@ -98,7 +98,7 @@ def _typed() -> Iterator[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # the mobile refuses what is no text
     if not sys.stdin.isatty():
-        from dimec.mobile.lines import raw_lines
+        from dimec.mobile.batch.lines import raw_lines
 
         for line in raw_lines(sys.stdin.fileno(), "standard input"):
             if line is not None:

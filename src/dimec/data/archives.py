@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dimec.errors import DataError
+from dimec.base.errors import DataError
 
 MAX_MEMBERS = 1_000
 MAX_BYTES = 512 * 1024**2

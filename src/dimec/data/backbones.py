@@ -12,10 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dimec.config import RunSettings
+from dimec.base.errors import ConfigError, shown
 from dimec.data.packages import packaged_backbone
-from dimec.errors import ConfigError, shown
-from dimec.exits import check_loss, resolve_exits
+from dimec.settings.config import RunSettings
+from dimec.settings.exits import check_loss, resolve_exits
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order in which they are taken
 PACKAGED = "minilm-l6, mpnet-base"

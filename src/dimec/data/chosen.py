@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dimec.base.errors import DataError
 from dimec.data.dataset import Dataset, Splits
 from dimec.data.splits import check_labels
 from dimec.data.tables import read_jsonl
-from dimec.errors import DataError
 
 
 @dataclass(frozen=True)

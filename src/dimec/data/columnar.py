@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import from_json
 
+from dimec.base.errors import DataError
 from dimec.data.columns import TextColumn
 from dimec.data.delimited import (
     Form,
@@ -32,7 +33,6 @@ from dimec.data.delimited import (
 )
 from dimec.data.sources import codec_of, numbered_lines
 from dimec.data.tables import check_options, class_names_in, class_names_of
-from dimec.errors import DataError
 
 _BLOCK = 1 << 20  # bytes that are parsed at once; a longer record is out of the ordinary
 _WRONG = (ValueError, TypeError, LookupError, NotImplementedError, RecursionError)  # Arrow's too

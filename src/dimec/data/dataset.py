@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dimec.base.errors import DataError
+from dimec.base.metrics import METRICS
 from dimec.data.columns import first_repeated, take_rows
-from dimec.errors import DataError
-from dimec.metrics import METRICS
 
 SPLITS = ("train", "validation", "test")
 

@@ -9,8 +9,8 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from dimec.base.errors import ConfigError, DataError, option, quoted
 from dimec.data.sources import shown_names
-from dimec.errors import ConfigError, DataError, option, quoted
 
 LONGEST_FIELD = 2**31 - 1  # csv's own limit is 128 KiB, less than a long document
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

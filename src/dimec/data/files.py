@@ -11,11 +11,11 @@ from typing import NoReturn
 
 import numpy as np
 
+from dimec.base.errors import DataError, option, quoted
 from dimec.data.dataset import Dataset
 from dimec.data.labels import is_unicode, read_labels, read_splits, sorted_names
 from dimec.data.sources import shown_names
 from dimec.data.tables import Table
-from dimec.errors import DataError, option, quoted
 
 _TEXT_COLUMNS = ("text", "sentence", "sentence1")
 

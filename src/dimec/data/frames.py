@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from dimec.base.errors import DataError, MissingExtraError, quoted, shown
 from dimec.data.delimited import distinct
 from dimec.data.tables import ABSENT, Table, arrow_table, arrow_values, class_names_of
-from dimec.errors import DataError, MissingExtraError, quoted, shown
 
 _ACCEPTED = (
     "a table with __arrow_c_stream__ (pandas, polars, pyarrow), a split of datasets, a mapping of "

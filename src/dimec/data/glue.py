@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from dimec.base.errors import DataError, shown
+from dimec.base.storage import expanded
 from dimec.data.dataset import Dataset
 from dimec.data.tables import Table, read_tsv
-from dimec.errors import DataError, shown
-from dimec.storage import expanded
 
 DATA_VARIABLE = "DIMEC_DATA"
 HUB_NAME = "nyu-mll/glue"

@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
+from dimec.base.errors import DataError, quoted
 from dimec.data.dataset import SPLITS
 from dimec.data.tables import ABSENT, Table
-from dimec.errors import DataError, quoted
 
 _WHOLE = re.compile(r"([+-]?[0-9]+)(?:\.0+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

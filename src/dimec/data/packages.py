@@ -24,9 +24,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dimec.base.errors import ConfigError, DataError
+from dimec.base.storage import file_sha256, storage_errors
 from dimec.data.archives import join, unpack
-from dimec.errors import ConfigError, DataError
-from dimec.storage import file_sha256, storage_errors
 
 CACHE_VARIABLE = "DIMEC_CACHE"
 _PATIENCE = 1800.0  # seconds for one archive, and for waiting for another process's

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dimec.base.errors import DataError
 from dimec.data.dataset import SPLITS, Dataset
 from dimec.data.files import labelled
 from dimec.data.labels import check_labelled
 from dimec.data.tables import ABSENT, Table
-from dimec.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
-from dimec.errors import ConfigError, DataError, option, quoted, shown
+from dimec.base.errors import ConfigError, DataError, option, quoted, shown
 
 LARGEST_EXPANDED = 2 * 2**30  # bytes that a .gz may expand to
 

@@ -13,8 +13,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from dimec.base.errors import ConfigError, DataError, option
 from dimec.data.dataset import SPLITS, Dataset, Splits
-from dimec.errors import ConfigError, DataError, option
 
 
 def check_part(rows: str) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dimec.base.errors import ConfigError, option, quoted
 from dimec.data.dataset import SPLITS, Dataset, Splits
-from dimec.errors import ConfigError, option, quoted
 
 # Texts and their second texts, or None → the number of tokens of each, special ones included.
 Counter = Callable[[Sequence[str], Sequence[str] | None], Sequence[int]]

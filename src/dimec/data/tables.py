@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dimec.base.errors import ConfigError, DataError, MissingExtraError, option, quoted, shown
 from dimec.data.delimited import (
     Form,
     Record,
@@ -33,7 +34,6 @@ from dimec.data.sources import (
     read_text,
     shown_names,
 )
-from dimec.errors import ConfigError, DataError, MissingExtraError, option, quoted, shown
 
 __all__ = ["ABSENT", "KINDS", "Table", "kind_of", "read_table", "read_text"]
 

@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dimec.base.errors import ConfigError, DataError, option, quoted
+from dimec.base.metrics import METRICS
+from dimec.base.storage import expanded
 from dimec.data import files, glue, vader
 from dimec.data.dataset import SPLITS, Dataset
 from dimec.data.frames import is_table, table_of
@@ -16,9 +19,6 @@ from dimec.data.large import large_dataset
 from dimec.data.parts import labelled_parts
 from dimec.data.sources import kind_of, shown_names
 from dimec.data.tables import KINDS, Table, read_table
-from dimec.errors import ConfigError, DataError, option, quoted
-from dimec.metrics import METRICS
-from dimec.storage import expanded
 
 TASK_NAMES = (
     *(f"glue/{name}" for name in glue.TASKS),

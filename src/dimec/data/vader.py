@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dimec.base.errors import DataError
 from dimec.data.dataset import Dataset
 from dimec.data.packages import VADER, package_folder
 from dimec.data.sources import numbered_lines, read_text
-from dimec.errors import DataError
 
 LABEL_NAMES = ("negative", "positive")
 STEMS = {

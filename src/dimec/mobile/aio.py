@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy.typing as npt
 
-from dimec.errors import ConfigError, DataError, TierError
+from dimec.base.errors import ConfigError, DataError, TierError
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
 from dimec.mobile.engine import MOBILE, Engine, Item
@@ -32,7 +32,7 @@ from dimec.mobile.window import Window
 from dimec.routing import Route
 
 if TYPE_CHECKING:
-    from dimec.mobile.client import AsyncTierClient
+    from dimec.client.tier_client import AsyncTierClient
 
 _T = TypeVar("_T")
 
@@ -98,7 +98,7 @@ class AsyncMobile:
             self._opened = await asyncio.shield(asyncio.wrap_future(loading))
             transports = self._connection.pop("transports")
             for endpoint in endpoints(self._opened, **self._connection):
-                from dimec.mobile.client import AsyncTierClient
+                from dimec.client.tier_client import AsyncTierClient
 
                 transport = transports.get(endpoint.tier)
                 self._clients[endpoint.tier] = AsyncTierClient(endpoint, transport=transport)

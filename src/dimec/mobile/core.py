@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dimec.bundle import TierBundle
-from dimec.cutting import Cutter
-from dimec.errors import CorruptArtefactError, DataError, shown
-from dimec.graphs import Graph
-from dimec.mobile.tokens import encode, load_tokenizer
+from dimec.base.errors import CorruptArtefactError, DataError, shown
+from dimec.bundle.cutting import Cutter
+from dimec.bundle.graphs import Graph
+from dimec.bundle.manifest import TierBundle
+from dimec.bundle.tokens import encode, load_tokenizer
 
 Text = str | tuple[str, str]
 IntArray = npt.NDArray[np.int64]

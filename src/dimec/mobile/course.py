@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from dimec.costs import TIER_NAMES, CostModel, Tier
-from dimec.errors import ConfigError, TierError, option
+from dimec.base.errors import ConfigError, TierError, option
+from dimec.tiers.costs import TIER_NAMES, CostModel, Tier
 
 Fallback = Literal["accuracy", "cost"]
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dimec.costs import TIER_NAMES
-from dimec.errors import ArtefactError, StateBusyError, StorageError
+from dimec.base.errors import ArtefactError, StateBusyError, StorageError
 from dimec.mobile.prediction import Prediction
-from dimec.mobile.rows import Record
-from dimec.mobile.state import State
+from dimec.mobile.state.rows import Record
+from dimec.mobile.state.store import State
 from dimec.routing import CentroidRouter, Route
+from dimec.tiers.costs import TIER_NAMES
 
 # Answers that wait for room on the disk: some megabytes at most, with their embeddings.
 MOST_WAITING = 4096

@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dimec.bundle import MANIFEST, TierBundle
-from dimec.costs import TIER_NAMES, CostModel
-from dimec.errors import ConfigError, CorruptArtefactError, DataError, MismatchError, quoted
-from dimec.footprint import resident_bytes
-from dimec.graphs import pad_batch
+from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MismatchError, quoted
+from dimec.bundle.footprint import resident_bytes
+from dimec.bundle.graphs import pad_batch
+from dimec.bundle.manifest import MANIFEST, TierBundle
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, fallback_order
 from dimec.mobile.decisions import Claims, Decision, Decisions
 from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
-from dimec.mobile.state import State, default_path
+from dimec.mobile.state.store import State, default_path
 from dimec.routing import CentroidRouter, Route
+from dimec.tiers.costs import TIER_NAMES, CostModel
 
 MOBILE = TIER_NAMES[0]
 _LONGEST_ID = 200

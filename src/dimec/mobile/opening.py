@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from dimec.costs import TIER_NAMES
-from dimec.errors import CorruptArtefactError, MismatchError, StorageError
-from dimec.mobile.hold import MEMORY, Hold, busy, copy_into, is_passing
-from dimec.mobile.rows import SCHEMA, check_sum, new_pool, write_pool
-from dimec.storage import storage_errors
+from dimec.base.arrays import FloatArray, IntArray
+from dimec.base.errors import CorruptArtefactError, MismatchError, StorageError
+from dimec.base.storage import storage_errors
+from dimec.mobile.state.hold import MEMORY, Hold, busy, copy_into, is_passing
+from dimec.mobile.state.rows import SCHEMA, check_sum, new_pool, write_pool
+from dimec.tiers.costs import TIER_NAMES
 
 _FORMAT = "1"
 _KIND = "dimec mobile state"
@@ -30,9 +30,7 @@ _REFUSED = {
     sqlite3.SQLITE_LOCKED,
 }
 
-Sums = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-Opened = tuple[sqlite3.Connection, Sums, Counts]
+Opened = tuple[sqlite3.Connection, FloatArray, IntArray]
 
 
 class StateFile:
@@ -44,7 +42,7 @@ class StateFile:
         sums, counts: of the fitted router, for a file that is new.
     """
 
-    def __init__(self, path: Path | str, identity: str, sums: Sums, counts: Counts) -> None:
+    def __init__(self, path: Path | str, identity: str, sums: FloatArray, counts: IntArray) -> None:
         self._path = path
         self._identity = identity
         self._fitted = sums, counts
@@ -106,7 +104,7 @@ class StateFile:
         if found != "ok":
             raise self.damage(" ".join(found.split()))
 
-    def _load(self, database: sqlite3.Connection) -> tuple[Sums, Counts]:
+    def _load(self, database: sqlite3.Connection) -> tuple[FloatArray, IntArray]:
         """The pools; those of the fitted router, which are written, in a new file."""
         with transaction(database):
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
@@ -139,7 +137,7 @@ class StateFile:
             database.execute("INSERT INTO pools VALUES (?, ?, ?, ?)", new_pool(tier))
             write_pool(database, tier, total, int(count))
 
-    def _pools(self, rows: Mapping[str, tuple[bytes, int, int]]) -> tuple[Sums, Counts]:
+    def _pools(self, rows: Mapping[str, tuple[bytes, int, int]]) -> tuple[FloatArray, IntArray]:
         sums, counts = np.empty_like(self._fitted[0]), np.empty_like(self._fitted[1])
         for tier, name in enumerate(TIER_NAMES):
             total, count, check = rows[name]

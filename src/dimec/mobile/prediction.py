@@ -21,7 +21,7 @@ class Prediction:
             reached.
         served_by: the tier that answered.
         fallback_reason: why that is not ``route``: for each tier that was asked in vain, in order,
-            its name and one of :data:`dimec.mobile.client.REASONS`, such as
+            its name and one of :data:`dimec.client.tier_client.REASONS`, such as
             ``"edge: circuit open; cloud: unreachable"``. None where ``route`` answered.
         tried: the tiers that were asked in vain, in order.
         milliseconds: wall time from the text to the answer. An answer that was given before, and is

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from dimec.errors import ConfigError, DataError, TierError
+from dimec.base.errors import ConfigError, DataError, TierError
+from dimec.base.progress import NoProgress, Progress
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
 from dimec.mobile.engine import MOBILE, Engine, Item
 from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
-from dimec.progress import NoProgress, Progress
 from dimec.routing import Route
 
 if TYPE_CHECKING:
-    from dimec.mobile.client import TierClient
-    from dimec.mobile.endpoint import Endpoint
+    from dimec.client.endpoint import Endpoint
+    from dimec.client.tier_client import TierClient
     from dimec.mobile.stream import Arrival, Stream
 
 
@@ -100,7 +100,7 @@ class Mobile:
         clients: dict[str, TierClient] = {}
         try:
             for endpoint in endpoints(engine, edge, cloud, timeout, token, ca, insecure):
-                from dimec.mobile.client import TierClient
+                from dimec.client.tier_client import TierClient
 
                 transport = (transports or {}).get(endpoint.tier)
                 clients[endpoint.tier] = TierClient(endpoint, transport=transport)
@@ -263,7 +263,7 @@ def endpoints(
     Raises:
         ConfigError: an address, the token or the timeout cannot work.
     """
-    from dimec.mobile.endpoint import Endpoint
+    from dimec.client.endpoint import Endpoint
 
     manifest = engine.bundle.manifest
     for tier, url in (("edge", edge), ("cloud", cloud)):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dimec.errors import ConfigError, TierError
+from dimec.base.errors import ConfigError, TierError
 from dimec.mobile.core import Text
 from dimec.mobile.engine import MOBILE, Engine, Item
 from dimec.mobile.prediction import Prediction

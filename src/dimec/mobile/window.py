@@ -10,9 +10,9 @@ import itertools
 from collections import deque
 from collections.abc import Sequence
 
-from dimec.costs import TIER_NAMES
-from dimec.errors import TierError
+from dimec.base.errors import TierError
 from dimec.mobile.engine import MOBILE, Item
+from dimec.tiers.costs import TIER_NAMES
 
 MOST_ROWS = 32  # of one request
 # How much longer than the shortest an input of the same request may be: padding is computed too.

@@ -2,21 +2,21 @@
 
 # Each of these modules registers its system; the order is that of the tables.
 # isort: off
-from dimec.policies import bert  # bert-cloud, bert-mobile
+from dimec.policies.literature import bert  # bert-cloud, bert-mobile
 from dimec.policies import chance  # random
-from dimec.policies import deebert
-from dimec.policies import pabee
-from dimec.policies import adaee
-from dimec.policies import splitee
-from dimec.policies import splitee_s
-from dimec.policies import i_splitee
-from dimec.policies import uee_ucb
-from dimec.policies import lee
-from dimec.policies import dee
-from dimec.policies import ceebert
-from dimec.policies import dimee  # max-softmax and max-softmax-tiers too
-from dimec.policies import neurosurgeon  # by latency and by energy
-from dimec.policies import bottleneck  # BottleNet++ and BottleFit
+from dimec.policies.literature import deebert
+from dimec.policies.literature import pabee
+from dimec.policies.literature import adaee
+from dimec.policies.literature import splitee
+from dimec.policies.literature import splitee_s
+from dimec.policies.literature import i_splitee
+from dimec.policies.literature import uee_ucb
+from dimec.policies.literature import lee
+from dimec.policies.literature import dee
+from dimec.policies.literature import ceebert
+from dimec.policies.literature import dimee  # max-softmax and max-softmax-tiers too
+from dimec.policies.literature import neurosurgeon  # by latency and by energy
+from dimec.policies.literature import bottleneck  # BottleNet++ and BottleFit
 from dimec.policies import dimec  # Ours-F and Ours-D, with both grids
 
 # isort: on

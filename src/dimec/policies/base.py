@@ -9,13 +9,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from dimec.costs import CLOUD, MOBILE, TIER_NAMES
-from dimec.errors import DataError
-from dimec.trace import Trace
-from dimec.usage import Deployment, Usage, hidden_bytes, tier_usage
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from dimec.base.arrays import FloatArray, IntArray
+from dimec.base.errors import DataError
+from dimec.tiers.costs import CLOUD, MOBILE, TIER_NAMES
+from dimec.tiers.usage import Deployment, Usage, hidden_bytes, tier_usage
+from dimec.traces.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)

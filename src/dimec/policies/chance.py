@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dimec.costs import TIER_NAMES
 from dimec.policies.base import Outcome, tier_outcome
 from dimec.policies.registry import System, register
 from dimec.routing.reference import check_shares
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 
 class RandomPolicy:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dimec.base.errors import ConfigError
 from dimec.cartography import DataMap, build_pools
-from dimec.errors import ConfigError
+from dimec.cartography.thresholds import Grid, ThresholdSearch, search_thresholds
 from dimec.policies.registry import (
     WEIGHTS,
     FitInputs,
@@ -27,9 +28,8 @@ from dimec.policies.registry import (
 )
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
-from dimec.thresholds import Grid, ThresholdSearch, search_thresholds
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 
 def fit_router(

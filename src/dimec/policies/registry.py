@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from dimec.base.errors import ConfigError, DataError
 from dimec.cartography import DataMap
-from dimec.costs import check_lambda
-from dimec.errors import ConfigError, DataError
 from dimec.policies.base import Policy
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.costs import check_lambda
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 # How much a λ of cost weighs where a system's reward is a confidence less a cost, as a multiple of
 # the ledger's own λ. Confidences promise more than they keep, so the weight that serves accuracy

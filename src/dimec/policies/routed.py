@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dimec.costs import TIER_NAMES
 from dimec.policies.base import Outcome, one_hot, tier_outcome
 from dimec.routing import OracleRouter, Router
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 
 class RouterPolicy:

@@ -8,7 +8,7 @@ by the binary tensor extension, raw bytes behind the JSON::
 
 The HTTP header :data:`BINARY_HEADER` then says where the JSON ends. Nothing here opens a socket.
 The decoders take bytes from strangers: for any bytes whatever they return what the types say or
-raise :class:`~dimec.errors.ProtocolError`, with memory in proportion to the body.
+raise :class:`~dimec.base.errors.ProtocolError`, with memory in proportion to the body.
 
 Left out on purpose: strings (``BYTES``), scalars (the protocol wants one dimension or more), shared
 memory and Triton's classification extension are refused; parameters that are not known are ignored.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json
 
-from dimec.errors import ProtocolError, quoted, shown
+from dimec.base.errors import ProtocolError, quoted, shown
 from dimec.protocol.messages import (
     BINARY_HEADER,
     DATATYPES,

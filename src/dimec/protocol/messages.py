@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dimec.errors import ProtocolError
+from dimec.base.errors import ProtocolError
 
 NDArray = npt.NDArray[Any]
 

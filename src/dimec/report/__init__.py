@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from dimec.base.storage import atomic_write
 from dimec.report.figures import draw_all
 from dimec.report.html import render_page
 from dimec.report.inputs import ReportInputs
 from dimec.report.style import require
 from dimec.report.table import ledger_tables, ledger_text
-from dimec.storage import atomic_write
 
 __all__ = ["ReportInputs", "ledger_tables", "ledger_text", "write_report"]
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.cartography import POOL_NAMES
-from dimec.costs import TIER_NAMES
 from dimec.report import series as data
 from dimec.report.bars import stacked_bars
 from dimec.report.policy_plane import draw_policy_plane
@@ -26,6 +25,7 @@ from dimec.report.style import (
     to_svg,
 )
 from dimec.report.wording import join, percent, pool_sentences, setting
+from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from dimec.report.wording import (
 )
 
 if TYPE_CHECKING:
-    from dimec.ledger import Ledger, LedgerRow
+    from dimec.evaluation.ledger import Ledger, LedgerRow
     from dimec.report.inputs import ReportInputs
 
 WIDE_FIGURES = {"accuracy_cost"}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dimec.errors import MismatchError
+from dimec.base.errors import MismatchError
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap
-    from dimec.ledger import Ledger
+    from dimec.evaluation.ledger import Ledger
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimec.costs import TIER_NAMES
 from dimec.report.labels import place_labels
 from dimec.report.series import policy_series
 from dimec.report.style import (
@@ -21,12 +20,13 @@ from dimec.report.style import (
     to_svg,
 )
 from dimec.report.wording import find_row, join, number, percent, router_names
+from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dimec.ledger import Ledger
+    from dimec.evaluation.ledger import Ledger
 
 
 _AROUND = 3.0  # pixels kept free left and right of a name

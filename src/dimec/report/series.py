@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.cartography import POOL_NAMES
-from dimec.costs import TIER_NAMES
 from dimec.report.projection import MIN_POINTS, project, sample_rows
 from dimec.report.style import Series
 from dimec.report.wording import router_names
+from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap
-    from dimec.ledger import Ledger
+    from dimec.evaluation.ledger import Ledger
 
 
 def data_map_series(data_map: DataMap, pools: NDArray[np.int64]) -> Series:

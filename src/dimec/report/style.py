@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dimec.errors import MissingExtraError
+from dimec.base.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from dimec.ledger import Ledger, LedgerRow
+    from dimec.evaluation.ledger import Ledger, LedgerRow
 
 # Tried in this order until one fits: whether the intervals have columns of their own, and the
 # spaces added between columns.

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.cartography import POOL_NAMES
-from dimec.costs import TIER_NAMES
+from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
-    from dimec.ledger import Ledger, LedgerRow
+    from dimec.evaluation.ledger import Ledger, LedgerRow
 
 _SAME = 1e-9  # two fractions closer than this are the same value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dimec.costs import MOBILE
 from dimec.data.glue import TASKS
 from dimec.report.wording import join, number, percent, setting
 from dimec.reproduction.markdown import span
@@ -20,6 +19,7 @@ from dimec.reproduction.paper import (
     uniform_reduction,
 )
 from dimec.reproduction.titles import task_title
+from dimec.tiers.costs import MOBILE
 
 
 def paper_facts(paper: Paper) -> list[str]:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from dimec.cartography import POOL_NAMES
-from dimec.costs import TIER_NAMES
+from dimec.cartography.thresholds import PAPER_BETAS
 from dimec.report.wording import join, number, percent, setting
 from dimec.reproduction.markdown import MISSING, count, table
 from dimec.reproduction.tables import wide_range
 from dimec.reproduction.titles import cost_title, system_title, task_title
-from dimec.thresholds import PAPER_BETAS
+from dimec.tiers.costs import TIER_NAMES
 
 Entry = Mapping[str, Any]
 

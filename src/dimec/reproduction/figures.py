@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dimec.costs import TIER_NAMES
 from dimec.report.bars import name_rows, stacked_bars
 from dimec.report.style import COLOURS, INK, MARKERS, MUTED, Drawing, Series, drawing_style, to_svg
 from dimec.report.wording import number, percent
@@ -30,6 +29,7 @@ from dimec.reproduction.panels import (
     scatter_pools,
 )
 from dimec.reproduction.titles import cost_title, system_title, task_title
+from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

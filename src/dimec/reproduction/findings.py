@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from dimec.costs import EDGE
+from dimec.cartography.thresholds import PAPER_ALPHAS, PAPER_BETAS
 from dimec.data.glue import TASKS
 from dimec.report.wording import join, number, percent, setting
 from dimec.reproduction.markdown import MISSING, bounded, count, span, table, value
@@ -25,7 +25,7 @@ from dimec.reproduction.tables import (
     ordered_tasks,
 )
 from dimec.reproduction.titles import is_dimec, is_reference, system_title, task_title
-from dimec.thresholds import PAPER_ALPHAS, PAPER_BETAS
+from dimec.tiers.costs import EDGE
 
 _ALL = 0.995  # a tier with this share of the inputs has them all, rounded
 

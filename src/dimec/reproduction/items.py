@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 from dimec.reproduction.plan import ITEMS
 from dimec.reproduction.runs import Workshop
 from dimec.reproduction.study import store

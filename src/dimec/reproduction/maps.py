@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.cartography import DataMap, build_pools, pool_sizes
-from dimec.costs import CostModel
-from dimec.evaluation import evaluate
+from dimec.cartography.thresholds import Grid
+from dimec.evaluation.evaluate import evaluate
 from dimec.policies import FitInputs, system
 from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header
-from dimec.run import Run
-from dimec.thresholds import Grid
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.runs.run import Run
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 Record = dict[str, Any]
 GRIDS: tuple[Grid, ...] = ("paper", "quantile")

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.cartography import POOL_NAMES
-from dimec.costs import TIER_NAMES
 from dimec.report.style import (
     COLOURS,
     INK,
@@ -20,6 +19,7 @@ from dimec.report.style import (
     to_svg,
 )
 from dimec.reproduction.markdown import Statistic
+from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

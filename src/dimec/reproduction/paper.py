@@ -15,9 +15,9 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from dimec.costs import CLOUD, EDGE, MOBILE
-from dimec.errors import CorruptArtefactError
-from dimec.usage import Deployment
+from dimec.base.errors import CorruptArtefactError
+from dimec.tiers.costs import CLOUD, EDGE, MOBILE
+from dimec.tiers.usage import Deployment
 
 BASELINE = "BERT"
 RANDOM = "Random"

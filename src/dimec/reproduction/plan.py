@@ -12,10 +12,10 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dimec.config import ModelSettings, RunSettings, TrainingSettings
-from dimec.costs import CostModel
-from dimec.errors import ConfigError, MissingArtefactError
-from dimec.storage import parse_toml
+from dimec.base.errors import ConfigError, MissingArtefactError
+from dimec.base.storage import parse_toml
+from dimec.settings.config import ModelSettings, RunSettings, TrainingSettings
+from dimec.tiers.costs import CostModel
 
 PROFILES = ("small", "deep", "base")
 Item = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dimec.errors import CorruptArtefactError, MissingArtefactError
+from dimec.base.errors import CorruptArtefactError, MissingArtefactError
+from dimec.base.storage import atomic_write, read_json
 from dimec.report.style import Drawing
 from dimec.reproduction.facts import paper_facts
 from dimec.reproduction.findings import table_findings
@@ -16,7 +17,6 @@ from dimec.reproduction.plan import ITEMS, PROFILES, Plan
 from dimec.reproduction.sections import Section, bullets, section
 from dimec.reproduction.tables import limits_sentence, overview, systems_table
 from dimec.reproduction.titles import ITEMS as ITEM_TITLES
-from dimec.storage import atomic_write, read_json
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # profile → item → stored result
 

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dimec.base.arrays import FloatArray
 from dimec.cartography import build_pools
-from dimec.config import DataSettings
-from dimec.evaluation import LEVEL, Replay, bootstrap_means, matched_name, replay
+from dimec.evaluation.evaluate import LEVEL, Replay, bootstrap_means, matched_name, replay
 from dimec.policies import FitInputs, RandomPolicy, RouterPolicy, system
 from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header
 from dimec.reproduction.summary import SeedReplays, summarise
 from dimec.routing import SingleTierRouter
-from dimec.run import Run
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.runs.run import Run
+from dimec.settings.config import DataSettings
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 Record = dict[str, Any]
-FloatArray = npt.NDArray[np.float64]
 RATERS = "rating_std"  # the column of a trace that tells how far human raters were apart
 FIXED, ADAPTIVE = "dimec-fixed-quantile", "dimec-adaptive-quantile"
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dimec.base.errors import MismatchError
 from dimec.cartography import DataMap
-from dimec.costs import TIER_NAMES
-from dimec.errors import MismatchError
-from dimec.evaluation import Replay, matched_name, replay
+from dimec.evaluation.evaluate import Replay, matched_name, replay
 from dimec.policies import (
     FitInputs,
     OraclePolicy,
@@ -21,8 +20,9 @@ from dimec.policies import (
     systems,
 )
 from dimec.routing import SingleTierRouter
-from dimec.trace import Trace
-from dimec.usage import Deployment
+from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
 
 PLAIN, LAST_EXIT = "bert-plain", "bert-cloud"
 # Systems that replay traces of their own training beside the common one, and that training.
@@ -133,12 +133,12 @@ def load_traces(folders: Mapping[str, Path], seed: int, deployment: Deployment) 
         seed: of the runs.
         deployment: whose mobile's exit the data map is seen from.
     """
-    from dimec.workspace import RunDirectory
+    from dimec.runs.workspace import RunDirectory
 
     validation, test = {}, {}
     for recipe, folder in folders.items():
         if recipe.startswith("bottleneck-"):
-            from dimec.training.bottleneck import bottleneck_traces
+            from dimec.training.bottleneck.train import bottleneck_traces
 
             validation[recipe], test[recipe] = bottleneck_traces(folder)
         else:

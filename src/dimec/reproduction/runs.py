@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dimec.config import RunSettings, absolute_data
-from dimec.errors import ConfigError, TrainingFailedError
-from dimec.progress import Progress
+from dimec.base.errors import ConfigError, TrainingFailedError
+from dimec.base.progress import Progress
 from dimec.reproduction.plan import Plan, Recipe
-from dimec.run import Run
+from dimec.runs.run import Run
+from dimec.settings.config import RunSettings, absolute_data
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dimec.exits import resolve_exits
+from dimec.base.storage import write_json
 from dimec.reproduction.plan import Plan
-from dimec.run import Run
-from dimec.storage import write_json
-from dimec.usage import Deployment
+from dimec.runs.run import Run
+from dimec.settings.exits import resolve_exits
+from dimec.tiers.usage import Deployment
 
 
 def deployment_of(plan: Plan, run: Run) -> Deployment:

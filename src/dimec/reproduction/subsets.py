@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dimec.config import DataSettings
 from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header
-from dimec.run import Run
-from dimec.selection import select_rows, write_selection
+from dimec.runs.run import Run
+from dimec.runs.selection import select_rows, write_selection
+from dimec.settings.config import DataSettings
 
 Record = dict[str, Any]
 

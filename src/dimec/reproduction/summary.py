@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dimec.errors import MismatchError
-from dimec.evaluation import LEVEL, Replay, bootstrap_means
-from dimec.metrics import METRICS
-
-FloatArray = npt.NDArray[np.float64]
+from dimec.base.arrays import FloatArray
+from dimec.base.errors import MismatchError
+from dimec.base.metrics import METRICS
+from dimec.evaluation.evaluate import LEVEL, Replay, bootstrap_means
 
 
 @dataclass(frozen=True, eq=False)

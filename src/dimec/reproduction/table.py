@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from dimec.evaluation import draw_up
-from dimec.latency import ModelShape
+from dimec.evaluation.evaluate import draw_up
 from dimec.reproduction.plan import Objective, Plan
 from dimec.reproduction.rows import LAST_EXIT, PLAIN, Row, load_traces, rows_of
 from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header, run_record
 from dimec.reproduction.summary import SeedReplays, summarise
-from dimec.run import Run
-from dimec.scenarios import Scenarios, scenario_table
-from dimec.usage import Deployment
+from dimec.runs.run import Run
+from dimec.tiers.latency import ModelShape
+from dimec.tiers.scenarios import Scenarios, scenario_table
+from dimec.tiers.usage import Deployment
 
 Record = dict[str, Any]
 
@@ -126,7 +126,7 @@ def _folders(workshop: Workshop, task: str, seed: int) -> dict[str, Path]:
 
 def _bottleneck(workshop: Workshop, folder: Path, objective: Objective) -> Path:
     """Train a bottleneck on a run, unless it is there."""
-    from dimec.training.bottleneck import BottleneckSettings, train_bottleneck
+    from dimec.training.bottleneck.train import BottleneckSettings, train_bottleneck
 
     plan = workshop.plan.bottleneck
     run = Run(folder)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from dimec.costs import CostModel
 from dimec.policies import systems
 from dimec.report.wording import METRIC_TITLES, join, number, percent, setting
 from dimec.reproduction.markdown import (
@@ -22,7 +21,8 @@ from dimec.reproduction.markdown import (
 )
 from dimec.reproduction.paper import COUNTERPARTS, PaperCell, PaperTable
 from dimec.reproduction.titles import cost_title, system_title, task_title
-from dimec.usage import Deployment
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment
 
 Item = Mapping[str, Any]  # a stored result
 Task = Mapping[str, Any]  # one entry of its "tasks"

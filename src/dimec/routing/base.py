@@ -8,11 +8,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from dimec.costs import TIER_NAMES
-from dimec.errors import DataError
-
-TierArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from dimec.base.arrays import FloatArray, IntArray
+from dimec.base.errors import DataError
+from dimec.tiers.costs import TIER_NAMES
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Router(Protocol):
     not learn. So ``route(X)`` equals ``route_one`` followed by ``learn_one`` for each row.
     """
 
-    def route(self, embeddings: npt.NDArray[np.floating]) -> TierArray:
+    def route(self, embeddings: npt.NDArray[np.floating]) -> IntArray:
         """Tiers (N,) for embeddings (N, D), in order of arrival."""
         ...
 

@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from dimec.base.arrays import FloatArray, IntArray
+from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, shown
+from dimec.base.storage import load_arrays, save_arrays
 from dimec.cartography import POOL_NAMES
-from dimec.errors import ConfigError, CorruptArtefactError, DataError, shown
-from dimec.routing.base import FloatArray, Route, TierArray, as_embeddings
-from dimec.storage import load_arrays, save_arrays
+from dimec.routing.base import Route, as_embeddings
 
 POOLS = len(POOL_NAMES)
 _KIND = "centroid router"
@@ -48,7 +49,7 @@ class CentroidRouter:
         self.adaptive = adaptive
         self.metadata: dict[str, Any] = {}
         self._sums: FloatArray | None = None
-        self._counts: TierArray = np.zeros(POOLS, np.int64)
+        self._counts: IntArray = np.zeros(POOLS, np.int64)
         self._centres: FloatArray | None = None  # those of route_one, once it was asked
 
     @classmethod
@@ -106,7 +107,7 @@ class CentroidRouter:
         return self._sums.copy()
 
     @property
-    def counts(self) -> TierArray:
+    def counts(self) -> IntArray:
         """(3,) number of embeddings in each pool."""
         return self._counts.copy()
 
@@ -116,12 +117,12 @@ class CentroidRouter:
         n = self._counts[:, None]
         return np.where(n > 0, self.sums / np.maximum(n, 1), np.nan)
 
-    def route(self, embeddings: npt.NDArray[np.floating]) -> TierArray:
+    def route(self, embeddings: npt.NDArray[np.floating]) -> IntArray:
         """Tiers (N,) of a stream of embeddings (N, D); an adaptive router learns as it goes."""
         x = as_embeddings(embeddings, self.sums.shape[1])
         return self._route_adaptive(x) if self.adaptive else self._route_fixed(x)
 
-    def _route_fixed(self, x: FloatArray) -> TierArray:
+    def _route_fixed(self, x: FloatArray) -> IntArray:
         centres = self.centroids
         tiers = np.empty(len(x), np.int64)
         for start in range(0, len(x), _CHUNK):
@@ -130,7 +131,7 @@ class CentroidRouter:
             tiers[rows] = np.where(np.isnan(distances), np.inf, distances).argmin(axis=1)
         return tiers
 
-    def _route_adaptive(self, x: FloatArray) -> TierArray:
+    def _route_adaptive(self, x: FloatArray) -> IntArray:
         # One row after the other, because each decision moves a centre. At 100,000 rows the time
         # goes into calls, not arithmetic: buffers are made once, and the three pools' rows and the
         # functions are looked up once.

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dimec.costs import TIER_NAMES
-from dimec.errors import ConfigError, DataError
-from dimec.routing.base import FloatArray, Route, TierArray
+from dimec.base.arrays import FloatArray, IntArray
+from dimec.base.errors import ConfigError, DataError
+from dimec.routing.base import Route
+from dimec.tiers.costs import TIER_NAMES
 
 
 def check_shares(shares: Sequence[float], tiers: int) -> FloatArray:
@@ -49,7 +50,7 @@ class RandomRouter:
         self._cumulative = np.cumsum(self.shares)[:-1]
         self._rng = np.random.default_rng(seed)
 
-    def route(self, embeddings: npt.NDArray[np.floating]) -> TierArray:
+    def route(self, embeddings: npt.NDArray[np.floating]) -> IntArray:
         """Tiers (N,); each call goes on in the stream of draws."""
         draws = self._rng.random(len(embeddings))
         return np.searchsorted(self._cumulative, draws, side="right").astype(np.int64)
@@ -80,7 +81,7 @@ class SingleTierRouter:
             raise ConfigError(f"tier must be 0 (mobile), 1 (edge) or 2 (cloud), got {tier!r}")
         self.tier = tier
 
-    def route(self, embeddings: npt.NDArray[np.floating]) -> TierArray:
+    def route(self, embeddings: npt.NDArray[np.floating]) -> IntArray:
         """(N,) times the one tier."""
         return np.full(len(embeddings), self.tier, np.int64)
 
@@ -118,7 +119,7 @@ class OracleRouter:
         if self.prices.ndim != 1 or not np.isfinite(self.prices).all() or self.prices.size == 0:
             raise ConfigError(f"expected the finite prices of the tiers, got {prices!r}")
 
-    def route(self, correct: npt.NDArray[np.bool_]) -> TierArray:
+    def route(self, correct: npt.NDArray[np.bool_]) -> IntArray:
         """Tiers (N,) from ``correct`` (N, K): whether each tier's answer is right.
 
         Ties in price go to the earlier tier.
@@ -130,5 +131,5 @@ class OracleRouter:
             )
         wrong_anyway = ~right.any(axis=1, keepdims=True)
         price = np.where(right | wrong_anyway, self.prices, np.inf)
-        chosen: TierArray = price.argmin(axis=1).astype(np.int64)
+        chosen: IntArray = price.argmin(axis=1).astype(np.int64)
         return chosen

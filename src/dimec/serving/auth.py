@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from dimec.errors import ConfigError
+from dimec.base.errors import ConfigError
 
 
 class BearerAuth:

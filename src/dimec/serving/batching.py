@@ -14,7 +14,8 @@ from math import ceil
 
 import numpy as np
 
-from dimec.serving.checks import IntArray, Rows
+from dimec.base.arrays import IntArray
+from dimec.serving.checks import Rows
 from dimec.serving.entries import (
     Entry,
     Overloaded,

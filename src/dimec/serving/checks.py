@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dimec.bundle import TierManifest
-from dimec.errors import ProtocolError
+from dimec.base.arrays import IntArray
+from dimec.base.errors import ProtocolError
+from dimec.bundle.manifest import TierManifest
 from dimec.protocol import InferRequest, datatype_of
 
 OUTPUT = "probabilities"
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

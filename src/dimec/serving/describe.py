@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from dimec.__about__ import __version__
-from dimec.bundle import TierManifest
+from dimec.bundle.manifest import TierManifest
 from dimec.serving.checks import OUTPUT
 from dimec.serving.metrics import Totals
 

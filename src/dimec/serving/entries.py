@@ -14,7 +14,8 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from dimec.serving.checks import IntArray, Rows
+from dimec.base.arrays import IntArray
+from dimec.serving.checks import Rows
 
 Probabilities = npt.NDArray[np.float32]
 

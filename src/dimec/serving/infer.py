@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from dimec.bundle import TierManifest
-from dimec.errors import ProtocolError
+from dimec.base.errors import ProtocolError
+from dimec.bundle.manifest import TierManifest
 from dimec.protocol import (
     BINARY_HEADER,
     DIGEST_HEADER,

@@ -19,7 +19,7 @@ from prometheus_client import (
 )
 
 from dimec.__about__ import __version__
-from dimec.bundle import TierManifest
+from dimec.bundle.manifest import TierManifest
 
 Outcome = Literal[
     "ok", "invalid", "unauthorised", "not_found", "overloaded", "deadline", "cancelled", "error"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dimec.bundle import TierBundle
-from dimec.errors import ConfigError, CorruptArtefactError, shown
-from dimec.graphs import Graph
-from dimec.held import Held
+from dimec.base.errors import ConfigError, CorruptArtefactError, shown
+from dimec.base.held import Held
+from dimec.bundle.graphs import Graph
+from dimec.bundle.manifest import TierBundle
 from dimec.serving.checks import OUTPUT
 
 # Bounds of the measurement, in tokens: a busy machine measures anything.

@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dimec.errors import quoted
+from dimec.base.errors import quoted
 from dimec.protocol import encode_error
 from dimec.serving import describe
 from dimec.serving.exchange import json_headers
 from dimec.serving.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from dimec.bundle import TierManifest
+    from dimec.bundle.manifest import TierManifest
     from dimec.serving.metrics import Metrics
     from dimec.serving.settings import ServerSettings
 

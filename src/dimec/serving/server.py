@@ -18,8 +18,8 @@ from email.utils import formatdate
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dimec.bundle import TierBundle
-from dimec.errors import ConfigError, MissingExtraError, ServerError
+from dimec.base.errors import ConfigError, MissingExtraError, ServerError
+from dimec.bundle.manifest import TierBundle
 from dimec.serving.settings import ServerSettings
 from dimec.serving.terminal import has_terminal
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from dimec.errors import ConfigError, option
+from dimec.base.errors import ConfigError, option
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

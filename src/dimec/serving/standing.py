@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from dimec.bundle import MANIFEST, TierBundle
-from dimec.errors import DimecError
+from dimec.base.errors import DimecError
+from dimec.bundle.manifest import MANIFEST, TierBundle
 from dimec.serving.app import TierApp, create_app
 from dimec.serving.exchange import Receive, Scope, Send
 from dimec.serving.logs import JsonLog, error_fields

@@ -3,7 +3,7 @@
 Needs the extra ``train``. Nothing else in dimec imports this package when it is imported itself.
 """
 
-from dimec.errors import MissingExtraError
+from dimec.base.errors import MissingExtraError
 
 for _package in ("torch", "transformers", "accelerate"):
     try:

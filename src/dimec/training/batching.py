@@ -12,10 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dimec.cutting import Cutter
-from dimec.progress import NoProgress, Progress
-
-IntArray = npt.NDArray[np.int64]
+from dimec.base.arrays import IntArray
+from dimec.base.progress import NoProgress, Progress
+from dimec.bundle.cutting import Cutter
 
 _CHUNK = 1024  # texts that are tokenised together
 _WINDOW = 50  # batches that are sorted by length together: little padding, still a random order

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dimec.storage import load_arrays, save_arrays
+from dimec.base.storage import load_arrays, save_arrays
 
 _KIND = "checkpoint"
 

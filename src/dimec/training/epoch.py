@@ -9,16 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dimec.errors import DivergedError
-from dimec.metrics import accuracy, confusion_matrix, score
+from dimec.base.arrays import Float32Array
+from dimec.base.errors import DivergedError
+from dimec.base.metrics import accuracy, confusion_matrix, score
 from dimec.training.batching import training_batches
 from dimec.training.inference import cross_entropy, predict
 from dimec.training.job import Job
 from dimec.training.model import joint_loss
 from dimec.training.recorder import TrainingLogits
 from dimec.training.stages import EpochRecord
-
-FloatArray = npt.NDArray[np.float32]
 
 _REPORT_EVERY = 10  # steps; reading the loss more often would make an accelerator wait
 
@@ -37,7 +36,7 @@ def learning_rate_at(step: int, steps: int, rate: float, warmup: float) -> float
     return rate * (steps - step) / max(1, steps - warm)
 
 
-def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[str, FloatArray]]:
+def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[str, Float32Array]]:
     """Train one epoch; returns its record and the logits (N, X, C) that it left, by split.
 
     They are of the validation split, at all exits; and of the training split where the settings
@@ -78,7 +77,7 @@ def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[
     return record, {"validation": logits} | ({} if recorded is None else {"train": recorded})
 
 
-def _train(job: Job, epoch: int, before: int) -> tuple[float, FloatArray | None]:
+def _train(job: Job, epoch: int, before: int) -> tuple[float, Float32Array | None]:
     """One pass over the training rows; returns the mean loss, and the logits if they are wanted.
 
     Order and dropout are seeded by (seed, epoch, process) alone, with the epoch counted through

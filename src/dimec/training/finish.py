@@ -15,20 +15,20 @@ from typing import Any
 from accelerate import Accelerator
 
 from dimec.__about__ import __version__
+from dimec.base.errors import ArtefactError, CorruptArtefactError
+from dimec.base.progress import Progress
+from dimec.base.storage import file_sha256, storage_errors, write_json
 from dimec.cartography import TrainingDynamics
-from dimec.config import RunSettings
 from dimec.data import Splits
 from dimec.data.dataset import SPLITS
-from dimec.errors import ArtefactError, CorruptArtefactError
-from dimec.progress import Progress
-from dimec.storage import file_sha256, storage_errors, write_json
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.config import RunSettings
 from dimec.training.batching import encode
+from dimec.training.export.parity_rows import choose_rows, save_rows
 from dimec.training.inference import record_trace
 from dimec.training.job import Job, load_tokenizer
 from dimec.training.model import MultiExitClassifier
-from dimec.training.parity_rows import choose_rows, save_rows
 from dimec.training.stages import EpochRecord, Stage, best_epoch
-from dimec.workspace import RunDirectory
 
 TRACED = ("validation", "test")
 

@@ -9,14 +9,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dimec.config import RunSettings
-from dimec.errors import ConfigError
-from dimec.intake import Intake, take_in
-from dimec.progress import NoProgress, Progress
-from dimec.storage import storage_errors, write_json
+from dimec.base.errors import ConfigError
+from dimec.base.progress import NoProgress, Progress
+from dimec.base.storage import storage_errors, write_json
+from dimec.runs.intake import Intake, take_in
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.config import RunSettings
 from dimec.training.job import make_accelerator
 from dimec.training.loop import train_run
-from dimec.workspace import RunDirectory
 
 BATCH_SIZES = (8, 16, 32)
 LEARNING_RATES = (1e-5, 2e-5, 3e-5, 4e-5, 5e-5)

@@ -8,14 +8,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from dimec.base.arrays import Float32Array
+from dimec.base.progress import NoProgress, Progress
 from dimec.cartography import softmax
 from dimec.data import Dataset
-from dimec.progress import NoProgress, Progress
-from dimec.trace import Trace
+from dimec.traces.trace import Trace
 from dimec.training.batching import Encoded, inference_batches
 from dimec.training.model import MultiExitClassifier
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @torch.inference_mode()
@@ -25,7 +24,7 @@ def predict(
     accelerator: Accelerator | None = None,
     progress: Progress | None = None,
     stage: str = "predicting",
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float32Array, Float32Array]:
     """Logits (N, X, C) at every exit and pooled embeddings (N, D) of N texts, in fp32.
 
     Always in fp32, whatever precision trains the model: what is recorded must not depend on the
@@ -52,7 +51,7 @@ def predict(
     return _in_order(parts, len(encoded), model)
 
 
-def cross_entropy(logits: FloatArray, labels: npt.NDArray[np.int64]) -> float:
+def cross_entropy(logits: Float32Array, labels: npt.NDArray[np.int64]) -> float:
     """Mean cross-entropy of logits (N, C), in double precision.
 
     Args:
@@ -66,10 +65,10 @@ def cross_entropy(logits: FloatArray, labels: npt.NDArray[np.int64]) -> float:
 
 
 def _in_order(
-    parts: list[tuple[npt.NDArray[np.int64], FloatArray, FloatArray]],
+    parts: list[tuple[npt.NDArray[np.int64], Float32Array, Float32Array]],
     size: int,
     model: MultiExitClassifier,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float32Array, Float32Array]:
     logits = np.empty((size, len(model.exits), model.config.num_labels), np.float32)
     embeddings = np.empty((size, model.config.encoder.hidden_size), np.float32)
     for rows, some_logits, some_embeddings in parts:

@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from dimec.config import RunSettings, TrainingSettings
+from dimec.base.errors import ConfigError
+from dimec.base.progress import Progress
+from dimec.base.storage import atomic_write
 from dimec.data import Splits
 from dimec.data.backbones import backbone_source, short
 from dimec.data.dataset import SPLITS
 from dimec.data.survey import Counter
-from dimec.errors import ConfigError
-from dimec.intake import Intake
-from dimec.progress import Progress
-from dimec.storage import atomic_write
+from dimec.runs.intake import Intake
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.config import RunSettings, TrainingSettings
 from dimec.training.batching import Encoded, encode
 from dimec.training.checkpoint import latest_checkpoint
 from dimec.training.checks import check_lengths, fit_vocabulary, try_export
 from dimec.training.model import MultiExitClassifier
 from dimec.training.stages import Stage, stages_of
-from dimec.workspace import RunDirectory
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dimec.errors import ConfigError
-from dimec.latency import PARTS, LayerProfile, Measurement, ModelShape, Part
-from dimec.progress import NoProgress, Progress
+from dimec.base.errors import ConfigError
+from dimec.base.progress import NoProgress, Progress
+from dimec.tiers.latency import PARTS, LayerProfile, Measurement, ModelShape, Part
 from dimec.training.model import MultiExitClassifier, layer_list, pool, token_limit
 
 DEFAULT_TOKENS = (8, 16, 32, 64, 96, 128, 192, 256)

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dimec.base.progress import NoProgress, Progress
+from dimec.base.storage import load_arrays, save_arrays
 from dimec.cartography import TrainingDynamics
-from dimec.config import RunSettings
-from dimec.intake import Intake, check_claim, take_in, with_lengths
-from dimec.progress import NoProgress, Progress
-from dimec.storage import load_arrays, save_arrays
+from dimec.runs.intake import Intake, check_claim, take_in, with_lengths
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.config import RunSettings
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.epoch import run_epoch
 from dimec.training.finish import finish_run, reuse_finished
@@ -28,7 +29,6 @@ from dimec.training.job import (
     tokens_of,
 )
 from dimec.training.stages import EpochRecord, best_epoch, stops_early
-from dimec.workspace import RunDirectory
 
 _WEIGHTS_KIND = "weights"
 _LOGITS_KIND = "epoch logits"
@@ -53,7 +53,7 @@ def train_run(
         out: the run directory.
         overwrite: discard the run that ``out`` holds, if its settings or data differ or not.
         progress: where to report to.
-        intake: the rows, where they have been read; see :func:`dimec.intake.take_in`.
+        intake: the rows, where they have been read; see :func:`dimec.runs.intake.take_in`.
 
     Raises:
         ConfigError: settings that do not fit the encoder, or another run in ``out``.

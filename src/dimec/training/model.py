@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from dimec.costs import check_tiers
+from dimec.base.errors import ConfigError
+from dimec.base.progress import Progress
 from dimec.data.backbones import backbone_source, short
-from dimec.errors import ConfigError
-from dimec.exits import resolve_exits
-from dimec.progress import Progress
+from dimec.settings.exits import resolve_exits
+from dimec.tiers.costs import check_tiers
 from dimec.training.pretrained import encoder_class, load_encoder
 
 Pooling = Literal["cls", "mean", "max"]
@@ -131,7 +131,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         Args:
             backbone: a folder, a hub name, or a packaged encoder, ``minilm-l6`` or ``mpnet-base``.
             labels: names of the C classes.
-            exits, tiers: see :func:`dimec.exits.resolve_exits`.
+            exits, tiers: see :func:`dimec.settings.exits.resolve_exits`.
             progress: told of what was put right in the encoder's weights.
             options: head_pooling, embedding_pooling, head_dropout, max_tokens.
 

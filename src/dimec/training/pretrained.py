@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
+from dimec.base.errors import ConfigError
+from dimec.base.progress import Progress
 from dimec.data.backbones import PACKAGED, check_backbone_files, short
-from dimec.errors import ConfigError
-from dimec.progress import Progress
 
 # What wrappers leave before the names of a saved model's weights, one or several of them.
 PREFIXES = (

@@ -7,19 +7,19 @@ from typing import Literal
 
 import numpy as np
 
-from dimec.config import DataSettings, absolute_data
+from dimec.base.errors import ConfigError, DataError, option
+from dimec.base.progress import Progress
 from dimec.data import Dataset, split_dataset
 from dimec.data.splits import check_part, stratified_sample
 from dimec.data.tasks import file_of
-from dimec.errors import ConfigError, DataError, option
-from dimec.progress import Progress
-from dimec.trace import Trace
+from dimec.runs.workspace import RunDirectory, read_dataset
+from dimec.settings.config import DataSettings, absolute_data
+from dimec.traces.trace import Trace
 from dimec.training.batching import encode
 from dimec.training.finish import check_model
 from dimec.training.inference import record_trace
 from dimec.training.job import load_tokenizer, make_accelerator
 from dimec.training.model import MultiExitClassifier
-from dimec.workspace import RunDirectory, read_dataset
 
 STREAM = "stream"
 

@@ -1,0 +1,1 @@
+"""A tier's folder: manifest, tokenizer, graphs, and what they take."""

@@ -1,0 +1,87 @@
+"""What a tier takes of the machine that it runs on: start time and memory, in a new process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dimec.base.errors import CorruptArtefactError
+from dimec.bundle.graphs import Graph
+from dimec.bundle.manifest import TierBundle
+
+_PATIENCE = 300.0  # seconds; a graph that takes longer to load is not one to serve
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What loading a tier's graphs takes.
+
+    Attributes:
+        start_seconds: to check the files, load the graphs and answer once.
+        base_bytes: resident memory of the runtime alone, before the graphs.
+        memory_bytes: resident memory with the graphs, after one answer.
+    """
+
+    start_seconds: float
+    base_bytes: int
+    memory_bytes: int
+
+
+def measure_footprint(folder: Path | str) -> Footprint:
+    """Load a tier's graphs in a new process, and see what that takes.
+
+    Raises:
+        CorruptArtefactError: they cannot be loaded.
+    """
+    command = [sys.executable, "-m", "dimec.bundle.footprint", str(folder)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=_PATIENCE, cwd=None
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise CorruptArtefactError(f"the graphs in {folder} cannot be loaded: {last}")
+    return Footprint(**json.loads(done.stdout))
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; where the system does not tell, the most it ever was."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        try:
+            import resource
+        except ImportError:
+            return 0
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+
+def _load(folder: str) -> Footprint:
+    import onnxruntime  # noqa: F401  (the base that is not the graphs' own)
+
+    base, start = resident_bytes(), time.perf_counter()
+    bundle = TierBundle.open(folder)
+    with bundle.hold() as held:
+        graphs = [
+            Graph(held.folder / name, known_as=bundle.file(name), memory=held.memory)
+            for name in sorted(bundle.manifest.files)  # embed.onnx before layers.onnx
+            if name.endswith(".onnx")
+        ]
+    ones = np.ones((1, min(8, bundle.manifest.max_tokens)), np.int64)
+    inputs = dict.fromkeys(bundle.manifest.inputs, ones)
+    answer = graphs[0](**inputs)
+    if len(graphs) == 2:
+        graphs[1](hidden=answer[0], attention_mask=ones)
+    return Footprint(time.perf_counter() - start, base, resident_bytes())
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_load(sys.argv[1]))))

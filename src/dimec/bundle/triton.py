@@ -1,0 +1,129 @@
+"""A Triton model repository of the edge and the cloud tier.
+
+::
+
+    edge/config.pbtxt
+    edge/VERSION/model.onnx      and model.py, for the Python backend
+    cloud/…
+
+The version folder is the tier's own version, so that a mobile asks Triton for exactly the model
+that it was exported with.
+"""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from dimec.base.errors import ConfigError
+from dimec.base.storage import atomic_folder
+from dimec.bundle.manifest import TierBundle, TierManifest, verify_bundle
+
+Backend = Literal["onnxruntime", "python"]
+BACKENDS: tuple[Backend, ...] = ("onnxruntime", "python")
+_LARGEST_BATCH = 64
+_MODELS = ("edge", "cloud")
+
+
+def write_triton_repository(
+    bundle: Path | str,
+    out: Path | str,
+    *,
+    backend: Backend = "onnxruntime",
+    instances: int = 1,
+    overwrite: bool = False,
+) -> Path:
+    """Write a model repository that Triton serves as it is; returns its path.
+
+    It takes its place all at once, at the end.
+
+    Args:
+        bundle: a whole bundle.
+        out: the folder to write: it must not exist, or be empty.
+        backend: ``"onnxruntime"`` for Triton's usual builds. ``"python"`` runs the same graph by
+            the onnxruntime of Triton's Python environment, for builds without that backend.
+        instances: how many copies of each model run side by side. Texts differ in length, and a
+            padded batch of them costs more than it saves on a processor: one instance a core
+            serves best, and Triton is not asked to batch by itself.
+        overwrite: replace the repository of a bundle that is there.
+
+    Raises:
+        ConfigError: an unknown backend, no instance, or ``out`` is not empty.
+        ArtefactError: the bundle is not sound.
+        StorageError: the disk is full or refuses to write.
+    """
+    out = Path(out)
+    check_repository(out, backend=backend, instances=instances, overwrite=overwrite)
+    _, tiers = verify_bundle(bundle)
+    with atomic_folder(out) as folder:
+        for name in _MODELS:
+            _write_model(tiers[name], folder / name, backend, instances)
+    return out
+
+
+def check_repository(
+    out: Path | str, *, backend: str, instances: int, overwrite: bool = False
+) -> None:
+    """Refuse what :func:`write_triton_repository` would refuse, before anything slow begins.
+
+    Raises:
+        ConfigError: see there.
+    """
+    out = Path(out)
+    if backend not in BACKENDS:
+        raise ConfigError(f"expected the backend {' or '.join(BACKENDS)}, got {backend!r}")
+    if instances < 1:
+        raise ConfigError(f"expected at least one instance, got {instances}")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise ConfigError(
+            f"{out} is not empty; name a new folder for the Triton repository, or replace the one "
+            "that is there with --overwrite"
+        )
+    names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if not names <= set(_MODELS) or not all((out / n / "config.pbtxt").exists() for n in names):
+        raise ConfigError(
+            f"{out} holds something that is no Triton repository of a bundle; name another folder"
+        )
+
+
+def model_config(manifest: TierManifest, backend: Backend, instances: int) -> str:
+    """``config.pbtxt`` of a tier: Triton's ModelConfig in protocol buffer text form."""
+    inputs = ",\n".join(
+        f'  {{ name: "{name}" data_type: TYPE_INT64 dims: [ -1 ] }}' for name in manifest.inputs
+    )
+    limits = {"vocabulary": manifest.vocabulary, "max_tokens": manifest.max_tokens}
+    parameters = "\n".join(
+        f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}'
+        for key, value in limits.items()
+    )
+    return f"""\
+name: "{manifest.tier}"
+backend: "{backend}"
+max_batch_size: {_LARGEST_BATCH}
+version_policy: {{ specific: {{ versions: [ {manifest.version} ] }} }}
+input [
+{inputs}
+]
+output [
+  {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {len(manifest.labels)} ] }}
+]
+instance_group [ {{ count: {instances} kind: KIND_CPU }} ]
+{parameters}
+"""
+
+
+def _write_model(tier: TierBundle, folder: Path, backend: Backend, instances: int) -> None:
+    place = folder / tier.manifest.version
+    place.mkdir(parents=True)
+    for name in tier.manifest.files:
+        shutil.copyfile(tier.file(name), place / name)
+    if backend == "python":
+        source = files("dimec.bundle").joinpath("triton_model.py.txt").read_text("utf-8")
+        (place / "model.py").write_text(source, "utf-8")
+    # Last: without it Triton serves nothing.
+    config = model_config(tier.manifest, backend, instances)
+    (folder / "config.pbtxt").write_text(config, "utf-8")

@@ -1,0 +1,1 @@
+"""One tier, asked over the network: requests, checks, deadlines, failures."""

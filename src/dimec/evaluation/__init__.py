@@ -1,0 +1,1 @@
+"""Replays, their intervals, and the ledger drawn up of them."""

@@ -1,0 +1,244 @@
+"""The mobile's memory on disk: what its router has learnt, and every answer that it gave.
+
+One sqlite file with one writer, which holds the file itself. An answer and what the router learnt
+from it go into the same transaction, so that at every moment, a kill at any instruction included::
+
+    a pool's sum and count = those of the fitted router + those of its recorded answers
+
+The write-ahead log is synchronised at checkpoints only (``synchronous=NORMAL``): a killed process
+loses nothing that was recorded; a power cut may take the last answers, and leaves a sound file.
+
+On a disk that is full or read-only, a database in memory stands in, with what the file says where
+it can be read, until the file can be written.
+
+Texts are never stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dimec.base.arrays import FloatArray, IntArray
+from dimec.base.errors import ConfigError, StorageError
+from dimec.mobile.opening import StateFile, transaction
+from dimec.mobile.prediction import Prediction
+from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
+from dimec.mobile.state.rows import INSERT, SELECT, Record, prediction_of, row_of, write_pool
+from dimec.tiers.costs import TIER_NAMES
+
+__all__ = ["MEMORY", "State", "Totals", "default_path"]
+
+
+_TRIES = 3  # to open a file that is replaced meanwhile
+
+
+class Totals(NamedTuple):
+    """FloatArray over all recorded answers."""
+
+    answers: int
+    routes: dict[str, int]
+    served: dict[str, int]
+    fallbacks: dict[str, int]
+    cost: float
+    milliseconds: float
+
+
+def default_path(identity: str) -> Path:
+    """``dimec/IDENTITY/state.sqlite`` in ``XDG_STATE_HOME``, else in ``~/.local/state``.
+
+    Raises:
+        ConfigError: there is no home folder.
+    """
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    # The XDG specification has relative paths ignored.
+    if not base.is_absolute():
+        try:
+            base = Path("~/.local/state").expanduser()
+        except RuntimeError:
+            raise ConfigError(
+                "there is no home folder for the state; name a file for it, or "
+                f"{MEMORY} to keep none"
+            ) from None
+    return base / "dimec" / identity[:16] / "state.sqlite"
+
+
+class State:
+    """The state file, open and held. Safe to call from several threads.
+
+    If the file is deleted or replaced under it, the next write opens what is there then, or starts
+    anew: the state is what the file says.
+
+    Args:
+        path: the file, made where there is none; ``":memory:"`` keeps all of it in memory.
+        identity: of the bundle; a state goes with one.
+        sums: (3, D) float64 of the fitted router.
+        counts: (3,) int64 of the fitted router.
+
+    Raises:
+        StateBusyError: another process holds it.
+        MismatchError: it is of another bundle.
+        CorruptArtefactError: it is no state, or damaged.
+        StorageError: it cannot be written, and not because the disk is full or read-only.
+
+    Attributes:
+        sums: (3, D) float64 of the pools in the file.
+        counts: (3,) int64 of the pools in the file.
+        opened: how often the file was opened; one more where it was deleted or replaced.
+    """
+
+    def __init__(self, path: Path | str, identity: str, sums: FloatArray, counts: IntArray) -> None:
+        self.path = MEMORY if str(path) == MEMORY else Path(path).absolute()
+        self.sums, self.counts = sums.copy(), counts.copy()
+        self.opened = 0
+        self._file = StateFile(self.path, identity, sums.copy(), counts.copy())
+        self._mutex = threading.RLock()
+        self._hold: Hold | None = None
+        self._database: sqlite3.Connection | None = None
+        self._closed = False
+        try:
+            self._connect()
+        except StorageError as error:
+            if not (isinstance(self.path, Path) and is_passing(error, self.path)):
+                raise
+            self._database, self.sums, self.counts = self._file.stand_in(self.path)
+
+    def find(self, id_: str) -> Prediction | None:
+        """The recorded answer of an input, if there is one."""
+        with self._mutex, self._file.errors():
+            if self._database is None:
+                return None  # its place went away, and the answers with it
+            row = self._database.execute(SELECT, (id_,)).fetchone()
+        try:
+            return None if row is None else prediction_of(row)
+        except (ValueError, TypeError) as error:
+            raise self._file.damage(f"the answer {id_!r} was altered: {error}") from None
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Record answers, and what was learnt from them, all or none.
+
+        An answer whose ``id`` is recorded already changes nothing.
+
+        Raises:
+            StorageError: there is no room; the file is as it was.
+            CorruptArtefactError: the file was damaged.
+        """
+        with self._mutex, self._file.errors():
+            self._reopen_if_moved()
+            sums, counts = self.sums.copy(), self.counts.copy()
+            with transaction(self._connection()) as database:
+                touched = set()
+                for prediction, embedding in records:
+                    row = row_of(prediction, embedding is not None)
+                    if database.execute(INSERT, row).rowcount and embedding is not None:
+                        tier = TIER_NAMES.index(prediction.route)
+                        sums[tier] += embedding
+                        counts[tier] += 1
+                        touched.add(tier)
+                for tier in touched:
+                    write_pool(database, tier, sums[tier], int(counts[tier]))
+            self.sums, self.counts = sums, counts
+
+    def totals(self) -> Totals:
+        """FloatArray over all recorded answers."""
+        with self._mutex, self._file.errors():
+            database = self._connection()
+            answers, cost, milliseconds = database.execute(
+                "SELECT COUNT(*), TOTAL(cost), TOTAL(milliseconds) FROM answers"
+            ).fetchone()
+            groups = {
+                column: dict(
+                    database.execute(f"SELECT {column}, COUNT(*) FROM answers GROUP BY {column}")
+                )
+                for column in ("route", "served_by", "fallback_reason")
+            }
+        groups["fallback_reason"].pop(None, None)
+        return Totals(
+            answers,
+            {tier: groups["route"].get(tier, 0) for tier in TIER_NAMES},
+            {tier: groups["served_by"].get(tier, 0) for tier in TIER_NAMES},
+            groups["fallback_reason"],
+            cost,
+            milliseconds,
+        )
+
+    def job(self, target: str) -> str | None:
+        """Name of the job that fills ``target``, if one was begun."""
+        with self._mutex, self._file.errors():
+            query = "SELECT id FROM jobs WHERE target = ?"
+            row = self._connection().execute(query, (target,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def begin_job(self, target: str) -> str:
+        """Begin a job that fills ``target``, in place of an older one; returns its name."""
+        name = secrets.token_hex(6)
+        row = (target, name, time.time())
+        with self._mutex, self._file.errors():
+            try:
+                self._reopen_if_moved()
+            except StorageError:
+                if self._database is None:
+                    raise
+            with transaction(self._connection()) as database:
+                database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?)", row)
+        return name
+
+    def close(self) -> None:
+        """Let go of the file. Calling it again does nothing."""
+        with self._mutex:
+            self._closed = True
+            self._release()
+
+    def _release(self) -> None:
+        with self._mutex:
+            database, self._database = self._database, None
+            hold, self._hold = self._hold, None
+            if database is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    database.close()
+            if hold is not None:
+                hold.release()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise StorageError(f"the state {self.path} is closed, or its folder went away")
+        return self._database
+
+    def _connect(self) -> None:
+        """Open the file in place of what is open; if that fails, nothing changes."""
+        for _ in range(_TRIES):
+            hold = Hold(self.path) if isinstance(self.path, Path) else None
+            try:
+                opened = self._file.open(hold)
+            except BaseException:
+                if hold is not None:
+                    hold.release()
+                raise
+            self._release()
+            self._hold = hold
+            self._database, self.sums, self.counts = opened
+            if hold is None or place_of(self.path) == hold.place:
+                self.opened += 1
+                return
+            self._release()
+        raise StorageError(f"cannot hold {self.path}: it is replaced again and again")
+
+    def _reopen_if_moved(self) -> None:
+        """Open what is at the path now, if it is not what is open: a stand-in never is."""
+        if self._closed or not isinstance(self.path, Path):
+            return
+        if self._hold is not None:
+            if place_of(self.path) == self._hold.place:
+                return
+            # What is in the log belongs to the file that went, and must not get into another.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._release()
+        self._connect()

@@ -1,0 +1,1 @@
+"""The systems of the literature, a file each."""

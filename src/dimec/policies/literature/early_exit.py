@@ -1,0 +1,66 @@
+"""What the early-exit rules share: the exits that a deployment has, and the first that may answer.
+
+An early-exit rule looks at the exits in turn, from the shallowest to the deepest, and takes the
+first that satisfies it. The last exit answers what none of them would.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.base.arrays import IntArray
+from dimec.policies.base import Outcome, exit_outcome
+from dimec.tiers.costs import CLOUD
+from dimec.tiers.usage import Deployment, Usage, text_bytes
+from dimec.traces.trace import Trace
+
+# Of the largest class probability: the range that threshold-based early exit is swept over.
+CONFIDENCE_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
+
+
+def exits_in_use(trace: Trace, deployment: Deployment) -> int:
+    """How many of the trace's exits the deployed model has: those up to its last layer.
+
+    Raises:
+        ConfigError: the trace has no exit at one of the deployment's tiers.
+    """
+    return trace.columns(deployment.exits)[-1] + 1
+
+
+def first_exit(satisfied: npt.NDArray[np.bool_]) -> IntArray:
+    """(N,) position of the first exit that is satisfied; of the last one where none is.
+
+    Args:
+        satisfied: (N, X) whether the rule would let exit x answer sample i; X ≥ 1.
+
+    Example:
+        >>> first_exit(np.array([[False, True, True], [False, False, False]])).tolist()
+        [1, 2]
+    """
+    wanted = satisfied.copy()
+    wanted[:, -1] = True
+    columns: IntArray = wanted.argmax(axis=1).astype(np.int64)
+    return columns
+
+
+def cloud_exit_outcome(trace: Trace, deployment: Deployment, columns: IntArray) -> Outcome:
+    """The outcome of early exit with the whole model in the cloud: o_c + γ·layer/l.
+
+    The paper (section V-B 3) has the cloud charge less where a sample leaves early, "as then only
+    partial resource is used"; the share of the layers that ran is dimec's reading of it.
+
+    Args:
+        trace: of N samples.
+        deployment: whose last layer is l.
+        columns: (N,) positions of the exits taken among the trace's exits.
+    """
+    layers = np.asarray(trace.exits)[columns]
+    usage = Usage.of(
+        len(trace),
+        cloud_layers=layers,
+        cloud_offloads=1,
+        cloud_charges=layers / deployment.layers,
+        cloud_bytes=text_bytes(trace.lengths),
+    )
+    return exit_outcome(trace, columns, CLOUD, usage)

@@ -1,0 +1,217 @@
+"""Fit the router: thresholds on the validation split, pools, centres (paper, section IV)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dimec.base.errors import ConfigError
+from dimec.cartography import POOL_NAMES, DataMap
+from dimec.cartography.thresholds import Grid, ThresholdSearch, grid_of
+from dimec.evaluation.evaluate import evaluate, standard_policies
+from dimec.policies import RouterPolicy
+from dimec.policies.dimec import fit_router
+from dimec.routing import CentroidRouter
+from dimec.tiers.costs import CLOUD, TIER_NAMES, CostModel
+from dimec.tiers.usage import Deployment
+from dimec.traces.trace import Trace
+
+DEFAULT_LAMBDA = 0.02
+LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
+
+_POINT = 0.01  # of accuracy, which a tier or a router may lose to be advised
+_NOTHING = 0.01  # of the cost: who saves less saves nothing
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit found, all of it on the validation split.
+
+    Attributes:
+        alpha, beta: the thresholds.
+        lam: λ, as given, or as solved for from the wanted drop.
+        grid: which grid was searched.
+        tiers: (m, n, l).
+        reward: mean reward of the thresholds on the validation split.
+        pools: number of samples in the easy, medium and hard pool.
+        empty: names of the empty pools; their tiers get no traffic.
+        validation_drop, validation_reduction: of dimec-fixed on the validation split itself, where
+            the router was fitted: an optimistic view.
+        advice: what to try where the router saves nothing there, in sentences; else empty.
+    """
+
+    alpha: float
+    beta: float
+    lam: float
+    grid: str
+    tiers: tuple[int, int, int]
+    reward: float
+    pools: tuple[int, int, int]
+    empty: tuple[str, ...]
+    validation_drop: float
+    validation_reduction: float
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class FittingProblem:
+    """All that a fit depends on but λ.
+
+    Attributes:
+        trace: of the N validation samples.
+        data_map: of the same samples, at the mobile's exit.
+        exits: (m, n, l).
+        costs: the cost structure.
+        grid: which grid of thresholds to search.
+        alphas, betas: values of their own in place of the grid's.
+    """
+
+    trace: Trace
+    data_map: DataMap
+    exits: tuple[int, int, int]
+    costs: CostModel
+    grid: Grid
+    alphas: Sequence[float] | None = None
+    betas: Sequence[float] | None = None
+
+    def fit(self, lam: float) -> tuple[FitResult, CentroidRouter, ThresholdSearch]:
+        """Search α and β, build the pools, and take their centres.
+
+        Raises:
+            ConfigError: a negative λ, a grid without values, exits that the trace does not have.
+        """
+        deployment = Deployment(self.exits, self.costs)
+        router, search = fit_router(
+            self.trace, self.data_map, deployment, lam, self.grid, self.alphas, self.betas
+        )
+        sizes = router.counts.tolist()
+        policy = RouterPolicy("dimec-fixed", router)
+        row = evaluate(self.trace, [policy], deployment, draws=1).row(policy.name)
+        own_values = self.alphas is not None or self.betas is not None
+        result = FitResult(
+            alpha=search.alpha,
+            beta=search.beta,
+            lam=lam,
+            grid="custom" if own_values else self.grid,
+            tiers=self.exits,
+            reward=search.reward,
+            pools=(sizes[0], sizes[1], sizes[2]),
+            empty=tuple(name for name, size in zip(POOL_NAMES, sizes, strict=True) if not size),
+            validation_drop=row.drop,
+            validation_reduction=row.reduction,
+        )
+        return result, router, search
+
+    def cheapest_lambda(self, target_drop: float) -> float:
+        """The λ of a fixed ladder whose router is the cheapest that loses at most ``target_drop``.
+
+        Drop and reduction are those on the validation split, where the router is fitted. They do
+        not move evenly with λ, since the router sees embeddings and not the data map; so every
+        step of the ladder is tried. Ties go to the smaller λ.
+
+        Raises:
+            ConfigError: none keeps the drop; says how near the best came.
+        """
+        if not 0 <= target_drop < 1:
+            raise ConfigError(
+                f"the wanted drop must be a fraction from 0 to below 1, got {target_drop!r}"
+            )
+        if not (fitting := self._within(target_drop)):
+            nearest = min(self._ladder, key=lambda result: result.validation_drop)
+            raise ConfigError(
+                f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} keeps the drop on the "
+                f"validation split at {100 * target_drop:g} points; the nearest is "
+                f"{100 * nearest.validation_drop:.2f} points at lambda {nearest.lam:g}; allow a "
+                "larger drop, or deepen the mobile's exit"
+            )
+        return max(fitting, key=_saving).lam
+
+    def advice(self, result: FitResult) -> tuple[str, ...]:
+        """What to try in place of a router that saves nothing on the validation split.
+
+        That is the cheapest single tier and the cheapest router of the ladder that lose at most a
+        point, or no more than the router itself; where no router of the ladder does, the one that
+        loses least. No advice where the router saves something.
+        """
+        if result.validation_reduction >= _NOTHING:
+            return ()
+        allowed = max(_POINT, result.validation_drop)
+        return (*self._single_tier(allowed), self._other_lambda(allowed))
+
+    def _single_tier(self, allowed: float) -> list[str]:
+        ledger = evaluate(
+            self.trace, standard_policies({}), Deployment(self.exits, self.costs), draws=1
+        )
+        rows = [(name, ledger.row(f"all-{name}")) for name in TIER_NAMES[:CLOUD]]
+        fitting = [
+            (name, row) for name, row in rows if row.drop <= allowed and row.reduction >= _NOTHING
+        ]
+        if not fitting:
+            return []
+        name, row = min(fitting, key=lambda pair: pair[1].cost)
+        told = _drop_and_reduction(row.drop, row.reduction)
+        return [f"on the validation split the {name} tier alone, without a router, has {told}"]
+
+    def _other_lambda(self, allowed: float) -> str:
+        saving = [one for one in self._ladder if one.validation_reduction >= _NOTHING]
+        lowest = min(grid_of(self.data_map, self.grid)[0] if self.alphas is None else self.alphas)
+        if not saving and (highest := float(self.data_map.confidence.max())) < lowest:
+            return (
+                f"no sample's confidence reaches alpha {lowest:g}, the highest is {highest:.2g}; "
+                "try smaller values with --alphas"
+            )
+        if not saving:
+            return (
+                f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} gives a router that saves "
+                "anything on the validation split"
+            )
+        within = [one for one in saving if one.validation_drop <= allowed]
+        best = (
+            max(within, key=_saving)
+            if within
+            else min(saving, key=lambda one: (one.validation_drop, -one.validation_reduction))
+        )
+        points = max(1, math.ceil(round(1000 * best.validation_drop, 6)) / 10)
+        told = _drop_and_reduction(best.validation_drop, best.validation_reduction)
+        return f"try --target-drop {points:g}: lambda {best.lam:g} has {told}"
+
+    @cached_property
+    def _ladder(self) -> tuple[FitResult, ...]:
+        """What every λ of the ladder gives."""
+        return tuple(self.fit(lam)[0] for lam in LAMBDAS)
+
+    def _within(self, drop: float) -> list[FitResult]:
+        """The results of the ladder that lose no more than ``drop`` on the validation split."""
+        return [result for result in self._ladder if result.validation_drop <= drop]
+
+
+def _saving(result: FitResult) -> tuple[float, float]:
+    """What the best of several results has most of; ties go to the smaller λ."""
+    return result.validation_reduction, -result.lam
+
+
+def _drop_and_reduction(drop: float, reduction: float) -> str:
+    return f"drop {100 * drop:.2f} points, reduction {100 * reduction:.1f} %"
+
+
+def describe_fit(result: FitResult) -> list[str]:
+    """Lines for a reader: thresholds, pools, and which tiers get no traffic."""
+    m, n, l = result.tiers  # noqa: E741
+    sizes = ", ".join(f"{size} {name}" for size, name in zip(result.pools, POOL_NAMES, strict=True))
+    lines = [
+        f"exits {m}, {n}, {l}; lambda {result.lam:g}; grid {result.grid}",
+        f"alpha {result.alpha:.4g}, beta {result.beta:.4g}, mean reward {result.reward:.4f}",
+        f"pools: {sizes}",
+    ]
+    for name, tier in zip(POOL_NAMES, TIER_NAMES, strict=True):
+        if name in result.empty:
+            lines.append(f"the {name} pool is empty: the {tier} tier gets no traffic")
+    lines.append(
+        "on the validation split that it was fitted on: "
+        + _drop_and_reduction(result.validation_drop, result.validation_reduction)
+    )
+    return [*lines, *result.advice]

@@ -1,0 +1,370 @@
+"""The run directory: where each artefact of a run lies, and who may work in it."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from dimec.base.errors import CorruptArtefactError, DataError, MismatchError, option
+from dimec.base.storage import (
+    file_sha256,
+    load_arrays,
+    read_json,
+    save_arrays,
+    storage_errors,
+    take_lock,
+)
+from dimec.cartography import TrainingDynamics
+from dimec.routing import CentroidRouter
+from dimec.traces.trace import Trace
+
+if TYPE_CHECKING:
+    from dimec.data import Dataset, Splits
+    from dimec.settings.config import DataSettings, RunSettings
+
+_SPLITS = "splits:"
+_DYNAMICS_KIND = "training dynamics"
+_TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
+_TRAINING_KEYS |= {"seed", "versions"}
+
+
+class RunDirectory:
+    """Paths, readers and the lock of one run.
+
+    ::
+
+        config.toml                 the settings
+        data.sha256                 fingerprint of the labelled rows, and of a choice among them
+        data.jsonl                  the labelled rows, where they were given in memory
+        survey.json                 what was read: classes, lengths, doubles
+        training.json               epochs, scores, sizes, versions; written last by training
+        model/                      the best epoch in save_pretrained form, with its tokenizer
+        dynamics/                   logits.safetensors, and dynamics_epoch_K.jsonl of exit m, of
+                                    the validation split; train.safetensors of the training split
+        trace-validation.safetensors, trace-test.safetensors
+        parity.safetensors          texts on which export compares the tiers with the model
+        router.safetensors          the fitted router
+        fit.json                    thresholds, the whole reward table, pool sizes
+        report/                     ledger.json, figures, report.html
+        selections/                 training rows that dimec map select chose
+        streams/                    traces of other tasks' rows, by dimec trace
+        grid/, grid.json            the points of a grid search, and how each scored
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def data_path(self) -> Path:
+        return self.path / "data.sha256"
+
+    @property
+    def typed(self) -> str:
+        """Its path as a shell takes it, for the commands that messages name."""
+        return shlex.quote(str(self.path))
+
+    @property
+    def training_path(self) -> Path:
+        return self.path / "training.json"
+
+    @property
+    def table_path(self) -> Path:
+        return self.path / "data.jsonl"
+
+    @property
+    def survey_path(self) -> Path:
+        return self.path / "survey.json"
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def dynamics_path(self) -> Path:
+        return self.path / "dynamics"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def grid_path(self) -> Path:
+        return self.path / "grid"
+
+    @property
+    def grid_record_path(self) -> Path:
+        return self.path / "grid.json"
+
+    @property
+    def parity_path(self) -> Path:
+        return self.path / "parity.safetensors"
+
+    @property
+    def router_path(self) -> Path:
+        return self.path / "router.safetensors"
+
+    @property
+    def fit_path(self) -> Path:
+        return self.path / "fit.json"
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report"
+
+    @property
+    def selections_path(self) -> Path:
+        return self.path / "selections"
+
+    @property
+    def streams_path(self) -> Path:
+        return self.path / "streams"
+
+    def trace_path(self, split: str) -> Path:
+        """Path of the trace of a split, ``"validation"`` or ``"test"``."""
+        return self.path / f"trace-{split}.safetensors"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run directory; the operating system lets go of it when the process dies.
+
+        Where the work fails before it has written anything, folders that were made here go again.
+
+        Raises:
+            RunBusyError: another process holds it.
+            StorageError: the directory cannot be written.
+        """
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = take_lock(
+                self.path / ".lock",
+                f"{self.path} is in use by another dimec process; wait for it to end, or choose "
+                "another run directory",
+            )
+        try:
+            # Half-written files of a process that was killed; nobody else writes here now.
+            for path in self.path.rglob(".*.tmp"):
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+            yield
+        except BaseException:
+            if made:
+                self._remove_if_unused(made)
+            raise
+        finally:
+            lock.release()
+
+    def _remove_if_unused(self, made: Sequence[Path]) -> None:
+        """Remove the folders of a run directory that holds nothing but its lock."""
+        with suppress(OSError):
+            if [path.name for path in self.path.iterdir()] == [".lock"]:
+                (self.path / ".lock").unlink()
+                for path in made:
+                    path.rmdir()
+
+    def settings(self) -> RunSettings:
+        """The run's settings."""
+        from dimec.settings.config import RunSettings
+
+        return RunSettings.load(self.config_path)
+
+    def training(self) -> dict[str, Any]:
+        """What training wrote down: fingerprint of the model, history, sizes, versions."""
+        record: dict[str, Any] = read_json(
+            self.training_path, f"dimec train --out {self.typed} (again, if it was interrupted)"
+        )
+        if not isinstance(record, dict) or not record.keys() >= _TRAINING_KEYS:
+            raise CorruptArtefactError(
+                f"{self.training_path} does not hold what training writes; train again with: "
+                f"dimec train --out {self.typed} --overwrite"
+            )
+        return record
+
+    def splits(self) -> Splits:
+        """The labelled rows, read again and divided as training divided them.
+
+        Raises:
+            DataError: the data can no longer be read.
+            MismatchError: its rows have changed since the run was trained.
+        """
+        settings = self.settings()
+        dataset = read_dataset(self._where_it_is(settings.data))
+        recorded = self.data_path.read_text("utf-8")
+        if not same_rows(recorded, data_fingerprint(dataset, settings.data)):
+            raise MismatchError(
+                f"the rows of {settings.data.name} have changed since {self.path} was trained; "
+                "bring the old ones back, or train again"
+            )
+        return divide(dataset, settings)
+
+    def _where_it_is(self, data: DataSettings) -> DataSettings:
+        """A table that is kept with the run goes with it when it is moved."""
+        file = Path((data.task or "").partition(":")[2])
+        kept = file.name == self.table_path.name and self.table_path.exists()
+        if not kept or file.exists():
+            return data
+        return data.model_copy(update={"task": f"jsonl:{self.table_path.resolve()}"})
+
+    def fit_record(self) -> dict[str, Any]:
+        """What ``dimec fit`` wrote down."""
+        record: dict[str, Any] = read_json(self.fit_path, f"dimec fit {self.typed}")
+        return record
+
+    def trace(self, split: str) -> Trace:
+        """The trace of a split, checked to be of this run's model."""
+        fingerprint = self.training()["model"]
+        trace = Trace.load(self.trace_path(split))
+        trace.require_model(fingerprint, f"{self.path}")
+        return trace
+
+    def router(self) -> CentroidRouter:
+        """The fitted router, checked to be of this run's model."""
+        fingerprint = self.training()["model"]
+        router = CentroidRouter.load(self.router_path)
+        if router.metadata.get("model") != fingerprint:
+            raise MismatchError(
+                f"{self.router_path} was fitted on another model than the one in {self.path}; "
+                f"fit it again with: dimec fit {self.typed}"
+            )
+        return router
+
+    def save_dynamics(
+        self, dynamics: TrainingDynamics, metadata: Mapping[str, Any], split: str = "validation"
+    ) -> None:
+        """Write the dynamics of all exits on a split, ``"validation"`` or ``"train"``."""
+        header = {**metadata, "exits": dynamics.exits, "guids": dynamics.guids}
+        arrays: dict[str, npt.NDArray[Any]] = {"logits": dynamics.logits, "labels": dynamics.labels}
+        save_arrays(self._dynamics_file(split), _DYNAMICS_KIND, arrays, header)
+
+    def _dynamics_file(self, split: str) -> Path:
+        name = "logits" if split == "validation" else split
+        return self.dynamics_path / f"{name}.safetensors"
+
+    def dynamics(self, split: str = "validation") -> TrainingDynamics:
+        """The dynamics of all exits on a split, checked to be of this run's model.
+
+        A run that DeeBERT's two stages trained has those of its second stage, in which the last
+        exit stands still on the validation split and is not recorded on the training split. The
+        training split is recorded where the settings ask for it (``record_train``).
+
+        Args:
+            split: ``"validation"`` or ``"train"``.
+
+        Raises:
+            ArtefactError: missing, damaged, or of another model.
+        """
+        path = self._dynamics_file(split)
+        again = f"dimec train --out {self.typed}"
+        if split == "train":
+            again += f" --config {shlex.quote(str(self.config_path))} --record-train --overwrite"
+        arrays, header = load_arrays(path, _DYNAMICS_KIND, again)
+        if header.get("model") != self.training()["model"]:
+            raise MismatchError(
+                f"{path} was recorded while training another model than the one in {self.path}; "
+                f"train again with: dimec train --out {self.typed} --overwrite"
+            )
+        return TrainingDynamics(
+            arrays["logits"], arrays["labels"], tuple(header["exits"]), tuple(header["guids"])
+        )
+
+
+def read_dataset(data: DataSettings) -> Dataset:
+    """All labelled rows that some settings name."""
+    from dimec.data import load_task
+
+    dataset = load_task(
+        data.source,
+        data_dir=data.data_dir,
+        text_column=data.text_column,
+        pair_column=data.pair_column,
+        label_column=data.label_column,
+        split_column=data.split_column,
+        delimiter=data.delimiter,
+        encoding=data.encoding,
+        header=data.header,
+        metric=data.metric,
+    )
+    return prepared(dataset, data)
+
+
+def prepared(dataset: Dataset, data: DataSettings) -> Dataset:
+    """Rows that were read, as the settings want them."""
+    from dimec.data.survey import merge_labels
+
+    return merge_labels(dataset) if data.merge_labels else dataset
+
+
+def data_fingerprint(dataset: Dataset, data: DataSettings) -> str:
+    """What ``data.sha256`` holds, a line each: the data set's; that of the file that chooses among
+    its rows; and, where the user says which row is in which split, that of the splits.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    lines = [dataset.fingerprint()]
+    if data.train_rows is not None:
+        lines.append(selection_sha256(data.train_rows))
+    if dataset.predefined is not None and (data.split_column or data.train):
+        splits = "\n".join(dataset.predefined).encode()
+        lines.append(f"{_SPLITS}{hashlib.sha256(splits).hexdigest()}")
+    return "\n".join(lines)
+
+
+def same_rows(recorded: str, now: str) -> bool:
+    """Whether two fingerprints are of the same rows; those of old do not tell the splits."""
+    old, new = recorded.split(), now.split()
+    if not any(line.startswith(_SPLITS) for line in old):
+        new = [line for line in new if not line.startswith(_SPLITS)]
+    return old == new
+
+
+def selection_sha256(path: str) -> str:
+    """SHA-256 of a file that chooses training rows.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if Path(path).exists() and not Path(path).is_file():  # a device has no end
+        raise DataError(f"{path} is no regular file; give one with {option('train_rows')}")
+    try:
+        return file_sha256(Path(path))
+    except OSError as error:
+        raise DataError(
+            f"cannot read the chosen training rows of {path}: {error.strerror}; make them with "
+            "dimec map select"
+        ) from None
+
+
+def divide(dataset: Dataset, settings: RunSettings) -> Splits:
+    """The splits of a run: seeded, and with only the chosen training rows where a file names them.
+
+    Raises:
+        DataError: the rows cannot be divided, or the file names rows that are not for training.
+    """
+    from dimec.data import split_dataset
+    from dimec.data.chosen import keep_training_rows, read_chosen
+
+    data = settings.data
+    splits = split_dataset(
+        dataset,
+        seed=settings.seed,
+        predefined=data.predefined_splits,
+        max_train_rows=data.max_train_rows,
+        max_eval_rows=data.max_eval_rows,
+    )
+    if data.train_rows is None:
+        return splits
+    return keep_training_rows(splits, read_chosen(Path(data.train_rows)))

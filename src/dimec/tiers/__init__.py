@@ -1,0 +1,1 @@
+"""Tiers, prices and what an answer takes: usage, latency, scenarios."""

@@ -1,0 +1,1 @@
+"""What models said of a split, recorded."""

@@ -1,0 +1,1 @@
+"""Training a bottleneck at the split."""

@@ -1,0 +1,372 @@
+"""``dimec export``: a fitted run to a bundle, one folder a tier."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from dimec.base.errors import ArtefactError, ConfigError, CorruptArtefactError
+from dimec.base.progress import NoProgress, Progress
+from dimec.base.storage import atomic_folder, atomic_write, file_sha256, storage_errors
+from dimec.bundle.footprint import Footprint, measure_footprint
+from dimec.bundle.manifest import (
+    MANIFEST,
+    BundleManifest,
+    FileRecord,
+    Precision,
+    TierManifest,
+    file_records,
+    tier_version,
+    verify_bundle,
+    write_manifest,
+)
+from dimec.bundle.tokens import check_rules
+from dimec.bundle.triton import Backend, check_repository, write_triton_repository
+from dimec.routing import CentroidRouter
+from dimec.runs.workspace import RunDirectory
+from dimec.tiers.costs import TIER_NAMES, check_tier_names, check_tiers
+from dimec.training.checks import check_vocabulary
+from dimec.training.export.graphs import (
+    HIDDEN,
+    MASK,
+    POOLED,
+    cut_graph,
+    require_exporter,
+    save_graph,
+    trace_graph,
+)
+from dimec.training.export.parity import (
+    Parity,
+    Reference,
+    check_tier,
+    check_tokenizer,
+    make_reference,
+    require_parity,
+)
+from dimec.training.export.parity_rows import load_rows
+from dimec.training.export.quantise import quantise_graph
+from dimec.training.finish import model_fingerprint, versions
+from dimec.training.job import load_tokenizer
+from dimec.training.model import MultiExitClassifier, token_limit
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class TierReport:
+    """One tier of an exported bundle, and what it takes on this machine."""
+
+    tier: str
+    exit: int
+    precision: Precision
+    version: str
+    disk_bytes: int
+    parity: Parity
+    footprint: Footprint
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export made.
+
+    Attributes:
+        path: the bundle.
+        tiers: mobile, edge and cloud.
+        reused: whether the bundle stood already, of the same run and settings.
+        triton: the Triton model repository, if one was asked for.
+    """
+
+    path: Path
+    tiers: tuple[TierReport, ...]
+    reused: bool
+    triton: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        record = asdict(self)
+        return record | {"path": str(self.path), "triton": self.triton and str(self.triton)}
+
+
+def export_run(
+    run: RunDirectory,
+    out: Path | str,
+    *,
+    int8: Collection[str] = (),
+    triton: Path | str | None = None,
+    triton_backend: Backend = "onnxruntime",
+    triton_instances: int = 1,
+    force: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Export a fitted run to a bundle, after its graphs have answered as the trained model does.
+
+    The bundle takes its place all at once, at the end. One that stands there already is taken as
+    it is if it is of the same run, fit and precision; any other is replaced only with
+    ``overwrite``.
+
+    Args:
+        run: trained and fitted.
+        out: the folder to write: it must not exist, be empty, or hold a bundle.
+        int8: tiers with 8-bit weights; the others get fp32.
+        triton: where to write a Triton model repository of the edge and the cloud as well.
+        triton_backend, triton_instances: see :func:`dimec.bundle.triton.write_triton_repository`.
+        force: take an int8 tier also where it is not shown to agree, see :func:`require_parity`.
+        overwrite: replace the bundle, and the repository, that is there.
+        progress: where to report to.
+
+    Raises:
+        ConfigError: an unknown tier, an encoder or a tokenizer that cannot be exported, or a
+            folder that holds something else.
+        ArtefactError: the run is not fitted, or damaged.
+        DataError, MismatchError: a run of an earlier version, whose data is gone or has changed.
+        ParityError: a graph does not answer as the trained model does.
+        MissingExtraError: onnx or onnxscript is not installed.
+        RunBusyError: another process works in the run, or writes the same bundle.
+        StorageError: the disk is full or refuses to write; what was there is left as it was.
+    """
+    progress, out = progress or NoProgress(), Path(out)
+    check_tier_names(int8, "int8")
+    if triton is not None:
+        check_repository(
+            triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
+        )
+    require_exporter()
+    with run.locked():
+        export = _Export.of(run, int8)
+        reused = _claim(out, export, overwrite)
+        if reused:
+            progress.say(f"{out} is exported already, using it as it is")
+        else:
+            with atomic_folder(out) as folder:
+                _write_bundle(export, folder, force, progress)
+    made = None
+    if triton is not None:
+        made = write_triton_repository(
+            out,
+            triton,
+            backend=triton_backend,
+            instances=triton_instances,
+            overwrite=overwrite,
+        )
+    return ExportReport(out, _tier_reports(out, progress), reused, made)
+
+
+@dataclass(frozen=True)
+class _Export:
+    """What decides on the content of a bundle, apart from the model itself."""
+
+    run: RunDirectory
+    training: Mapping[str, Any]
+    router: CentroidRouter
+    exits: tuple[int, int, int]
+    precisions: Mapping[str, Precision]
+    versions: dict[Any, str]
+
+    @classmethod
+    def of(cls, run: RunDirectory, int8: Collection[str]) -> _Export:
+        training, router = run.training(), run.router()
+        if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
+            raise CorruptArtefactError(
+                f"the model in {run.model_path} is missing or altered since it was trained; "
+                f"train again with: dimec train --out {run.typed} --overwrite"
+            )
+        exits = check_tiers(router.metadata["tiers"])
+        precisions: dict[str, Precision] = {
+            tier: "int8" if tier in int8 else "fp32" for tier in TIER_NAMES
+        }
+        versions_ = {
+            tier: tier_version(training["model"], exit_, precisions[tier])
+            for tier, exit_ in zip(TIER_NAMES, exits, strict=True)
+        }
+        return cls(run, training, router, exits, precisions, versions_)
+
+
+def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
+    """Whether ``out`` holds this very bundle already.
+
+    Raises:
+        ConfigError: it holds something that is not to be replaced.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    manifests = [out / MANIFEST, *(out / tier / MANIFEST for tier in TIER_NAMES)]
+    if not names <= {MANIFEST, *TIER_NAMES} or not any(path.exists() for path in manifests):
+        raise ConfigError(f"{out} holds something that is no bundle; name another folder")
+    if overwrite:
+        return False
+    try:
+        manifest, _ = verify_bundle(out)
+    except ArtefactError as error:
+        raise ConfigError(f"{error}; replace it with --overwrite") from None
+    same = (
+        dict(manifest.versions) == export.versions
+        and manifest.costs == export.router.metadata["costs"]
+        and manifest.files["mobile/router.safetensors"].sha256
+        == file_sha256(export.run.router_path)
+        and manifest.provenance.get("packages") == _packages()
+        and _recorded_parity(manifest).keys() == set(TIER_NAMES)
+    )
+    if not same:
+        raise ConfigError(
+            f"{out} holds another bundle (of another run, fit, precision or version of a "
+            "package); name another folder, or replace it with --overwrite"
+        )
+    return True
+
+
+def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress) -> None:
+    """Graphs, tokenizer, router and manifests, checked against the trained model."""
+    run = export.run
+    wanted = run.settings().model.max_tokens
+    rows = load_rows(run, wanted)
+    tokenizer = load_tokenizer(str(run.model_path))
+    model = MultiExitClassifier.from_pretrained(run.model_path, attn_implementation="eager").eval()
+    model.config.tiers = list(export.exits)
+    check_vocabulary(model, tokenizer)
+    # Training's limit, or the encoder's, if that is less.
+    max_tokens = token_limit(model.encoder, wanted)
+    reference = make_reference(model, tokenizer, rows, max_tokens, export.router, progress)
+    inputs = _inputs(reference, rows.pairs is not None)
+    shape = {
+        "labels": model.label_names,
+        "vocabulary": model.encoder.get_input_embeddings().num_embeddings,
+        "width": model.config.encoder.hidden_size,
+        "max_tokens": max_tokens,
+        "padding": tokenizer.pad_token_id,
+        "pairs": rows.pairs is not None,
+        "inputs": inputs,
+    }
+    progress.say("exporting the graphs")
+    _write_graphs(export, folder, trace_graph(model, inputs, max_tokens), inputs)
+    _write_tokenizer(tokenizer, max_tokens, folder / "mobile" / "tokenizer.json")
+    check_tokenizer(folder / "mobile" / "tokenizer.json", reference)
+    with storage_errors(folder):
+        shutil.copyfile(run.router_path, folder / "mobile" / "router.safetensors")
+    parities = {}
+    for tier in TIER_NAMES:
+        precision = export.precisions[tier]
+        parities[tier] = check_tier(tier, folder / tier, precision, reference, progress)
+        require_parity(tier, precision, parities[tier], force)
+    _write_manifests(export, folder, shape, parities)
+
+
+def _inputs(reference: Reference, pairs: bool) -> list[str]:
+    """Names of the graphs' inputs; token types only where they say something."""
+    types = reference.encoded.columns.get("token_type_ids")
+    told = types is not None and (pairs or bool(types.any()))
+    return ["input_ids", MASK, *(["token_type_ids"] if told else [])]
+
+
+def _write_graphs(export: _Export, folder: Path, whole: Any, inputs: list[str]) -> None:
+    ends = {tier: {tier: "probabilities"} for tier in TIER_NAMES}
+    parts = {
+        "mobile/embed.onnx": (inputs, {HIDDEN: HIDDEN, POOLED: POOLED}),
+        "mobile/layers.onnx": ([HIDDEN, MASK], ends["mobile"]),
+        "edge/model.onnx": (inputs, ends["edge"]),
+        "cloud/model.onnx": (inputs, ends["cloud"]),
+    }
+    for name, (begin, end) in parts.items():
+        graph, path = cut_graph(whole, begin, end), folder / name
+        if export.precisions[path.parent.name] == "int8":
+            quantise_graph(graph)
+        path.parent.mkdir(exist_ok=True)
+        save_graph(graph, path)
+
+
+def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
+    """The tokenizer as one file, set to cut texts as training does.
+
+    Raises:
+        ConfigError: it is of the kind that runs in Python only, or has rules that a mobile refuses.
+    """
+    from tokenizers import Tokenizer
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ConfigError(
+            f"{type(tokenizer).__name__} is a tokenizer in Python only, and the mobile needs a "
+            "tokenizer.json; train with the encoder's fast tokenizer"
+        )
+    copy = Tokenizer.from_str(backend.to_str())
+    copy.enable_truncation(
+        max_tokens, strategy="longest_first", direction=tokenizer.truncation_side
+    )
+    check_rules(copy)
+    copy.no_padding()
+    atomic_write(path, copy.to_str(pretty=True))
+
+
+def _write_manifests(
+    export: _Export, folder: Path, shape: Mapping[str, Any], parities: Mapping[str, Parity]
+) -> None:
+    common: dict[str, Any] = {
+        "exits": export.exits,
+        "labels": shape["labels"],
+        "costs": export.router.metadata["costs"],
+        "versions": export.versions,
+        "provenance": {
+            **{name: export.training[name] for name in ("model", "task", "source", "backbone")},
+            "parity": {tier: asdict(parity) for tier, parity in parities.items()},
+            "packages": _packages(),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        },
+    }
+    files: dict[str, FileRecord] = {}
+    for tier, exit_ in zip(TIER_NAMES, export.exits, strict=True):
+        place = folder / tier
+        records = file_records(place)
+        manifest = TierManifest(
+            tier=tier,
+            version=export.versions[tier],
+            exit=exit_,
+            precision=export.precisions[tier],
+            files=records,
+            **{**common, **shape},
+        )
+        write_manifest(place, manifest)
+        records = file_records(place, manifest=True)
+        files |= {f"{tier}/{name}": record for name, record in records.items()}
+    write_manifest(folder, BundleManifest(files=files, **common))
+
+
+def _packages() -> dict[str, str]:
+    return versions() | {name: version(name) for name in _PACKAGES}
+
+
+def _recorded_parity(manifest: BundleManifest | TierManifest) -> dict[str, Parity]:
+    """What was measured when the bundle was made; nothing where that is not to be read."""
+    try:
+        return TypeAdapter(dict[str, Parity]).validate_python(manifest.provenance.get("parity"))
+    except ValidationError:
+        return {}
+
+
+def _tier_reports(out: Path, progress: Progress) -> tuple[TierReport, ...]:
+    """Every tier as it stands in its folder, loaded once in a process of its own."""
+    progress.start("loading each tier in a new process", len(TIER_NAMES))
+    reports = []
+    for tier, bundle in verify_bundle(out)[1].items():
+        manifest = bundle.manifest
+        reports.append(
+            TierReport(
+                tier,
+                manifest.exit,
+                manifest.precision,
+                manifest.version,
+                bundle.size,
+                _recorded_parity(manifest)[tier],
+                measure_footprint(bundle.path),
+            )
+        )
+        progress.advance(1)
+    progress.end()
+    return tuple(reports)

@@ -1,0 +1,294 @@
+"""Whether an exported tier answers as the trained model does, on real text of the run.
+
+The graphs are run as a tier runs them, from the files, on rows of the run's data, on texts of all
+added tokens, and on one text of the greatest length: each row by itself, and in mixed batches of
+1 to 64 rows with padding. None of these shapes occurred when the graphs were made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dimec.base.errors import ConfigError, ParityError, quoted
+from dimec.base.progress import Progress
+from dimec.bundle.graphs import Graph
+from dimec.bundle.manifest import Precision
+from dimec.cartography import softmax
+from dimec.routing import CentroidRouter
+from dimec.tiers.costs import TIER_NAMES
+from dimec.training.batching import Encoded, encode
+from dimec.training.export.parity_rows import ParityRows
+from dimec.training.inference import predict
+from dimec.training.model import MultiExitClassifier
+
+FloatArray = npt.NDArray[np.float32]
+
+TOLERANCE = 1e-4  # of a probability or an embedding's component, in fp32
+AGREEMENT = 0.99  # share of rows with the same label, and route, in int8
+SHOWN = 0.98  # the lower bound of that share's interval
+_Z = 1.6448536  # one-sided 95 % of the normal distribution
+_ADDED = 32  # texts of added tokens, at most
+_ALONE = 100  # rows that are run by themselves in fp32; in int8 all of them are
+_BATCHES = (1, 2, 5, 16, 33, 64)  # rows; in turn
+_TIE = 1e-5  # margin under which rounding may choose between two routes
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a tier's graphs are from the trained model.
+
+    Attributes:
+        rows: texts that were compared.
+        difference: the largest difference of a class probability.
+        agreement: share of the answers with the model's label; of those given to a row by itself
+            and those given in a batch, whichever is lower.
+        routes: the same for the route, on the mobile; None elsewhere.
+        embedding: the largest difference of a pooled embedding's component; None elsewhere.
+        made_up: how many of the rows are not of the run's data: the longest text, and texts of
+            added tokens.
+    """
+
+    rows: int
+    difference: float
+    agreement: float
+    routes: float | None = None
+    embedding: float | None = None
+    made_up: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """N texts, and what the trained model makes of them.
+
+    Attributes:
+        texts: the N texts, or pairs of texts.
+        encoded: the same as token ids.
+        probabilities: tier → (N, C) at the tier's exit.
+        embeddings: (N, D) pooled.
+        router: the run's.
+        made_up: how many texts, at the end, are not of the run's data.
+    """
+
+    texts: Sequence[tuple[str, ...]]
+    encoded: Encoded
+    probabilities: Mapping[str, FloatArray]
+    embeddings: FloatArray
+    router: CentroidRouter
+    made_up: int = 1
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
+        """Model inputs (B, T) of some texts, as a tier gets them."""
+        inputs = self.encoded.batch(rows, torch.device("cpu"))
+        return {name: values.numpy() for name, values in inputs.items()}
+
+
+def make_reference(
+    model: MultiExitClassifier,
+    tokenizer: Any,
+    rows: ParityRows,
+    max_tokens: int,
+    router: CentroidRouter,
+    progress: Progress,
+) -> Reference:
+    """Answers of the trained model to the rows, to all added tokens, and to one longest text."""
+    texts = _with_made_up(rows, _added_tokens(tokenizer, max_tokens), max_tokens)
+    encoded = encode(tokenizer, texts, max_tokens)
+    logits, embeddings = predict(model, encoded, progress=progress, stage="answers of the model")
+    exits = [model.exits.index(layer) for layer in model.config.tiers]
+    probabilities = {
+        tier: softmax(logits[:, exit_]).astype(np.float32)
+        for tier, exit_ in zip(TIER_NAMES, exits, strict=True)
+    }
+    columns = [texts.texts] if texts.pairs is None else [texts.texts, texts.pairs]
+    return Reference(
+        list(zip(*columns, strict=True)),
+        encoded,
+        probabilities,
+        embeddings,
+        router.copy(adaptive=False),
+        len(texts) - len(rows),
+    )
+
+
+def check_tier(
+    tier: str, folder: Path, precision: Precision, reference: Reference, progress: Progress
+) -> Parity:
+    """Compare a tier's graphs in ``folder`` with the trained model."""
+    graphs = [Graph(folder / name, threads=None) for name in graph_names(tier)]
+    size = len(reference.encoded)
+    rng = np.random.default_rng(1)
+    some = rng.permutation(size)[: size if precision == "int8" else _ALONE]
+    alone = [rows[None] for rows in np.union1d(some, size - 1)]  # the last row is the longest text
+    batches = _mixed_batches(rng.permutation(size))
+    progress.start(f"parity of the {tier} tier", len(alone) + size)
+    parts = [
+        _compare(graphs, tier, reference, some_rows, progress) for some_rows in (alone, batches)
+    ]
+    progress.end()
+    return Parity(
+        size,
+        max(part.difference for part in parts),
+        min(part.agreement for part in parts),
+        min((part.routes for part in parts if part.routes is not None), default=None),
+        max((part.embedding for part in parts if part.embedding is not None), default=None),
+        reference.made_up,
+    )
+
+
+def require_parity(tier: str, precision: Precision, parity: Parity, force: bool) -> None:
+    """Refuse a tier whose answers are not the trained model's.
+
+    Raises:
+        ParityError: in fp32 a difference above 1e-4 or another route; in int8, unless forced,
+            another label or route on more than 1 % of the rows, or on so many of so few rows that
+            98 % is not below the interval of the share that is the same (:func:`lower_bound`).
+    """
+    share = min(parity.agreement, 1.0 if parity.routes is None else parity.routes)
+    if not (np.isfinite(parity.difference) and np.isfinite(parity.embedding or 0)):
+        raise ParityError(
+            f"the exported {precision} {tier} tier gives values that are not finite, where the "
+            "trained model's are; this is an error of the export"
+        )
+    if precision == "fp32":
+        worst = max(parity.difference, parity.embedding or 0.0)
+        if worst > TOLERANCE or parity.routes not in (None, 1.0):
+            raise ParityError(
+                f"the exported {tier} tier differs from the trained model by {worst:.1e} on "
+                f"{parity.rows:,} rows, expected at most {TOLERANCE:.0e} and the same routes; "
+                "this is an error of the export, not of the run"
+            )
+        return
+    low = lower_bound(share, parity.rows)
+    if (share < AGREEMENT or low < SHOWN) and not force:
+        raise ParityError(
+            f"the {tier} tier in int8 agrees with the trained model on {100 * share:.1f} % of "
+            f"{parity.rows:,} rows (labels {_percent(parity.agreement)}, routes "
+            f"{_percent(parity.routes)}), which shows {100 * low:.1f} %; expected "
+            f"{100 * AGREEMENT:.0f} %, and {100 * SHOWN:.0f} % shown; leave it out of --int8, "
+            "have more rows, or take it with --force"
+        )
+
+
+def lower_bound(share: float, rows: int) -> float:
+    """What a share of so many rows shows: the lower end of its one-sided 95 % Wilson interval.
+
+    With p the share, n the rows and z = 1.645:
+    (p + z²/2n − z·√(p(1 − p)/n + z²/4n²)) / (1 + z²/n) (Wilson 1927). Where all rows agree it is
+    n / (n + z²): 133 rows show 98 %.
+    """
+    part = _Z**2 / rows
+    spread = math.sqrt(share * (1 - share) / rows + part / (4 * rows))
+    return (share + part / 2 - _Z * spread) / (1 + part)
+
+
+def check_tokenizer(path: Path, reference: Reference) -> None:
+    """Whether ``tokenizer.json`` alone gives the token ids that the model was trained on.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    starts = reference.encoded.offsets
+    for row, text in enumerate(reference.texts):
+        part = slice(starts[row], starts[row + 1])
+        encoding = tokenizer.encode(text[0], text[1] if len(text) == 2 else None)
+        same = encoding.ids == reference.encoded.columns["input_ids"][part].tolist()
+        if "token_type_ids" in reference.encoded.columns:
+            same &= encoding.type_ids == reference.encoded.columns["token_type_ids"][part].tolist()
+        if not same:
+            raise ConfigError(
+                "the tokenizer's file gives other token ids than transformers for the text "
+                f"{quoted(text[0], 62)}; "
+                "train with a tokenizer whose tokenizer.json is complete"
+            )
+
+
+def graph_names(tier: str) -> tuple[str, ...]:
+    """The graph files of a tier, in the order in which they run."""
+    return ("embed.onnx", "layers.onnx") if tier == "mobile" else ("model.onnx",)
+
+
+def _compare(
+    graphs: Sequence[Graph],
+    tier: str,
+    reference: Reference,
+    batches: Sequence[npt.NDArray[np.int64]],
+    progress: Progress,
+) -> Parity:
+    """What a tier's graphs make of the batches, beside what the model made of the same rows."""
+    answers = []
+    for rows in batches:
+        answers.append(_answer(graphs, reference.batch(rows)))
+        progress.advance(len(rows))
+    order = np.concatenate(batches)
+    probabilities = np.concatenate([answer[0] for answer in answers])
+    expected = reference.probabilities[tier][order]
+    difference = float(np.abs(probabilities - expected).max())
+    agreement = float((probabilities.argmax(axis=1) == expected.argmax(axis=1)).mean())
+    if tier != "mobile":
+        return Parity(len(order), difference, agreement)
+    embeddings, wanted = np.concatenate([answer[1] for answer in answers]), reference.embeddings
+    moved = float(np.abs(embeddings - wanted[order]).max())
+    routes = (
+        _same_routes(reference.router, embeddings, wanted[order]) if np.isfinite(moved) else 0.0
+    )
+    return Parity(len(order), difference, agreement, routes, moved)
+
+
+def _answer(
+    graphs: Sequence[Graph], inputs: dict[str, npt.NDArray[np.int64]]
+) -> tuple[FloatArray, FloatArray | None]:
+    """Class probabilities (B, C), and on the mobile the pooled embeddings (B, D)."""
+    if len(graphs) == 1:
+        return graphs[0](**inputs)[0], None
+    hidden, pooled = graphs[0](**inputs)
+    return graphs[1](hidden=hidden, attention_mask=inputs["attention_mask"])[0], pooled
+
+
+def _same_routes(router: CentroidRouter, got: FloatArray, expected: FloatArray) -> float:
+    """Share of rows on the same route; where two routes tie but for rounding, either is right."""
+    same = router.route(got) == router.route(expected)
+    for row in np.flatnonzero(~same):
+        same[row] = router.route_one(expected[row]).margin < _TIE
+    return float(same.mean())
+
+
+def _mixed_batches(order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Batches of several sizes in turn, of texts as they come, so that most rows have padding."""
+    batches: list[npt.NDArray[np.int64]] = []
+    start = 0
+    while start < len(order):
+        size = _BATCHES[len(batches) % len(_BATCHES)]
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def _with_made_up(rows: ParityRows, added: Sequence[str], max_tokens: int) -> ParityRows:
+    """Texts of added tokens, and one row of which what is beyond ``max_tokens`` is cut off."""
+    # A word has a token or more.
+    long = " ".join(rows.texts)[: 10 * max_tokens] + " more" * max_tokens
+    more = (*added, long)
+    return ParityRows((*rows.texts, *more), None if rows.pairs is None else (*rows.pairs, *more))
+
+
+def _added_tokens(tokenizer: Any, max_tokens: int) -> list[str]:
+    """Texts of the tokens that were added to the tokenizer, which real rows may never hold."""
+    tokens = sorted(tokenizer.get_added_vocab())
+    size = max(1, max_tokens // 4)  # room for both texts of a pair
+    texts = [" ".join(tokens[start : start + size]) for start in range(0, len(tokens), size)]
+    return texts[:_ADDED]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,347 @@
+"""What is altered, missing or hostile is refused before it is used."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dimec.base.errors import ArtefactError, CorruptArtefactError, MissingArtefactError
+from dimec.bundle.manifest import (
+    MANIFEST,
+    FileRecord,
+    TierBundle,
+    TierManifest,
+    file_records,
+    tier_version,
+    verify_bundle,
+    write_manifest,
+)
+from dimec.tiers.costs import TIER_NAMES
+from support.builders import json_values
+
+GRAPHS = {"mobile": "layers.onnx", "edge": "model.onnx", "cloud": "model.onnx"}
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose manifests are exchanged and put back again."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("fuzzed") / "bundle"))
+
+
+def _change(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest, which has no hash of its own but in the whole bundle's."""
+    value = json.loads((folder / MANIFEST).read_text())
+    change(value)
+    (folder / MANIFEST).write_text(json.dumps(value))
+
+
+class TestASoundBundle:
+    def test_it_opens_as_a_whole_and_tier_by_tier(self, tiny_bundle: Path) -> None:
+        manifest, tiers = verify_bundle(tiny_bundle)
+        assert tuple(tiers) == TIER_NAMES
+        for name, tier in tiers.items():
+            assert tier == TierBundle.open(str(tiny_bundle / name), name)
+            assert tier.file(GRAPHS[name]) == tiny_bundle / name / GRAPHS[name]
+            assert tier.size == sum(
+                path.stat().st_size
+                for path in (tiny_bundle / name).iterdir()
+                if path.name != MANIFEST
+            )
+            assert manifest.versions[tier.manifest.tier] == tier.manifest.version
+
+    def test_a_tier_can_be_moved_alone(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        shutil.copytree(tiny_bundle / "mobile", tmp_path / "phone")
+        assert TierBundle.open(tmp_path / "phone").manifest.tier == "mobile"
+
+    def test_a_manifest_survives_being_written(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        manifest = TierBundle.open(tiny_bundle / "edge").manifest
+        write_manifest(tmp_path, manifest)
+        assert TierManifest.model_validate_json((tmp_path / MANIFEST).read_text()) == manifest
+
+    def test_records_are_of_the_files_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"abc")
+        (tmp_path / MANIFEST).write_text("{}")
+        (tmp_path / "folder").mkdir()
+        digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-4
+        assert file_records(tmp_path) == {"a": FileRecord(sha256=digest, bytes=3)}
+        assert set(file_records(tmp_path, manifest=True)) == {"a", MANIFEST}
+
+
+class TestFiles:
+    @pytest.mark.parametrize("tier", TIER_NAMES)
+    @pytest.mark.parametrize("how", ["altered", "truncated", "longer", "empty"])
+    def test_an_altered_file_is_refused(self, bundle: Path, tier: str, how: str) -> None:
+        for file in sorted((bundle / tier).iterdir()):
+            if file.name == MANIFEST:
+                continue
+            original = file.read_bytes()
+            changed = bytearray(original)
+            if how == "altered":
+                changed[len(changed) // 2] ^= 1
+            elif how == "truncated":
+                del changed[-1:]
+            elif how == "longer":
+                changed += b"\0"
+            else:
+                changed.clear()
+            file.write_bytes(changed)
+            for look in (lambda: TierBundle.open(bundle / tier), lambda: verify_bundle(bundle)):
+                with pytest.raises(CorruptArtefactError, match=f"{file.name} was altered"):
+                    look()
+            file.write_bytes(original)
+        verify_bundle(bundle)
+
+    @pytest.mark.parametrize("tier", TIER_NAMES)
+    def test_a_missing_file_is_named(self, bundle: Path, tier: str) -> None:
+        file = bundle / tier / f"{GRAPHS[tier]}.data"
+        file.unlink()
+        for look in (lambda: TierBundle.open(bundle / tier), lambda: verify_bundle(bundle)):
+            with pytest.raises(MissingArtefactError, match=f"{file.name} does not exist"):
+                look()
+
+    def test_a_link_is_refused_even_to_the_right_bytes(self, bundle: Path) -> None:
+        file = bundle / "edge" / "model.onnx"
+        file.rename(bundle / "elsewhere")
+        file.symlink_to(bundle / "elsewhere")
+        with pytest.raises(CorruptArtefactError, match="is a link"):
+            TierBundle.open(bundle / "edge")
+
+    def test_a_linked_folder_is_refused(self, bundle: Path) -> None:
+        (bundle / "edge").rename(bundle / "elsewhere")
+        (bundle / "edge").symlink_to(bundle / "elsewhere")
+        with pytest.raises(CorruptArtefactError, match="is a link"):
+            verify_bundle(bundle)
+
+    def test_a_folder_in_a_files_place_is_refused(self, bundle: Path) -> None:
+        file = bundle / "edge" / "model.onnx"
+        file.unlink()
+        file.mkdir()
+        with pytest.raises(ArtefactError, match=r"model\.onnx"):
+            TierBundle.open(bundle / "edge")
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "../cloud/model.onnx",
+            "..",
+            "/etc/passwd",
+            "C:\\secret",
+            "below/model.onnx",
+            "./model.onnx",
+            ".hidden",
+            "",
+            "nul\0byte",
+            "x" * 101,
+            "model.onnx\n",
+            "\uff4dodel.onnx",
+        ],
+    )
+    def test_a_name_that_leads_elsewhere_is_refused(self, bundle: Path, name: str) -> None:
+        record = {"sha256": "0" * 64, "bytes": 1}
+        _change(bundle / "edge", lambda value: value["files"].update({name: record}))
+        with pytest.raises(CorruptArtefactError, match="only plain names in its own folder"):
+            TierBundle.open(bundle / "edge")
+
+    @pytest.mark.parametrize(
+        "name",
+        ["edge/../cloud/model.onnx", "../edge/model.onnx", "model.onnx", "/edge/x", "lake/x"],
+    )
+    def test_the_same_in_the_manifest_of_the_whole(self, bundle: Path, name: str) -> None:
+        record = {"sha256": "0" * 64, "bytes": 1}
+        _change(bundle, lambda value: value["files"].update({name: record}))
+        with pytest.raises(CorruptArtefactError):
+            verify_bundle(bundle)
+
+    def test_a_file_that_the_manifest_does_not_name_is_not_given_out(self, bundle: Path) -> None:
+        (bundle / "edge" / "extra.onnx").write_bytes(b"")
+        tier = TierBundle.open(bundle / "edge")
+        with pytest.raises(CorruptArtefactError, match=r"names no extra\.onnx"):
+            tier.file("extra.onnx")
+
+
+class TestFoldersAndManifests:
+    def test_no_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for place in (tmp_path / "nothing", tmp_path / "file"):
+            for look in (TierBundle.open, verify_bundle):
+                with pytest.raises(MissingArtefactError, match="is no bundle folder"):
+                    look(place)
+
+    def test_no_manifest(self, tmp_path: Path) -> None:
+        for look in (TierBundle.open, verify_bundle):
+            with pytest.raises(MissingArtefactError, match="does not exist; make it with"):
+                look(tmp_path)
+
+    def test_another_tier_than_the_one_asked_for(self, tiny_bundle: Path) -> None:
+        with pytest.raises(CorruptArtefactError, match="of the edge tier, expected the cloud"):
+            TierBundle.open(tiny_bundle / "edge", "cloud")
+
+    def test_a_whole_bundle_is_no_tier(self, tiny_bundle: Path) -> None:
+        with pytest.raises(CorruptArtefactError, match="is no manifest"):
+            TierBundle.open(tiny_bundle)
+        with pytest.raises(CorruptArtefactError, match="is no manifest"):
+            verify_bundle(tiny_bundle / "edge")
+
+    def test_a_tier_of_another_export(self, bundle: Path) -> None:
+        other = str(int(TierBundle.open(bundle / "edge").manifest.version) + 1)
+        folder = bundle / "cloud"
+        _change(folder, lambda value: value["versions"].update(edge=other))
+        records = file_records(folder, manifest=True)[MANIFEST].model_dump()
+        _change(bundle, lambda value: value["files"].update({f"cloud/{MANIFEST}": records}))
+        with pytest.raises(CorruptArtefactError, match="is of another export"):
+            verify_bundle(bundle)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"kind": "dimec bundle"},
+            {"format": 2},
+            {"format": "1"},
+            {"surplus": 1},
+            {"tier": "fog"},
+            {"exits": [2, 1, 4]},
+            {"exits": [1, 2]},
+            {"exits": [0, 2, 4]},
+            {"exit": 3},
+            {"exit": 0},
+            {"version": "0"},
+            {"version": "../1"},
+            {"version": "9" * 19},
+            {"versions": {"edge": "1"}},
+            {"precision": "fp8"},
+            {"labels": []},
+            {"labels": ["same", "same"]},
+            {"labels": [1, 2]},
+            {"inputs": ["input_ids", "attention_mask", "secret"]},
+            {"inputs": ["input_ids", "input_ids", "attention_mask"]},
+            {"vocabulary": 0},
+            {"vocabulary": 1e400},
+            {"vocabulary": 10**30},
+            {"max_tokens": 10**9},
+            {"width": 10**12},
+            {"padding": 10**6},
+            {"padding": -1},
+            {"pairs": "perhaps"},
+            {"costs": {"mobile_layer": -1}},
+            {"costs": {"mobile_layer": None}},
+            {"costs": {"petrol": 1.0}},
+            {"files": {"model.onnx": {"sha256": "0" * 64}}},
+            {"files": {"model.onnx": {"sha256": "g" * 64, "bytes": 1}}},
+            {"files": {"model.onnx": {"sha256": "0" * 64, "bytes": -1}}},
+            {"files": []},
+        ],
+        ids=lambda change: next(f"{key}-{value!r}"[:40] for key, value in change.items()),
+    )
+    def test_a_value_that_does_not_belong(self, bundle: Path, change: dict[str, Any]) -> None:
+        _change(bundle / "edge", lambda value: value.update(change))
+        with pytest.raises(CorruptArtefactError, match="is no manifest that this version"):
+            TierBundle.open(bundle / "edge")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"null",
+            b"[]",
+            b"{",
+            b"\xff\xfe",
+            b"[" * 100_000,
+            b'{"a":' * 5000 + b"1" + b"}" * 5000,
+            b"1" * 5000,
+            b" " * (1 << 21),
+            b'{"kind": NaN}',
+        ],
+        ids=range(10),
+    )
+    def test_what_is_no_manifest_at_all(self, bundle: Path, content: bytes) -> None:
+        for folder, look in ((bundle / "edge", TierBundle.open), (bundle, verify_bundle)):
+            original = (folder / MANIFEST).read_bytes()
+            (folder / MANIFEST).write_bytes(content)
+            with pytest.raises(
+                CorruptArtefactError, match=r"is no manifest|not valid JSON|too large"
+            ):
+                look(folder)
+            (folder / MANIFEST).write_bytes(original)
+
+
+class TestFuzzing:
+    """Nothing but an error that the user can act on, whatever a manifest holds."""
+
+    @pytest.mark.parametrize("part", ["", "mobile", "edge"])
+    def test_bytes_changed_at_random(self, fuzzed: Path, tiny_bundle: Path, part: str) -> None:
+        original = (tiny_bundle / part / MANIFEST).read_bytes()
+        rng, refused = random.Random(0), 0
+        for _ in range(400):
+            content = bytearray(original)
+            for _ in range(rng.randint(1, 4)):
+                start = rng.randrange(len(content))
+                end = start + rng.randint(0, 30)
+                kind = rng.randrange(4)
+                if kind == 0:
+                    content[start] = rng.randrange(256)
+                elif kind == 1:
+                    del content[start:end]
+                elif kind == 2:
+                    content[start:start] = content[start:end]
+                else:
+                    content[start:end] = rng.randbytes(rng.randint(0, 8))
+            refused += _is_refused(fuzzed, part, bytes(content))
+        assert refused > 300
+
+    @given(data=st.data())
+    def test_values_exchanged_for_any_json(
+        self, fuzzed: Path, tiny_bundle: Path, data: st.DataObject
+    ) -> None:
+        value = json.loads((tiny_bundle / "edge" / MANIFEST).read_text())
+        key = data.draw(st.sampled_from(sorted(value)))
+        value[key] = data.draw(json_values)
+        _is_refused(fuzzed, "edge", json.dumps(value).encode())
+
+    @given(st.binary(max_size=300))
+    def test_any_bytes(self, fuzzed: Path, content: bytes) -> None:
+        assert _is_refused(fuzzed, "cloud", content)
+
+
+def _is_refused(bundle: Path, part: str, content: bytes) -> bool:
+    """Whether a manifest is refused, by an error of ours in one line."""
+    path = bundle / part / MANIFEST
+    original = path.read_bytes()
+    path.write_bytes(content)
+    said = ""
+    try:
+        TierBundle.open(bundle / part) if part else verify_bundle(bundle)
+    except ArtefactError as error:
+        said = str(error)
+    finally:
+        path.write_bytes(original)
+    assert "\n" not in said
+    return bool(said)
+
+
+class TestVersions:
+    def test_one_function_one_version(self) -> None:
+        arguments = [("a" * 64, 2, "fp32"), ("a" * 64, 2, "int8"), ("a" * 64, 3, "fp32")]
+        arguments.append(("b" * 64, 2, "fp32"))
+        versions = [tier_version(*each) for each in arguments]
+        assert len(set(versions)) == 4
+        assert versions == [tier_version(*each) for each in arguments]
+
+    def test_it_is_a_whole_number_that_triton_takes(self) -> None:
+        """Triton keeps versions in 64 bits, and a folder of the version 0 is none."""
+        for exit_ in range(1, 200):
+            version = tier_version("c" * 64, exit_, "fp32")
+            assert 1 <= int(version) <= 1 << 48
+            assert version == str(int(version))

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from dimec.base.errors import ConfigError, CorruptArtefactError, MissingArtefactError
+from dimec.settings.config import (
+    DataSettings,
+    ModelSettings,
+    RunSettings,
+    TrainingSettings,
+    absolute_data,
+)
+
+
+def _settings(**values: Any) -> RunSettings:
+    return RunSettings.of({"data": {"task": "vader/movies"}, **values})
+
+
+class TestRunSettings:
+    def test_the_defaults_are_the_papers_where_the_paper_says(self) -> None:
+        settings = _settings()
+        assert settings.model.exits is None
+        assert settings.training.epochs == 5
+        assert settings.training.weight_decay == 0
+        assert settings.training.loss_weights is None
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {},
+            {"seed": 7, "model": {"exits": "all", "tiers": [1, 2, 4]}},
+            {"model": {"exits": [1, 2, 4]}, "training": {"loss_weights": [1, 1, 2.5]}},
+            {"training": {"patience": 0, "precision": "bf16", "warmup": 0.0}},
+            {"training": {"recipe": "two-stage", "record_train": True}},
+            {"training": {"recipe": "two-stage", "exit_learning_rate": 1e-3}},
+            {"training": {"loss": "depth"}, "data": {"task": "a", "train_rows": "rows.jsonl"}},
+            {"data": {"task": "csv:a b.csv", "text_column": 'té"xt\n', "max_train_rows": 10}},
+        ],
+    )
+    def test_a_file_gives_back_what_was_saved(self, tmp_path: Path, values: Any) -> None:
+        settings = _settings(**values)
+        settings.save(tmp_path / "config.toml")
+        assert RunSettings.load(tmp_path / "config.toml") == settings
+
+    def test_a_setting_without_a_value_has_none_by_default(self) -> None:
+        """TOML cannot say "none": a file would bring back the default in its place."""
+        for group in (DataSettings, ModelSettings, TrainingSettings, RunSettings):
+            for name, field in group.model_fields.items():
+                if type(None) in get_args(field.annotation):
+                    assert field.default is None, name
+
+    def test_all_wrong_settings_are_named_in_one_line(self) -> None:
+        values: dict[str, Any] = {"training": {"epochs": 1, "speed": 9}, "seed": -1}
+        with pytest.raises(ConfigError) as caught:
+            _settings(**values)
+        message = str(caught.value)
+        assert "\n" not in message
+        for word in ("training.epochs", "(got 1)", "training.speed", "seed", "(got -1)"):
+            assert word in message
+
+    def test_the_cls_vector_cannot_route(self) -> None:
+        with pytest.raises(ConfigError, match="same for every input"):
+            _settings(model={"embedding_pooling": "cls"})
+        assert _settings(model={"head_pooling": "cls"}).model.head_pooling == "cls"
+
+    @pytest.mark.parametrize(
+        ("training", "word"),
+        [
+            ({"loss": "depth", "loss_weights": [1, 2]}, "leave loss_weights out"),
+            ({"recipe": "two-stage", "loss_weights": [1, 2]}, "unweighted"),
+            ({"recipe": "two-stage", "loss": "depth"}, "unweighted"),
+            ({"exit_learning_rate": 0.01}, "needs the recipe 'two-stage'"),
+            ({"recipe": "three-stage"}, "'joint' or 'two-stage' (got 'three-stage')"),
+            ({"loss": "deep"}, "'joint' or 'depth' (got 'deep')"),
+        ],
+    )
+    def test_recipes_and_losses_that_do_not_go_together_are_refused(
+        self, training: dict[str, Any], word: str
+    ) -> None:
+        with pytest.raises(ConfigError) as caught:
+            _settings(training=training)
+        assert word in str(caught.value)
+        assert str(caught.value).startswith("training")
+        assert "{" not in str(caught.value)
+
+    def test_a_file_from_before_a_setting_came_is_of_the_same_run(self, tmp_path: Path) -> None:
+        path = tmp_path / "config.toml"
+        path.write_text('seed = 0\n[data]\ntask = "vader/movies"\n[training]\nepochs = 5\n')
+        assert RunSettings.load(path).differences(_settings()) == []
+
+    def test_a_split_column_means_predefined_splits(self, tmp_path: Path) -> None:
+        data = {"task": "csv:a.csv", "split_column": "part"}
+        settings = RunSettings.of({"data": data})
+        assert settings.data.predefined_splits
+        settings.save(tmp_path / "config.toml")
+        assert RunSettings.load(tmp_path / "config.toml") == settings
+        assert RunSettings.of({"data": {**data, "predefined_splits": True}}) == settings
+        with pytest.raises(
+            ConfigError, match=r"leaves split_column without effect; .* train again"
+        ):
+            RunSettings.of({"data": {**data, "predefined_splits": False}})
+
+    def test_predefined_splits_of_a_file_need_its_column(self) -> None:
+        with pytest.raises(ConfigError, match=r"predefined_splits needs .* with split_column, or"):
+            RunSettings.of({"data": {"task": "csv:a.csv", "predefined_splits": True}})
+        assert RunSettings.of({"data": {"task": "glue/rte", "predefined_splits": True}})
+
+    def test_settings_cannot_be_changed(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            _settings().seed = 3  # type: ignore[misc]
+
+    def test_what_is_no_settings_file_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "config.toml"
+        with pytest.raises(MissingArtefactError, match="dimec train"):
+            RunSettings.load(path)
+        for content in (b"seed = ", b"seed = 1\n\xff\xfe"):
+            path.write_bytes(content)
+            with pytest.raises(CorruptArtefactError, match="TOML"):
+                RunSettings.load(path)
+        path.write_text("seed = 1\n")
+        with pytest.raises(ConfigError, match="data"):
+            RunSettings.load(path)
+        with pytest.raises(CorruptArtefactError, match="cannot be read"):
+            RunSettings.load(tmp_path)
+
+    @pytest.mark.parametrize("value", ["[" * 5000, "{a=" * 5000, "9" * 5000, "0x" + "f" * 5000])
+    def test_nested_too_deep_or_numbers_too_long(self, tmp_path: Path, value: str) -> None:
+        path = tmp_path / "config.toml"
+        path.write_text(f'seed = {value}\n[data]\ntask = "vader/movies"\n')
+        with pytest.raises((CorruptArtefactError, ConfigError)) as caught:
+            RunSettings.load(path)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
+
+    @pytest.mark.parametrize("value", ["9" * 4000, "inf", "nan", "[[[[[[[[[[[[1]]]]]]]]]]]]"])
+    def test_values_that_no_setting_has(self, tmp_path: Path, value: str) -> None:
+        path = tmp_path / "config.toml"
+        setting = f"[training]\nweight_decay = {value}\n"
+        path.write_text(f'seed = 1\n{setting}[data]\ntask = "vader/movies"\n')
+        with pytest.raises(ConfigError, match=r"training\.weight_decay") as caught:
+            RunSettings.load(path)
+        assert len(str(caught.value)) < 300
+
+    def test_differences_are_named_with_both_values(self) -> None:
+        one, other = _settings(seed=1), _settings(seed=2, training={"batch_size": 8})
+        assert one.differences(one) == []
+        assert one.differences(other) == [
+            "training.batch_size: 16 here, 8 there",
+            "seed: 1 here, 2 there",
+        ]
+
+
+class TestAbsoluteData:
+    def test_paths_hold_from_any_directory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("DIMEC_DATA", "glue")
+        here = tmp_path.resolve()
+        table = absolute_data(DataSettings(task="csv:x/reviews.csv"))
+        assert table.task == f"csv:{here / 'x' / 'reviews.csv'}"
+        assert table.data_dir is None
+        glue = absolute_data(DataSettings(task="glue/sst2"))
+        assert (glue.task, glue.data_dir) == ("glue/sst2", str(here / "glue"))
+        chosen = absolute_data(DataSettings(task="glue/sst2", data_dir="mine"))
+        assert chosen.data_dir == str(here / "mine")
+        snippets = DataSettings(task="vader/movies")
+        assert absolute_data(snippets) == snippets
+        assert absolute_data(table) == table
+        monkeypatch.setenv("HOME", str(here / "home"))
+        homely = DataSettings(task="csv:~/a.csv", train_rows="~/rows.jsonl")
+        assert absolute_data(homely).task == f"csv:{here / 'home' / 'a.csv'}"
+        assert absolute_data(homely).train_rows == str(here / "home" / "rows.jsonl")
+        folder = absolute_data(DataSettings(task="glue/sst2", data_dir="~/glue"))
+        assert folder.data_dir == str(here / "home" / "glue")
+        rows = absolute_data(DataSettings(task="vader/movies", train_rows="rows.jsonl"))
+        assert rows.train_rows == str(here / "rows.jsonl")
+
+    def test_files_for_each_split_and_files_without_a_kind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        here = tmp_path.resolve()
+        data = absolute_data(DataSettings(train="a.csv", test="csv:b.txt"))
+        assert data.source == {"train": str(here / "a.csv"), "test": f"csv:{here / 'b.txt'}"}
+        assert data.predefined_splits
+        assert absolute_data(data) == data
+        assert absolute_data(DataSettings(task="x/a.csv")).source == str(here / "x" / "a.csv")
+
+    @pytest.mark.parametrize(
+        ("values", "problem"),
+        [
+            ({}, "expected task, or train with validation or test"),
+            ({"train": "a.csv"}, "expected task, or train with validation or test"),
+            ({"validation": "a.csv", "test": "b.csv"}, "expected task, or train with"),
+            ({"task": "a.csv", "test": "b.csv"}, r"not both \(got test too\)"),
+            (
+                {"train": "a.csv", "test": "b.csv", "predefined_splits": False},
+                "are predefined splits",
+            ),
+            ({"train": "a.csv", "test": "b.csv", "split_column": "s"}, "split_column does not go"),
+        ],
+    )
+    def test_there_is_one_source(self, values: dict[str, Any], problem: str) -> None:
+        with pytest.raises(ConfigError, match=problem):
+            RunSettings.of({"data": values})
+
+    def test_without_the_variable_nothing_is_made_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DIMEC_DATA", raising=False)
+        assert absolute_data(DataSettings(task="glue/sst2")).data_dir is None

@@ -1,0 +1,110 @@
+"""The truth to hold the network against: the bundle's graphs, run directly, without a server.
+
+No torch either: what the tiers answer over sockets must be what their own graphs answer here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.base.arrays import Float32Array
+from dimec.bundle.graphs import Graph, pad_batch
+from dimec.bundle.manifest import TierBundle
+from dimec.routing import CentroidRouter
+from dimec.tiers.costs import TIER_NAMES, CostModel
+from support.tiny import reviews
+
+# The same graph at another batch size sums in another order.
+CLOSE = 1e-5
+_BATCH = 256
+
+
+class Offline:
+    """Embeddings and every tier's probabilities of texts.
+
+    Args:
+        bundle: the exported bundle, with all three tiers.
+    """
+
+    def __init__(self, bundle: Path) -> None:
+        from tokenizers import Tokenizer
+
+        folders = {name: TierBundle.open(bundle / name, name) for name in TIER_NAMES}
+        mobile = folders["mobile"]
+        self.manifest = mobile.manifest
+        self.labels = mobile.manifest.labels
+        self.router = CentroidRouter.load(mobile.file("router.safetensors"))
+        costs: dict[str, Any] = dict(mobile.manifest.costs)
+        priced = CostModel(**costs).tiers(mobile.manifest.exits)
+        self.prices = {tier.name: tier.price for tier in priced}
+        self._tokenizer = Tokenizer.from_file(str(mobile.file("tokenizer.json")))
+        self._embed, self._layers = (
+            Graph(mobile.file(f"{name}.onnx")) for name in ("embed", "layers")
+        )
+        self._servers = {
+            name: Graph(folders[name].file("model.onnx")) for name in ("edge", "cloud")
+        }
+
+    def inputs(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+        """Model inputs (B, T) of a batch of texts."""
+        rows: list[dict[str, npt.NDArray[np.int64]]] = []
+        for encoding in self._tokenizer.encode_batch(list(texts)):
+            columns = {
+                "input_ids": encoding.ids,
+                "attention_mask": encoding.attention_mask,
+                "token_type_ids": encoding.type_ids,
+            }
+            rows.append({name: np.array(columns[name], np.int64) for name in self.manifest.inputs})
+        return pad_batch(rows, self.manifest.padding)
+
+    def replay(self, texts: Sequence[str]) -> Replay:
+        """Everything that any tier could say about these texts.
+
+        The mobile's share one by one, as the mobile runs it, so that embeddings and routes are the
+        same to the last bit; the servers' in batches.
+        """
+        embeddings: list[Float32Array] = []
+        answers: dict[str, list[Float32Array]] = {name: [] for name in TIER_NAMES}
+        for text in texts:
+            one: dict[str, Any] = self.inputs([text])
+            hidden, pooled = self._embed(**one)
+            embeddings.append(pooled)
+            mask = one["attention_mask"]
+            answers["mobile"].append(self._layers(hidden=hidden, attention_mask=mask)[0])
+        for start in range(0, len(texts), _BATCH):
+            batch: dict[str, Any] = self.inputs(texts[start : start + _BATCH])
+            for name, graph in self._servers.items():
+                answers[name].append(graph(**batch)[0])
+        joined = {name: np.concatenate(parts) for name, parts in answers.items()}
+        return Replay(np.concatenate(embeddings), joined)
+
+
+class Replay:
+    """What the tiers say about N texts.
+
+    Attributes:
+        embeddings: (N, D) pooled embeddings.
+        answers: tier → (N, C) probabilities.
+    """
+
+    def __init__(self, embeddings: Float32Array, answers: dict[str, Float32Array]) -> None:
+        self.embeddings = embeddings
+        self.answers = answers
+
+    def routes(self, router: CentroidRouter, *, adaptive: bool = False) -> list[str]:
+        """The tier that the router, as fitted, sends each text to, in their order."""
+        return [TIER_NAMES[tier] for tier in router.copy(adaptive).route(self.embeddings)]
+
+    def disagreement(self, tier: str, row: int, probabilities: Sequence[float]) -> float:
+        """How far probabilities are from what that tier itself says about that text."""
+        return float(np.abs(self.answers[tier][row] - np.asarray(probabilities)).max())
+
+
+def unseen_texts(number: int) -> list[str]:
+    """So many different reviews that no run was trained on."""
+    return [text for text, _ in reviews(number, seed=7)]

@@ -1,0 +1,167 @@
+"""Every registered system, and traces of every shape that it must cope with."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from importlib import import_module
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+
+import dimec.policies
+from dimec.cartography import DataMap
+from dimec.policies import FitInputs, Fitted, Outcome, System, systems
+from dimec.tiers.costs import CostModel
+from dimec.tiers.usage import Deployment, Usage
+from dimec.traces.trace import Trace
+from support.builders import make_trace
+
+LAM = 0.02
+CONFIDENCES = ("random", "peaked", "eighths", "equal", "certain", "uniform")
+ARRAYS = ("embeddings", "probabilities", "labels", "lengths")
+
+
+def every_system() -> Mapping[str, System]:
+    """All that the modules of the package register, whether or not the package names them."""
+    for module in pkgutil.iter_modules(dimec.policies.__path__, "dimec.policies."):
+        import_module(module.name)
+    return systems()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Shape of a pair of traces: a validation split to fit on, a test split to replay."""
+
+    exits: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    tiers: tuple[int, int, int] = (2, 3, 6)
+    classes: int = 2
+    samples: int = 30
+    confidences: str = "random"
+    seed: int = 0
+
+    @property
+    def deployment(self) -> Deployment:
+        """At the paper's prices."""
+        return Deployment(self.tiers)
+
+    def trace(self, split: str) -> Trace:
+        """The trace of ``"validation"`` or of ``"test"``; a mistaken write to it raises."""
+        rng = np.random.default_rng([self.seed, len(split)])
+        shape = (self.samples, len(self.exits), self.classes)
+        trace = make_trace(
+            self.samples,
+            dim=8,
+            classes=self.classes,
+            exits=self.exits,
+            tiers=self.tiers,
+            seed=int(rng.integers(2**31)),
+            split=split,
+            probabilities=draw_probabilities(shape, self.confidences, rng),
+        )
+        for name in ARRAYS:
+            getattr(trace, name).setflags(write=False)
+        return trace
+
+    def inputs(self) -> FitInputs:
+        """The validation split with its data map."""
+        trace = self.trace("validation")
+        gold = np.random.default_rng(self.seed).beta(2, 1, (3, len(trace)))
+        return FitInputs(trace, self.deployment, LAM, DataMap.from_probabilities(gold))
+
+
+def draw_probabilities(
+    shape: tuple[int, int, int], kind: str, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """(N, X, C) of one of the kinds in ``CONFIDENCES``."""
+    n, exits, classes = shape
+    if kind == "random":
+        p = rng.dirichlet(np.ones(classes), (n, exits))
+    elif kind == "peaked":  # sure of nearly everything, as fine-tuned exits are
+        p = rng.dirichlet(np.full(classes, 0.1), (n, exits))
+    elif kind == "eighths":  # few values, so that rewards are often equal
+        p = rng.multinomial(8, np.full(classes, 1 / classes), (n, exits)) / 8
+    elif kind == "equal":
+        p = np.broadcast_to(rng.dirichlet(np.ones(classes)), shape)
+    elif kind == "certain":
+        p = np.eye(classes)[rng.integers(0, classes, (n, exits))]
+    else:
+        p = np.full(shape, 1 / classes)
+    return p.astype(np.float32)
+
+
+SCENES = {
+    "all layers": Scene(),
+    "some layers": Scene(exits=(2, 3, 6)),
+    "twelve layers": Scene(exits=tuple(range(1, 13)), tiers=(4, 6, 12), confidences="peaked"),
+    "one exit": Scene(exits=(6,), tiers=(6, 6, 6)),
+    "no edge": Scene(tiers=(2, 2, 6)),
+    "edge is cloud": Scene(tiers=(2, 6, 6)),
+    "mobile at the first exit": Scene(exits=(1, 4, 6), tiers=(1, 4, 6)),
+    "one sample": Scene(samples=1),
+    "three classes": Scene(classes=3, confidences="peaked"),
+    "four classes": Scene(classes=4, exits=(2, 4, 6), tiers=(2, 4, 6)),
+    "all confidences equal": Scene(confidences="equal"),
+    "certain": Scene(confidences="certain"),
+    "uniform": Scene(confidences="uniform", classes=3),
+    "one exit, one sample, uniform": Scene(
+        exits=(6,), tiers=(6, 6, 6), samples=1, confidences="uniform"
+    ),
+}
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """Up to 8 layers, any exits, any tiers among them."""
+    exits = tuple(sorted(draw(st.sets(st.integers(1, 8), min_size=1, max_size=8))))
+    m, n = sorted(draw(st.tuples(st.sampled_from(exits), st.sampled_from(exits))))
+    return Scene(
+        exits=exits,
+        tiers=(m, n, exits[-1]),
+        classes=draw(st.integers(2, 4)),
+        samples=draw(st.integers(1, 25)),
+        confidences=draw(st.sampled_from(CONFIDENCES)),
+        seed=draw(st.integers(0, 2**16)),
+    )
+
+
+@lru_cache(maxsize=1024)
+def fitted(name: str, scene: Scene) -> Fitted:
+    """The system, fitted to the scene's validation split; once, since a replay changes nothing."""
+    return every_system()[name].fit(scene.inputs())
+
+
+def taken(trace: Trace, rows: npt.NDArray[np.integer]) -> Trace:
+    """The trace of these samples alone, in this order."""
+    return replace(
+        trace,
+        **{name: getattr(trace, name)[rows] for name in ARRAYS},
+        guids=tuple(trace.guids[i] for i in rows),
+        extra={name: column[rows] for name, column in trace.extra.items()},
+    )
+
+
+def parts(outcome: Outcome) -> dict[str, npt.NDArray[np.float64]]:
+    """Everything that an outcome says, by name; the first axis is that of the samples."""
+    usage = {one.name: getattr(outcome.usage, one.name) for one in fields(Usage)}
+    return {"answers": outcome.answers, "tiers": outcome.tiers, **usage}
+
+
+def assert_same(
+    one: Outcome, two: Outcome, rows: npt.NDArray[np.integer] | slice = slice(None)
+) -> None:
+    """Bit for bit the same; ``rows`` of the first against all of the second."""
+    for name, values in parts(one).items():
+        np.testing.assert_array_equal(values[rows], parts(two)[name], err_msg=name)
+
+
+# Prices without a common measure, so that no two ways of summing them up agree by chance.
+ODD_COSTS = (
+    CostModel(
+        mobile_layer=1.7, edge_layer=0.9, offload_edge=2.3, offload_cloud=3.1, cloud_charge=11.3
+    ),
+    CostModel(mobile_layer=2.1, edge_layer=1.3, offload_edge=0.7, offload_cloud=4.9),
+)

@@ -1,0 +1,379 @@
+"""A run to a bundle: whole or not at all, and with the same words and answers as in training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+import dimec
+from dimec.base.errors import (
+    ArtefactError,
+    ConfigError,
+    CorruptArtefactError,
+    DataError,
+    MismatchError,
+    MissingArtefactError,
+    ParityError,
+    RunBusyError,
+)
+from dimec.bundle.graphs import Graph
+from dimec.bundle.manifest import MANIFEST, TierBundle, verify_bundle
+from dimec.routing import CentroidRouter
+from dimec.runs.run import Run
+from dimec.tiers.costs import CostModel
+from dimec.training.export.bundles import _write_tokenizer
+from dimec.training.job import load_tokenizer
+from support.tiny import command, contents, environment, reviews, write_reviews
+
+HARD_TEXTS = [
+    "",
+    " ",
+    "dull",
+    "the film is moving",
+    "🎬🎬 so 😀 good",
+    "\uff26\uff35\uff2c\uff2c full width and ünïcödé café",
+    "一部 很好 的 电影",
+    "\x00\u200b\ufeff\u202e control",
+    "no  [SEP]  special [CLS] words [PAD]",
+    "a" * 5000,
+    "the plot is tedious and " * 400,
+]
+
+
+class TestTheTinyBundle:
+    def test_it_is_sound_and_says_what_it_is(self, tiny_bundle: Path, finished_run: Path) -> None:
+        manifest, tiers = verify_bundle(tiny_bundle)
+        training = Run(finished_run).training()
+        assert manifest.exits == (1, 2, 4)
+        assert manifest.labels == ("negative", "positive")
+        assert manifest.provenance["model"] == training["model"]
+        assert manifest.provenance["task"] == training["task"]
+        assert CostModel(**manifest.costs) == CostModel()  # type: ignore[arg-type]
+        assert len(set(manifest.versions.values())) == 3
+        for tier, exit_ in zip(("mobile", "edge", "cloud"), (1, 2, 4), strict=True):
+            record = tiers[tier].manifest
+            assert (record.tier, record.exit, record.precision) == (tier, exit_, "fp32")
+            assert record.versions == manifest.versions
+            assert record.inputs == ("input_ids", "attention_mask")
+            assert (record.max_tokens, record.padding, record.pairs) == (32, 0, False)
+
+    def test_it_holds_what_each_tier_needs_and_nothing_else(self, tiny_bundle: Path) -> None:
+        names = {str(path.relative_to(tiny_bundle)) for path in tiny_bundle.rglob("*.*")}
+        mobile = {"embed.onnx", "layers.onnx", "tokenizer.json", "router.safetensors"}
+        mobile |= {"embed.onnx.data", "layers.onnx.data", MANIFEST}
+        server = {"model.onnx", "model.onnx.data", MANIFEST}
+        assert names == {
+            MANIFEST,
+            *(f"mobile/{name}" for name in mobile),
+            *(f"{tier}/{name}" for tier in ("edge", "cloud") for name in server),
+        }
+
+    def test_tiers_answer_as_the_recorded_trace(
+        self, tiny_bundle: Path, finished_run: Path
+    ) -> None:
+        """Texts to tokens to probabilities and embeddings, by what is in the bundle alone."""
+        run = Run(finished_run)
+        trace, test = run.trace("test"), run.splits().test
+        tokenizer = Tokenizer.from_file(str(tiny_bundle / "mobile" / "tokenizer.json"))
+        embed, layers = (Graph(tiny_bundle / "mobile" / f"{n}.onnx") for n in ("embed", "layers"))
+        edge, cloud = (Graph(tiny_bundle / tier / "model.onnx") for tier in ("edge", "cloud"))
+        router = CentroidRouter.load(tiny_bundle / "mobile" / "router.safetensors")
+        routes = run.router().route(trace.embeddings)
+        for row, text in enumerate(test.texts):
+            ids = np.array([tokenizer.encode(text).ids])
+            mask = np.ones_like(ids)
+            hidden, pooled = embed(input_ids=ids, attention_mask=mask)
+            assert hidden.dtype == pooled.dtype == np.float32
+            answers = [
+                layers(hidden=hidden, attention_mask=mask)[0][0],
+                edge(input_ids=ids, attention_mask=mask)[0][0],
+                cloud(input_ids=ids, attention_mask=mask)[0][0],
+            ]
+            np.testing.assert_allclose(answers, trace.probabilities[row], atol=1e-5)
+            np.testing.assert_allclose(pooled[0], trace.embeddings[row], atol=1e-5)
+            assert router.route_one(pooled[0]).tier == routes[row]
+
+
+class TestTheTokenizer:
+    @pytest.mark.parametrize("text", HARD_TEXTS, ids=range(len(HARD_TEXTS)))
+    def test_a_text_has_the_tokens_that_it_has_in_training(
+        self, tiny_bundle: Path, finished_run: Path, text: str
+    ) -> None:
+        ours = Tokenizer.from_file(str(tiny_bundle / "mobile" / "tokenizer.json"))
+        theirs = load_tokenizer(str(finished_run / "model"))
+        expected = theirs(text, truncation=True, max_length=32)
+        got = ours.encode(text)
+        assert got.ids == expected["input_ids"]
+        assert got.attention_mask == expected["attention_mask"]
+        assert len(got.ids) <= 32
+
+    @pytest.mark.parametrize("first", range(0, len(HARD_TEXTS), 3))
+    def test_a_pair_is_cut_as_in_training(
+        self, tiny_bundle: Path, finished_run: Path, first: int
+    ) -> None:
+        ours = Tokenizer.from_file(str(tiny_bundle / "mobile" / "tokenizer.json"))
+        theirs = load_tokenizer(str(finished_run / "model"))
+        firsts = [HARD_TEXTS[first]] * len(HARD_TEXTS)
+        expected = theirs(firsts, HARD_TEXTS, truncation=True, max_length=32)
+        for row, second in enumerate(HARD_TEXTS):
+            got = ours.encode(firsts[row], second)
+            assert got.ids == expected["input_ids"][row]
+            assert got.type_ids == expected["token_type_ids"][row]
+
+    def test_one_in_python_only_is_refused(self, tmp_path: Path) -> None:
+        class Slow:
+            truncation_side = "right"
+
+        with pytest.raises(ConfigError, match="Slow is a tokenizer in Python only"):
+            _write_tokenizer(Slow(), 32, tmp_path / "tokenizer.json")
+
+
+class TestAnotherExportToTheSameFolder:
+    """None of these traces the model: what is there is looked at first."""
+
+    @pytest.fixture
+    def bundle(self, tiny_bundle: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+    def test_the_same_bundle_is_taken_as_it_is(self, bundle: Path, finished_run: Path) -> None:
+        before = contents(bundle)
+        report = Run(finished_run).export(bundle)
+        assert report.reused
+        assert contents(bundle) == before
+        assert [tier.tier for tier in report.tiers] == ["mobile", "edge", "cloud"]
+        assert all(tier.parity.agreement == 1 for tier in report.tiers)
+        assert all(tier.footprint.memory_bytes > 0 for tier in report.tiers)
+
+    @pytest.mark.parametrize("change", ["precision", "fit", "damage", "parity"])
+    def test_another_one_is_not_replaced_unasked(
+        self, bundle: Path, run_copy: Callable[..., Path], change: str
+    ) -> None:
+        run = Run(run_copy())
+        int8: tuple[str, ...] = ("mobile",) if change == "precision" else ()
+        if change == "fit":
+            run.fit(lam=0.03, cost_model=CostModel(mobile_layer=2.0))
+        elif change == "damage":
+            (bundle / "edge" / "model.onnx").write_bytes(b"")
+        elif change == "parity":
+            path = bundle / MANIFEST
+            manifest = json.loads(path.read_text())
+            manifest["provenance"]["parity"] = "good"
+            path.write_text(json.dumps(manifest))
+        before = contents(bundle)
+        with pytest.raises(ConfigError, match="--overwrite"):
+            run.export(bundle, int8=int8)
+        assert contents(bundle) == before
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_what_is_no_bundle_is_never_replaced(
+        self, bundle: Path, finished_run: Path, overwrite: bool
+    ) -> None:
+        (bundle / "letters.txt").write_text("dear")
+        for place in (bundle, bundle / "letters.txt", finished_run):
+            before = contents(bundle)
+            with pytest.raises(ConfigError, match="no bundle; name another folder"):
+                Run(finished_run).export(place, overwrite=overwrite)
+            assert contents(bundle) == before
+
+    def test_unknown_tiers_are_refused(self, bundle: Path, finished_run: Path) -> None:
+        with pytest.raises(ConfigError, match="'phone'"):
+            Run(finished_run).export(bundle, int8=("phone",))
+
+    def test_a_triton_folder_that_is_taken_is_refused_before_anything_is_done(
+        self, tmp_path: Path, finished_run: Path
+    ) -> None:
+        (tmp_path / "triton").mkdir()
+        (tmp_path / "triton" / "letters.txt").write_text("dear")
+        with pytest.raises(ConfigError, match="is not empty"):
+            Run(finished_run).export(tmp_path / "new", triton=tmp_path / "triton")
+        assert not (tmp_path / "new").exists()
+
+
+class TestARunThatCannotBeExported:
+    """Nothing is written, neither into the run nor where the bundle was to stand."""
+
+    @pytest.mark.parametrize(
+        ("damage", "error", "words"),
+        [
+            (lambda run: (run / "router.safetensors").unlink(), MissingArtefactError, "dimec fit"),
+            (
+                lambda run: (run / "training.json").unlink(),
+                MissingArtefactError,
+                "dimec train",
+            ),
+            (
+                lambda run: (run / "model" / "config.json").write_text("{}"),
+                CorruptArtefactError,
+                "altered since it was trained",
+            ),
+            (lambda run: shutil.rmtree(run / "model"), CorruptArtefactError, "missing or altered"),
+            (
+                lambda run: (
+                    (run / "data.sha256").write_text("0" * 64),
+                    (run / "parity.safetensors").unlink(),
+                ),
+                MismatchError,
+                "earlier version has kept none: .* have changed since",
+            ),
+            (
+                lambda run: (run / "parity.safetensors").write_bytes(b"{}"),
+                CorruptArtefactError,
+                "parity.safetensors is truncated",
+            ),
+            (lambda run: (run / "config.toml").unlink(), ArtefactError, "config.toml"),
+        ],
+    )
+    def test_a_damaged_run(
+        self,
+        run_copy: Callable[..., Path],
+        tmp_path: Path,
+        damage: Callable[[Path], object],
+        error: type[Exception],
+        words: str,
+    ) -> None:
+        run = run_copy()
+        damage(run)
+        before = contents(run)
+        with pytest.raises(error, match=words):
+            Run(run).export(tmp_path / "bundle")
+        assert contents(run) == before
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+    def test_data_that_is_gone_where_the_run_kept_no_rows(
+        self, run_copy: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        """As runs of earlier versions; any other is exported without its data, see below."""
+        run = run_copy()
+        (run / "parity.safetensors").unlink()
+        config = (run / "config.toml").read_text()
+        gone = config.replace("reviews.csv", "gone.csv")
+        assert gone != config
+        (run / "config.toml").write_text(gone)
+        with pytest.raises(DataError, match=r"kept none: .*gone\.csv"):
+            Run(run).export(tmp_path / "bundle")
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+    def test_a_run_in_use(self, run_copy: Callable[..., Path], tmp_path: Path) -> None:
+        run = Run(run_copy())
+        with run.locked(), pytest.raises(RunBusyError):
+            Run(run.path).export(tmp_path / "bundle")
+
+
+def test_eight_bits_where_they_are_asked_for_and_tiers_of_one_layer(
+    run_copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = Run(run_copy())
+    run.fit(tiers=(1, 1, 4))
+    out = tmp_path / "bundle"
+    # The data is not needed where it was.
+    config = run.path / "config.toml"
+    config.write_text(config.read_text().replace("reviews.csv", "gone.csv"))
+    report = run.export(out, int8=("mobile", "cloud"), force=True, triton=tmp_path / "triton")
+    manifest, tiers = verify_bundle(out)
+    assert manifest.exits == (1, 1, 4)
+    precisions = {name: tier.manifest.precision for name, tier in tiers.items()}
+    assert precisions == {"mobile": "int8", "edge": "fp32", "cloud": "int8"}
+    for tier in report.tiers:
+        assert tier.parity.difference < (0.1 if tier.precision == "int8" else 1e-5)
+        assert tier.parity.agreement > 0.9
+    assert (out / "mobile" / "layers.onnx.data").stat().st_size < 0.5 * (
+        out / "edge" / "model.onnx.data"
+    ).stat().st_size
+    assert sorted(path.name for path in (tmp_path / "triton").iterdir()) == ["cloud", "edge"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_tier_that_lost_its_mind_leaves_no_bundle(
+    run_copy: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of the word table that are mixed up, as a faulty exporter would."""
+    from dimec.training.export import bundles as export
+    from dimec.training.export import quantise
+
+    def mixed_up(model: Any) -> None:
+        quantise.quantise_graph(model)
+        for value in model.graph.initializers.values():
+            if value.name.endswith(".int8"):
+                codes = value.const_value.numpy()
+                value.const_value = type(value.const_value)(np.flip(codes, 0).copy())
+
+    monkeypatch.setattr(export, "quantise_graph", mixed_up)
+    with pytest.raises(ParityError, match="the mobile tier in int8 agrees with the trained model"):
+        Run(run_copy()).export(tmp_path / "bundle", int8=("mobile",))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_task_on_pairs_gets_token_types(tmp_path: Path, tiny_backbone: Path) -> None:
+    rows = [
+        (f"{first} {number}", second, label)
+        for number, ((first, label), (second, _)) in enumerate(
+            zip(reviews(80, seed=1), reviews(80, seed=2), strict=True)
+        )
+    ]
+    table = write_reviews(tmp_path / "pairs.csv", rows, ("text", "other", "label"))
+    run = dimec.train(
+        task=f"csv:{table}",
+        pair_column="other",
+        backbone=str(tiny_backbone),
+        exits=(1, 2, 4),
+        epochs=2,
+        learning_rate=3e-3,
+        max_tokens=24,
+        precision="fp32",
+        out=tmp_path / "run",
+    )
+    run.fit()
+    run.export(tmp_path / "bundle")
+    edge = TierBundle.open(tmp_path / "bundle" / "edge")
+    assert edge.manifest.pairs
+    assert edge.manifest.inputs == ("input_ids", "attention_mask", "token_type_ids")
+    graph = Graph(edge.file("model.onnx"))
+    tokenizer = Tokenizer.from_file(str(tmp_path / "bundle" / "mobile" / "tokenizer.json"))
+    trace, test = run.trace("test"), run.splits().test
+    assert test.pairs is not None
+    for row, (first, second) in enumerate(zip(test.texts, test.pairs, strict=True)):
+        encoding = tokenizer.encode(first, second)
+        assert set(encoding.type_ids) == {0, 1}
+        inputs = {
+            "input_ids": np.array([encoding.ids]),
+            "attention_mask": np.array([encoding.attention_mask]),
+            "token_type_ids": np.array([encoding.type_ids]),
+        }
+        np.testing.assert_allclose(graph(**inputs)[0][0], trace.probabilities[row, 1], atol=1e-5)
+
+
+def test_a_killed_export_leaves_the_old_bundle_and_the_next_one_clears_up(
+    run_copy: Callable[..., Path], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    run, out = run_copy(), tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, out)
+    before = contents(out)
+    words = command("export", run, out, "--int8", "edge", "--force", "--overwrite")
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+    )
+    half_made = tmp_path / ".bundle.tmp"
+    # As soon as the first graph is being written; the bundle itself is minutes of files away.
+    until = time.monotonic() + 120
+    while not list(half_made.rglob("*.onnx*")):
+        assert process.poll() is None, "the export ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert contents(out) == before
+    verify_bundle(out)
+    assert half_made.exists()
+    report = Run(run).export(out, int8=("edge",), force=True, overwrite=True)
+    assert report.tiers[1].precision == "int8"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "run"]
