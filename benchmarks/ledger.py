@@ -15,7 +15,7 @@ from dimec.evaluation.evaluate import Replay, bootstrap_means, evaluate, replay,
 from dimec.evaluation.ledger import LedgerRow
 from dimec.policies import Policy, RandomPolicy
 from dimec.routing import CentroidRouter
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 TIME_GOAL, MEMORY_GOAL = 20.0, 2 * 2**30
@@ -68,7 +68,7 @@ def run(sizes: Sizes, seed: int) -> Result:
 def measure_ledger(samples: int, width: int, seed: int, draws: int) -> dict[str, Any]:
     """Seconds of one evaluation of all standard policies, and its number of rows."""
     trace, policies = _scene(samples, width, seed)
-    deployment = Deployment(EXITS)
+    deployment = Deployment.paper(EXITS)
     rows: list[LedgerRow] = []
     taken = seconds(lambda: rows.extend(evaluate(trace, policies, deployment, draws=draws).rows))
     return {"seconds": taken, "rows": len(rows)}
@@ -124,7 +124,7 @@ def _scene(samples: int, width: int, seed: int) -> tuple[Trace, list[Policy]]:
 
 def _columns(trace: Trace, policies: list[Policy]) -> FloatArray:
     """(N, 2P) right answers, then costs, of the policies and of the routers' random twins."""
-    deployment = Deployment(EXITS)
+    deployment = Deployment.paper(EXITS)
     replays: list[Replay] = []
     for policy in policies:
         replays.append(one := replay(policy, trace, deployment))

@@ -23,7 +23,7 @@ from dimec.base.arrays import FloatArray
 from dimec.cartography import DataMap
 from dimec.evaluation.evaluate import replay
 from dimec.policies import FitInputs, Outcome, Policy, systems
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 ALL_GOAL, ONLINE_GOAL = 60.0, 10.0
@@ -75,7 +75,7 @@ def run(sizes: Sizes, seed: int) -> Result:
 def measure(samples: int, fitted_on: int, width: int, repeats: int, seed: int) -> dict[str, Any]:
     """Processor seconds of every system's replay, of the plain loops, and of fitting them all."""
     bound = _bind_to_one_core()
-    deployment = Deployment(TIERS)
+    deployment = Deployment.paper(TIERS)
     validation, data_map = make_trace(fitted_on, width, seed, "validation")
     trace, _ = make_trace(samples, width, seed, "test")
     inputs = FitInputs(validation, deployment, LAM, data_map=data_map)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from dimec.policies.literature.adaee import THRESHOLDS
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 
 Sample = Sequence[Sequence[float]]  # class probabilities at every exit
 Decisions = tuple[list[int], list[float]]

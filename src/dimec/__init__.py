@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dimec.routing import CentroidRouter
     from dimec.runs.run import Run, train
     from dimec.tiers.costs import CostModel
-    from dimec.tiers.usage import Deployment
+    from dimec.tiers.deployment import Deployment
     from dimec.traces.trace import Trace
     from dimec.training import MultiExitClassifier
 
@@ -30,7 +30,7 @@ _HOMES = {
     "CentroidRouter": "dimec.routing",
     "CostModel": "dimec.tiers.costs",
     "DataMap": "dimec.cartography",
-    "Deployment": "dimec.tiers.usage",
+    "Deployment": "dimec.tiers.deployment",
     "DimecError": "dimec.base.errors",
     "Ledger": "dimec.evaluation.ledger",
     "Mobile": "dimec.mobile",

@@ -15,7 +15,7 @@ from benchmarks.policy_loops import LOOPS
 
 from dimec.policies import FitInputs, Policy, system, systems
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,10 @@ def fitted(name: str, deployment: Deployment) -> Policy:
 @pytest.mark.parametrize("name", list(LOOPS))
 @pytest.mark.parametrize(
     "deployment",
-    [Deployment(TIERS), Deployment((1, 2, LAYERS), CostModel(1.7, 0.9, 2.3, 3.1, 11.3))],
+    [
+        Deployment.paper(TIERS),
+        Deployment.paper((1, 2, LAYERS), CostModel(1.7, 0.9, 2.3, 3.1, 11.3)),
+    ],
     ids=["paper", "odd"],
 )
 def test_a_loop_decides_and_charges_as_its_policy(
@@ -55,12 +58,12 @@ def test_a_loop_that_decides_otherwise_is_noticed(trace: Trace) -> None:
             return system("pabee").make(patience=3).replay(trace, deployment)
 
     with pytest.raises(AssertionError, match="pabee and its plain loop decide differently"):
-        check(Impatient(), trace, Deployment(TIERS))
+        check(Impatient(), trace, Deployment.paper(TIERS))
 
 
 def test_the_loops_do_something(trace: Trace) -> None:
     """Not everything leaves at one exit, so that agreeing means something."""
-    deployment = Deployment(TIERS)
+    deployment = Deployment.paper(TIERS)
     for name in LOOPS:
         columns, costs = decide_slowly(fitted(name, deployment), trace, deployment)
         assert len(columns) == len(costs) == len(trace)

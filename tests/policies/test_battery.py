@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from dimec.base.errors import ConfigError
 from dimec.policies import Outcome, Policy
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.scenes import (
     ARRAYS,
@@ -53,24 +53,16 @@ def assert_possible(outcome: Outcome, trace: Trace, deployment: Deployment) -> N
     """No answer from layers that nobody ran, none from a tier that nothing was sent to."""
     usage, slack = outcome.usage, 1e-9
     answered_at = outcome.answers @ np.asarray(trace.exits, float)
-    run = usage.mobile_layers + usage.edge_layers + usage.cloud_layers
-    assert (run >= answered_at - slack).all()
+    assert (usage.layers.sum(axis=1) >= answered_at - slack).all()
     # However often it is asked, a tier has no more layers than the model.
-    for layers in (usage.mobile_layers, usage.edge_layers, usage.cloud_layers):
-        assert (layers <= deployment.layers + slack).all()
-    sent = (usage.edge_offloads, usage.cloud_offloads)
-    for tier, offloads, layers, payload in zip(
-        (1, 2),
-        sent,
-        (usage.edge_layers, usage.cloud_layers),
-        (usage.edge_bytes, usage.cloud_bytes),
-        strict=True,
-    ):
-        assert (outcome.tiers[:, tier] <= offloads + slack).all()
-        np.testing.assert_array_equal(offloads > 0, payload > 0)  # every text has a token
-        assert not layers[offloads == 0].any()
-    assert (usage.cloud_charges <= usage.cloud_offloads + slack).all()
-    np.testing.assert_array_equal(usage.cloud_charges > 0, usage.cloud_offloads > 0)
+    assert (usage.layers <= deployment.layers + slack).all()
+    assert not usage.sent[:, 0].any()
+    assert not usage.bytes[:, 0].any()
+    assert (outcome.tiers[:, 1:] <= usage.sent[:, 1:] + slack).all()
+    np.testing.assert_array_equal(usage.sent > 0, usage.bytes > 0)  # every text has a token
+    assert not usage.layers[:, 1:][usage.sent[:, 1:] == 0].any()
+    assert (usage.charges[:, 1:] <= usage.sent[:, 1:] + slack).all()
+    np.testing.assert_array_equal(usage.charges[:, 1:] > 0, usage.sent[:, 1:] > 0)
 
 
 def test_there_are_systems() -> None:
@@ -200,4 +192,4 @@ def test_a_deployment_that_the_trace_does_not_fit_is_refused(name: str) -> None:
     scene = SCENES["some layers"]
     policy, trace = fitted(name, scene).policy, scene.trace("test")
     with pytest.raises(ConfigError, match=r"layer 7.*\[2, 3, 6\]"):
-        policy.replay(trace, Deployment((7, 7, 7)))
+        policy.replay(trace, Deployment.paper((7, 7, 7)))

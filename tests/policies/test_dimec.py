@@ -11,7 +11,7 @@ from dimec.base.errors import ConfigError
 from dimec.cartography.thresholds import BETA_QUANTILES, PAPER_ALPHAS, PAPER_BETAS, Grid
 from dimec.policies.dimec import fit_router
 from dimec.policies.registry import WEIGHTS, FitInputs, system
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import reference
 from support.builders import make_trace, points
 from support.scenes import LAM, Scene, scenes
@@ -100,7 +100,7 @@ def test_by_hand() -> None:
         embeddings=np.array([[0], [2], [10], [12], [20], [22]], np.float32),
     )
     data_map = points([0.9, 0.9, 0.57, 0.57, 0.1, 0.5], [0.0, 0.05, 0.06, 0.2, 0.0, 0.2])
-    inputs = FitInputs(validation, Deployment((2, 4, 6)), 0.001, data_map=data_map)
+    inputs = FitInputs(validation, Deployment.paper((2, 4, 6)), 0.001, data_map=data_map)
     fit = system("dimec-fixed-paper").fit(inputs)
     assert dict(fit.settings) == {
         "alpha": 0.55,
@@ -181,4 +181,4 @@ def test_values_of_ones_own_take_the_place_of_the_grid() -> None:
 def test_without_a_data_map_it_cannot_be_fitted(name: str) -> None:
     trace = make_trace(4)
     with pytest.raises(ConfigError, match=f"{name} needs the data map"):
-        system(name).fit(FitInputs(trace, Deployment(trace.tiers), 0.02))
+        system(name).fit(FitInputs(trace, Deployment.paper(trace.tiers), 0.02))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dimec.policies import FitInputs
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.scenes import LAM, ODD_COSTS, SCENES, Scene, every_system, scenes
 
@@ -188,7 +188,7 @@ def costs_and_samples(
 ) -> tuple[list[float], list[Sample]]:
     """What the ledger charges for each test sample, and what was decided about it."""
     inputs, trace = scene.inputs(), scene.trace("test")
-    deployment = Deployment(scene.tiers, prices)
+    deployment = Deployment.paper(scene.tiers, prices)
     fit = every_system()[name].fit(
         FitInputs(inputs.validation, deployment, LAM, data_map=inputs.data_map)
     )
@@ -198,7 +198,7 @@ def costs_and_samples(
         for answers, tiers, split in zip(
             outcome.answers.tolist(),
             outcome.tiers.tolist(),
-            outcome.usage.mobile_layers.tolist(),
+            outcome.usage.layers[:, 0].tolist(),
             strict=True,
         )
     ]

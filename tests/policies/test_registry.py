@@ -18,7 +18,7 @@ from dimec.policies.base import tier_outcome
 from dimec.policies.literature.bert import BertPolicy
 from dimec.policies.registry import validation_reward
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.builders import make_trace, traces
 from support.scenes import every_system
@@ -42,13 +42,13 @@ class AlwaysPolicy:
 
 
 def inputs_of(trace: Trace, lam: float = 0.02) -> FitInputs:
-    return FitInputs(trace, Deployment(trace.tiers), lam)
+    return FitInputs(trace, Deployment.paper(trace.tiers), lam)
 
 
 def slow_reward(trace: Trace, tier: int, lam: float) -> float:
     """Mean of (right or wrong) - λ·price, in a loop."""
     column = trace.exits.index(trace.tiers[tier])
-    price = Deployment(trace.tiers).tiers[tier].price
+    price = Deployment.paper(trace.tiers).tiers[tier].price
     total = 0.0
     for sample, label in zip(trace.probabilities.tolist(), trace.labels.tolist(), strict=True):
         p = sample[column]
@@ -117,9 +117,9 @@ def test_the_price_of_offloading_changes_the_choice() -> None:
     trace = make_trace(200, seed=5)
     chosen = []
     for charge in (0.0, 100.0):
-        deployment = Deployment(trace.tiers, CostModel(cloud_charge=charge))
+        deployment = Deployment.paper(trace.tiers, CostModel(cloud_charge=charge))
         fit = system("deebert").fit(FitInputs(trace, deployment, 0.02))
-        chosen.append(fit.policy.replay(trace, deployment).usage.cloud_layers.mean())
+        chosen.append(fit.policy.replay(trace, deployment).usage.layers[:, 2].mean())
     assert chosen[1] < chosen[0]
 
 

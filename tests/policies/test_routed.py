@@ -20,7 +20,8 @@ from dimec.policies import (
     tier_outcome,
 )
 from dimec.routing import CentroidRouter, RandomRouter, SingleTierRouter
-from dimec.tiers.usage import Deployment, Usage
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.usage import Usage
 from dimec.traces.trace import Trace
 from support import reference
 from support.builders import TraceFactory, deployment_of, trace_of_answers, traces
@@ -75,7 +76,7 @@ def test_every_outcome_adds_up(trace: Trace) -> None:
         )
         # An exit's answers are those of the tiers that stand there, one or several.
         for column, layer in enumerate(trace.exits):
-            there = [k for k, tier in enumerate(tiers) if tier.exit == layer]
+            there = [k for k, tier in enumerate(tiers) if tier.layer == layer]
             expected = outcome.tiers[:, there].sum(axis=1)
             np.testing.assert_allclose(outcome.answers[:, column], expected, rtol=0, atol=1e-12)
 
@@ -157,7 +158,7 @@ def test_a_tier_whose_exit_the_trace_lacks_is_refused(small_trace: TraceFactory)
     trace = small_trace()
     for policy in every_policy(trace):
         with pytest.raises(ConfigError, match=r"layer 5.*\[2, 4, 6\]"):
-            policy.replay(trace, Deployment((2, 5, 6)))
+            policy.replay(trace, Deployment.paper((2, 5, 6)))
 
 
 @pytest.mark.parametrize("shape", [(12,), (12, 2), (11, 3)])

@@ -11,7 +11,7 @@ from sklearn.metrics import silhouette_score
 from dimec.cartography import DataMap
 from dimec.reproduction.maps import COSTS, silhouette, sweep
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support.builders import make_trace
 
 
@@ -38,7 +38,7 @@ def test_only_the_cost_that_is_varied_changes(cost: str) -> None:
     validation, test = (make_trace(80, seed=k, exits=(2, 3, 6), tiers=(2, 3, 6)) for k in (1, 2))
     p = np.random.default_rng(3).random(80)
     data_map = DataMap(p, p * (1 - p) / 4, np.sqrt(p * (1 - p)) / 2, p)
-    deployment = Deployment((2, 3, 6))
+    deployment = Deployment.paper((2, 3, 6))
     own = {**CostModel().__dict__, "cloud_charge": deployment.charge}[cost]
     values = (own, 2 * own)
     base, doubled = sweep(validation, test, data_map, deployment, 0.02, cost, values)  # type: ignore[arg-type]
@@ -49,7 +49,9 @@ def test_only_the_cost_that_is_varied_changes(cost: str) -> None:
         k: v for k, v in again.items() if k != "value"
     }
     share = dict(zip(("mobile", "edge", "cloud"), doubled["shares"], strict=True))
-    prices = {name: list(Deployment((2, 3, 6)).tiers)[k].price for k, name in enumerate(share)}
+    prices = {
+        name: list(Deployment.paper((2, 3, 6)).tiers)[k].price for k, name in enumerate(share)
+    }
     layers = {"mobile_layer": ("mobile", 2), "edge_layer": ("edge", 3)}
     tier, times = layers.get(cost, ("edge" if cost == "offload_edge" else "cloud", 1))
     prices[tier] += own * times

@@ -21,9 +21,9 @@ from dimec.reproduction.paper import (
     uniform_reduction,
 )
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 
-BERT_BASE, BERT_LARGE = Deployment((4, 6, 12)), Deployment((6, 12, 24))
+BERT_BASE, BERT_LARGE = Deployment.paper((4, 6, 12)), Deployment.paper((6, 12, 24))
 
 # Typed again from the paper, row by row: Acc Cost Acc Cost …
 TABLE_1 = """
@@ -108,7 +108,7 @@ def test_by_hand_bert_bases_prices_and_what_follows() -> None:
 @given(st.floats(0.0, 0.6))
 def test_at_the_charge_found_uniform_routing_saves_what_was_asked(reduction: float) -> None:
     charge = charge_for_uniform(BERT_BASE, reduction)
-    changed = Deployment((4, 6, 12), CostModel(cloud_charge=charge))
+    changed = Deployment.paper((4, 6, 12), CostModel(cloud_charge=charge))
     assert uniform_reduction(changed) == pytest.approx(reduction, abs=1e-9)
 
 

@@ -11,7 +11,7 @@ from dimec.base.errors import MismatchError
 from dimec.cartography import DataMap
 from dimec.policies import systems
 from dimec.reproduction.rows import OWN_RECIPE, SeedTraces, rows_of
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 
@@ -43,7 +43,7 @@ def traces_of(*recipes: str) -> SeedTraces:
 
 def test_every_registered_system_has_a_row() -> None:
     traces = traces_of("joint", "two-stage", "depth", *TRAINED.values())
-    rows = rows_of(traces, Deployment(TIERS), 0.02)
+    rows = rows_of(traces, Deployment.paper(TIERS), 0.02)
     names = [row.replay.policy for row in rows]
     assert len(set(names)) == len(names)
     assert set(systems()) <= set(names)
@@ -56,7 +56,7 @@ def test_every_registered_system_has_a_row() -> None:
 
 def test_rows_stand_on_the_traces_of_their_recipe() -> None:
     traces = traces_of("joint", "two-stage")
-    rows = {row.replay.policy: row for row in rows_of(traces, Deployment(TIERS), 0.02)}
+    rows = {row.replay.policy: row for row in rows_of(traces, Deployment.paper(TIERS), 0.02)}
     for name, recipe in (("bert-plain", "two-stage"), ("bert-cloud", "joint")):
         expected = traces.test[recipe].correct[:, -1].astype(float)
         assert rows[name].replay.right.tolist() == expected.tolist()
@@ -66,7 +66,9 @@ def test_rows_stand_on_the_traces_of_their_recipe() -> None:
 
 
 def test_without_their_own_training_systems_have_no_such_row() -> None:
-    names = [row.replay.policy for row in rows_of(traces_of("joint"), Deployment(TIERS), 0.02)]
+    names = [
+        row.replay.policy for row in rows_of(traces_of("joint"), Deployment.paper(TIERS), 0.02)
+    ]
     assert "bert-plain" not in names
     assert not set(TRAINED) & set(names)
     assert not any("@" in name and not name.startswith("random@") for name in names)
@@ -76,8 +78,10 @@ def test_settings_come_from_the_validation_split() -> None:
     """A test split with other probabilities changes no setting."""
     traces = traces_of("joint")
     other = replace(traces, test={"joint": trace_of(77, "test")})
-    one = {row.replay.policy: row.settings for row in rows_of(traces, Deployment(TIERS), 0.02)}
-    two = {row.replay.policy: row.settings for row in rows_of(other, Deployment(TIERS), 0.02)}
+    one = {
+        row.replay.policy: row.settings for row in rows_of(traces, Deployment.paper(TIERS), 0.02)
+    }
+    two = {row.replay.policy: row.settings for row in rows_of(other, Deployment.paper(TIERS), 0.02)}
     assert one == two
     assert one["deebert"]["threshold"] >= 0
 

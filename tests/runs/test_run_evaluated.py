@@ -14,9 +14,10 @@ from dimec.evaluation.evaluate import replay
 from dimec.evaluation.ledger import Ledger
 from dimec.policies import FitInputs, system, systems
 from dimec.runs.run import Run
+from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
+from dimec.tiers.paths import tier_legs, usage_of
 from dimec.tiers.scenarios import Scenarios
-from dimec.tiers.usage import Deployment, tier_usage
 from support.builders import make_trace
 from support.written import EXITS, MODEL, N, written_run
 
@@ -63,7 +64,7 @@ class TestEvaluate:
         names = [row.policy for row in ledger.rows]
         *standard, oracle = [row.policy for row in alone.rows]
         assert names == [*standard, "deebert", "max-softmax", oracle]
-        deployment = Deployment((1, 2, 6))
+        deployment = Deployment.paper((1, 2, 6))
         data_map = run.dynamics().data_map(1)
         inputs = FitInputs(run.trace("validation"), deployment, 0.03, data_map)
         fitted = system("deebert").fit(inputs)
@@ -95,8 +96,10 @@ class TestEvaluate:
         expected = [(row.policy, name) for row in ledger.rows for name in names]
         assert [(line["policy"], line["scenario"]) for line in table] == expected
         cloud = next(line for line in table if line["policy"] == "all-cloud")
-        trace, deployment = run.trace("test"), Deployment((1, 2, 6))
-        usage = tier_usage(deployment, trace.lengths, np.tile([0.0, 0.0, 1.0], (N, 1)))
+        trace, deployment = run.trace("test"), Deployment.paper((1, 2, 6))
+        usage = usage_of(
+            tier_legs(deployment, trace.lengths, np.tile([0.0, 0.0, 1.0], (N, 1))), deployment
+        )
         price = (
             Scenarios.load()
             .scenario(names[0])

@@ -14,7 +14,7 @@ from dimec.cartography import DataMap, TrainingDynamics
 from dimec.evaluation.evaluate import evaluate, standard_policies
 from dimec.evaluation.ledger import Ledger
 from dimec.routing import CentroidRouter
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def make_trace(
     dim: int = 4,
     classes: int = 2,
     exits: tuple[int, ...] = (2, 4, 6),
-    tiers: tuple[int, int, int] = (2, 4, 6),
+    tiers: tuple[int, ...] = (2, 4, 6),
     seed: int = 0,
     **fields: Any,
 ) -> Trace:
@@ -68,7 +68,7 @@ def make_trace(
 
 
 def trace_of_answers(
-    right: list[list[bool]], tiers: tuple[int, int, int] = (2, 4, 6), **fields: Any
+    right: list[list[bool]], tiers: tuple[int, ...] = (2, 4, 6), **fields: Any
 ) -> Trace:
     """A trace of two classes where the exit of tier k is right on sample i if ``right[i][k]``.
 
@@ -136,7 +136,7 @@ def dynamics(
 
 def deployment_of(trace: Trace) -> Deployment:
     """The trace's tiers at the paper's prices."""
-    return Deployment(trace.tiers)
+    return Deployment.paper(trace.tiers)
 
 
 def prices_of(trace: Trace) -> list[float]:

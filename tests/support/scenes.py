@@ -16,7 +16,8 @@ import dimec.policies
 from dimec.cartography import DataMap
 from dimec.policies import FitInputs, Fitted, Outcome, System, systems
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment, Usage
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.usage import Usage
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 
@@ -46,7 +47,7 @@ class Scene:
     @property
     def deployment(self) -> Deployment:
         """At the paper's prices."""
-        return Deployment(self.tiers)
+        return Deployment.paper(self.tiers)
 
     def trace(self, split: str) -> Trace:
         """The trace of ``"validation"`` or of ``"test"``; a mistaken write to it raises."""

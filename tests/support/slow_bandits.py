@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dimec.policies import Outcome
 from dimec.tiers.costs import CLOUD, MOBILE, CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 from support.scenes import CONFIDENCES, draw_probabilities
@@ -298,7 +298,7 @@ def streams(draw: st.DrawFn, max_samples: int = 60) -> Stream:
         seed=int(rng.integers(2**31)),
         probabilities=draw_probabilities((n, len(exits), classes), kind, rng),
     )
-    return Stream(trace, Deployment(tiers, draw(st.sampled_from(COSTS))))
+    return Stream(trace, Deployment.paper(tiers, draw(st.sampled_from(COSTS))))
 
 
 def pairs_trace(confidence: Sequence[Sequence[float]], exits: tuple[int, ...] = (2, 6)) -> Trace:
@@ -325,4 +325,4 @@ def long_stream(size: int = 400, classes: int = 2, seed: int = 0) -> Stream:
         tiers=(4, 6, 12),
         probabilities=p.astype(np.float32),
     )
-    return Stream(trace, Deployment((4, 6, 12)))
+    return Stream(trace, Deployment.paper((4, 6, 12)))

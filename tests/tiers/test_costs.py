@@ -61,7 +61,7 @@ def test_a_charge_is_never_negative() -> None:
 def test_tiers_carry_name_exit_and_price(exits: list[int]) -> None:
     tiers = CostModel().tiers(exits)
     assert tuple(tier.name for tier in tiers) == TIER_NAMES
-    assert [tier.exit for tier in tiers] == exits
+    assert [tier.layer for tier in tiers] == exits
     assert tuple(tier.price for tier in tiers) == CostModel().for_exits(*exits)
     assert (MOBILE, EDGE, CLOUD) == (0, 1, 2)
 
@@ -86,22 +86,66 @@ def test_exits_in_order_pass_also_where_neighbours_are_equal(exits: list[int]) -
 
 @given(st.tuples(*[st.integers(-2, 8)] * 3).filter(lambda e: not 1 <= e[0] <= e[1] <= e[2]))
 def test_exits_out_of_order_are_refused(exits: tuple[int, int, int]) -> None:
-    m, n, l = exits  # noqa: E741
-    for call in (lambda: check_tiers(exits), lambda: CostModel().for_exits(*exits)):
-        with pytest.raises(ConfigError, match=f"1 <= m <= n <= l, got m={m}, n={n}, l={l}"):
+    got = ",".join(map(str, exits))
+    for call in (
+        lambda: check_tiers(exits),
+        lambda: CostModel().for_exits(*exits),
+        lambda: CostModel().tiers(exits),
+    ):
+        with pytest.raises(ConfigError, match=f"from 1 on, each at least as deep.*, got {got};"):
             call()
-    with pytest.raises(ConfigError, match="1 <= m <= n <= l"):
-        CostModel().tiers(exits)
 
 
 @pytest.mark.parametrize(
     "exits",
-    [(), (4,), (4, 12), (2, 4, 6, 8), (2.5, 4, 6)]
-    + [(2, 4, value) for value in (math.nan, math.inf, None, "x")],
+    [(), (2.5, 4, 6)] + [(2, 4, value) for value in (math.nan, math.inf, None, "x")],
 )
-def test_anything_but_three_whole_numbers_is_refused(exits: Any) -> None:
-    with pytest.raises(ConfigError, match=r"expected three exits m,n,l.*got \("):
+def test_anything_but_whole_numbers_is_refused(exits: Any) -> None:
+    with pytest.raises(ConfigError, match=r"expected the tiers' exits, whole.*got \("):
         check_tiers(exits)
+
+
+# --- Any number of tiers -------------------------------------------------------------------------
+
+
+def test_prices_of_four_tiers_by_hand() -> None:
+    """1.5·1; 1·2 + 2.5 and 1·3 + 2.5 between; 3 + (1.5·6 - 3) at the end."""
+    names = ("phone", "gateway", "box", "dc")
+    tiers = CostModel().tiers((1, 2, 3, 6), names)
+    assert [(tier.name, tier.layer, tier.price) for tier in tiers] == [
+        ("phone", 1, 1.5),
+        ("gateway", 2, 4.5),
+        ("box", 3, 5.5),
+        ("dc", 6, 9.0),
+    ]
+
+
+def test_two_tiers_are_the_mobile_and_the_cloud_and_one_is_the_mobile() -> None:
+    assert [(t.name, t.price) for t in CostModel().tiers((2, 6))] == [("mobile", 3.0), ("cloud", 9)]
+    assert [(t.name, t.price) for t in CostModel().tiers((6,))] == [("mobile", 9.0)]
+
+
+@given(st.lists(st.integers(1, 96), min_size=1, max_size=6).map(sorted))
+def test_only_the_ends_have_prices_of_their_own(layers: list[int]) -> None:
+    names = [f"tier-{k}" for k in range(len(layers))]
+    first, *others = CostModel().tiers(layers, names)
+    assert (first.layer_price, first.send_price, first.visit_price) == (1.5, 0, 0)
+    for tier in others[:-1]:
+        assert (tier.layer_price, tier.send_price, tier.visit_price) == (1.0, 2.5, 0)
+    for tier in others[-1:]:
+        assert (tier.layer_price, tier.send_price) == (0, 3.0)
+        assert tier.price == max(3.0, 1.5 * layers[-1])
+
+
+def test_more_than_three_tiers_need_names() -> None:
+    with pytest.raises(ConfigError, match=r"4 tiers need names .* phone=1,gateway=2"):
+        CostModel().tiers((1, 2, 3, 6))
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "a"), ("a", "B"), ("a", ""), ("a", "x" * 33)])
+def test_names_that_tiers_cannot_have(names: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"name"):
+        CostModel().tiers((2, 6), names)
 
 
 # --- Rewards: equation 5 -------------------------------------------------------------------------

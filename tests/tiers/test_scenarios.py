@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from dimec.base.errors import ConfigError, DataError
 from dimec.evaluation.evaluate import replay
 from dimec.policies.literature.bert import BertPolicy
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import tier_legs, usage_of
 from dimec.tiers.scenarios import (
     ModelShape,
     Scenario,
@@ -26,9 +28,10 @@ from dimec.tiers.scenarios import (
     scenario_table,
     summarise,
 )
-from dimec.tiers.usage import Deployment, Usage, tier_usage
+from dimec.tiers.usage import Usage
 from support.builders import deployment_of, make_trace
 from support.scenario_files import contents, plain, scenarios, toml
+from support.usages import PARTS, named, usage_from, usages
 
 # F(10) = 2·10·(4·100² + 2·100·300) + 4·10²·100 = 2.04 M operations a layer
 SHAPE = ModelShape(100, 300)
@@ -36,7 +39,7 @@ TEN = np.array([10])
 
 
 def one(**parts: float) -> Usage:
-    return Usage.of(1, **parts)
+    return usage_from(1, **parts)
 
 
 def price(usage: Usage, scenario: Scenario | None = None) -> tuple[float, float, float]:
@@ -74,7 +77,7 @@ def test_a_request_to_the_cloud_travels_further() -> None:
 @pytest.mark.parametrize("where", ["edge", "cloud"])
 def test_payload_takes_time_radio_and_data(where: str) -> None:
     # 4000 bytes at 1 a µs, 1 W, 0.032 Mbit at 500 mJ
-    assert price(Usage.of(1, **{f"{where}_bytes": 4000.0})) == pytest.approx((4, 4 + 16, 8e-6))
+    assert price(usage_from(1, **{f"{where}_bytes": 4000.0})) == pytest.approx((4, 4 + 16, 8e-6))
 
 
 def test_a_radio_that_sleeps_is_woken_at_a_price() -> None:
@@ -92,7 +95,7 @@ def by_hand(usage: Usage, lengths: list[int], shape: ModelShape, s: Scenario) ->
     rows = []
     w, i, link, head = shape.width, shape.intermediate, s.link, s.overhead
     for k, t in enumerate(lengths):
-        u = {part.name: float(getattr(usage, part.name)[k]) for part in fields(Usage)}
+        u = {name: float(values[k]) for name, values in named(usage).items()}
         work = 2 * t * (4 * w**2 + 2 * w * i) + 4 * t**2 * w
         phone = u["mobile_layers"] * work / s.phone.flops_per_second.value
         remote = dollars = way = joules = 0.0
@@ -116,16 +119,11 @@ def by_hand(usage: Usage, lengths: list[int], shape: ModelShape, s: Scenario) ->
     return rows
 
 
-@st.composite
-def usages(draw: st.DrawFn, size: int = 4) -> Usage:
-    numbers = st.lists(st.floats(0, 1e4), min_size=size, max_size=size)
-    return Usage(**{part.name: np.array(draw(numbers)) for part in fields(Usage)})
-
-
+some_usages = usages(st.floats(0, 1e4), 4)
 lengths = st.lists(st.integers(1, 512), min_size=4, max_size=4)
 
 
-@given(usages(), lengths, scenarios(), st.integers(1, 1024), st.integers(1, 4096))
+@given(some_usages, lengths, scenarios(), st.integers(1, 1024), st.integers(1, 4096))
 def test_prices_agree_with_a_loop_over_the_samples(
     usage: Usage, tokens: list[int], scenario: Scenario, width: int, intermediate: int
 ) -> None:
@@ -135,7 +133,7 @@ def test_prices_agree_with_a_loop_over_the_samples(
     np.testing.assert_allclose(got, by_hand(usage, tokens, shape, scenario), rtol=1e-9)
 
 
-@given(usages(), usages(), lengths, scenarios(), st.floats(0, 1))
+@given(some_usages, some_usages, lengths, scenarios(), st.floats(0, 1))
 def test_prices_are_linear_in_the_usage(
     a: Usage, b: Usage, tokens: list[int], scenario: Scenario, share: float
 ) -> None:
@@ -152,16 +150,17 @@ def test_prices_are_linear_in_the_usage(
 
 
 @given(
-    usages(),
+    some_usages,
     lengths,
     scenarios(),
-    st.sampled_from([part.name for part in fields(Usage)]),
+    st.sampled_from(list(PARTS)),
     st.floats(0, 1e5),
 )
 def test_to_use_more_of_anything_is_never_cheaper(
     usage: Usage, tokens: list[int], scenario: Scenario, part: str, more: float
 ) -> None:
-    larger = replace(usage, **{part: getattr(usage, part) + more})
+    parts = named(usage)
+    larger = usage_from(4, **{**parts, part: parts[part] + more})
     before = scenario.price(usage, np.array(tokens), SHAPE)
     after = scenario.price(larger, np.array(tokens), SHAPE)
     for name in ("milliseconds", "millijoules", "money"):
@@ -342,7 +341,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "scenarios.md"
 
 def tier_rows(width: int, exits: tuple[int, int, int], tokens: int) -> list[str]:
     """What one text takes at each tier, in every packaged scenario; USD for a million."""
-    usage = tier_usage(Deployment(exits), np.full(3, tokens), np.eye(3))
+    deployment = Deployment.paper(exits)
+    usage = usage_of(tier_legs(deployment, np.full(3, tokens), np.eye(3)), deployment)
     shape, rows = ModelShape.of_width(width), []
     for scenario in Scenarios.load().all():
         cost = scenario.price(usage, np.full(3, tokens), shape)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, DataError
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment, Usage, hidden_bytes, text_bytes, tier_usage
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import tier_legs, usage_of
+from dimec.tiers.usage import Usage, hidden_bytes, text_bytes
 from support.builders import EXIT_TRIPLES, eighths
+from support.usages import named, usage_from, usages
 
-PARTS = [one.name for one in fields(Usage)]
 prices = st.builds(
     CostModel,
     mobile_layer=eighths(),
@@ -25,41 +27,38 @@ prices = st.builds(
 )
 
 
-@st.composite
-def usages(draw: st.DrawFn, size: int = 3) -> Usage:
-    """Multiples of 1/8, so that sums are exact."""
-    column = st.lists(eighths(40), min_size=size, max_size=size)
-    return Usage.of(size, **{name: draw(column) for name in PARTS})
+some_usages = usages(eighths(40), 3)  # multiples of 1/8, so that sums are exact
 
 
 def slow_price(deployment: Deployment, usage: Usage) -> list[float]:
     """Sections IV-C and V-D of the paper, one answer after the other."""
     costs, l = deployment.costs, deployment.exits[2]  # noqa: E741
+    parts = named(usage)
     gamma = costs.cloud_charge
     if gamma is None:
         gamma = max(0.0, costs.mobile_layer * l - costs.offload_cloud)
     total = []
     for i in range(len(usage)):
-        cost = usage.mobile_layers[i] * costs.mobile_layer
-        cost += usage.edge_layers[i] * costs.edge_layer
-        cost += usage.edge_offloads[i] * costs.offload_edge
-        cost += usage.cloud_offloads[i] * costs.offload_cloud
-        cost += usage.cloud_charges[i] * gamma
+        cost = parts["mobile_layers"][i] * costs.mobile_layer
+        cost += parts["edge_layers"][i] * costs.edge_layer
+        cost += parts["edge_offloads"][i] * costs.offload_edge
+        cost += parts["cloud_offloads"][i] * costs.offload_cloud
+        cost += parts["cloud_charges"][i] * gamma
         total.append(float(cost))
     return total
 
 
-@given(st.sampled_from(EXIT_TRIPLES), prices, usages())
+@given(st.sampled_from(EXIT_TRIPLES), prices, some_usages)
 def test_the_price(exits: tuple[int, int, int], costs: CostModel, usage: Usage) -> None:
-    deployment = Deployment(exits, costs)
+    deployment = Deployment.paper(exits, costs)
     assert deployment.price(usage).tolist() == slow_price(deployment, usage)
 
 
 def test_the_price_by_hand() -> None:
     """2·1.5 + 4·1 + 2.5 + 3 + 6 = 18.5; bytes and the layers in the cloud have no price."""
-    deployment = Deployment((2, 4, 6))
+    deployment = Deployment.paper((2, 4, 6))
     assert (deployment.layers, deployment.charge) == (6, 6.0)
-    usage = Usage.of(
+    usage = usage_from(
         2,
         mobile_layers=[2, 0],
         edge_layers=[4, 0],
@@ -73,13 +72,15 @@ def test_the_price_by_hand() -> None:
     assert deployment.price(usage).tolist() == [18.5, 3.0]
 
 
-@given(st.sampled_from(EXIT_TRIPLES), prices, usages(), usages())
+@given(st.sampled_from(EXIT_TRIPLES), prices, some_usages, some_usages)
 def test_the_price_is_linear(
     exits: tuple[int, int, int], costs: CostModel, one: Usage, two: Usage
 ) -> None:
     """So a policy that draws lots may state expected values."""
-    deployment = Deployment(exits, costs)
-    mixed = Usage(*(0.25 * getattr(one, n) + 0.75 * getattr(two, n) for n in PARTS))
+    deployment = Deployment.paper(exits, costs)
+    mixed = Usage(
+        *(0.25 * getattr(one, f.name) + 0.75 * getattr(two, f.name) for f in fields(Usage))
+    )
     expected = 0.25 * deployment.price(one) + 0.75 * deployment.price(two)
     np.testing.assert_allclose(deployment.price(mixed), expected, rtol=1e-12, atol=1e-12)
 
@@ -89,19 +90,19 @@ def test_sending_to_a_tier_takes_what_the_tier_is_priced_at(
     exits: tuple[int, int, int], costs: CostModel, n: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    deployment = Deployment(exits, costs)
+    deployment = Deployment.paper(exits, costs)
     weights, lengths = rng.dirichlet(np.ones(3), n), rng.integers(1, 50, n)
-    usage = tier_usage(deployment, lengths, weights)
+    usage = usage_of(tier_legs(deployment, lengths, weights), deployment)
     table = costs.for_exits(*exits)
     expected = [sum(w * p for w, p in zip(row, table, strict=True)) for row in weights.tolist()]
     np.testing.assert_allclose(deployment.price(usage), expected, rtol=1e-12, atol=1e-12)
     for i in range(n):
         mobile, edge, cloud = weights[i].tolist()
-        assert usage.mobile_layers[i] == exits[0] * mobile
-        assert usage.edge_layers[i] == exits[1] * edge
-        assert usage.cloud_layers[i] == exits[2] * cloud
-        assert usage.edge_bytes[i] == pytest.approx(4 * lengths[i] * edge)
-        assert usage.cloud_bytes[i] == pytest.approx(4 * lengths[i] * cloud)
+        assert usage.layers[i, 0] == exits[0] * mobile
+        assert usage.layers[i, 1] == exits[1] * edge
+        assert usage.layers[i, 2] == exits[2] * cloud
+        assert usage.bytes[i, 1] == pytest.approx(4 * lengths[i] * edge)
+        assert usage.bytes[i, 2] == pytest.approx(4 * lengths[i] * cloud)
 
 
 def test_payloads() -> None:
@@ -111,43 +112,13 @@ def test_payloads() -> None:
     assert hidden_bytes(lengths, 384).tolist() == [0, 1536, 39936]
 
 
-def test_parts_that_are_not_given_are_0() -> None:
-    usage = Usage.of(2, mobile_layers=3, cloud_offloads=[True, False])
-    assert len(usage) == 2
-    assert usage.mobile_layers.tolist() == [3, 3]
-    assert usage.cloud_offloads.tolist() == [1, 0]
-    for name in set(PARTS) - {"mobile_layers", "cloud_offloads"}:
-        assert getattr(usage, name).tolist() == [0, 0]
-    assert all(getattr(usage, name).dtype == np.float64 for name in PARTS)
-    assert len(Usage.of(0)) == 0
-
-
-def test_parts_do_not_share_their_numbers() -> None:
-    """A caller's array that changes later does not change what was used."""
-    layers = np.array([1.0, 2.0])
-    usage = Usage.of(2, mobile_layers=layers)
-    layers[:] = 9
-    assert usage.mobile_layers.tolist() == [1, 2]
-    assert usage.edge_layers.tolist() == [0, 0]
-
-
-def test_an_unknown_part_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"no part 'mobil_layers'; it has \['mobile_layers'"):
-        Usage.of(2, mobil_layers=1)
-
-
-@pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 1), (2,), ()])
 def test_parts_of_different_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    columns = {name: np.zeros(2) for name in PARTS} | {"edge_layers": np.zeros(shape)}
+    tables = [np.zeros((2, 3)) for _ in range(3)]
     with pytest.raises(DataError, match="one shape"):
-        Usage(**columns)
+        Usage(tables[0], tables[1], tables[2], np.zeros(shape))
 
 
-@pytest.mark.parametrize("exits", [(4, 2, 6), (0, 2, 6), (2, 4), (2, 4, 6, 8), (2.0, 4, 6)])
-def test_exits_out_of_order_are_refused(exits: tuple[int, int, int]) -> None:
-    with pytest.raises(ConfigError):
-        Deployment(exits)
-
-
-def test_exits_of_a_file_are_taken_as_a_tuple() -> None:
-    assert Deployment([2, 4, 6]) == Deployment((2, 4, 6))  # type: ignore[arg-type]
+def test_a_usage_of_other_tiers_has_no_price() -> None:
+    with pytest.raises(ConfigError, match=r"a usage of 3 tiers has no price .* mobile, cloud"):
+        Deployment.paper((2, 6)).price(usage_from(1))

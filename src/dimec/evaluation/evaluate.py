@@ -16,7 +16,8 @@ from dimec.evaluation.ledger import Ledger, LedgerRow
 from dimec.policies import OraclePolicy, Policy, RandomPolicy, RouterPolicy
 from dimec.routing import Router, SingleTierRouter
 from dimec.tiers.costs import CLOUD, EDGE, MOBILE, TIER_NAMES
-from dimec.tiers.usage import Deployment, Usage
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.usage import Usage
 from dimec.traces.trace import Trace
 
 REFERENCE = "all-cloud"

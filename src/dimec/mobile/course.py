@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from dimec.base.errors import ConfigError, TierError, option
-from dimec.tiers.costs import TIER_NAMES, CostModel, Tier
+from dimec.tiers.costs import TIER_NAMES, CostModel
+from dimec.tiers.tier import Tier
 
 Fallback = Literal["accuracy", "cost"]
 
@@ -46,7 +47,7 @@ class Tariff:
         exits: (m, n, l).
     """
 
-    def __init__(self, costs: CostModel, exits: tuple[int, int, int]) -> None:
+    def __init__(self, costs: CostModel, exits: tuple[int, ...]) -> None:
         self.tiers: tuple[Tier, ...] = costs.tiers(exits)
         self._price = {tier.name: tier.price for tier in self.tiers}
         self._offload = dict(

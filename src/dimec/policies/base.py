@@ -4,34 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
-from dimec.base.errors import DataError
-from dimec.tiers.costs import CLOUD, MOBILE, TIER_NAMES
-from dimec.tiers.usage import Deployment, Usage, hidden_bytes, tier_usage
+from dimec.base.errors import ConfigError, DataError
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import Leg, ends_of, leg, tier_legs, usage_of
+from dimec.tiers.usage import Usage, hidden_bytes
 from dimec.traces.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a policy did with the N samples of a trace.
+    """What a policy did with the N samples of a trace: their paths, and which exits answered.
 
     A policy that draws lots is stored as its probabilities, so that the ledger can give expected
     values in place of one draw; a deterministic one has zeros and ones.
 
     Attributes:
+        deployment: whose K tiers were visited.
+        legs: the paths, visit by visit.
         answers: (N, X) probability that the exit x gave the answer to sample i; rows sum to 1.
-        tiers: (N, 3) probability that mobile, edge or cloud gave it; rows sum to 1.
-        usage: what the answers took; :meth:`Deployment.price` makes costs of it.
     """
 
+    deployment: Deployment
+    legs: tuple[Leg, ...]
     answers: FloatArray
-    tiers: FloatArray
-    usage: Usage
+
+    @cached_property
+    def tiers(self) -> FloatArray:
+        """(N, K) probability that each tier was the last to be visited; rows sum to 1."""
+        return ends_of(self.legs, len(self.deployment))
+
+    @cached_property
+    def usage(self) -> Usage:
+        """What the answers took; :meth:`Deployment.price` makes costs of it."""
+        return usage_of(self.legs, self.deployment)
+
+    @property
+    def cost(self) -> FloatArray:
+        """(N,) in units of λ."""
+        return self.deployment.price(self.usage)
 
 
 @runtime_checkable
@@ -58,6 +75,37 @@ class Policy(Protocol):
         ...
 
 
+def outcome_of(
+    trace: Trace, deployment: Deployment, legs: Sequence[Leg], answers: FloatArray | None = None
+) -> Outcome:
+    """The outcome of these paths: the exit at which each one ends gives the answer.
+
+    Args:
+        trace: of N samples.
+        deployment: whose tiers the legs visit.
+        legs: of N samples each.
+        answers: (N, X) where another exit than the last may give the answer.
+
+    Raises:
+        ConfigError: a path ends where the trace has no exit.
+    """
+    if answers is None:
+        answers = np.zeros((len(trace), len(trace.exits)))
+        for one in legs:
+            source = deployment.tiers[one.tier].source
+            here = np.flatnonzero(one.ends)
+            columns = exit_columns(trace, source, one.stop[here])
+            answers[here, columns] += one.ends[here]  # two tiers may share an exit
+    return Outcome(deployment, tuple(legs), answers)
+
+
+def exit_columns(trace: Trace, source: str, layers: npt.NDArray[np.floating]) -> IntArray:
+    """(N,) positions of the exits at these layers of one source among the trace's exits."""
+    different, position = np.unique(layers.astype(np.int64), return_inverse=True)
+    found = trace.columns(tuple(different.tolist()), (source,) * len(different))
+    return np.array(found, np.int64)[position]
+
+
 def tier_outcome(
     trace: Trace, deployment: Deployment, weights: npt.NDArray[np.floating]
 ) -> Outcome:
@@ -67,37 +115,29 @@ def tier_outcome(
 
     Args:
         trace: of N samples.
-        deployment: where the tiers' exits stand.
-        weights: (N, 3), rows summing to 1.
+        deployment: of K tiers.
+        weights: (N, K), rows summing to 1.
     """
     w = np.asarray(weights, np.float64)
-    if w.shape != (len(trace), len(TIER_NAMES)):
-        raise DataError(f"weights must have the shape ({len(trace)}, 3), got {w.shape}")
-    answers = np.zeros((len(trace), len(trace.exits)))
-    for k, column in enumerate(trace.columns(deployment.exits)):
-        answers[:, column] += w[:, k]  # two tiers may share an exit
-    return Outcome(answers, w, tier_usage(deployment, trace.lengths, w))
+    if w.shape != (len(trace), len(deployment)):
+        expected = (len(trace), len(deployment))
+        raise DataError(f"weights must have the shape {expected}, got {w.shape}")
+    trace.columns(deployment.exits, deployment.sources)  # all of them, also where nothing goes
+    return outcome_of(trace, deployment, tier_legs(deployment, trace.lengths, w))
 
 
-def exit_outcome(
-    trace: Trace, columns: npt.NDArray[np.integer], tier: int | IntArray, usage: Usage
+def first_tier_outcome(
+    trace: Trace, deployment: Deployment, columns: npt.NDArray[np.integer]
 ) -> Outcome:
-    """The outcome of a policy that draws no lots.
+    """The outcome of early exit on the first tier alone: λ_m for each layer up to the exit taken.
 
     Args:
         trace: of N samples.
-        columns: (N,) which of the trace's exits gave each answer, as positions, not layers.
-        tier: where each answer was given, one for all or (N,).
-        usage: what the answers took.
+        deployment: whose first tier is the device.
+        columns: (N,) positions of the exits taken among the trace's exits.
     """
-    where = np.broadcast_to(np.asarray(tier), (len(trace),))
-    return Outcome(one_hot(columns, len(trace.exits)), one_hot(where, len(TIER_NAMES)), usage)
-
-
-def mobile_exit_outcome(trace: Trace, columns: npt.NDArray[np.integer]) -> Outcome:
-    """The outcome of early exit on the mobile alone: λ_m for each layer up to the exit taken."""
     layers = np.asarray(trace.exits)[columns]
-    return exit_outcome(trace, columns, MOBILE, Usage.of(len(trace), mobile_layers=layers))
+    return outcome_of(trace, deployment, [leg(len(trace), 0, layers)])
 
 
 def split_outcome(
@@ -109,31 +149,48 @@ def split_outcome(
 ) -> Outcome:
     """The outcome of split computing with early exit: answer at the split, or offload.
 
-    Every sample runs on the mobile up to its split, λ_m a layer. One that exits there is answered
-    there. One that is offloaded pays o_c + γ beside: its hidden states travel, and the cloud runs
-    the layers that are left and answers at the last exit. γ is due in full, the constant that the
-    paper has the cloud charge for a sample.
+    Every sample runs on the first tier up to its split, λ_m a layer. One that exits there is
+    answered there. One that is offloaded pays o_c + γ beside: its hidden states travel, and the
+    last tier runs the layers that are left and answers at the last exit. γ is due in full, the
+    constant that the paper has the cloud charge for a sample.
 
     Args:
         trace: of N samples.
         deployment: where the last layer stands.
         columns: (N,) positions of the split's exit among the trace's exits.
-        offloaded: (N,) whether the sample goes on to the cloud.
+        offloaded: (N,) whether the sample goes on to the last tier.
         width: numbers in a token's hidden state; that of the trace's embeddings by default.
     """
-    layers = np.asarray(trace.exits)[columns].astype(np.float64)
+    size, layers = len(trace), np.asarray(trace.exits)[columns].astype(np.float64)
     away = np.asarray(offloaded, bool)
-    last = trace.columns((deployment.layers,))[0]
-    payload = hidden_payload(trace, width)
-    usage = Usage.of(
-        len(trace),
-        mobile_layers=layers,
-        cloud_layers=np.where(away, deployment.layers - layers, 0.0),
-        cloud_offloads=away,
-        cloud_charges=away,
-        cloud_bytes=np.where(away, payload, 0.0),
+    return outcome_of(
+        trace,
+        deployment,
+        [
+            leg(size, 0, layers, ends=~away),
+            leg(
+                size,
+                deployment.last,
+                deployment.layers,
+                start=layers,
+                taken=away,
+                payload=hidden_payload(trace, width),
+            ),
+        ],
     )
-    return exit_outcome(trace, np.where(away, last, columns), np.where(away, CLOUD, MOBILE), usage)
+
+
+def require_one_model(deployment: Deployment, system: str) -> None:
+    """Refuse tiers with models of their own, for a system that cuts one model in parts.
+
+    Raises:
+        ConfigError: names the system and the models.
+    """
+    if len(set(deployment.sources)) > 1:
+        raise ConfigError(
+            f"{system} cuts one model; these tiers have models of their own "
+            f"({', '.join(deployment.sources)})"
+        )
 
 
 def hidden_payload(trace: Trace, width: int | None = None) -> FloatArray:

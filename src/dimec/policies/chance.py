@@ -16,8 +16,7 @@ import numpy as np
 from dimec.policies.base import Outcome, tier_outcome
 from dimec.policies.registry import System, register
 from dimec.routing.reference import check_shares
-from dimec.tiers.costs import TIER_NAMES
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 
@@ -40,7 +39,7 @@ class RandomPolicy:
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The same probabilities for every sample."""
-        size = len(TIER_NAMES)
+        size = len(deployment)
         shares = np.full(size, 1 / size) if self.shares is None else check_shares(self.shares, size)
         return tier_outcome(trace, deployment, np.tile(shares, (len(trace), 1)))
 

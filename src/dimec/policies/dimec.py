@@ -28,7 +28,7 @@ from dimec.policies.registry import (
 )
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 

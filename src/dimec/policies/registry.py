@@ -18,7 +18,7 @@ from dimec.base.errors import ConfigError, DataError
 from dimec.cartography import DataMap
 from dimec.policies.base import Policy
 from dimec.tiers.costs import check_lambda
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 # How much a λ of cost weighs where a system's reward is a confidence less a cost, as a multiple of

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dimec.policies.base import Outcome, one_hot, tier_outcome
 from dimec.routing import OracleRouter, Router
-from dimec.tiers.costs import TIER_NAMES
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 
@@ -30,7 +29,7 @@ class RouterPolicy:
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Route the whole trace."""
         chosen = self.router.copy().route(trace.embeddings)
-        return tier_outcome(trace, deployment, one_hot(chosen, len(TIER_NAMES)))
+        return tier_outcome(trace, deployment, one_hot(chosen, len(deployment)))
 
 
 class OraclePolicy:
@@ -42,7 +41,7 @@ class OraclePolicy:
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The best that any choice among these tiers could do."""
-        columns = trace.columns(deployment.exits)
-        router = OracleRouter([tier.price for tier in deployment.tiers])
+        columns = trace.columns(deployment.exits, deployment.sources)
+        router = OracleRouter(deployment.prices)
         chosen = router.route(trace.correct[:, columns])
-        return tier_outcome(trace, deployment, one_hot(chosen, len(TIER_NAMES)))
+        return tier_outcome(trace, deployment, one_hot(chosen, len(deployment)))

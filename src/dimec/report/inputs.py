@@ -39,7 +39,7 @@ class ReportInputs:
     beta: float
     embeddings: NDArray[np.float32]
     exit_accuracy: Mapping[int, float]
-    tiers: tuple[int, int, int]
+    tiers: tuple[int, ...]
     seed: int
 
     def __post_init__(self) -> None:

@@ -66,7 +66,7 @@ def tsne_series(embeddings: NDArray[np.float32], pools: NDArray[np.int64], seed:
     )
 
 
-def exit_series(exit_accuracy: Mapping[int, float], tiers: tuple[int, int, int]) -> Series:
+def exit_series(exit_accuracy: Mapping[int, float], tiers: tuple[int, ...]) -> Series:
     """Accuracy of every exit, with the tiers that stop there (``mobile+edge`` where m = n)."""
     exits = sorted(exit_accuracy)
     served = [

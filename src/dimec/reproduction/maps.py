@@ -17,7 +17,7 @@ from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header
 from dimec.runs.run import Run
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 Record = dict[str, Any]
@@ -232,7 +232,7 @@ def sweep(
     held = CostModel(**(asdict(deployment.costs) | {"cloud_charge": deployment.charge}))
     points = []
     for value in values:
-        changed = Deployment(deployment.exits, replace(held, **{cost: value}))
+        changed = Deployment.paper(deployment.exits, replace(held, **{cost: value}))
         fitted = system(SWEPT).fit(FitInputs(validation, changed, lam, data_map))
         row = evaluate(test, [fitted.policy], changed, draws=1, matched=[]).row(SWEPT)
         points.append(

@@ -17,7 +17,7 @@ from typing import Any
 
 from dimec.base.errors import CorruptArtefactError
 from dimec.tiers.costs import CLOUD, EDGE, MOBILE
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 
 BASELINE = "BERT"
 RANDOM = "Random"
@@ -70,7 +70,7 @@ class PaperTable:
     @property
     def deployment(self) -> Deployment:
         """Its exits with the paper's prices; γ = λ_m·l - o_c is dimec's choice."""
-        return Deployment(self.exits)
+        return Deployment.paper(self.exits)
 
     def drop(self, system: str, task: str) -> float:
         """Score of BERT minus that of ``system``; above 0 the system is worse."""

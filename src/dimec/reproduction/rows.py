@@ -21,7 +21,7 @@ from dimec.policies import (
 )
 from dimec.routing import SingleTierRouter
 from dimec.tiers.costs import TIER_NAMES
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 PLAIN, LAST_EXIT = "bert-plain", "bert-cloud"

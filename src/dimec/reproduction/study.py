@@ -11,14 +11,14 @@ from dimec.base.storage import write_json
 from dimec.reproduction.plan import Plan
 from dimec.runs.run import Run
 from dimec.settings.exits import resolve_exits
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 
 
 def deployment_of(plan: Plan, run: Run) -> Deployment:
     """Where the tiers of a trained run stand, at the plan's prices."""
     layers = int(run.training()["layers"])
     _, tiers = resolve_exits(plan.model.exits, plan.model.tiers, layers)
-    return Deployment(tiers, plan.cost_model())
+    return Deployment.paper(tiers, plan.cost_model())
 
 
 def header(item: str, plan: Plan, deployment: Deployment, runs: list[Run]) -> dict[str, Any]:

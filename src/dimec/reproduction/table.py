@@ -16,9 +16,9 @@ from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header, run_record
 from dimec.reproduction.summary import SeedReplays, summarise
 from dimec.runs.run import Run
+from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.scenarios import Scenarios, scenario_table
-from dimec.tiers.usage import Deployment
 
 Record = dict[str, Any]
 

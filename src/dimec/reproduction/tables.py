@@ -22,7 +22,7 @@ from dimec.reproduction.markdown import (
 from dimec.reproduction.paper import COUNTERPARTS, PaperCell, PaperTable
 from dimec.reproduction.titles import cost_title, system_title, task_title
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 
 Item = Mapping[str, Any]  # a stored result
 Task = Mapping[str, Any]  # one entry of its "tasks"
@@ -38,7 +38,7 @@ def deployment_of(item: Item) -> Deployment:
     """The exits and costs that a result was made with."""
     stored = item["deployment"]
     m, n, l = stored["exits"]  # noqa: E741
-    return Deployment((m, n, l), CostModel(**stored["costs"]))
+    return Deployment.paper((m, n, l), CostModel(**stored["costs"]))
 
 
 def ordered_tasks(item: Item, paper: PaperTable | None) -> list[str]:

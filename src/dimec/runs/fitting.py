@@ -17,7 +17,7 @@ from dimec.policies import RouterPolicy
 from dimec.policies.dimec import fit_router
 from dimec.routing import CentroidRouter
 from dimec.tiers.costs import CLOUD, TIER_NAMES, CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 DEFAULT_LAMBDA = 0.02
@@ -48,9 +48,9 @@ class FitResult:
     beta: float
     lam: float
     grid: str
-    tiers: tuple[int, int, int]
+    tiers: tuple[int, ...]
     reward: float
-    pools: tuple[int, int, int]
+    pools: tuple[int, ...]
     empty: tuple[str, ...]
     validation_drop: float
     validation_reduction: float
@@ -72,7 +72,7 @@ class FittingProblem:
 
     trace: Trace
     data_map: DataMap
-    exits: tuple[int, int, int]
+    exits: tuple[int, ...]
     costs: CostModel
     grid: Grid
     alphas: Sequence[float] | None = None
@@ -84,7 +84,7 @@ class FittingProblem:
         Raises:
             ConfigError: a negative λ, a grid without values, exits that the trace does not have.
         """
-        deployment = Deployment(self.exits, self.costs)
+        deployment = Deployment.paper(self.exits, self.costs)
         router, search = fit_router(
             self.trace, self.data_map, deployment, lam, self.grid, self.alphas, self.betas
         )
@@ -144,7 +144,7 @@ class FittingProblem:
 
     def _single_tier(self, allowed: float) -> list[str]:
         ledger = evaluate(
-            self.trace, standard_policies({}), Deployment(self.exits, self.costs), draws=1
+            self.trace, standard_policies({}), Deployment.paper(self.exits, self.costs), draws=1
         )
         rows = [(name, ledger.row(f"all-{name}")) for name in TIER_NAMES[:CLOUD]]
         fitting = [

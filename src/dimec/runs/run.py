@@ -30,9 +30,9 @@ from dimec.policies import systems as known_systems
 from dimec.runs.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
 from dimec.runs.workspace import RunDirectory
 from dimec.tiers.costs import CostModel, check_lambda, check_tier_names, check_tiers
+from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.scenarios import Scenarios, scenario_table
-from dimec.tiers.usage import Deployment
 
 if TYPE_CHECKING:
     from dimec.settings.config import RunSettings
@@ -171,7 +171,7 @@ class Run(RunDirectory):
         Raises:
             DimecError: see :func:`dimec.training.export.bundles.export_run`.
         """
-        check_tier_names(int8, "int8")
+        check_tier_names(int8, "int8", ("mobile", "edge", "cloud"))
         if triton is not None:
             check_repository(
                 triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
@@ -293,7 +293,7 @@ def _evaluate(
     training, trace, router = run.training(), run.trace("test"), run.router()
     fit = router.metadata
     exits, costs = check_tiers(fit["tiers"]), CostModel(**fit["costs"])
-    deployment = Deployment(exits, costs)
+    deployment = Deployment.paper(exits, costs)
     routers = {
         "dimec-fixed": router.copy(adaptive=False),
         "dimec-adaptive": router.copy(adaptive=True),

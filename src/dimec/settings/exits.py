@@ -33,9 +33,9 @@ def check_loss(plan: TrainingSettings, exits: Sequence[int]) -> None:
 
 def resolve_exits(
     exits: tuple[int, ...] | Literal["all"] | None,
-    tiers: tuple[int, int, int] | None,
+    tiers: tuple[int, ...] | None,
     layers: int,
-) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The layers that get a classifier, and the exits (m, n, l) of the tiers.
 
     ``exits`` None stands for a third, a half and all of the layers (4, 6, 12 of 12, as in the
@@ -72,9 +72,9 @@ def resolve_exits(
 def _tiers_among(
     chosen: tuple[int, ...],
     heads: tuple[int, ...],
-    tiers: tuple[int, int, int] | None,
-    default: tuple[int, int, int],
-) -> tuple[int, int, int]:
+    tiers: tuple[int, ...] | None,
+    default: tuple[int, ...],
+) -> tuple[int, ...]:
     if tiers is not None:
         missing = [layer for layer in check_tiers(tiers) if layer not in heads]
         if missing:

@@ -10,25 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, option
+from dimec.tiers.tier import LARGEST_PRICE, Tier, check_tier_name
+from dimec.tiers.tier import check_tiers as check_tiers
 
 MOBILE, EDGE, CLOUD = 0, 1, 2
 TIER_NAMES = ("mobile", "edge", "cloud")
-LARGEST_PRICE = 1e12  # so that no sum of costs leaves what a number can hold
-
-
-class Tier(NamedTuple):
-    """A place that can answer: its name, its exit (a layer), and the price of an answer in λ."""
-
-    name: str
-    exit: int
-    price: float
 
 
 @dataclass(frozen=True)
@@ -69,64 +60,85 @@ class CostModel:
             return self.cloud_charge
         return max(0.0, self.mobile_layer * layers - self.offload_cloud)
 
-    def for_exits(self, m: int, n: int, l: int) -> tuple[float, float, float]:  # noqa: E741
-        """Prices of an answer from mobile, edge and cloud (equation 5): λ_m·m, λ_e·n+o_e, o_c+γ.
+    def for_exits(self, *layers: int) -> tuple[float, ...]:
+        """Prices of an answer from each tier (equation 5): λ_m·m, λ_e·n + o_e, o_c + γ.
 
         Args:
-            m: layers on the mobile.
-            n: layers at the edge.
-            l: layers of the whole model, in the cloud; 1 ≤ m ≤ n ≤ l.
+            layers: of each tier, from the shallowest to the deepest; the paper's are m, n, l.
 
         Raises:
-            ConfigError: the exits are out of order.
+            ConfigError: the layers are out of order.
         """
-        check_tiers((m, n, l))
-        return (
-            float(self.mobile_layer * m),
-            float(self.edge_layer * n + self.offload_edge),
-            float(self.offload_cloud + self.charge(l)),
-        )
+        return tuple(tier.price for tier in self.tiers(layers))
 
-    def tiers(self, exits: Sequence[int]) -> tuple[Tier, ...]:
-        """The three tiers with their exits and prices."""
-        m, n, l = check_tiers(exits)  # noqa: E741
+    def tiers(self, layers: Sequence[int], names: Sequence[str] | None = None) -> tuple[Tier, ...]:
+        """The tiers that these layers make, at these prices.
+
+        The first runs on the device, at λ_m a layer; the last is the cloud, at o_c + γ. The paper
+        has one tier between them, the edge, at λ_e a layer and o_e; that more tiers in between
+        cost the same each is dimec's extension. A single tier is the device.
+
+        Args:
+            layers: of each tier, from the shallowest to the deepest.
+            names: of the tiers; by default those of :func:`tier_names`.
+
+        Raises:
+            ConfigError: layers out of order, not one name each, or a name twice.
+        """
+        checked = check_tiers(layers)
+        called = tier_names(len(checked)) if names is None else check_names(names, len(checked))
         return tuple(
-            Tier(name, exit_, price)
-            for name, exit_, price in zip(
-                TIER_NAMES, (m, n, l), self.for_exits(m, n, l), strict=True
-            )
+            self._tier(name, layer, first=k == 0, last=k == len(checked) - 1)
+            for k, (name, layer) in enumerate(zip(called, checked, strict=True))
         )
 
+    def _tier(self, name: str, layer: int, *, first: bool, last: bool) -> Tier:
+        if first:
+            return Tier(name, layer, layer_price=self.mobile_layer)
+        if last:
+            charge = self.charge(layer)
+            return Tier(name, layer, send_price=self.offload_cloud, visit_price=charge)
+        return Tier(name, layer, layer_price=self.edge_layer, send_price=self.offload_edge)
 
-def check_tiers(exits: Sequence[int]) -> tuple[int, int, int]:
-    """The exits (m, n, l) of the three tiers, checked: whole numbers with 1 ≤ m ≤ n ≤ l.
 
-    Equal neighbours are valid: m = n leaves out a tier of its own at the edge, n = l in the cloud.
+def tier_names(count: int) -> tuple[str, ...]:
+    """What tiers are called that nobody named: the paper's names, two are mobile and cloud.
 
     Raises:
-        ConfigError: not three whole numbers, or out of order.
+        ConfigError: more than three have to be named.
     """
-    values = tuple(exits)
-    if len(values) != 3 or not all(isinstance(value, Integral) for value in values):
-        raise ConfigError(f"expected three exits m,n,l (whole layer numbers), got {values!r}")
-    m, n, l = (int(value) for value in values)  # noqa: E741
-    if not 1 <= m <= n <= l:
+    called = {1: TIER_NAMES[:1], 2: (TIER_NAMES[MOBILE], TIER_NAMES[CLOUD]), 3: TIER_NAMES}
+    if count not in called:
         raise ConfigError(
-            f"the exits of mobile, edge and cloud must satisfy 1 <= m <= n <= l, got "
-            f"m={m}, n={n}, l={l}; give them from the shallowest to the deepest"
+            f"{count} tiers need names of their own; give them as "
+            f"{option('tiers')} phone=1,gateway=2,box=3,dc=6"
         )
-    return m, n, l
+    return called[count]
 
 
-def check_tier_names(names: Collection[str], purpose: str) -> None:
-    """Refuse what is no tier's name.
+def check_names(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """``names`` as a tuple, if they are the different names of so many tiers.
+
+    Raises:
+        ConfigError: not so many, one twice, or one that no tier can have.
+    """
+    checked = tuple(check_tier_name(name) for name in names)
+    if len(checked) != count or len(set(checked)) != count:
+        raise ConfigError(
+            f"expected a name of its own for each of {count} tiers, got {', '.join(checked)}"
+        )
+    return checked
+
+
+def check_tier_names(names: Collection[str], purpose: str, tiers: Sequence[str]) -> None:
+    """Refuse what is the name of none of these tiers.
 
     Raises:
         ConfigError: names the first, and what it was given for.
     """
-    if unknown := set(names) - set(TIER_NAMES):
+    if unknown := set(names) - set(tiers):
         raise ConfigError(
-            f"expected the tiers {', '.join(TIER_NAMES)} for {purpose}, got {min(unknown)!r}"
+            f"expected the tiers {', '.join(tiers)} for {purpose}, got {min(unknown)!r}"
         )
 
 

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -169,6 +169,14 @@ class ScenarioCost:
     money: FloatArray
 
 
+class Place(NamedTuple):
+    """A place that inputs are sent to."""
+
+    flops_per_second: float
+    usd_per_second: float
+    round_trip_ms: float
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A phone, an edge box and a cloud server, and the link between them.
@@ -196,6 +204,20 @@ class Scenario:
     def cloud_round_trip_ms(self) -> float:
         """Milliseconds to the cloud and back."""
         return self.link.round_trip_ms.value + self.cloud.extra_round_trip_ms.value
+
+    def places(self, tiers: int) -> list[Place]:
+        """Where each tier behind the first stands, of so many tiers.
+
+        The last is the cloud server. Those between are edge boxes, each reached by the same link;
+        that there may be several is dimec's extension.
+        """
+        edge = Place(
+            self.edge.flops_per_second.value, self.edge.usd_per_second, self.edge_round_trip_ms
+        )
+        cloud = Place(
+            self.cloud.flops_per_second.value, self.cloud.usd_per_second, self.cloud_round_trip_ms
+        )
+        return [edge] * (tiers - 2) + [cloud] * (tiers > 1)
 
     def megabits(self, sent: FloatArray, payload: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mbit up and down of so many requests with so many bytes of payload in all."""
@@ -237,34 +259,24 @@ class Scenario:
                 f"got {np.shape(lengths)}"
             )
         work = 1e3 * model.layer_flops(lengths)
-        mobile_ms = usage.mobile_layers * work / self.phone.flops_per_second.value
-        edge_ms = usage.edge_layers * work / self.edge.flops_per_second.value
-        cloud_ms = usage.cloud_layers * work / self.cloud.flops_per_second.value
-        sent, payload = _total(usage)
-        away_ms = (
-            self.link_ms(usage.edge_offloads, usage.edge_bytes, self.edge_round_trip_ms)
-            + self.link_ms(usage.cloud_offloads, usage.cloud_bytes, self.cloud_round_trip_ms)
-            + edge_ms
-            + cloud_ms
-        )
-        up, down = self.megabits(sent, payload)
-        computing = (
-            edge_ms * self.edge.usd_per_second + cloud_ms * self.cloud.usd_per_second
-        ) / 1e3
+        places = self.places(usage.layers.shape[1])
+        mobile_ms = usage.layers[:, 0] * work / self.phone.flops_per_second.value
+        away_ms, computing = np.zeros(len(usage)), np.zeros(len(usage))
+        for k, place in enumerate(places, start=1):
+            away_ms += self.link_ms(usage.sent[:, k], usage.bytes[:, k], place.round_trip_ms)
+        for k, place in enumerate(places, start=1):
+            there_ms = usage.layers[:, k] * work / place.flops_per_second
+            away_ms += there_ms
+            computing += there_ms * place.usd_per_second
+        computing /= 1e3
+        up, down = self.megabits(usage.sent.sum(axis=1), usage.bytes.sum(axis=1))
         data = self.link.usd_per_gigabyte.value * (up + down) / 8e3
         return ScenarioCost(
             milliseconds=mobile_ms + away_ms,
-            millijoules=self.phone.watts.value * mobile_ms + self.radio_mj(sent, payload, away_ms),
+            millijoules=self.phone.watts.value * mobile_ms
+            + self.radio_mj(usage.sent.sum(axis=1), usage.bytes.sum(axis=1), away_ms),
             money=computing + data,
         )
-
-
-def _total(usage: Usage) -> tuple[FloatArray, FloatArray]:
-    """Requests sent and bytes of payload, to edge and cloud together."""
-    return (
-        usage.edge_offloads + usage.cloud_offloads,
-        usage.edge_bytes + usage.cloud_bytes,
-    )
 
 
 class Scenarios(_Settings):

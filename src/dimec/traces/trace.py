@@ -45,7 +45,7 @@ class Trace:
     probabilities: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     exits: tuple[int, ...]
-    tiers: tuple[int, int, int]
+    tiers: tuple[int, ...]
     guids: tuple[str, ...]
     label_names: tuple[str, ...]
     task: str
@@ -89,7 +89,7 @@ class Trace:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def columns(self, exits: tuple[int, ...]) -> list[int]:
+    def columns(self, exits: tuple[int, ...], sources: tuple[str, ...] | None = None) -> list[int]:
         """Where the classifiers of these layers stand on the second axis of ``probabilities``."""
         missing = [layer for layer in exits if layer not in self.exits]
         if missing:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.adaee import AdaEEPolicy, threshold_rewards
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.slow_bandits import Stream, assert_matches, pairs_trace, streams
 
@@ -32,7 +32,7 @@ def test_a_long_stream() -> None:
 def test_by_hand() -> None:
     """C_m = 0.55, C_l = 0.9: thresholds up to 0.5 exit, for 0; the others gain 0.35 - 0.1."""
     trace = pairs_trace([(0.55, 0.9)] * 13)
-    deployment = Deployment((2, 2, 6))
+    deployment = Deployment.paper((2, 2, 6))
     outcome = AdaEEPolicy(overhead=0.1).replay(trace, deployment)
     # samples 0-10 play thresholds 0 … 1; 11 the first of the best, 0.6; 12 the next of them, 0.7
     offloaded = [0] * 6 + [1] * 5 + [1, 1]
@@ -41,16 +41,16 @@ def test_by_hand() -> None:
     # 1.5·2 on the mobile; 3 + 6 beside for the cloud
     assert deployment.price(outcome.usage).tolist() == [3.0 + 9.0 * away for away in offloaded]
     # offloaded hidden states: 4 bytes a number, 4 numbers a token; the cloud runs layers 3 to 6
-    assert outcome.usage.cloud_bytes.tolist() == [
+    assert outcome.usage.bytes[:, 2].tolist() == [
         16.0 * tokens * away for tokens, away in zip(trace.lengths, offloaded, strict=True)
     ]
-    assert outcome.usage.cloud_layers.tolist() == [4.0 * away for away in offloaded]
+    assert outcome.usage.layers[:, 2].tolist() == [4.0 * away for away in offloaded]
 
 
 def test_the_more_confident_exit_answers_where_neither_reaches_the_threshold() -> None:
     """Sample k plays the threshold k / 10."""
     pairs = [(0.9, 0.9)] * 8 + [(0.75, 0.625), (0.625, 0.75), (0.75, 0.75)]
-    trace, deployment = pairs_trace(pairs), Deployment((2, 2, 6))
+    trace, deployment = pairs_trace(pairs), Deployment.paper((2, 2, 6))
     outcome = AdaEEPolicy().replay(trace, deployment)
     # 0.8 and 0.9 and 1: all three are offloaded and paid for, whoever answers
     assert outcome.tiers[8:].tolist() == [[0, 0, 1]] * 3

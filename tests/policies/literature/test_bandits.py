@@ -27,7 +27,7 @@ from dimec.policies.literature.bandits import (
 from dimec.policies.literature.lee import LEEPolicy
 from dimec.policies.registry import validation_reward
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.builders import make_trace
 
@@ -84,19 +84,19 @@ def test_it_finds_the_better_arm(seed: int) -> None:
 
 def test_arms_are_the_exits_of_the_deployed_model() -> None:
     trace = make_trace(3, exits=(1, 2, 3, 4, 6), tiers=(2, 3, 6))
-    assert arm_columns(trace, Deployment((2, 3, 6))).tolist() == [0, 1, 2, 3, 4]
-    assert arm_columns(trace, Deployment((1, 1, 3))).tolist() == [0, 1, 2]
+    assert arm_columns(trace, Deployment.paper((2, 3, 6))).tolist() == [0, 1, 2, 3, 4]
+    assert arm_columns(trace, Deployment.paper((1, 1, 3))).tolist() == [0, 1, 2]
     with pytest.raises(ConfigError, match="layer 5"):
-        arm_columns(trace, Deployment((1, 1, 5)))
+        arm_columns(trace, Deployment.paper((1, 1, 5)))
 
 
 def test_costs_of_arms() -> None:
     trace = make_trace(3, exits=(1, 4, 6), tiers=(1, 4, 6))
-    deployment = Deployment((1, 4, 6), CostModel(mobile_layer=2.0, cloud_charge=7.5))
+    deployment = Deployment.paper((1, 4, 6), CostModel(mobile_layer=2.0, cloud_charge=7.5))
     columns = arm_columns(trace, deployment)
     assert mobile_costs(trace, deployment, columns).tolist() == [2.0, 8.0, 12.0]
     assert offload_cost(deployment) == 3.0 + 7.5
-    assert offload_cost(Deployment((1, 4, 6))) == 3.0 + (1.5 * 6 - 3.0)
+    assert offload_cost(Deployment.paper((1, 4, 6))) == 3.0 + (1.5 * 6 - 3.0)
 
 
 @pytest.mark.parametrize("value", [-0.1, math.inf, math.nan])

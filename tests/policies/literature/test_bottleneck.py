@@ -21,7 +21,7 @@ from dimec.policies.literature.bottleneck import (
 )
 from dimec.policies.registry import FitInputs, system
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.builders import deployment_of, make_trace, traces
 
@@ -79,8 +79,8 @@ def replayed(
             "exit": trace.exits[outcome.answers[i].tolist().index(1.0)],
             "tier": ("mobile", "edge", "cloud")[outcome.tiers[i].tolist().index(1.0)],
             "cost": pytest.approx(prices[i]),
-            "bytes": outcome.usage.cloud_bytes[i],
-            "cloud_layers": outcome.usage.cloud_layers[i],
+            "bytes": outcome.usage.bytes[i, 2],
+            "cloud_layers": outcome.usage.layers[i, 2],
         }
         for i in range(len(trace))
     ]
@@ -93,7 +93,7 @@ def test_it_does_what_a_plain_loop_of_the_rule_does(
     layer = trace.tiers[0]
     if with_code:
         trace = coded(trace, layer)
-    deployment = Deployment(trace.tiers, CostModel(cloud_charge=gamma))
+    deployment = Deployment.paper(trace.tiers, CostModel(cloud_charge=gamma))
     policy = BottleneckPolicy(threshold)
     assert replayed(trace, deployment, policy) == by_hand(trace, deployment, threshold, layer)
 
@@ -101,10 +101,10 @@ def test_it_does_what_a_plain_loop_of_the_rule_does(
 @given(traces(), thresholds)
 def test_every_part_of_the_usage_is_accounted_for(trace: Trace, threshold: float | None) -> None:
     usage = BottleneckPolicy(threshold).replay(trace, deployment_of(trace)).usage
-    assert usage.mobile_layers.tolist() == [trace.tiers[0]] * len(trace)
-    assert np.array_equal(usage.cloud_offloads, usage.cloud_charges)
-    for name in ("edge_layers", "edge_offloads", "edge_bytes"):
-        assert not getattr(usage, name).any()
+    assert usage.layers[:, 0].tolist() == [trace.tiers[0]] * len(trace)
+    assert np.array_equal(usage.sent[:, 2], usage.charges[:, 2])
+    for table in (usage.layers, usage.sent, usage.charges, usage.bytes):
+        assert not table[:, 1].any()
 
 
 def test_a_worked_case() -> None:
@@ -112,16 +112,16 @@ def test_a_worked_case() -> None:
     odds = np.array([0.5, 0.75, 0.875, 1.0], np.float32)
     probabilities = np.stack([np.stack([1 - odds, odds], axis=1)] * 3, axis=1)
     trace = make_trace(4, probabilities=probabilities, lengths=np.array([10, 20, 30, 40]))
-    deployment = Deployment((2, 4, 6))
+    deployment = Deployment.paper((2, 4, 6))
     some = BottleneckPolicy(0.875).replay(coded(trace), deployment)
     assert deployment.price(some.usage).tolist() == [12.0, 12.0, 3.0, 3.0]
-    assert some.usage.cloud_bytes.tolist() == [50.0, 100.0, 0.0, 0.0]
+    assert some.usage.bytes[:, 2].tolist() == [50.0, 100.0, 0.0, 0.0]
     assert some.tiers.tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 0]]
     assert some.answers.tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 0]]
     everything = BottleneckPolicy().replay(trace, deployment)
     assert deployment.price(everything.usage).tolist() == [12.0] * 4
     # 16 numbers of 8 bits a token where the trace does not say what was sent
-    assert everything.usage.cloud_bytes.tolist() == [160.0, 320.0, 480.0, 640.0]
+    assert everything.usage.bytes[:, 2].tolist() == [160.0, 320.0, 480.0, 640.0]
 
 
 @given(traces(), st.randoms(use_true_random=False))
@@ -155,17 +155,17 @@ def test_certain_and_uniform_confidences(value: float) -> None:
 
 class TestTheSplit:
     def test_it_is_what_the_trace_says_and_else_the_mobiles_exit(self) -> None:
-        trace, deployment = make_trace(exits=(1, 2, 4, 6)), Deployment((2, 4, 6))
+        trace, deployment = make_trace(exits=(1, 2, 4, 6)), Deployment.paper((2, 4, 6))
         assert split_layer(trace, deployment) == 2
         assert split_layer(trace, deployment, 4) == 4
         assert split_layer(coded(trace, 4), deployment) == 4
         assert split_layer(coded(trace, 4), deployment, 4) == 4
         usage = BottleneckPolicy(layer=4).replay(trace, deployment).usage
-        assert set(usage.mobile_layers) == {4.0}
-        assert set(usage.cloud_layers) == {2.0}
+        assert set(usage.layers[:, 0]) == {4.0}
+        assert set(usage.layers[:, 2]) == {2.0}
 
     def test_another_layer_than_the_traces_is_refused(self) -> None:
-        trace, deployment = coded(make_trace(), 2), Deployment((2, 4, 6))
+        trace, deployment = coded(make_trace(), 2), Deployment.paper((2, 4, 6))
         with pytest.raises(MismatchError, match=r"at layer 2.*--layer 4"):
             BottleneckPolicy(layer=4).replay(trace, deployment)
         mixed = dict(trace.extra)
@@ -174,14 +174,14 @@ class TestTheSplit:
             BottleneckPolicy().replay(replace(trace, extra=mixed), deployment)
 
     def test_a_threshold_needs_an_exit_there(self) -> None:
-        trace, deployment = make_trace(), Deployment((2, 4, 6))
+        trace, deployment = make_trace(), Deployment.paper((2, 4, 6))
         BottleneckPolicy(layer=3).replay(trace, deployment)
         with pytest.raises(ConfigError, match="no exit at layer 3"):
             BottleneckPolicy(0.9, layer=3).replay(trace, deployment)
 
     def test_it_lies_in_the_model(self) -> None:
         with pytest.raises(ConfigError, match="behind layer 7, the model has 6"):
-            BottleneckPolicy(layer=7).replay(make_trace(), Deployment((2, 4, 6)))
+            BottleneckPolicy(layer=7).replay(make_trace(), Deployment.paper((2, 4, 6)))
 
     def test_without_samples_it_is_the_mobiles_exit(self) -> None:
         trace = make_trace(0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.ceebert import THRESHOLDS, CeeBERTPolicy, first_exits, gain_rewards
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.slow_bandits import Stream, assert_matches, pairs_trace, streams
 
@@ -36,7 +36,7 @@ def test_thresholds_are_the_papers() -> None:
 def test_by_hand() -> None:
     """C = 0.72, 0.97: thresholds to 0.7 end at layer 2 for 0, the others gain 0.25 - 0.02·6."""
     trace = pairs_trace([(0.72, 0.97)] * 12)
-    deployment = Deployment((2, 2, 6))
+    deployment = Deployment.paper((2, 2, 6))
     outcome = CeeBERTPolicy(mu=0.02).replay(trace, deployment)
     # samples 0-9 play each threshold; 10 the first of the best, 0.75, and 11 the next of them
     deep = [0] * 5 + [1] * 5 + [1, 1]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.dee import DEEPolicy, confidence_bins
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.slow_bandits import Stream, assert_matches, pairs_trace, streams
 
@@ -44,7 +44,7 @@ def test_by_hand() -> None:
     4: 0.65: 0.52 + 0.1·sqrt(ln 5) = 0.647 > 0.65 - 0.06: goes on.
     """
     trace = pairs_trace([(0.85, 0.95), (0.62, 0.7), (0.88, 0.9), (0.89, 0.9), (0.65, 0.8)])
-    deployment = Deployment((2, 2, 6))
+    deployment = Deployment.paper((2, 2, 6))
     outcome = DEEPolicy(mu=0.02, c=0.1).replay(trace, deployment)
     assert outcome.answers.argmax(axis=1).tolist() == [1, 1, 1, 0, 1]
     assert outcome.tiers.tolist() == [[1, 0, 0]] * 5
@@ -53,7 +53,7 @@ def test_by_hand() -> None:
 
 def test_where_going_on_promises_no_more_it_exits() -> None:
     trace = pairs_trace([(0.75, 0.75)] * 3)
-    outcome = DEEPolicy(mu=0.0, c=0.0).replay(trace, Deployment((2, 2, 6)))
+    outcome = DEEPolicy(mu=0.0, c=0.0).replay(trace, Deployment.paper((2, 2, 6)))
     assert outcome.answers.argmax(axis=1).tolist() == [1, 0, 0]
 
 
@@ -63,7 +63,7 @@ def test_it_learns_which_contexts_gain() -> None:
     unsure = rng.random(3000) < 0.5
     first = np.where(unsure, 0.55, 0.95)
     trace = pairs_trace(np.stack([first, np.full(3000, 0.96)], axis=1).tolist())
-    outcome = DEEPolicy(mu=0.02).replay(trace, Deployment((2, 2, 6)))
+    outcome = DEEPolicy(mu=0.02).replay(trace, Deployment.paper((2, 2, 6)))
     late = outcome.answers[2000:, 1] == 1
     assert late[unsure[2000:]].all()
     assert late[~unsure[2000:]].mean() < 0.1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.deebert import THRESHOLDS, DeeBertPolicy, entropy
 from dimec.policies.registry import system
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.builders import make_trace, traces
 from support.scenes import Scene, scenes
@@ -38,7 +38,7 @@ def slow_exits(trace: Trace, threshold: float) -> list[int]:
 
 def exits_of(trace: Trace, threshold: float, deployment: Deployment | None = None) -> list[int]:
     """The same by the policy."""
-    outcome = DeeBertPolicy(threshold).replay(trace, deployment or Deployment(trace.tiers))
+    outcome = DeeBertPolicy(threshold).replay(trace, deployment or Deployment.paper(trace.tiers))
     return [trace.exits[row.index(1.0)] for row in outcome.answers.tolist()]
 
 
@@ -96,7 +96,7 @@ def test_it_goes_no_deeper_than_the_deployed_model() -> None:
         exits=(2, 4, 6),
         probabilities=np.array([[[0.5, 0.5], [0.5, 0.5], [1, 0]]], np.float32),
     )
-    assert exits_of(trace, 0.1, Deployment((2, 4, 4))) == [4]
+    assert exits_of(trace, 0.1, Deployment.paper((2, 4, 4))) == [4]
 
 
 @given(scenes())
@@ -109,7 +109,7 @@ def test_a_higher_threshold_leaves_no_later(scene: Scene) -> None:
 
 def test_cost_by_hand() -> None:
     """γ = 1.5·6 - 3 = 6: leaving at layer 2 costs 3 + 6·2/6 = 5, at 6 what all-cloud costs."""
-    deployment = Deployment((2, 4, 6))
+    deployment = Deployment.paper((2, 4, 6))
     for threshold, cost in ((0.4, 5.0), (0.3, 7.0), (0.05, 9.0)):
         outcome = DeeBertPolicy(threshold).replay(sample_of(0.9, 0.99, 0.5), deployment)
         assert deployment.price(outcome.usage).tolist() == [cost]

@@ -20,7 +20,7 @@ from dimec.policies.literature.dimee import (
 from dimec.policies.literature.early_exit import CONFIDENCE_THRESHOLDS
 from dimec.policies.registry import system
 from dimec.tiers.costs import CostModel
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support import reference
 from support.builders import make_trace
@@ -84,7 +84,7 @@ def test_alone_on_the_mobile(scene: Scene, threshold: float) -> None:
 
 @given(scenes(), thresholds, st.sampled_from(ODD_COSTS))
 def test_from_tier_to_tier(scene: Scene, threshold: float, costs: CostModel) -> None:
-    trace, deployment = scene.trace("test"), Deployment(scene.tiers, costs)
+    trace, deployment = scene.trace("test"), Deployment.paper(scene.tiers, costs)
     outcome = MaxSoftmaxTiersPolicy(threshold).replay(trace, deployment)
     expected = [
         slow_journey(sample, trace.exits, deployment, threshold)
@@ -112,7 +112,7 @@ def test_from_tier_to_tier(scene: Scene, threshold: float, costs: CostModel) -> 
 def test_from_tier_to_tier_by_hand(
     confidence: tuple[float, ...], answer: tuple[int, int], cost: float
 ) -> None:
-    trace, deployment = sample_of(*confidence), Deployment((2, 4, 6))
+    trace, deployment = sample_of(*confidence), Deployment.paper((2, 4, 6))
     outcome = MaxSoftmaxTiersPolicy(0.75).replay(trace, deployment)
     assert decisions(outcome, trace, deployment) == [answer]
     assert deployment.price(outcome.usage).tolist() == [cost]
@@ -129,14 +129,14 @@ def test_from_tier_to_tier_by_hand(
 def test_a_tier_without_exits_of_its_own_is_passed_over(
     tiers: tuple[int, int, int], answer: tuple[int, int], cost: float
 ) -> None:
-    trace, deployment = sample_of(*[0.5] * 6), Deployment(tiers)
+    trace, deployment = sample_of(*[0.5] * 6), Deployment.paper(tiers)
     outcome = MaxSoftmaxTiersPolicy(0.75).replay(trace, deployment)
     assert decisions(outcome, trace, deployment) == [answer]
     assert deployment.price(outcome.usage).tolist() == [cost]
 
 
 def test_the_threshold_itself_is_enough() -> None:
-    trace, deployment = sample_of(0.75, 0.9, 1.0), Deployment((3, 3, 3))
+    trace, deployment = sample_of(0.75, 0.9, 1.0), Deployment.paper((3, 3, 3))
     for threshold, layer in ((0.75, 1), (np.nextafter(0.75, 1), 2), (1.0, 3)):
         outcome = MaxSoftmaxPolicy(float(threshold)).replay(trace, deployment)
         assert decisions(outcome, trace, deployment) == [(layer, 0)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.i_splitee import ISplitEEPolicy
 from dimec.policies.literature.splitee_s import SplitEESPolicy
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.builders import make_trace
 from support.slow_bandits import Stream, assert_matches, streams
@@ -42,7 +42,7 @@ def test_splits_at_every_third_layer_and_the_last() -> None:
         ((6,), 6, [6]),
     ):
         trace = make_trace(1, exits=exits, tiers=(exits[0], exits[0], exits[-1]))
-        columns = policy.splits(trace, Deployment((exits[0], exits[0], last)))
+        columns = policy.splits(trace, Deployment.paper((exits[0], exits[0], last)))
         assert [exits[x] for x in columns] == expected
 
 
@@ -52,8 +52,8 @@ def test_with_exits_at_every_layer_it_is_splitee_s() -> None:
     two = SplitEESPolicy(0.9, mu=0.01).replay(stream.trace, stream.deployment)
     sparse = ISplitEEPolicy(0.9, mu=0.01).replay(stream.trace, stream.deployment)
     assert one.answers.tolist() == two.answers.tolist()
-    assert one.usage.mobile_layers.tolist() == two.usage.mobile_layers.tolist()
-    assert set(sparse.usage.mobile_layers.tolist()) <= {3.0, 6.0, 9.0, 12.0}
+    assert one.usage.layers[:, 0].tolist() == two.usage.layers[:, 0].tolist()
+    assert set(sparse.usage.layers[:, 0].tolist()) <= {3.0, 6.0, 9.0, 12.0}
 
 
 def test_a_spacing_of_nothing_is_refused() -> None:

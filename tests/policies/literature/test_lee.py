@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.lee import LEEPolicy
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.slow_bandits import Stream, assert_matches, pairs_trace, streams
 
@@ -36,7 +36,7 @@ def test_by_hand() -> None:
     3: 0.64 + sqrt(2 ln 4 / 2) = 1.817 < 0.52 + sqrt(2 ln 4) = 2.185: exit 6.
     """
     trace = pairs_trace([(0.9, 0.95), (0.7, 0.7), (0.5, 0.9), (0.85, 0.6)])
-    deployment = Deployment((2, 2, 6))
+    deployment = Deployment.paper((2, 2, 6))
     outcome = LEEPolicy(mu=0.02).replay(trace, deployment)
     assert outcome.answers.argmax(axis=1).tolist() == [0, 1, 0, 1]
     assert outcome.tiers.tolist() == [[1, 0, 0]] * 4
@@ -46,7 +46,7 @@ def test_by_hand() -> None:
 def test_a_greater_weight_of_latency_exits_earlier() -> None:
     stream = slow_bandits.long_stream(2000)
     layers = [
-        LEEPolicy(weight).replay(stream.trace, stream.deployment).usage.mobile_layers.mean()
+        LEEPolicy(weight).replay(stream.trace, stream.deployment).usage.layers[:, 0].mean()
         for weight in (0.0, 1.0, 4.0)
     ]
     assert layers[0] > layers[1] > layers[2]

@@ -167,14 +167,14 @@ def test_a_fast_link_sends_and_a_slow_one_keeps() -> None:
     fast = plain(links__line__round_trip_ms=0.0, clouds__server__extra_round_trip_ms=0.0)
     kept = planned("latency", slow, PROFILE).replay(trace, deployment)
     sent = planned("latency", fast, PROFILE).replay(trace, deployment)
-    assert (kept.usage.mobile_layers == 6).all()
+    assert (kept.usage.layers[:, 0] == 6).all()
     assert (deployment.price(kept.usage) == 1.5 * 6).all()
     assert (kept.tiers[:, MOBILE] == 1).all()
-    assert not kept.usage.cloud_bytes.any()
-    assert (sent.usage.cloud_layers == 6).all()
+    assert not kept.usage.bytes[:, 2].any()
+    assert (sent.usage.layers[:, 2] == 6).all()
     assert (deployment.price(sent.usage) == 3 + 6).all()
     assert (sent.tiers[:, CLOUD] == 1).all()
-    assert sent.usage.cloud_bytes.tolist() == (4 * trace.lengths).tolist()
+    assert sent.usage.bytes[:, 2].tolist() == (4 * trace.lengths).tolist()
     for outcome in (kept, sent):
         assert (outcome.answers[:, trace.exits.index(6)] == 1).all()
 
@@ -198,9 +198,9 @@ def test_it_may_split_where_the_cost_is_flat() -> None:
     policy.splits = lambda *_: np.array([0, 4, 6])  # type: ignore[method-assign]
     deployment = deployment_of(trace)
     outcome = policy.replay(trace, deployment)
-    assert outcome.usage.mobile_layers.tolist() == [0, 4, 6]
-    assert outcome.usage.cloud_layers.tolist() == [6, 2, 0]
-    assert outcome.usage.cloud_bytes.tolist() == [20, 4 * 16 * 6, 0]
+    assert outcome.usage.layers[:, 0].tolist() == [0, 4, 6]
+    assert outcome.usage.layers[:, 2].tolist() == [6, 2, 0]
+    assert outcome.usage.bytes[:, 2].tolist() == [20, 4 * 16 * 6, 0]
     assert deployment.price(outcome.usage).tolist() == [3 + 6, 1.5 * 4 + 3 + 6, 9]
     assert outcome.tiers[:, CLOUD].tolist() == [1, 1, 0]
 
@@ -222,7 +222,7 @@ def test_scenarios_of_a_file_of_ones_own_are_followed(tmp_path: Path) -> None:
         path.write_text(text, "utf-8")
         policy = NeurosurgeonPolicy(scenario="plain", scenarios=path)
         outcome = policy.replay(trace, deployment_of(trace))
-        away.append(outcome.usage.cloud_offloads.tolist())
+        away.append(outcome.usage.sent[:, 2].tolist())
     assert away == [[1] * 4, [0] * 4]
 
 

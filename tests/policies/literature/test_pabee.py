@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.pabee import PabeePolicy, agreements
 from dimec.policies.registry import system
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 from support.scenes import Scene, scenes
@@ -36,7 +36,7 @@ def slow_exits(trace: Trace, patience: int) -> list[int]:
 
 def exits_of(trace: Trace, patience: int, deployment: Deployment | None = None) -> list[int]:
     """The same by the policy."""
-    outcome = PabeePolicy(patience).replay(trace, deployment or Deployment(trace.tiers))
+    outcome = PabeePolicy(patience).replay(trace, deployment or Deployment.paper(trace.tiers))
     return [trace.exits[row.index(1.0)] for row in outcome.answers.tolist()]
 
 
@@ -74,7 +74,7 @@ def test_by_hand(said: tuple[int, ...], patience: int, layer: int) -> None:
 
 def test_the_answer_is_the_prediction_that_was_agreed_on() -> None:
     trace = sample_saying(2, 0, 0, 0, 0, 2)
-    outcome = PabeePolicy(3).replay(trace, Deployment(trace.tiers))
+    outcome = PabeePolicy(3).replay(trace, Deployment.paper(trace.tiers))
     assert trace.predictions[0, outcome.answers[0].argmax()] == 0
 
 
@@ -85,7 +85,7 @@ def test_the_counter() -> None:
 
 def test_it_goes_no_deeper_than_the_deployed_model() -> None:
     trace = sample_saying(0, 1, 0, 0, 0, 0)
-    assert exits_of(trace, 3, Deployment((1, 1, 4))) == [4]
+    assert exits_of(trace, 3, Deployment.paper((1, 1, 4))) == [4]
 
 
 @given(scenes(), st.integers(1, 6))
@@ -98,7 +98,7 @@ def test_more_patience_leaves_no_earlier(scene: Scene, patience: int) -> None:
 def test_cost_by_hand() -> None:
     """γ = 1.5·6 - 3 = 6: leaving at layer 4 of 6 costs 3 + 6·4/6 = 7, at the last one 9."""
     trace = sample_saying(0, 0, 0, 0, 0, 0)
-    deployment = Deployment(trace.tiers)
+    deployment = Deployment.paper(trace.tiers)
     for patience, cost in ((3, 7.0), (4, 8.0), (5, 9.0), (8, 9.0)):
         outcome = PabeePolicy(patience).replay(trace, deployment)
         assert deployment.price(outcome.usage).tolist() == [cost]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.splitee import SplitEEPolicy, answered_at, split_rewards
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.slow_bandits import Stream, assert_matches, pairs_trace, streams
 
@@ -44,13 +44,13 @@ def test_by_hand() -> None:
     3: 0.75 + sqrt(ln 4 / 2) = 1.583 < 0.52 + sqrt(ln 4) = 1.697: split 6.
     """
     trace = pairs_trace([(0.9, 0.95), (0.7, 0.7), (0.6, 0.9), (0.85, 0.6)])
-    deployment = Deployment((2, 2, 6))
+    deployment = Deployment.paper((2, 2, 6))
     outcome = SplitEEPolicy(0.8, mu=0.02).replay(trace, deployment)
     assert outcome.answers.tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
     assert outcome.tiers.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1], [1, 0, 0]]
     assert deployment.price(outcome.usage).tolist() == [3.0, 9.0, 3.0 + 9.0, 9.0]
-    assert outcome.usage.mobile_layers.tolist() == [2, 6, 2, 6]
-    assert outcome.usage.cloud_layers.tolist() == [0, 0, 4, 0]
+    assert outcome.usage.layers[:, 0].tolist() == [2, 6, 2, 6]
+    assert outcome.usage.layers[:, 2].tolist() == [0, 0, 4, 0]
 
 
 def test_rewards_by_hand() -> None:

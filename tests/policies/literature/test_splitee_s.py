@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.policies.literature.splitee_s import SplitEESPolicy, seen_rewards
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.slow_bandits import Stream, assert_matches, pairs_trace, streams
 
@@ -48,7 +48,7 @@ def test_by_hand() -> None:
     3: 0.653 + sqrt(ln 4 / 3) = 1.333 < 0.62 + sqrt(ln 4 / 2) = 1.453: split 6.
     """
     trace = pairs_trace([(0.9, 0.95), (0.7, 0.7), (0.6, 0.9), (0.85, 0.6)])
-    deployment = Deployment((2, 2, 6))
+    deployment = Deployment.paper((2, 2, 6))
     outcome = SplitEESPolicy(0.8, mu=0.02).replay(trace, deployment)
     assert outcome.answers.tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
     assert outcome.tiers.tolist() == [[1, 0, 0]] * 4

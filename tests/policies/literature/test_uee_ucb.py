@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
 from dimec.policies.literature.uee_ucb import UEEUCBPolicy
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from support import slow_bandits
 from support.builders import make_trace
 from support.slow_bandits import Stream, assert_matches, streams
@@ -42,7 +42,7 @@ def test_by_hand() -> None:
     """
     says = np.array([[0, 1, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0]])
     trace = make_trace(4, probabilities=np.eye(2, dtype=np.float32)[says])
-    deployment = Deployment((2, 4, 6))
+    deployment = Deployment.paper((2, 4, 6))
     outcome = UEEUCBPolicy(scale=0.3).replay(trace, deployment)
     assert outcome.answers.argmax(axis=1).tolist() == [2, 1, 2, 2]
     assert outcome.tiers.tolist() == [[1, 0, 0]] * 4

@@ -22,7 +22,7 @@ from dimec.policies.literature.bottleneck import BottleneckPolicy
 from dimec.policies.registry import FitInputs, system
 from dimec.runs.bottleneck import Objective
 from dimec.runs.run import Run
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from dimec.training.batching import encode
 from dimec.training.bottleneck.epoch import answer, behind_logits
@@ -149,13 +149,13 @@ class TestWhatItLeaves:
 
     def test_its_systems_replay_the_traces(self, trained: Path) -> None:
         validation, test = bottleneck_traces(trained)
-        deployment = Deployment(test.tiers)
+        deployment = Deployment.paper(test.tiers)
         for name in ("bottlenet++", "bottlefit"):
             fitted = system(name).fit(FitInputs(validation, deployment, 0.02))
             outcome = fitted.policy.replay(test, deployment)
-            assert np.array_equal(outcome.usage.cloud_layers, 3 * outcome.usage.cloud_offloads)
+            assert np.array_equal(outcome.usage.layers[:, 2], 3 * outcome.usage.sent[:, 2])
         everything = BottleneckPolicy().replay(test, deployment).usage
-        assert np.array_equal(everything.cloud_bytes, test.extra["code_bytes"])
+        assert np.array_equal(everything.bytes[:, 2], test.extra["code_bytes"])
 
 
 def test_the_full_width_in_fp32_is_the_run_itself(run_copy: Callable[..., Path]) -> None:
@@ -339,8 +339,8 @@ class TestSettings:
         record = BottleneckFolder(folder).record()
         assert "split" not in record["scores"]["test"]
         trace = bottleneck_traces(folder)[1]
-        usage = BottleneckPolicy().replay(trace, Deployment(trace.tiers)).usage
-        assert set(usage.mobile_layers) == {3.0}
+        usage = BottleneckPolicy().replay(trace, Deployment.paper(trace.tiers)).usage
+        assert set(usage.layers[:, 0]) == {3.0}
 
 
 def test_the_digest_is_of_names_and_values() -> None:

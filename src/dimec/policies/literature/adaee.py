@@ -30,10 +30,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
-from dimec.policies.base import Outcome, one_hot, split_outcome
+from dimec.policies.base import Outcome, one_hot, require_one_model, split_outcome
 from dimec.policies.literature.bandits import check_share, check_weight, ucb_choices
 from dimec.policies.registry import System, register
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 THRESHOLDS = tuple(k / 10 for k in range(11))
@@ -61,7 +61,8 @@ class AdaEEPolicy:
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit on the mobile or offload, at the threshold played."""
-        mobile, _, cloud = trace.columns(deployment.exits)
+        require_one_model(deployment, self.name)
+        mobile, *_, cloud = trace.columns(deployment.exits, deployment.sources)
         near, far = trace.confidences[:, mobile], trace.confidences[:, cloud]
         played = ucb_choices(threshold_rewards(near, far, self.overhead), self.c)
         offloaded = near < np.array(THRESHOLDS)[played]

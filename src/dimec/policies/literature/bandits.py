@@ -23,9 +23,10 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError
-from dimec.policies.base import Policy
+from dimec.policies.base import Policy, require_one_model
 from dimec.policies.registry import FitInputs, Fitted, System
-from dimec.tiers.usage import Deployment, Usage
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import leg, usage_of
 from dimec.traces.trace import Trace
 
 Observed = Callable[[int, int], Iterable[int]]
@@ -87,19 +88,21 @@ def arm_columns(trace: Trace, deployment: Deployment) -> IntArray:
     Raises:
         ConfigError: the trace has no exit at the last layer.
     """
-    last = trace.columns((deployment.layers,))[0]
+    require_one_model(deployment, "a bandit over the exits of a model")
+    last = trace.columns((deployment.layers,), deployment.sources[:1])[0]
     return np.arange(last + 1, dtype=np.int64)
 
 
 def mobile_costs(trace: Trace, deployment: Deployment, columns: IntArray) -> FloatArray:
-    """(K,) price in λ of running on the mobile up to each of these exits: λ_m·layer."""
+    """(K,) price in λ of running on the first tier up to each of these exits: λ_m·layer."""
     layers = np.asarray(trace.exits)[columns]
-    return deployment.price(Usage.of(len(columns), mobile_layers=layers))
+    return deployment.price(usage_of([leg(len(columns), 0, layers)], deployment))
 
 
 def offload_cost(deployment: Deployment) -> float:
-    """Price in λ of going on in the cloud, o_c + γ."""
-    return float(deployment.price(Usage.of(1, cloud_offloads=1, cloud_charges=1))[0])
+    """Price in λ of going on at the last tier, in the cloud: o_c + γ."""
+    last = deployment.tiers[-1]
+    return last.send_price + last.visit_price
 
 
 def check_share(name: str, value: float) -> float:

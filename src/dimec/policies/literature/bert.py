@@ -6,13 +6,12 @@ it is deployed on the mobile, and Table I, where it is deployed in the cloud.
 
 from __future__ import annotations
 
-import numpy as np
-
 from dimec.base.errors import ConfigError
-from dimec.policies.base import Outcome, exit_outcome
+from dimec.policies.base import Outcome, outcome_of, require_one_model
 from dimec.policies.registry import System, register
-from dimec.tiers.costs import CLOUD, MOBILE
-from dimec.tiers.usage import Deployment, Usage, text_bytes
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import leg
+from dimec.tiers.usage import text_bytes
 from dimec.traces.trace import Trace
 
 _SOURCE = "Devlin et al. 2019, arXiv 1810.04805; the paper, section V-B 1"
@@ -39,18 +38,12 @@ class BertPolicy:
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The same exit for every sample."""
-        last = np.full(len(trace), trace.columns((deployment.layers,))[0])
         if self.place == "mobile":
-            usage = Usage.of(len(trace), mobile_layers=deployment.layers)
-            return exit_outcome(trace, last, MOBILE, usage)
-        usage = Usage.of(
-            len(trace),
-            cloud_layers=deployment.layers,
-            cloud_offloads=1,
-            cloud_charges=1,
-            cloud_bytes=text_bytes(trace.lengths),
-        )
-        return exit_outcome(trace, last, CLOUD, usage)
+            require_one_model(deployment, self.name)
+            return outcome_of(trace, deployment, [leg(len(trace), 0, deployment.layers)])
+        payload = text_bytes(trace.lengths)
+        only = leg(len(trace), deployment.last, deployment.layers, payload=payload)
+        return outcome_of(trace, deployment, [only])
 
 
 register(System("bert-cloud", _SOURCE, lambda: BertPolicy("cloud")))

@@ -33,10 +33,10 @@ import numpy as np
 
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, MismatchError
-from dimec.policies.base import Outcome, exit_outcome
+from dimec.policies.base import Outcome, outcome_of, require_one_model
 from dimec.policies.registry import System, register
-from dimec.tiers.costs import CLOUD, MOBILE
-from dimec.tiers.usage import Deployment, Usage
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import leg
 from dimec.traces.trace import Trace
 
 CODE_WIDTH, CODE_BITS = 16, 8  # k and b by default
@@ -111,22 +111,22 @@ class BottleneckPolicy:
             raise ConfigError(
                 f"the split lies behind layer {layer}, the model has {deployment.layers}"
             )
-        last = trace.columns((deployment.layers,))[0]
-        columns = np.full(len(trace), last)
+        require_one_model(deployment, self.name)
         sent = np.ones(len(trace), bool)
         if self.threshold is not None:
-            split = trace.columns((layer,))[0]
-            sent = trace.confidences[:, split] < self.threshold
-            columns = np.where(sent, last, split)
-        usage = Usage.of(
-            len(trace),
-            mobile_layers=layer,
-            cloud_layers=np.where(sent, deployment.layers - layer, 0),
-            cloud_offloads=sent,
-            cloud_charges=sent,
-            cloud_bytes=np.where(sent, code_payload(trace), 0.0),
-        )
-        return exit_outcome(trace, columns, np.where(sent, CLOUD, MOBILE), usage)
+            sent = trace.confidences[:, trace.columns((layer,))[0]] < self.threshold
+        legs = [
+            leg(len(trace), 0, layer, ends=~sent),
+            leg(
+                len(trace),
+                deployment.last,
+                deployment.layers,
+                start=layer,
+                taken=sent,
+                payload=code_payload(trace),
+            ),
+        ]
+        return outcome_of(trace, deployment, legs)
 
 
 def split_layer(trace: Trace, deployment: Deployment, layer: int | None = None) -> int:
@@ -150,7 +150,7 @@ def split_layer(trace: Trace, deployment: Deployment, layer: int | None = None) 
         )
     if len(made):
         return int(made[0])
-    return deployment.exits[MOBILE] if layer is None else layer
+    return deployment.exits[0] if layer is None else layer
 
 
 def code_payload(trace: Trace) -> FloatArray:

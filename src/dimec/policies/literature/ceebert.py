@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
-from dimec.policies.base import Outcome, mobile_exit_outcome
+from dimec.policies.base import Outcome, first_tier_outcome
 from dimec.policies.literature.bandits import (
     arm_columns,
     check_weight,
@@ -36,7 +36,7 @@ from dimec.policies.literature.bandits import (
 )
 from dimec.policies.registry import WEIGHTS, register
 from dimec.tiers.costs import check_lambda
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 THRESHOLDS = tuple(k / 20 for k in range(10, 20))
@@ -71,7 +71,7 @@ class CeeBERTPolicy:
         costs = mobile_costs(trace, deployment, columns)
         rewards = gain_rewards(confidences, ends, costs, self.weight * self.mu)
         played = ucb_choices(rewards, self.c)
-        return mobile_exit_outcome(trace, columns[ends[np.arange(len(trace)), played]])
+        return first_tier_outcome(trace, deployment, columns[ends[np.arange(len(trace)), played]])
 
 
 def first_exits(confidences: npt.NDArray[np.floating]) -> IntArray:

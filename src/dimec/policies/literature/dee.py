@@ -35,12 +35,12 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError
-from dimec.policies.base import Outcome, mobile_exit_outcome
+from dimec.policies.base import Outcome, first_tier_outcome
 from dimec.policies.literature.bandits import arm_columns, check_weight, priced_system
 from dimec.policies.literature.lee import exit_rewards
 from dimec.policies.registry import WEIGHTS, register
 from dimec.tiers.costs import check_lambda
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 EXPLORATIONS = (1.0, 0.5, 0.2, 0.1)
@@ -79,7 +79,7 @@ class DEEPolicy:
         rewards = exit_rewards(trace, deployment, columns, self.weight * self.mu)
         contexts = confidence_bins(trace.confidences[:, columns], self.bins)
         stops = stopping_exits(rewards, contexts, self.bins, self.c)
-        return mobile_exit_outcome(trace, columns[stops])
+        return first_tier_outcome(trace, deployment, columns[stops])
 
 
 def confidence_bins(confidences: npt.NDArray[np.floating], bins: int) -> IntArray:

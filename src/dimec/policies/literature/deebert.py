@@ -23,7 +23,7 @@ from dimec.base.errors import ConfigError
 from dimec.policies.base import Outcome
 from dimec.policies.literature.early_exit import cloud_exit_outcome, exits_in_use, first_exit
 from dimec.policies.registry import System, register
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 THRESHOLDS = (0.0, 0.001, 0.005, 0.01, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)

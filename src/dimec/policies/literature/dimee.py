@@ -42,14 +42,14 @@ import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
 from dimec.base.errors import ConfigError
-from dimec.cartography import EASY, HARD, MEDIUM
-from dimec.policies.base import Outcome, exit_outcome, mobile_exit_outcome
+from dimec.policies.base import Outcome, first_tier_outcome, outcome_of
 from dimec.policies.literature.early_exit import CONFIDENCE_THRESHOLDS, exits_in_use, first_exit
 from dimec.policies.registry import FitInputs, Fitted, System, register, validation_reward
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import CLOUD, EDGE, MOBILE
-from dimec.tiers.usage import Deployment, Usage, text_bytes
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import leg
+from dimec.tiers.usage import text_bytes
 from dimec.traces.trace import Trace
 
 _SOURCE = "Bajpai & Hanawal, DIMEE, ICC 2025, arXiv 2410.05338"
@@ -64,12 +64,11 @@ def depth_pools(layers: npt.NDArray[np.integer], deployment: Deployment) -> IntA
     """(N,) pools by the layers (N,) at which early exit leaves: easy to m, medium to n, else hard.
 
     Example:
-        >>> depth_pools(np.array([2, 3, 4, 5]), Deployment((2, 4, 6))).tolist()
+        >>> depth_pools(np.array([2, 3, 4, 5]), Deployment.paper((2, 4, 6))).tolist()
         [0, 1, 1, 2]
     """
-    m, n, _ = deployment.exits
-    pools: IntArray = np.select([layers <= m, layers <= n], [EASY, MEDIUM], HARD).astype(np.int64)
-    return pools
+    pools: IntArray = np.searchsorted(deployment.exits[:-1], layers, side="left")
+    return pools.astype(np.int64)
 
 
 def fit_depth_router(trace: Trace, deployment: Deployment, threshold: float) -> CentroidRouter:
@@ -103,7 +102,9 @@ class MaxSoftmaxPolicy:
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The first exit that is sure enough answers."""
-        return mobile_exit_outcome(trace, confident_exit(trace, deployment, self.threshold))
+        return first_tier_outcome(
+            trace, deployment, confident_exit(trace, deployment, self.threshold)
+        )
 
 
 class MaxSoftmaxTiersPolicy(MaxSoftmaxPolicy):
@@ -120,27 +121,18 @@ class MaxSoftmaxTiersPolicy(MaxSoftmaxPolicy):
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Each tier asks its own exits; a sample of which none is sure goes on to the next."""
-        m, n, l = deployment.exits  # noqa: E741
         columns = confident_exit(trace, deployment, self.threshold)
         layers = np.asarray(trace.exits)[columns]
-        tiers = np.select([layers <= m, layers <= n], [MOBILE, EDGE], CLOUD)
-        last = trace.columns((l,))[0]
-        columns = np.where(tiers == CLOUD, last, columns)
-        asked = (tiers != MOBILE) & (m < n)
-        cloud = tiers == CLOUD
-        payload = text_bytes(trace.lengths)
-        usage = Usage.of(
-            len(trace),
-            mobile_layers=np.minimum(layers, m),
-            edge_layers=np.where(asked, np.minimum(layers, n), 0),
-            cloud_layers=np.where(cloud, l, 0),
-            edge_offloads=asked,
-            cloud_offloads=cloud,
-            cloud_charges=cloud,
-            edge_bytes=np.where(asked, payload, 0.0),
-            cloud_bytes=np.where(cloud, payload, 0.0),
-        )
-        return exit_outcome(trace, columns, tiers, usage)
+        ends = depth_pools(layers, deployment)
+        payload, legs, before = text_bytes(trace.lengths), [], 0
+        for k, tier in enumerate(deployment.tiers):
+            last = k == deployment.last
+            asked = (ends >= k) & (last or tier.layer > before)
+            stop = np.full(len(trace), tier.layer) if last else np.minimum(layers, tier.layer)
+            here = asked & (ends == k)
+            legs.append(leg(len(trace), k, stop, taken=asked, ends=here, payload=payload))
+            before = tier.layer
+        return outcome_of(trace, deployment, legs)
 
 
 def _make_dimee(router: CentroidRouter) -> RouterPolicy:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
-from dimec.policies.base import Outcome, exit_outcome
-from dimec.tiers.costs import CLOUD
-from dimec.tiers.usage import Deployment, Usage, text_bytes
+from dimec.policies.base import Outcome, outcome_of, require_one_model
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.paths import leg
+from dimec.tiers.usage import text_bytes
 from dimec.traces.trace import Trace
 
 # Of the largest class probability: the range that threshold-based early exit is swept over.
@@ -25,7 +26,8 @@ def exits_in_use(trace: Trace, deployment: Deployment) -> int:
     Raises:
         ConfigError: the trace has no exit at one of the deployment's tiers.
     """
-    return trace.columns(deployment.exits)[-1] + 1
+    require_one_model(deployment, "early exit through the layers of a model")
+    return trace.columns(deployment.exits, deployment.sources)[-1] + 1
 
 
 def first_exit(satisfied: npt.NDArray[np.bool_]) -> IntArray:
@@ -55,12 +57,6 @@ def cloud_exit_outcome(trace: Trace, deployment: Deployment, columns: IntArray) 
         deployment: whose last layer is l.
         columns: (N,) positions of the exits taken among the trace's exits.
     """
-    layers = np.asarray(trace.exits)[columns]
-    usage = Usage.of(
-        len(trace),
-        cloud_layers=layers,
-        cloud_offloads=1,
-        cloud_charges=layers / deployment.layers,
-        cloud_bytes=text_bytes(trace.lengths),
-    )
-    return exit_outcome(trace, columns, CLOUD, usage)
+    layers, payload = np.asarray(trace.exits)[columns], text_bytes(trace.lengths)
+    only = leg(len(trace), deployment.last, layers, payload=payload)
+    return outcome_of(trace, deployment, [only])

@@ -29,7 +29,7 @@ from dimec.policies.literature.bandits import arm_columns, priced_system
 from dimec.policies.literature.splitee import ALPHAS
 from dimec.policies.literature.splitee_s import SplitEESPolicy
 from dimec.policies.registry import WEIGHTS, register
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 SPACING = 3

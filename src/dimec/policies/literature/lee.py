@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
-from dimec.policies.base import Outcome, mobile_exit_outcome
+from dimec.policies.base import Outcome, first_tier_outcome
 from dimec.policies.literature.bandits import (
     arm_columns,
     check_weight,
@@ -35,7 +35,7 @@ from dimec.policies.literature.bandits import (
 )
 from dimec.policies.registry import WEIGHTS, register
 from dimec.tiers.costs import check_lambda, rewards
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 
@@ -65,7 +65,7 @@ class LEEPolicy:
         columns = arm_columns(trace, deployment)
         utility = exit_rewards(trace, deployment, columns, self.weight * self.mu)
         played = ucb_choices(utility, self.c)
-        return mobile_exit_outcome(trace, columns[played])
+        return first_tier_outcome(trace, deployment, columns[played])
 
 
 def exit_rewards(

@@ -39,12 +39,13 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, option
-from dimec.policies.base import Outcome, exit_outcome
+from dimec.policies.base import Outcome, outcome_of, require_one_model
 from dimec.policies.registry import System, register
-from dimec.tiers.costs import CLOUD, MOBILE
+from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import LayerProfile, ModelShape
+from dimec.tiers.paths import leg
 from dimec.tiers.scenarios import Scenario, Scenarios
-from dimec.tiers.usage import Deployment, Usage, hidden_bytes, text_bytes
+from dimec.tiers.usage import hidden_bytes, text_bytes
 from dimec.traces.trace import Trace
 
 Objective = Literal["latency", "energy"]
@@ -148,20 +149,23 @@ class NeurosurgeonPolicy:
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Decide from the lengths; the embeddings' width tells the shape of the encoder."""
         shape = ModelShape.of_width(trace.embeddings.shape[1])
+        require_one_model(deployment, self.name)
         layers = deployment.layers
         split = self.splits(trace.lengths, layers, shape)
         away = split < layers
         payload = split_bytes(trace.lengths, layers, shape.width)
-        usage = Usage.of(
-            len(trace),
-            mobile_layers=split,
-            cloud_layers=layers - split,
-            cloud_offloads=away,
-            cloud_charges=away,
-            cloud_bytes=payload[np.arange(len(trace)), split],
-        )
-        last = np.full(len(trace), trace.columns((layers,))[0])
-        return exit_outcome(trace, last, np.where(away, CLOUD, MOBILE), usage)
+        legs = [
+            leg(len(trace), 0, split, ends=~away),
+            leg(
+                len(trace),
+                deployment.last,
+                layers,
+                start=split,
+                taken=away,
+                payload=payload[np.arange(len(trace)), split],
+            ),
+        ]
+        return outcome_of(trace, deployment, legs)
 
 
 def _make(objective: Objective) -> System:

@@ -23,7 +23,7 @@ from dimec.base.errors import ConfigError
 from dimec.policies.base import Outcome
 from dimec.policies.literature.early_exit import cloud_exit_outcome, exits_in_use, first_exit
 from dimec.policies.registry import System, register
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 PATIENCES = (3, 4, 5, 6, 7, 8)

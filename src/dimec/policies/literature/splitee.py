@@ -37,7 +37,7 @@ from dimec.policies.literature.bandits import (
 )
 from dimec.policies.registry import WEIGHTS, register
 from dimec.tiers.costs import check_lambda
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 ALPHAS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)

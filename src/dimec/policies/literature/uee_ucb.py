@@ -26,10 +26,10 @@ import math
 
 import numpy as np
 
-from dimec.policies.base import Outcome, mobile_exit_outcome
+from dimec.policies.base import Outcome, first_tier_outcome
 from dimec.policies.literature.bandits import arm_columns, check_weight, ucb_choices, up_to
 from dimec.policies.registry import System, register
-from dimec.tiers.usage import Deployment
+from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 SCALES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02)
@@ -67,7 +67,7 @@ class UEEUCBPolicy:
             offsets=(costs[0] - costs).tolist(),
             observed=up_to,
         )
-        return mobile_exit_outcome(trace, columns[played])
+        return first_tier_outcome(trace, deployment, columns[played])
 
 
 register(

@@ -133,7 +133,7 @@ def export_run(
         StorageError: the disk is full or refuses to write; what was there is left as it was.
     """
     progress, out = progress or NoProgress(), Path(out)
-    check_tier_names(int8, "int8")
+    check_tier_names(int8, "int8", TIER_NAMES)
     if triton is not None:
         check_repository(
             triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
@@ -166,7 +166,7 @@ class _Export:
     run: RunDirectory
     training: Mapping[str, Any]
     router: CentroidRouter
-    exits: tuple[int, int, int]
+    exits: tuple[int, ...]
     precisions: Mapping[str, Precision]
     versions: dict[Any, str]
 
