@@ -16,16 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, DataError
-from dimec.evaluation.evaluate import replay
+from dimec.evaluation.replay import replay
 from dimec.policies.literature.bert import BertPolicy
-from dimec.tiers.scenarios import (
-    ModelShape,
-    Scenario,
-    ScenarioCost,
-    Scenarios,
-    scenario_table,
-    summarise,
-)
+from dimec.tiers.scenario_file import Scenarios
+from dimec.tiers.scenarios import ModelShape, Scenario, ScenarioCost, scenario_table, summarise
 from dimec.tiers.usage import Deployment, Usage, tier_usage
 from support.builders import deployment_of, make_trace
 from support.scenario_files import contents, plain, scenarios, toml

@@ -17,7 +17,8 @@ from dimec.reproduction.study import deployment_of, header, run_record
 from dimec.reproduction.summary import SeedReplays, summarise
 from dimec.runs.run import Run
 from dimec.tiers.latency import ModelShape
-from dimec.tiers.scenarios import Scenarios, scenario_table
+from dimec.tiers.scenario_file import Scenarios
+from dimec.tiers.scenarios import scenario_table
 from dimec.tiers.usage import Deployment
 
 Record = dict[str, Any]

@@ -43,7 +43,8 @@ from dimec.policies.base import Outcome, exit_outcome
 from dimec.policies.registry import System, register
 from dimec.tiers.costs import CLOUD, MOBILE
 from dimec.tiers.latency import LayerProfile, ModelShape
-from dimec.tiers.scenarios import Scenario, Scenarios
+from dimec.tiers.scenario_file import Scenarios
+from dimec.tiers.scenarios import Scenario
 from dimec.tiers.usage import Deployment, Usage, hidden_bytes, text_bytes
 from dimec.traces.trace import Trace
 
