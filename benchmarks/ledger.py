@@ -11,8 +11,10 @@ from benchmarks.harness import in_fresh_process, say, seconds
 from benchmarks.results import BYTES, RATIO, Figure, Result
 from benchmarks.routing import stream
 from dimec.base.arrays import FloatArray
-from dimec.evaluation.evaluate import Replay, bootstrap_means, evaluate, replay, standard_policies
+from dimec.evaluation.bootstrap import bootstrap_means
+from dimec.evaluation.evaluate import evaluate
 from dimec.evaluation.ledger import LedgerRow
+from dimec.evaluation.replay import Replay, replay, standard_policies
 from dimec.policies import Policy, RandomPolicy
 from dimec.routing import CentroidRouter
 from dimec.tiers.deployment import Deployment

@@ -21,7 +21,7 @@ from benchmarks.results import BYTES, RATIO, Figure, Result
 from benchmarks.routing import stream
 from dimec.base.arrays import FloatArray
 from dimec.cartography import DataMap
-from dimec.evaluation.evaluate import replay
+from dimec.evaluation.replay import replay
 from dimec.policies import FitInputs, Outcome, Policy, systems
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace

@@ -10,13 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimec.evaluation import evaluate as evaluation
-from dimec.evaluation.evaluate import (
-    bootstrap_means,
-    evaluate,
-    standard_policies,
-)
+from dimec.evaluation import bootstrap
+from dimec.evaluation.bootstrap import bootstrap_means
+from dimec.evaluation.evaluate import evaluate
 from dimec.evaluation.ledger import LedgerRow
+from dimec.evaluation.replay import standard_policies
 from dimec.policies import RouterPolicy
 from dimec.routing import CentroidRouter, SingleTierRouter
 from dimec.traces.trace import Trace
@@ -91,7 +89,7 @@ def test_bootstrap_means_stay_within_the_values(values: Floats, seed: int) -> No
 def test_the_size_of_a_block_changes_no_draw(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
     values = ledger_like(30, seed=4)
     whole = bootstrap_means(values, 25, seed=5)
-    monkeypatch.setattr(evaluation, "_CHUNK_CELLS", cells)
+    monkeypatch.setattr(bootstrap, "_CHUNK_CELLS", cells)
     assert np.array_equal(bootstrap_means(values, 25, seed=5), whole)
 
 

@@ -14,12 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MissingArtefactError
-from dimec.evaluation.evaluate import (
-    column_means,
-    evaluate,
-    standard_policies,
-)
+from dimec.evaluation.bootstrap import column_means
+from dimec.evaluation.evaluate import evaluate
 from dimec.evaluation.ledger import Ledger, LedgerRow
+from dimec.evaluation.replay import standard_policies
 from dimec.policies import OraclePolicy, RandomPolicy, RouterPolicy
 from dimec.routing import RandomRouter, SingleTierRouter
 from dimec.tiers.costs import CostModel

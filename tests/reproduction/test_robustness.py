@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from dimec.evaluation.evaluate import replay
+from dimec.evaluation.replay import replay
 from dimec.policies import RouterPolicy
 from dimec.reproduction.robustness import correlate, difference, spearman
 from dimec.reproduction.summary import SeedReplays

@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 from dimec.base.errors import MismatchError
-from dimec.evaluation.evaluate import Replay, evaluate, replay
+from dimec.evaluation.evaluate import evaluate
+from dimec.evaluation.replay import Replay, replay
 from dimec.policies import OraclePolicy, Policy, RandomPolicy, RouterPolicy
 from dimec.reproduction.summary import SeedReplays, summarise
 from dimec.routing import SingleTierRouter

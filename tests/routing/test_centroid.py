@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import math
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -14,33 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MissingArtefactError
-from dimec.base.storage import save_arrays
+from dimec.base.errors import ConfigError, DataError
 from dimec.routing import CentroidRouter, Router, centroid
 from dimec.routing import reference as other_routers
 from support import reference
 from support.builders import Floats, Ints
+from support.routers import state, streams
 
 # Decisions nearer to a tie than this are the rounding's, not the rule's.
 CLOSE = 1e-9
-
-
-def state(router: CentroidRouter) -> tuple[bytes, bytes]:
-    """What a router remembers, bit for bit."""
-    return router.sums.tobytes(), router.counts.tobytes()
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> tuple[Floats, Ints, Floats]:
-    """(embeddings (N, D), pools (N,), stream (M, D)); one sample or one pool are among them."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
-    n, m, d = draw(st.integers(1, 12)), draw(st.integers(0, 30)), draw(st.integers(1, 5))
-    present = draw(st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True))
-    pools = rng.choice(present, n).astype(np.int64)
-    # Centres of their own, so that pools differ and all get traffic.
-    centres = rng.standard_normal((3, d))
-    x = centres[pools] + rng.standard_normal((n, d))
-    return x, pools, centres[rng.integers(0, 3, m)] + rng.standard_normal((m, d))
 
 
 @given(streams())
@@ -264,102 +245,6 @@ def test_one_embedding_that_is_not_finite_is_refused(pools: list[int], value: fl
     router = CentroidRouter().fit(np.zeros((len(pools), 2)), np.array(pools))
     with pytest.raises(DataError, match="not finite"):
         router.route_one(np.array([0.0, value]))
-
-
-# --- Copies and files ----------------------------------------------------------------------------
-
-
-@given(streams(), st.booleans())
-def test_a_copy_and_its_original_go_their_own_ways(
-    case: tuple[Floats, Ints, Floats], adaptive: bool
-) -> None:
-    x, pools, stream = case
-    router = CentroidRouter(adaptive).fit(x, pools)
-    router.metadata["task"] = "sst2"
-    twin, learner = router.copy(), router.copy(adaptive=True)
-    assert twin.adaptive == adaptive
-    assert state(twin) == state(router)
-    before = state(router)
-    learner.route(stream)
-    learner.learn_one(x[0], 1)
-    learner.metadata["task"] = "cola"
-    assert state(router) == state(twin) == before
-    assert router.metadata == twin.metadata == {"task": "sst2"}
-    router.fit(x[:1], pools[:1])
-    assert state(twin) == before
-
-
-def test_what_a_router_shows_is_not_its_own_memory() -> None:
-    router = CentroidRouter().fit(np.ones((3, 2)), np.array([0, 1, 2]))
-    before = state(router)
-    for shown in (router.sums, router.counts, router.centroids):
-        shown[:] = 7
-    assert state(router) == before
-
-
-@given(streams(), st.booleans())
-def test_what_is_saved_loads_the_same_and_goes_on_the_same(
-    case: tuple[Floats, Ints, Floats], adaptive: bool
-) -> None:
-    x, pools, stream = case
-    router = CentroidRouter(adaptive).fit(x, pools)
-    router.metadata = {"model": "ab12", "alpha": 0.55, "exits": [2, 4, 6], "note": "Größe"}
-    router.route(stream)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run" / "router"
-        router.save(path)
-        back = CentroidRouter.load(path)
-    assert back.adaptive == adaptive
-    assert back.metadata == router.metadata
-    assert state(back) == state(router)
-    assert back.route(stream).tolist() == router.route(stream).tolist()
-    back.learn_one(x[0], 2)
-    router.learn_one(x[0], 2)
-    assert state(back) == state(router)
-
-
-@given(streams(), st.booleans())
-def test_a_router_goes_on_from_another_ones_state(
-    case: tuple[Floats, Ints, Floats], adaptive: bool
-) -> None:
-    x, pools, stream = case
-    router = CentroidRouter(adaptive).fit(x, pools)
-    router.route(stream)
-    sums, counts = router.sums, router.counts
-    twin = CentroidRouter.from_state(sums, counts, adaptive)
-    sums[:], counts[:] = 7, 7
-    assert state(twin) == state(router)
-    assert twin.adaptive == adaptive
-    assert twin.route(stream).tolist() == router.route(stream).tolist()
-    assert state(twin) == state(router)
-
-
-@pytest.mark.parametrize(
-    ("sums", "counts"),
-    [
-        (np.zeros((2, 4)), [1, 1, 1]),
-        (np.zeros(3), [1, 1, 1]),
-        (np.zeros((3, 4)), [1, 1]),
-        (np.zeros((3, 4)), [1, -1, 1]),
-        (np.full((3, 4), np.nan), [1, 1, 1]),
-    ],
-)
-def test_a_state_that_none_can_have_is_refused(sums: Floats, counts: list[int]) -> None:
-    with pytest.raises(DataError):
-        CentroidRouter.from_state(sums, np.array(counts))
-
-
-def test_a_file_that_is_no_router_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingArtefactError, match="make it with: dimec fit"):
-        CentroidRouter.load(tmp_path / "router")
-    save_arrays(tmp_path / "router", "trace", {"sums": np.zeros((3, 2))}, {})
-    with pytest.raises(CorruptArtefactError, match=r"expected a centroid router file.*'trace'"):
-        CentroidRouter.load(tmp_path / "router")
-    CentroidRouter().fit(np.ones((1, 2)), np.array([0])).save(tmp_path / "router")
-    content = (tmp_path / "router").read_bytes()
-    (tmp_path / "router").write_bytes(content[:-1] + b"\1")
-    with pytest.raises(CorruptArtefactError, match="make it again with: dimec fit"):
-        CentroidRouter.load(tmp_path / "router")
 
 
 # --- Refusals ------------------------------------------------------------------------------------

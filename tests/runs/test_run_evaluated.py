@@ -10,14 +10,14 @@ import pytest
 
 from dimec.base.errors import ConfigError, MismatchError
 from dimec.base.storage import read_json, write_json
-from dimec.evaluation.evaluate import replay
 from dimec.evaluation.ledger import Ledger
+from dimec.evaluation.replay import replay
 from dimec.policies import FitInputs, system, systems
 from dimec.runs.run import Run
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.paths import tier_legs, usage_of
-from dimec.tiers.scenarios import Scenarios
+from dimec.tiers.scenario_file import Scenarios
 from support.builders import make_trace
 from support.written import EXITS, MODEL, N, written_run
 

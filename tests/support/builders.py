@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dimec.cartography import DataMap, TrainingDynamics
-from dimec.evaluation.evaluate import evaluate, standard_policies
+from dimec.evaluation.evaluate import evaluate
 from dimec.evaluation.ledger import Ledger
+from dimec.evaluation.replay import standard_policies
 from dimec.routing import CentroidRouter
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace

@@ -8,7 +8,8 @@ from typing import Any
 import tomli_w
 from hypothesis import strategies as st
 
-from dimec.tiers.scenarios import Scenario, Scenarios
+from dimec.tiers.scenario_file import Scenarios
+from dimec.tiers.scenarios import Scenario
 
 PLAIN: dict[str, dict[str, dict[str, float]]] = {
     # 1 Mop a millisecond, 2 W

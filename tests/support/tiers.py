@@ -51,6 +51,16 @@ def balanced(bundle: Path, folder: Path) -> Path:
     return folder
 
 
+def one_pool_bundle(bundle: Path, folder: Path) -> Path:
+    """A copy of the mobile tier whose router knows the edge only."""
+    shutil.copytree(bundle / "mobile", folder)
+    manifest = TierBundle.open(folder).manifest
+    router = CentroidRouter().fit(np.zeros((2, manifest.width)), np.array([1, 1]))
+    router.save(folder / "router.safetensors")
+    write_manifest(folder, manifest.model_copy(update={"files": file_records(folder)}))
+    return folder
+
+
 def texts(number: int, seed: int = 100) -> list[str]:
     """Reviews."""
     return [text for text, _ in reviews(number, seed)]

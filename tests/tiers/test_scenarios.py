@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, DataError
-from dimec.evaluation.evaluate import replay
+from dimec.evaluation.replay import replay
 from dimec.policies.literature.bert import BertPolicy
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.paths import tier_legs, usage_of
+from dimec.tiers.scenario_file import Scenarios
 from dimec.tiers.scenarios import (
     ModelShape,
     Scenario,
     ScenarioCost,
-    Scenarios,
     scenario_table,
     summarise,
 )

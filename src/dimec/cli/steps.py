@@ -119,7 +119,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Replay every policy on the test trace and draw up the ledger of accuracy and cost."""
-    from dimec.tiers.scenarios import Scenarios
+    from dimec.tiers.scenario_file import Scenarios
 
     known = Scenarios.load(scenarios)
     if scenario is not None and scenario != "all":

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
 from dimec.cartography import build_pools
-from dimec.evaluation.evaluate import LEVEL, Replay, bootstrap_means, matched_name, replay
+from dimec.evaluation.bootstrap import LEVEL, bootstrap_means
+from dimec.evaluation.replay import Replay, matched_name, replay
 from dimec.policies import FitInputs, RandomPolicy, RouterPolicy, system
 from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header

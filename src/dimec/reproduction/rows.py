@@ -9,7 +9,7 @@ from typing import Any
 
 from dimec.base.errors import MismatchError
 from dimec.cartography import DataMap
-from dimec.evaluation.evaluate import Replay, matched_name, replay
+from dimec.evaluation.replay import Replay, matched_name, replay
 from dimec.policies import (
     FitInputs,
     OraclePolicy,

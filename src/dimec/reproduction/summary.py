@@ -11,7 +11,8 @@ import numpy as np
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import MismatchError
 from dimec.base.metrics import METRICS
-from dimec.evaluation.evaluate import LEVEL, Replay, bootstrap_means
+from dimec.evaluation.bootstrap import LEVEL, bootstrap_means
+from dimec.evaluation.replay import Replay
 
 
 @dataclass(frozen=True, eq=False)

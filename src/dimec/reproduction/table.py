@@ -18,7 +18,8 @@ from dimec.reproduction.summary import SeedReplays, summarise
 from dimec.runs.run import Run
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
-from dimec.tiers.scenarios import Scenarios, scenario_table
+from dimec.tiers.scenario_file import Scenarios
+from dimec.tiers.scenarios import scenario_table
 
 Record = dict[str, Any]
 

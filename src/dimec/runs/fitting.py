@@ -12,7 +12,8 @@ import numpy as np
 from dimec.base.errors import ConfigError
 from dimec.cartography import POOL_NAMES, DataMap
 from dimec.cartography.thresholds import Grid, ThresholdSearch, grid_of
-from dimec.evaluation.evaluate import evaluate, standard_policies
+from dimec.evaluation.evaluate import evaluate
+from dimec.evaluation.replay import standard_policies
 from dimec.policies import RouterPolicy
 from dimec.policies.dimec import fit_router
 from dimec.routing import CentroidRouter

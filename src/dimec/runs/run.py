@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,29 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dimec.__about__ import __version__
 from dimec.base.errors import ConfigError, MismatchError, option
 from dimec.base.progress import NoProgress, Progress
-from dimec.base.storage import read_json, write_json
+from dimec.base.storage import write_json
 from dimec.bundle.triton import Backend, check_repository
 from dimec.cartography import build_pools
 from dimec.cartography.thresholds import Grid, check_thresholds
-from dimec.evaluation.evaluate import (
-    check_bootstrap,
-    draw_up,
-    reference_replay,
-    replay_all,
-    standard_policies,
-)
+from dimec.evaluation.bootstrap import check_bootstrap
 from dimec.evaluation.ledger import Ledger
-from dimec.policies import FitInputs, Fitted, system
-from dimec.policies import systems as known_systems
+from dimec.runs.evaluating import evaluate_run, named_systems
 from dimec.runs.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
 from dimec.runs.workspace import RunDirectory
 from dimec.tiers.costs import CostModel, check_lambda, check_tier_names, check_tiers
-from dimec.tiers.deployment import Deployment
-from dimec.tiers.latency import ModelShape
-from dimec.tiers.scenarios import Scenarios, scenario_table
+from dimec.tiers.scenario_file import Scenarios
 
 if TYPE_CHECKING:
     from dimec.settings.config import RunSettings
@@ -119,17 +108,10 @@ class Run(RunDirectory):
             ConfigError: no such system, fewer than 1 draw, or a negative seed.
         """
         check_bootstrap(draws, seed)
-        _named_systems(systems)
+        named_systems(systems)
         with self.locked():
-            return _evaluate(self, draws, seed, systems, scenarios or Scenarios.load())
-
-    def shape(self) -> ModelShape:
-        """Widths of the encoder's layers, which tell how many operations a layer takes."""
-        encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.typed}")
-        encoder = encoder["encoder"]
-        width = int(encoder.get("hidden_size") or encoder["dim"])  # dim: DistilBERT's word for it
-        inner = encoder.get("intermediate_size") or encoder.get("hidden_dim") or 4 * width
-        return ModelShape(width=width, intermediate=int(inner))
+            chosen = (scenarios or Scenarios.load()).all()
+            return evaluate_run(self, draws, seed, systems, chosen)
 
     def report(self, *, seed: int = 0, progress: Progress | None = None) -> Path:
         """Draw the figures and write ``report/report.html``; returns its path.
@@ -285,100 +267,6 @@ def _fit(
     router.save(run.router_path)
     write_json(run.fit_path, {**asdict(result), "model": model, "search": table})
     return result
-
-
-def _evaluate(
-    run: Run, draws: int, seed: int, systems: Sequence[str], scenarios: Scenarios
-) -> Ledger:
-    training, trace, router = run.training(), run.trace("test"), run.router()
-    fit = router.metadata
-    exits, costs = check_tiers(fit["tiers"]), CostModel(**fit["costs"])
-    deployment = Deployment.paper(exits, costs)
-    routers = {
-        "dimec-fixed": router.copy(adaptive=False),
-        "dimec-adaptive": router.copy(adaptive=True),
-    }
-    context = {
-        "task": training["task"],
-        "source": training["source"],
-        "backbone": training["backbone"],
-        "exits": list(exits),
-        "samples": len(trace),
-        "train_rows": training["rows"]["train"],
-        "validation_rows": training["rows"]["validation"],
-        "epochs": len(training["history"]),
-        "best_epoch": training["best_epoch"],
-        "alpha": fit["alpha"],
-        "beta": fit["beta"],
-        "grid": fit["grid"],
-        "lam": fit["lam"],
-        "seed": training["seed"],
-        "bootstrap_seed": seed,
-        "draws": draws,
-        "costs": fit["costs"],
-        "cloud_charge": deployment.charge,
-        "prices": [tier.price for tier in deployment.tiers],
-        "model": training["model"],
-        "versions": {**training["versions"], "dimec": __version__},
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
-    *standard, oracle = standard_policies(routers)
-    rows = {policy.name for policy in standard}
-    rivals = [
-        one
-        for one in fit_systems(run, systems, deployment, fit["lam"])
-        if one.policy.name not in rows
-    ]
-    context["systems"] = {one.policy.name: dict(one.settings) for one in rivals}
-    policies = [*standard, *(one.policy for one in rivals), oracle]
-    replays = replay_all(trace, policies, deployment)
-    ledger = draw_up(
-        replays,
-        reference_replay(trace, deployment),
-        metric=trace.metric,
-        draws=draws,
-        seed=seed,
-        context=context,
-    )
-    ledger.save(run.report_path)
-    table = scenario_table(replays, trace.lengths, run.shape(), scenarios.all())
-    write_json(run.report_path / "scenarios.json", table)
-    return ledger
-
-
-def fit_systems(run: Run, names: Sequence[str], deployment: Deployment, lam: float) -> list[Fitted]:
-    """Systems of the literature, fitted on the validation split of a run.
-
-    Args:
-        run: trained.
-        names: of systems, or ``all`` for each that is neither dimec itself, which the run's own
-            router stands for, nor in need of a training of its own.
-        deployment: exits and costs.
-        lam: the weight of one unit of cost.
-
-    Raises:
-        ConfigError: no such system.
-    """
-    chosen = _named_systems(names)
-    if not chosen:
-        return []
-    data_map = run.dynamics().data_map(deployment.exits[0])
-    inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
-    return [system(name).fit(inputs) for name in dict.fromkeys(chosen)]
-
-
-def _named_systems(names: Sequence[str]) -> list[str]:
-    """Names of systems with ``all`` spelt out; ConfigError where there is none of a name."""
-    chosen: list[str] = []
-    for name in names:
-        everything = [one for one in known_systems() if _replays_any_trace(one)]
-        chosen += everything if name == "all" else [system(name).name]
-    return chosen
-
-
-def _replays_any_trace(name: str) -> bool:
-    # bert-cloud is the ledger's all-cloud under its name in the paper.
-    return not (name.startswith("dimec-") or name == "bert-cloud" or system(name).needs)
 
 
 def _report(run: Run, seed: int, progress: Progress) -> Path:

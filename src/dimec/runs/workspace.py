@@ -22,6 +22,7 @@ from dimec.base.storage import (
 )
 from dimec.cartography import TrainingDynamics
 from dimec.routing import CentroidRouter
+from dimec.tiers.latency import ModelShape
 from dimec.traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -229,6 +230,14 @@ class RunDirectory:
         trace = Trace.load(self.trace_path(split))
         trace.require_model(fingerprint, f"{self.path}")
         return trace
+
+    def shape(self) -> ModelShape:
+        """Widths of the encoder's layers, which tell how many operations a layer takes."""
+        encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.typed}")
+        encoder = encoder["encoder"]
+        width = int(encoder.get("hidden_size") or encoder["dim"])  # dim: DistilBERT's word for it
+        inner = encoder.get("intermediate_size") or encoder.get("hidden_dim") or 4 * width
+        return ModelShape(width=width, intermediate=int(inner))
 
     def router(self) -> CentroidRouter:
         """The fitted router, checked to be of this run's model."""

@@ -24,134 +24,22 @@ decision itself, queues, TLS handshakes and the phone's screen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dimec.base.arrays import FloatArray
-from dimec.base.errors import ConfigError, DataError, quoted
-from dimec.base.storage import parse_toml
+from dimec.base.errors import DataError
+from dimec.tiers.devices import CloudServer, EdgeBox, Link, Overhead, Phone
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.usage import Usage
 
-__all__ = [
-    "ModelShape",
-    "Scenario",
-    "ScenarioCost",
-    "Scenarios",
-    "scenario_table",
-    "summarise",
-]
+__all__ = ["ModelShape", "Scenario", "ScenarioCost", "scenario_table", "summarise"]
 
 Lengths = npt.NDArray[np.integer]
-
-_SECONDS_PER_HOUR = 3600.0
-_HOURS_PER_YEAR = 365.25 * 24
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Amount(_Settings):
-    """A figure of at least 0, and where it comes from."""
-
-    value: float = Field(ge=0)
-    source: str = Field(min_length=1)
-
-
-class Positive(Amount):
-    """A figure above 0: something is divided by it."""
-
-    value: float = Field(gt=0)
-
-
-class Share(Amount):
-    """A figure above 0 and of at most 1."""
-
-    value: float = Field(gt=0, le=1)
-
-
-class Phone(_Settings):
-    """The mobile: effective FLOP/s on transformer layers, and watts while it computes."""
-
-    flops_per_second: Positive
-    watts: Amount
-
-
-class EdgeBox(_Settings):
-    """A machine that is bought: its price is spread over its lifetime, its power paid by the kWh.
-
-    ``utilisation`` is the share of the time in which it computes answers; the rest is paid too.
-    """
-
-    flops_per_second: Positive
-    purchase_usd: Amount
-    lifetime_years: Positive
-    watts: Amount
-    usd_per_kwh: Amount
-    utilisation: Share
-
-    @property
-    def usd_per_second(self) -> float:
-        """Of computing."""
-        owned = self.purchase_usd.value / (self.lifetime_years.value * _HOURS_PER_YEAR)
-        powered = self.watts.value / 1000 * self.usd_per_kwh.value
-        return (owned + powered) / _SECONDS_PER_HOUR / self.utilisation.value
-
-
-class CloudServer(_Settings):
-    """A machine that is hired by the hour; ``extra_round_trip_ms`` is beyond that to the edge."""
-
-    flops_per_second: Positive
-    usd_per_hour: Amount
-    utilisation: Share
-    extra_round_trip_ms: Amount
-
-    @property
-    def usd_per_second(self) -> float:
-        """Of computing."""
-        return self.usd_per_hour.value / _SECONDS_PER_HOUR / self.utilisation.value
-
-
-class Link(_Settings):
-    """The phone's link: rates, milliseconds to the edge and back, its radio, the data's price.
-
-    ``send_slope`` and ``receive_slope`` are mW per Mbit/s, that is mJ per Mbit;
-    ``wake_millijoules`` is what a request takes beside that finds the radio asleep.
-    """
-
-    up_mbit_per_second: Positive
-    down_mbit_per_second: Positive
-    round_trip_ms: Amount
-    base_milliwatts: Amount
-    send_slope: Amount
-    receive_slope: Amount
-    wake_millijoules: Amount
-    usd_per_gigabyte: Amount
-
-
-class Overhead(_Settings):
-    """Bytes of a request and of its answer beyond the payload."""
-
-    up_bytes: Amount
-    down_bytes: Amount
-
-
-class _Names(_Settings):
-    """A scenario, by the names of its parts."""
-
-    phone: str
-    edge: str
-    cloud: str
-    link: str
-    lone_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,109 +167,8 @@ class Scenario:
         )
 
 
-class Scenarios(_Settings):
-    """A file of scenarios: parts by name, and scenarios made of them.
-
-    Example:
-        >>> Scenarios.load().scenario("phone-4g").cloud_round_trip_ms
-        90.0
-    """
-
-    phones: Mapping[str, Phone]
-    edges: Mapping[str, EdgeBox]
-    clouds: Mapping[str, CloudServer]
-    links: Mapping[str, Link]
-    protocol: Overhead
-    scenarios: Mapping[str, _Names] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _parts_exist(self) -> Self:
-        for name, parts in self.scenarios.items():
-            for kind in ("phone", "edge", "cloud", "link"):
-                chosen, known = getattr(parts, kind), getattr(self, f"{kind}s")
-                if chosen not in known:
-                    raise ValueError(
-                        f"scenarios.{name}.{kind}: there is no [{kind}s.{chosen}]; "
-                        f"there are {', '.join(known) or 'none'}"
-                    )
-        return self
-
-    @classmethod
-    def load(cls, path: Path | None = None) -> Self:
-        """Read a TOML file; the one that comes with dimec by default.
-
-        Raises:
-            ConfigError: no such file, not TOML, or a setting is missing, unknown or out of range;
-                the message names it.
-        """
-        if path is None:
-            content, where = (
-                files("dimec.tiers").joinpath("scenarios.toml").read_bytes(),
-                "scenarios",
-            )
-        else:
-            where = str(path)
-            try:
-                content = Path(path).read_text("utf-8").encode()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(
-                    f"cannot read the scenarios {path}: {error}; give a copy of dimec's "
-                    "scenarios.toml, edited"
-                ) from None
-        try:
-            values = parse_toml(content)
-        except ValueError as error:
-            raise ConfigError(f"{where} is not valid TOML: {error}") from None
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigError(f"{where}: {_one_line(error)}") from None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the scenarios, in the file's order."""
-        return tuple(self.scenarios)
-
-    def scenario(self, name: str) -> Scenario:
-        """The scenario of that name.
-
-        Raises:
-            ConfigError: there is none; says which there are.
-        """
-        if name not in self.scenarios:
-            raise ConfigError(f"no scenario is named {name!r}; there are {', '.join(self.names)}")
-        parts = self.scenarios[name]
-        return Scenario(
-            name,
-            self.phones[parts.phone],
-            self.edges[parts.edge],
-            self.clouds[parts.cloud],
-            self.links[parts.link],
-            self.protocol,
-            parts.lone_share,
-        )
-
-    def all(self) -> tuple[Scenario, ...]:
-        """Every scenario, in the file's order."""
-        return tuple(self.scenario(name) for name in self.names)
-
-
-def _one_line(error: ValidationError) -> str:
-    """``links.4g.round_trip_ms.value: input should … (got -1)`` for each wrong setting."""
-    parts = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        if not where:  # of the whole file; the message says where
-            parts.append(message)
-        else:
-            got = "" if item["type"] == "missing" else f" (got {quoted(item['input'], 100)})"
-            parts.append(f"{where}: {message[0].lower()}{message[1:]}{got}")
-    return "; ".join(parts)
-
-
 class Replayed(Protocol):
-    """What a table needs of a replay; :class:`dimec.evaluation.evaluate.Replay` has it."""
+    """What a table needs of a replay; :class:`dimec.evaluation.replay.Replay` has it."""
 
     @property
     def policy(self) -> str: ...

@@ -17,7 +17,8 @@ from dimec.policies.literature.neurosurgeon import NeurosurgeonPolicy, split_byt
 from dimec.policies.registry import FitInputs, system
 from dimec.tiers.costs import CLOUD, MOBILE
 from dimec.tiers.latency import LayerProfile, Measurement, ModelShape
-from dimec.tiers.scenarios import Scenario, Scenarios
+from dimec.tiers.scenario_file import Scenarios
+from dimec.tiers.scenarios import Scenario
 from support.builders import deployment_of, make_trace
 from support.scenario_files import plain, scenarios, toml
 

@@ -44,7 +44,8 @@ from dimec.policies.registry import System, register
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import LayerProfile, ModelShape
 from dimec.tiers.paths import leg
-from dimec.tiers.scenarios import Scenario, Scenarios
+from dimec.tiers.scenario_file import Scenarios
+from dimec.tiers.scenarios import Scenario
 from dimec.tiers.usage import hidden_bytes, text_bytes
 from dimec.traces.trace import Trace
 

@@ -1,0 +1,119 @@
+"""Evaluate a run: its routers and systems of the literature, replayed on its test trace."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from dimec.__about__ import __version__
+from dimec.base.storage import write_json
+from dimec.evaluation.evaluate import draw_up
+from dimec.evaluation.ledger import Ledger
+from dimec.evaluation.replay import reference_replay, replay_all, standard_policies
+from dimec.policies import FitInputs, Fitted, system
+from dimec.policies import systems as known_systems
+from dimec.runs.workspace import RunDirectory
+from dimec.tiers.costs import CostModel, check_tiers
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.scenarios import Scenario, scenario_table
+
+
+def evaluate_run(
+    run: RunDirectory,
+    draws: int,
+    seed: int,
+    systems: Sequence[str],
+    scenarios: Sequence[Scenario],
+) -> Ledger:
+    """See :meth:`dimec.runs.run.Run.evaluate`, which holds the run's lock meanwhile."""
+    training, trace, router = run.training(), run.trace("test"), run.router()
+    fit = router.metadata
+    exits, costs = check_tiers(fit["tiers"]), CostModel(**fit["costs"])
+    deployment = Deployment.paper(exits, costs)
+    routers = {
+        "dimec-fixed": router.copy(adaptive=False),
+        "dimec-adaptive": router.copy(adaptive=True),
+    }
+    context = {
+        "task": training["task"],
+        "source": training["source"],
+        "backbone": training["backbone"],
+        "exits": list(exits),
+        "samples": len(trace),
+        "train_rows": training["rows"]["train"],
+        "validation_rows": training["rows"]["validation"],
+        "epochs": len(training["history"]),
+        "best_epoch": training["best_epoch"],
+        "alpha": fit["alpha"],
+        "beta": fit["beta"],
+        "grid": fit["grid"],
+        "lam": fit["lam"],
+        "seed": training["seed"],
+        "bootstrap_seed": seed,
+        "draws": draws,
+        "costs": fit["costs"],
+        "cloud_charge": deployment.charge,
+        "prices": [tier.price for tier in deployment.tiers],
+        "model": training["model"],
+        "versions": {**training["versions"], "dimec": __version__},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    *standard, oracle = standard_policies(routers)
+    rows = {policy.name for policy in standard}
+    rivals = [
+        one
+        for one in fit_systems(run, systems, deployment, fit["lam"])
+        if one.policy.name not in rows
+    ]
+    context["systems"] = {one.policy.name: dict(one.settings) for one in rivals}
+    policies = [*standard, *(one.policy for one in rivals), oracle]
+    replays = replay_all(trace, policies, deployment)
+    ledger = draw_up(
+        replays,
+        reference_replay(trace, deployment),
+        metric=trace.metric,
+        draws=draws,
+        seed=seed,
+        context=context,
+    )
+    ledger.save(run.report_path)
+    table = scenario_table(replays, trace.lengths, run.shape(), scenarios)
+    write_json(run.report_path / "scenarios.json", table)
+    return ledger
+
+
+def fit_systems(
+    run: RunDirectory, names: Sequence[str], deployment: Deployment, lam: float
+) -> list[Fitted]:
+    """Systems of the literature, fitted on the validation split of a run.
+
+    Args:
+        run: trained.
+        names: of systems, or ``all`` for each that is neither dimec itself, which the run's own
+            router stands for, nor in need of a training of its own.
+        deployment: exits and costs.
+        lam: the weight of one unit of cost.
+
+    Raises:
+        ConfigError: no such system.
+    """
+    chosen = named_systems(names)
+    if not chosen:
+        return []
+    data_map = run.dynamics().data_map(deployment.exits[0])
+    inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
+    return [system(name).fit(inputs) for name in dict.fromkeys(chosen)]
+
+
+def named_systems(names: Sequence[str]) -> list[str]:
+    """Names of systems with ``all`` spelt out; ConfigError where there is none of a name."""
+    chosen: list[str] = []
+    for name in names:
+        everything = [one for one in known_systems() if _replays_any_trace(one)]
+        chosen += everything if name == "all" else [system(name).name]
+    return chosen
+
+
+def _replays_any_trace(name: str) -> bool:
+    # bert-cloud is the ledger's all-cloud under its name in the paper.
+    return not (name.startswith("dimec-") or name == "bert-cloud" or system(name).needs)
