@@ -44,7 +44,7 @@ def make_trace(
     dim: int = 4,
     classes: int = 2,
     exits: tuple[int, ...] = (2, 4, 6),
-    tiers: tuple[int, int, int] = (2, 4, 6),
+    tiers: tuple[int, ...] = (2, 4, 6),
     seed: int = 0,
     **fields: Any,
 ) -> Trace:

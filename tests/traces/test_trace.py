@@ -115,9 +115,10 @@ def test_values_that_are_not_finite_are_refused(name: str, value: float) -> None
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"tiers": (4, 2, 6)}, "1 <= m <= n <= l, got m=4, n=2, l=6"),
-        ({"tiers": (0, 2, 6)}, "1 <= m <= n <= l, got m=0"),
-        ({"tiers": (2, 6)}, r"three exits.*\(2, 6\)"),
+        ({"tiers": (4, 2, 6)}, r"tiers must ascend, got \[4, 2, 6\]"),
+        ({"tiers": (0, 2, 6)}, r"tiers must be .* of at least 1, got \[0, 2, 6\]"),
+        ({"tiers": ()}, r"tiers must be one or more .*got \[\]"),
+        ({"tiers": (2, 4.0)}, r"tiers must be .*whole numbers.*got \[2, 4.0\]"),
         ({"tiers": (2, 4, 12)}, r"layer 12.*\[2, 4, 6\]"),
         ({"exits": (6, 4, 2)}, r"\(?\[?6, 4, 2"),
         ({"exits": (2, 2, 6), "tiers": (2, 2, 6)}, r"\(?\[?2, 2, 6"),
