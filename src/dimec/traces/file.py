@@ -60,13 +60,12 @@ def read_trace(path: Path) -> dict[str, Any]:
         for name in list(arrays)
         if name.startswith(_EXTRA)
     }
-    expected = {*ARRAYS, *METADATA} - (set(_SINCE_2) if version == 1 else set())
-    if arrays.keys() & metadata.keys() or expected != arrays.keys() | metadata.keys():
-        odd = sorted(expected ^ (arrays.keys() | metadata.keys()))
-        raise _lacking(path, ", ".join(map(quoted, odd[:3])))
+    needed = set(METADATA) - (set(_SINCE_2) if version == 1 else set())
+    if odd := (arrays.keys() ^ set(ARRAYS)) | (metadata.keys() ^ needed):
+        raise _other(path, ", ".join(map(quoted, sorted(odd)[:3])))
     for name, value in metadata.items():
         if not _fits(name, value):
-            raise _lacking(path, f"{name} is of another type")
+            raise _other(path, f"{name} is of another type")
     lists = {name: tuple(value) for name, value in metadata.items() if isinstance(value, list)}
     return {**arrays, **metadata, **lists, "extra": extra}
 
@@ -80,7 +79,7 @@ def _fits(name: str, value: object) -> bool:
     return isinstance(value, list) and all(type(one) is kind for one in value)
 
 
-def _lacking(path: Path, what: str) -> CorruptArtefactError:
+def _other(path: Path, what: str) -> CorruptArtefactError:
     return CorruptArtefactError(
         f"{path} has other parts than a trace ({what}); make it again with: {_MADE_BY}"
     )

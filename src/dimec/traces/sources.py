@@ -59,17 +59,17 @@ def names_of(given: Iterable[object], size: int, what: str) -> tuple[str, ...]:
     return names
 
 
-def layers_of(given: Iterable[object], what: str, lowest: int) -> tuple[int, ...]:
+def layers_of(given: Iterable[object], what: str) -> tuple[int, ...]:
     """Layers as plain whole numbers.
 
     Raises:
-        ConfigError: none, or one that is no whole number of at least ``lowest``.
+        ConfigError: none, or one that is no whole number from 0 up.
     """
     values = tuple(given)
     layers = tuple(int(value) for value in values if isinstance(value, Integral))
-    if not layers or len(layers) != len(values) or min(layers) < lowest:
+    if not layers or len(layers) != len(values) or min(layers) < 0:
         raise ConfigError(
-            f"{what} must be one or more whole numbers of at least {lowest}, got "
+            f"{what} must be one or more whole numbers from 0 up, got "
             f"{shown(repr(list(values)), 80)}"
         )
     return layers

@@ -79,7 +79,7 @@ class Trace:
         self._set_tiers()
 
     def _set_exits(self) -> None:
-        exits = layers_of(self.exits, "a trace's exits", lowest=0)
+        exits = layers_of(self.exits, "a trace's exits")
         object.__setattr__(self, "exits", exits)
         object.__setattr__(self, "sources", names_of(self.sources, len(exits), "exit"))
         for source in self.sources_in_order:
@@ -139,7 +139,7 @@ class Trace:
             )
 
     def _set_tiers(self) -> None:
-        tiers = layers_of(self.tiers, "the exits of a trace's tiers", lowest=1)
+        tiers = layers_of(self.tiers, "the exits of a trace's tiers")
         object.__setattr__(self, "tiers", tiers)
         given, sources = self.tier_sources, self.sources_in_order
         if len(sources) == 1 and set(given) <= {""}:
