@@ -1,45 +1,18 @@
-"""The trace: what it refuses, what it derives, and its file."""
+"""The trace: what it refuses, and what it derives."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from dimec.base.errors import (
-    ArtefactError,
-    ConfigError,
-    CorruptArtefactError,
-    DataError,
-    MismatchError,
-    MissingArtefactError,
-)
-from dimec.base.storage import save_arrays
+from dimec.base.errors import ConfigError, DataError, MismatchError
+from dimec.traces.sources import joint_model
 from dimec.traces.trace import Trace
 from support.builders import TraceFactory, make_trace, traces
-
-
-def assert_same(one: Trace, two: Trace) -> None:
-    """Every field is equal, arrays also in their type."""
-    for field in fields(Trace):
-        a, b = getattr(one, field.name), getattr(two, field.name)
-        if isinstance(a, np.ndarray):
-            assert a.dtype == b.dtype, field.name
-            assert np.array_equal(a, b), field.name
-        elif field.name != "extra":
-            assert a == b, field.name
-            assert type(a) is type(b), field.name
-    assert one.extra.keys() == two.extra.keys()
-    for name, column in one.extra.items():
-        assert np.array_equal(column, two.extra[name])
-
 
 # --- What it derives -----------------------------------------------------------------------------
 
@@ -73,6 +46,65 @@ def test_an_exit_that_the_model_lacks_is_refused(small_trace: TraceFactory) -> N
         small_trace().columns((2, 5))
 
 
+def test_the_embedding_layer_may_be_an_exit(small_trace: TraceFactory) -> None:
+    trace = small_trace(exits=(0, 2, 6), tiers=(0, 6))
+    assert trace.column(0) == 0
+    assert trace.columns(trace.tiers) == [0, 2]
+
+
+def test_one_source_is_meant_where_none_is_named(small_trace: TraceFactory) -> None:
+    trace = small_trace(sources=("phone",))
+    assert trace.sources == ("phone",) * 3
+    assert trace.tier_sources == ("phone",) * 3
+    assert trace.models == {"phone": trace.model}
+    assert trace.sources_in_order == ("phone",)
+    assert trace.exits_of("phone") == (2, 4, 6)
+    assert trace.exits_of("dc") == ()
+    assert trace.columns((4, 6)) == trace.columns((4, 6), ("phone", "")) == [1, 2]
+    with pytest.raises(ConfigError, match=r"layer 4 of 'dc'.*\[2, 4, 6\] of 'phone'"):
+        trace.column(4, "dc")
+    fewer = replace(
+        trace, exits=(2, 6), tiers=(6,), probabilities=trace.probabilities[:, [0, 2]], model="b"
+    )
+    assert (fewer.sources, fewer.tier_sources) == (("phone",) * 2, ("phone",))
+    assert fewer.models == {"phone": "b"}
+
+
+MODELS = {"a": "1" * 64, "b": "2" * 64}
+TWO: dict[str, Any] = {
+    "exits": (2, 1, 6),
+    "sources": ("a", "b", "a"),
+    "tiers": (2, 1, 6),
+    "tier_sources": ("a", "b", "a"),
+    "models": MODELS,
+    "model": joint_model(MODELS),
+}
+
+
+def test_exits_of_several_sources_are_found_by_source_and_layer(small_trace: TraceFactory) -> None:
+    trace = small_trace(**TWO)
+    assert trace.sources_in_order == ("a", "b")
+    assert (trace.exits_of("a"), trace.exits_of("b")) == ((2, 6), (1,))
+    assert trace.columns((1, 6, 2), ("b", "a", "a")) == [1, 2, 0]
+    assert small_trace(**{**TWO, "models": dict(reversed(MODELS.items()))}).model == trace.model
+    there = r"the trace has the exits \[2, 6\] of 'a'; \[1\] of 'b'$"
+    with pytest.raises(ConfigError, match=f"no exit at layer 2 of 'b'; {there}"):
+        trace.column(2, "b")
+    with pytest.raises(ConfigError, match=f"no exit at layer 2 of ''; {there}"):
+        trace.columns((2,))
+    with pytest.raises(ConfigError, match="2 exits need as many sources, got 1"):
+        trace.columns((2, 6), ("a",))
+
+
+def test_a_source_without_a_name_may_stand_beside_others(small_trace: TraceFactory) -> None:
+    models = {"": "1" * 64, "b": "2" * 64}
+    names = {"sources": ("", "b", ""), "tier_sources": ("", "b", "")}
+    trace = small_trace(**{**TWO, **names, "models": models, "model": joint_model(models)})
+    assert trace.columns((2, 6)) == [0, 2]
+    with pytest.raises(ConfigError, match=r"layer 1 of ''; .*\[2, 6\] of ''; \[1\] of 'b'"):
+        trace.column(1)
+
+
 def test_length_is_that_of_the_labels(small_trace: TraceFactory) -> None:
     assert [len(small_trace(n)) for n in (0, 1, 7)] == [0, 1, 7]
 
@@ -94,6 +126,8 @@ def test_length_is_that_of_the_labels(small_trace: TraceFactory) -> None:
         ("labels", np.array([0, 1, 2]), "codes from 0 to 1"),
         ("labels", np.array([0, -1, 1]), "codes from 0 to 1"),
         ("labels", np.zeros((3, 1), np.int64), r"labels.*\(3, 1\)"),
+        ("labels", np.zeros(3), r"labels must be whole numbers .*float64"),
+        ("labels", np.array(1), r"labels.*shape \(\)"),
         ("embeddings", np.zeros(3, np.float32), r"embeddings.*\(3,\)"),
         ("embeddings", np.zeros((3, 4, 2), np.float32), r"embeddings.*\(3, 4, 2\)"),
     ],
@@ -115,9 +149,10 @@ def test_values_that_are_not_finite_are_refused(name: str, value: float) -> None
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"tiers": (4, 2, 6)}, "each at least as deep.*, got 4,2,6"),
-        ({"tiers": (0, 2, 6)}, "from 1 on, .*, got 0,2,6"),
-        ({"tiers": ()}, r"expected the tiers' exits.*\(\)"),
+        ({"tiers": (4, 2, 6)}, r"tiers must ascend, got \[4, 2, 6\]"),
+        ({"tiers": (0, 2, 6)}, r"layer 0.*\[2, 4, 6\]"),
+        ({"tiers": ()}, r"tiers must be one or more .*got \[\]"),
+        ({"tiers": (2, 4.0)}, r"tiers must be .*whole numbers.*got \[2, 4.0\]"),
         ({"tiers": (2, 4, 12)}, r"layer 12.*\[2, 4, 6\]"),
         ({"exits": (6, 4, 2)}, r"\(?\[?6, 4, 2"),
         ({"exits": (2, 2, 6), "tiers": (2, 2, 6)}, r"\(?\[?2, 2, 6"),
@@ -126,6 +161,32 @@ def test_values_that_are_not_finite_are_refused(name: str, value: float) -> None
 def test_exits_that_do_not_fit_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_trace(3, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"exits": (6, 1, 2), "tiers": (1,)}, r"exits must ascend.*\[6, 2\] of 'a'"),
+        ({"sources": ("a", "b")}, "expected a source for each exit, 3 in all, got 2"),
+        ({"sources": ("a", "b", "a b")}, "the name of a source must be .*'a b'"),
+        ({"tier_sources": ()}, "the sources 'a', 'b' needs the source of each of its tiers"),
+        ({"tier_sources": ("a", "b")}, "expected a source for each tier, 3 in all, got 2"),
+        ({"tier_sources": ("a", "c", "a")}, r"no exit at layer 1 of 'c'"),
+        ({"tiers": (6, 1, 2)}, r"tiers must ascend, got \[6, 2\] of 'a'"),
+        ({"models": {"a": "1"}}, "the fingerprint of each one's model, got those of 'a'"),
+        ({"models": {}}, "the fingerprint of each one's model, got those of none"),
+    ],
+)
+def test_sources_that_do_not_fit_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_trace(3, **{**TWO, **fields})
+
+
+def test_several_sources_go_by_the_digest_of_their_models(small_trace: TraceFactory) -> None:
+    with pytest.raises(MismatchError, match=r"'a', 'b' is not the digest of their models"):
+        small_trace(**{**TWO, "model": "1" * 64})
+    with pytest.raises(MismatchError, match="the test trace was made by the model"):
+        small_trace(**TWO).require_model("1" * 64, "the router")
 
 
 def test_a_trace_of_another_model_is_refused(small_trace: TraceFactory) -> None:
@@ -139,74 +200,3 @@ def test_a_trace_of_another_model_is_refused(small_trace: TraceFactory) -> None:
     assert "b" * 12 in message
     assert "the router" in message
     assert "dimec fit" in message
-
-
-# --- Its file ------------------------------------------------------------------------------------
-
-
-@given(
-    traces(),
-    st.text(st.characters(codec="utf-8"), max_size=8),
-    st.lists(st.text(st.characters(codec="utf-8"), max_size=5), max_size=3, unique=True),
-)
-def test_what_is_saved_loads_the_same(trace: Trace, text: str, columns: list[str]) -> None:
-    rng = np.random.default_rng(0)
-    trace = make_trace(
-        len(trace),
-        classes=len(trace.label_names),
-        exits=trace.exits,
-        tiers=trace.tiers,
-        probabilities=trace.probabilities,
-        guids=tuple(f"{text}{i}" for i in range(len(trace))),
-        task=f"csv:{text}.csv",
-        extra={name: rng.standard_normal(len(trace)) for name in columns},
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "runs" / "trace-test.safetensors"
-        trace.save(path)
-        assert_same(Trace.load(path), trace)
-
-
-def test_an_empty_trace_loads_the_same(tmp_path: Path, small_trace: TraceFactory) -> None:
-    trace = small_trace(0, extra={"rating": np.zeros(0)})
-    trace.save(tmp_path / "trace")
-    assert_same(Trace.load(tmp_path / "trace"), trace)
-
-
-def truncate(path: Path) -> None:
-    """Lose the second half."""
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def flip(path: Path) -> None:
-    """Alter one bit of the last embedding or probability."""
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(bytes(content))
-
-
-@pytest.mark.parametrize("damage", [truncate, flip, lambda path: path.write_bytes(b"")])
-def test_a_damaged_file_is_refused(
-    tmp_path: Path, small_trace: TraceFactory, damage: Callable[[Path], object]
-) -> None:
-    path = tmp_path / "trace-test"
-    small_trace().save(path)
-    damage(path)
-    with pytest.raises(CorruptArtefactError, match=r"trace-test.*make it again with: dimec train"):
-        Trace.load(path)
-
-
-def test_a_file_that_is_not_a_trace_is_refused(tmp_path: Path) -> None:
-    save_arrays(tmp_path / "router", "centroid router", {"sums": np.zeros((3, 2))}, {})
-    with pytest.raises(CorruptArtefactError, match=r"expected a trace file.*'centroid router'"):
-        Trace.load(tmp_path / "router")
-    with pytest.raises(MissingArtefactError, match="make it with: dimec train"):
-        Trace.load(tmp_path / "nothing")
-
-
-def test_a_trace_file_without_its_fields_is_refused(tmp_path: Path) -> None:
-    """Of the right kind and sound, but another program's idea of a trace."""
-    save_arrays(tmp_path / "trace", "trace", {"embeddings": np.zeros((3, 2))}, {"task": "x"})
-    with pytest.raises(ArtefactError, match="trace"):
-        Trace.load(tmp_path / "trace")

@@ -18,6 +18,7 @@ from dimec.cli.command import Command
 from dimec.cli.demo import demo
 from dimec.cli.export import export
 from dimec.cli.inspect import inspect
+from dimec.cli.join import join
 from dimec.cli.map import map_app
 from dimec.cli.predict import predict
 from dimec.cli.profile import profile
@@ -100,7 +101,7 @@ def _root(
 
 
 _STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
-_STUDIES = (reproduce, bottleneck, trace, profile)
+_STUDIES = (reproduce, bottleneck, trace, join, profile)
 for _command in _STEPS:
     app.command(cls=Command)(_command)
 for _study in _STUDIES:

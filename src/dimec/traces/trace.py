@@ -2,43 +2,57 @@
 
 A trace holds what any policy may look at (embeddings, the probabilities at every exit) and the
 labels that only the ledger and the oracle may. Replaying it needs no model and no torch.
+
+The model behind an exit is its *source*. Most traces have one, without a name; those of several
+models over the same samples are joined by :func:`dimec.traces.collection.join`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MismatchError
-from dimec.base.storage import load_arrays, save_arrays
-from dimec.tiers.costs import check_tiers
-
-_KIND = "trace"
-_MADE_BY = "dimec train"
+from dimec.base.errors import ConfigError, DataError, MismatchError, quoted, shown
+from dimec.traces.file import ARRAYS, METADATA, read_trace, write_trace
+from dimec.traces.sources import joint_model, layers_of, listed, names_of
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """N samples as one model saw them.
+    """N samples as one model saw them, or as several did.
 
     Attributes:
-        embeddings: (N, D) float32, the embedding layer's output, pooled over the real tokens.
+        embeddings: (N, D) float32, the embedding layer's output, pooled over the real tokens; of
+            several sources the first one's, for its tier decides before any layer has run.
         probabilities: (N, X, C) float32, class probabilities at each of the X exits.
         labels: (N,) right labels, codes 0 … C-1.
-        exits: the X layers with a classifier, ascending.
-        tiers: (m, n, l), the exits of mobile, edge and cloud.
+        exits: the X layers with a classifier, ascending within each source; 0 is the embedding
+            layer, before the first layer proper.
+        tiers: the exits of the K ≥ 1 tiers, each the deepest layer that its tier runs, ascending
+            within each source; (m, n, l) for mobile, edge and cloud.
         guids: N identifiers.
         label_names: the names of the C classes.
         task, split: where the samples come from.
         metric: the task's own score: ``accuracy``, ``matthews`` or ``f1``.
-        model: the fingerprint of the model that made the trace.
-        lengths: (N,) number of tokens of each sample.
+        model: the fingerprint of the model that made the trace; of several sources the digest of
+            ``models`` that :func:`dimec.traces.sources.joint_model` gives.
+        lengths: (N,) number of tokens of each sample; of several sources the first one's.
         extra: further columns of N numbers that the task's source carries.
+        sources: the source of each exit, X names; one name is that of all. ``""`` by default.
+        tier_sources: the source of each tier, K names; to be given where there are several.
+        models: the fingerprint of each source's model, by the source's name; to be given where
+            there are several, for of one it is ``model``.
+
+    Raises:
+        ConfigError: exits, tiers or sources that do not fit each other.
+        DataError: arrays that do not fit, or values that are not finite.
+        MismatchError: ``model`` is not the digest of ``models``.
     """
 
     embeddings: npt.NDArray[np.float32]
@@ -54,11 +68,35 @@ class Trace:
     model: str
     lengths: npt.NDArray[np.int64]
     extra: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    tier_sources: tuple[str, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._set_exits()
+        self._check_arrays()
+        self._set_models()
+        self._set_tiers()
+
+    def _set_exits(self) -> None:
+        exits = layers_of(self.exits, "a trace's exits")
+        object.__setattr__(self, "exits", exits)
+        object.__setattr__(self, "sources", names_of(self.sources, len(exits), "exit"))
+        for source in self.sources_in_order:
+            layers = self.exits_of(source)
+            if layers != tuple(sorted(set(layers))):
+                raise ConfigError(
+                    f"a trace's exits must ascend, each once, got {list(layers)}{self._of(source)}"
+                )
+
+    def _check_arrays(self) -> None:
+        if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu":
+            raise DataError(
+                f"labels must be whole numbers of the shape (N,), got {self.labels.dtype} of "
+                f"the shape {self.labels.shape}"
+            )
         n = len(self.labels)
         shapes = {
-            "labels": (self.labels.shape, (n,)),
             "embeddings": (self.embeddings.shape[:1], (n,)),
             "probabilities": (
                 self.probabilities.shape,
@@ -70,8 +108,6 @@ class Trace:
         }
         if self.embeddings.ndim != 2:
             raise DataError(f"embeddings must have the shape (N, D), got {self.embeddings.shape}")
-        if tuple(sorted(set(self.exits))) != tuple(self.exits):
-            raise ConfigError(f"a trace's exits must ascend, each once, got {list(self.exits)}")
         for name, (got, expected) in shapes.items():
             if got != expected:
                 raise DataError(f"a trace of {n} labels needs {name} of {expected}, got {got}")
@@ -83,20 +119,103 @@ class Trace:
                 )
         if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.label_names)):
             raise DataError(f"labels must be codes from 0 to {len(self.label_names) - 1}")
-        check_tiers(self.tiers)
-        self.columns(self.tiers)
+
+    def _set_models(self) -> None:
+        sources = self.sources_in_order
+        if len(sources) == 1:
+            object.__setattr__(self, "models", {sources[0]: self.model})
+            return
+        if set(self.models) != set(sources):
+            raise ConfigError(
+                f"a trace of the sources {listed(sources)} needs the fingerprint of each one's "
+                f"model, got those of {listed(self.models)}"
+            )
+        # In the order of the exits: where a mapping comes from must not change the digest.
+        object.__setattr__(self, "models", {source: self.models[source] for source in sources})
+        if self.model != joint_model(self.models):
+            raise MismatchError(
+                f"the model {shown(self.model, 12)} of a trace of the sources {listed(sources)} "
+                "is not the digest of their models; join their traces again"
+            )
+
+    def _set_tiers(self) -> None:
+        tiers = layers_of(self.tiers, "the exits of a trace's tiers")
+        object.__setattr__(self, "tiers", tiers)
+        given, sources = self.tier_sources, self.sources_in_order
+        if len(sources) == 1 and set(given) <= {""}:
+            given = sources
+        if not given:
+            raise ConfigError(
+                f"a trace of the sources {listed(sources)} needs the source of each of its tiers"
+            )
+        object.__setattr__(self, "tier_sources", names_of(given, len(tiers), "tier"))
+        self.columns(tiers, self.tier_sources)
+        for source in sources:
+            pairs = zip(tiers, self.tier_sources, strict=True)
+            own = [layer for layer, of in pairs if of == source]
+            if own != sorted(own):
+                raise ConfigError(
+                    f"the exits of a trace's tiers must ascend, got {own}{self._of(source)}; "
+                    "give them from the shallowest to the deepest"
+                )
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def columns(self, exits: tuple[int, ...], sources: tuple[str, ...] | None = None) -> list[int]:
-        """Where the classifiers of these layers stand on the second axis of ``probabilities``."""
-        missing = [layer for layer in exits if layer not in self.exits]
-        if missing:
+    @property
+    def sources_in_order(self) -> tuple[str, ...]:
+        """Each source once, in the order of their first exits."""
+        return tuple(dict.fromkeys(self.sources))
+
+    def exits_of(self, source: str) -> tuple[int, ...]:
+        """The layers of a source that have a classifier, ascending; none for an unknown one."""
+        pairs = zip(self.exits, self.sources, strict=True)
+        return tuple(layer for layer, of in pairs if of == source)
+
+    def _of(self, source: str) -> str:
+        """Whose exit it is, for a message: nothing where one source has no name."""
+        return f" of {quoted(source)}" if source or len(set(self.sources)) > 1 else ""
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, int], int]:
+        pairs = zip(self.sources, self.exits, strict=True)
+        return {pair: column for column, pair in enumerate(pairs)}
+
+    def column(self, layer: int, source: str = "") -> int:
+        """Where the classifier of this layer stands on the second axis of ``probabilities``.
+
+        Args:
+            layer: of the exit; 0 is the embedding layer.
+            source: its source; ``""`` is the only one where there is one, whatever its name.
+
+        Raises:
+            ConfigError: no such exit; says which there are.
+        """
+        if source == "" and len(self.models) == 1:
+            source = self.sources[0]
+        column = self._columns.get((source, layer))
+        if column is None:
             raise ConfigError(
-                f"no exit at layer {missing[0]}; the model has exits {list(self.exits)}"
+                f"no exit at layer {layer}{self._of(source)}; the trace has the exits "
+                + "; ".join(f"{list(self.exits_of(one))}{self._of(one)}" for one in self.models)
             )
-        return [self.exits.index(layer) for layer in exits]
+        return column
+
+    def columns(self, exits: Sequence[int], sources: Sequence[str] | None = None) -> list[int]:
+        """Where the classifiers of these layers stand on the second axis of ``probabilities``.
+
+        Args:
+            exits: their layers.
+            sources: as many sources; ``""`` for each by default, as in :meth:`column`.
+
+        Raises:
+            ConfigError: no such exit, or not as many sources as layers.
+        """
+        if sources is None:
+            sources = ("",) * len(exits)
+        if len(sources) != len(exits):
+            raise ConfigError(f"{len(exits)} exits need as many sources, got {len(sources)}")
+        return [self.column(*pair) for pair in zip(exits, sources, strict=True)]
 
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
@@ -126,35 +245,15 @@ class Trace:
 
     def save(self, path: Path) -> None:
         """Write the trace to one checksummed safetensors file."""
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "embeddings": self.embeddings,
-            "probabilities": self.probabilities,
-            "labels": self.labels,
-            "lengths": self.lengths,
-        }
-        arrays |= {f"extra.{name}": column for name, column in self.extra.items()}
-        names = ("exits", "tiers", "guids", "label_names", "task", "split", "metric", "model")
-        save_arrays(Path(path), _KIND, arrays, {name: getattr(self, name) for name in names})
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        metadata = {name: getattr(self, name) for name in METADATA}
+        write_trace(Path(path), arrays, self.extra, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote, or wrote before traces named their sources.
 
         Raises:
-            ArtefactError: missing, truncated, altered, or not a trace.
+            ArtefactError: missing, truncated, altered, not a trace, or one of a later version.
         """
-        arrays, metadata = load_arrays(Path(path), _KIND, _MADE_BY)
-        extra = {
-            name.removeprefix("extra."): arrays.pop(name)
-            for name in list(arrays)
-            if name.startswith("extra.")
-        }
-        names = ("exits", "tiers", "guids", "label_names")
-        try:
-            tuples: dict[str, Any] = {name: tuple(metadata.pop(name)) for name in names}
-            fields: dict[str, Any] = {**arrays, **tuples, **metadata}
-            return cls(**fields, extra=extra)
-        except (KeyError, TypeError) as error:
-            raise CorruptArtefactError(
-                f"{path} lacks a part of a trace ({error}); make it again with: {_MADE_BY}"
-            ) from None
+        return cls(**read_trace(Path(path)))
