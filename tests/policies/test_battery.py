@@ -6,6 +6,7 @@ A new system is picked up by being registered; nothing has to be added here.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 
 from dimec.base.errors import ConfigError
 from dimec.policies import Outcome, Policy
+from dimec.policies.drive import drive, site_of
+from dimec.policies.kinds import StoredPolicy
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.scenes import (
@@ -63,6 +66,65 @@ def assert_possible(outcome: Outcome, trace: Trace, deployment: Deployment) -> N
     assert not usage.layers[:, 1:][usage.sent[:, 1:] == 0].any()
     assert (usage.charges[:, 1:] <= usage.sent[:, 1:] + slack).all()
     np.testing.assert_array_equal(usage.charges[:, 1:] > 0, usage.sent[:, 1:] > 0)
+
+
+def drivable(name: str, scene: Scene) -> bool:
+    """Whether it can be written as steps; if not, it says why, and refuses to be asked."""
+    policy, site = fitted(name, scene).policy, site_of(scene.trace("test"), scene.deployment)
+    if policy.replay_only:
+        with pytest.raises(ConfigError, match=policy.replay_only):
+            policy.steps(site)
+        return False
+    return True
+
+
+@every
+@everywhere
+def test_its_replay_agrees_with_its_steps(name: str, scene: Scene) -> None:
+    """Sample by sample, to the last bit: answers, tiers, layers, sendings, charges, bytes."""
+    trace, policy = scene.trace("test"), fitted(name, scene).policy
+    if drivable(name, scene):
+        driven = drive(policy.steps(site_of(trace, scene.deployment)), trace, scene.deployment)
+        assert_same(driven, policy.replay(trace, scene.deployment))
+
+
+@every
+@settings(max_examples=10)
+@given(scene=scenes())
+def test_its_replay_agrees_with_its_steps_in_any_scene(name: str, scene: Scene) -> None:
+    trace, policy = scene.trace("test"), fitted(name, scene).policy
+    if drivable(name, scene):
+        driven = drive(policy.steps(site_of(trace, scene.deployment)), trace, scene.deployment)
+        assert_same(driven, policy.replay(trace, scene.deployment))
+
+
+@every
+def test_steps_that_are_resumed_go_on_as_if_never_interrupted(name: str) -> None:
+    """Half of a stream, the state handed on as arrays to fresh steps, and the other half."""
+    trace, policy = RICH.trace("test"), fitted(name, RICH).policy
+    if not drivable(name, RICH):
+        return
+    site, half = site_of(trace, RICH.deployment), np.arange(len(trace) // 2)
+    one, two = policy.steps(site), policy.steps(site)
+    assert bool(one.learns != "never") == policy.learns_online
+    drive(one, taken(trace, half), RICH.deployment)
+    two.restore({key: value.copy() for key, value in one.state().items()})
+    rest = np.arange(len(half), len(trace))
+    got = drive(two, taken(trace, rest), RICH.deployment)
+    assert_same(policy.replay(trace, RICH.deployment), got, rest)
+
+
+@every
+def test_a_stored_policy_is_the_same_policy(name: str, tmp_path: Path) -> None:
+    trace, policy = RICH.trace("test"), fitted(name, RICH).policy
+    if not drivable(name, RICH):
+        return
+    StoredPolicy(policy, {"lam": 0.02}).save(tmp_path)
+    again = StoredPolicy.load(tmp_path)
+    assert again.fitted_on == {"lam": 0.02}
+    assert type(again.policy) is type(policy)
+    assert again.policy.name == name
+    assert_same(again.policy.replay(trace, RICH.deployment), policy.replay(trace, RICH.deployment))
 
 
 def test_there_are_systems() -> None:

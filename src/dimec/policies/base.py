@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, DataError
+from dimec.policies.step import Site, Steps
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.paths import Leg, ends_of, leg, tier_legs, usage_of
 from dimec.tiers.usage import Usage, hidden_bytes
@@ -59,6 +60,7 @@ class Policy(Protocol):
         name: of its row in the ledger.
         sees_labels: whether it looks at the trace's labels; true for references only.
         learns_online: whether what it does with a sample depends on those that came before.
+        replay_only: why it cannot be written as steps, and so not be served; empty where it can.
     """
 
     @property
@@ -69,6 +71,17 @@ class Policy(Protocol):
 
     @property
     def learns_online(self) -> bool: ...
+
+    @property
+    def replay_only(self) -> str: ...
+
+    def steps(self, site: Site) -> Steps:
+        """The policy at work on a site, having learnt nothing yet.
+
+        Raises:
+            ConfigError: it cannot be written as steps, or the site lacks what it needs.
+        """
+        ...
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Decide on every sample in order of arrival; must change neither the trace nor itself."""
@@ -178,6 +191,11 @@ def split_outcome(
             ),
         ],
     )
+
+
+def no_steps(policy: Policy) -> ConfigError:
+    """What a policy that can only be replayed raises when it is asked for steps."""
+    return ConfigError(f"{policy.name} can be replayed, and not served: {policy.replay_only}")
 
 
 def require_one_model(deployment: Deployment, system: str) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dimec.policies.base import Outcome, tier_outcome
+from dimec.policies.base import Outcome, no_steps, tier_outcome
 from dimec.policies.registry import System, register
+from dimec.policies.step import Site, Steps
 from dimec.routing.reference import check_shares
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -32,10 +33,15 @@ class RandomPolicy:
 
     sees_labels = False
     learns_online = False
+    replay_only = "it states what is expected of all lots at once, and draws none"
 
     def __init__(self, name: str, shares: Sequence[float] | None = None) -> None:
         self.name = name
         self.shares = None if shares is None else list(shares)
+
+    def steps(self, site: Site) -> Steps:
+        """There are none."""
+        raise no_steps(self)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The same probabilities for every sample."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ class Route:
     """Where one input goes, and how clear the choice was.
 
     Attributes:
-        tier: 0 mobile, 1 edge, 2 cloud.
+        tier: its position; 0 is the device.
         distances: the router's score of each tier, lower is nearer; for a centroid router the
             Euclidean distance to each pool's centre, infinite for an empty pool. Empty for
             routers that measure none.
@@ -56,6 +57,18 @@ class Router(Protocol):
 
     def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
         """Take in that the embedding (D,) went to ``tier``."""
+        ...
+
+    def state(self) -> Mapping[str, npt.NDArray[Any]]:
+        """What it decides by and may learn, as arrays by name."""
+        ...
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take up a state that :meth:`state` gave.
+
+        Raises:
+            DataError: it is not one of such a router.
+        """
         ...
 
     def copy(self) -> Router:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +17,6 @@ from dimec.base.storage import load_arrays, save_arrays
 from dimec.cartography import POOL_NAMES
 from dimec.routing.base import Route, as_embeddings
 
-POOLS = len(POOL_NAMES)
 _KIND = "centroid router"
 _UNFITTED = "this router has not been fitted; call fit(embeddings, pools) first"
 _MOST = 1 << 53  # embeddings in a pool of a file: more is no count, and adding one must be exact
@@ -27,9 +27,10 @@ _CHUNK = 4096  # rows of embeddings at a time, to bound the memory of the differ
 class CentroidRouter:
     """Sends an input to the tier whose pool has the nearest centre.
 
-    The easy pool belongs to the mobile, the medium one to the edge, the hard one to the cloud.
-    Distances are Euclidean; a tie goes to the cheaper side: mobile, then edge, then cloud, the
-    order in which Algorithm 2 asks. An empty pool has no centre, and its tier gets no traffic.
+    There is a pool for each of K tiers; in the paper the easy pool belongs to the mobile, the
+    medium one to the edge, the hard one to the cloud. Distances are Euclidean; a tie goes to the
+    tier that comes first: mobile, then edge, then cloud, the order in which Algorithm 2 asks. An
+    empty pool has no centre, and its tier gets no traffic.
 
     A fixed router never changes. An adaptive one takes every input into the pool that it chose,
     P ← (n·P + x) / (n + 1), in order of arrival (Algorithm 2, lines 8, 11 and 14). Its state is
@@ -37,8 +38,8 @@ class CentroidRouter:
 
     Example:
         >>> router = CentroidRouter().fit(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0, 2]))
-        >>> router.route_one(np.array([0.9, 0.8])).tier_name
-        'cloud'
+        >>> router.route_one(np.array([0.9, 0.8])).tier
+        2
 
     Attributes:
         adaptive: whether :meth:`learn_one` and :meth:`route` change the state.
@@ -49,7 +50,7 @@ class CentroidRouter:
         self.adaptive = adaptive
         self.metadata: dict[str, Any] = {}
         self._sums: FloatArray | None = None
-        self._counts: IntArray = np.zeros(POOLS, np.int64)
+        self._counts: IntArray = np.zeros(0, np.int64)
         self._centres: FloatArray | None = None  # those of route_one, once it was asked
 
     @classmethod
@@ -62,26 +63,32 @@ class CentroidRouter:
         """A router with the state that another one had.
 
         Args:
-            sums: (3, D) sum of the embeddings in each pool.
-            counts: (3,) number of embeddings in each pool.
+            sums: (K, D) sum of the embeddings in each pool.
+            counts: (K,) number of embeddings in each pool.
             adaptive: whether it learns.
 
         Raises:
             DataError: other shapes, values that are not finite, or a negative number.
         """
         x, n = as_embeddings(sums), np.asarray(counts)
-        if len(x) != POOLS or n.shape != (POOLS,) or (n < 0).any():
-            raise DataError(f"expected sums (3, D) and counts (3,) from 0, got {x.shape}, {n!r}")
+        if len(x) < 1 or n.shape != (len(x),) or (n < 0).any():
+            raise DataError(f"expected sums (K, D) and counts (K,) from 0, got {x.shape}, {n!r}")
         router = cls(adaptive)
         router._sums, router._counts = x.copy(), n.astype(np.int64)
         return router
 
-    def fit(self, embeddings: npt.NDArray[np.floating], pools: npt.NDArray[np.integer]) -> Self:
+    def fit(
+        self,
+        embeddings: npt.NDArray[np.floating],
+        pools: npt.NDArray[np.integer],
+        tiers: int = len(POOL_NAMES),
+    ) -> Self:
         """Take the centres of the pools of N validation samples.
 
         Args:
             embeddings: (N, D) pooled outputs of the embedding layer.
-            pools: (N,) codes 0 easy, 1 medium, 2 hard.
+            pools: (N,) codes from 0: the position of each sample's tier.
+            tiers: K, how many there are; the paper's three by default.
 
         Raises:
             DataError: shapes that do not fit, unknown codes, values that are not finite, no sample.
@@ -92,28 +99,28 @@ class CentroidRouter:
             raise DataError(f"expected one pool code for each of {len(x)} rows, got {codes.shape}")
         if len(x) == 0:
             raise DataError("cannot fit a router on no samples")
-        if not np.isin(codes, range(POOLS)).all():
-            raise DataError("pool codes must be 0 (easy), 1 (medium) or 2 (hard)")
-        self._sums = np.stack([x[codes == pool].sum(axis=0) for pool in range(POOLS)])
-        self._counts = np.bincount(codes.astype(np.int64), minlength=POOLS).astype(np.int64)
+        if not np.isin(codes, range(tiers)).all():
+            raise DataError(f"pool codes must be whole numbers from 0 to {tiers - 1}")
+        self._sums = np.stack([x[codes == pool].sum(axis=0) for pool in range(tiers)])
+        self._counts = np.bincount(codes.astype(np.int64), minlength=tiers).astype(np.int64)
         self._centres = None
         return self
 
     @property
     def sums(self) -> FloatArray:
-        """(3, D) sum of the embeddings in each pool."""
+        """(K, D) sum of the embeddings in each pool."""
         if self._sums is None:
             raise ConfigError(_UNFITTED)
         return self._sums.copy()
 
     @property
     def counts(self) -> IntArray:
-        """(3,) number of embeddings in each pool."""
+        """(K,) number of embeddings in each pool."""
         return self._counts.copy()
 
     @property
     def centroids(self) -> FloatArray:
-        """(3, D) centre of each pool; NaN for an empty one."""
+        """(K, D) centre of each pool; NaN for an empty one."""
         n = self._counts[:, None]
         return np.where(n > 0, self.sums / np.maximum(n, 1), np.nan)
 
@@ -165,12 +172,12 @@ class CentroidRouter:
         difference = centres - x
         squared = np.vecdot(difference, difference).tolist()
         distances = tuple(map(math.sqrt, squared))
-        first, second, _ = sorted(distances)
+        first, second, *_ = [*sorted(distances), math.inf]
         margin = math.inf if second == math.inf else second - first
         return Route(squared.index(min(squared)), distances, margin)
 
     def _make_centres(self) -> FloatArray:
-        """(3, D) centres; an empty pool's is infinitely far away."""
+        """(K, D) centres; an empty pool's is infinitely far away."""
         centres = self.centroids
         centres[self._counts == 0] = np.inf
         return centres
@@ -181,10 +188,10 @@ class CentroidRouter:
         Raises:
             DataError: an unknown tier, or an embedding of another width.
         """
-        if tier not in range(POOLS):
-            raise DataError(f"tier must be 0 (mobile), 1 (edge) or 2 (cloud), got {tier!r}")
         if self._sums is None:
             raise ConfigError(_UNFITTED)
+        if tier not in range(len(self._sums)):
+            raise DataError(f"tier must be from 0 to {len(self._sums) - 1}, got {tier!r}")
         x = as_embeddings(np.asarray(embedding)[None], self._sums.shape[1])
         if not self.adaptive:
             return
@@ -192,6 +199,23 @@ class CentroidRouter:
         self._counts[tier] += 1
         if self._centres is not None:
             np.divide(self._sums[tier], self._counts[tier], out=self._centres[tier])
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """``sums`` (K, D) float64 and ``counts`` (K,) int64 of the pools."""
+        return {"sums": self.sums, "counts": self.counts}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take up the pools of another router of the same shape.
+
+        Raises:
+            DataError: other arrays, or shapes, or numbers that no pools have.
+        """
+        if state.keys() != {"sums", "counts"} or state["sums"].shape != self.sums.shape:
+            found = {name: array.shape for name, array in state.items()}
+            raise DataError(f"expected sums of {self.sums.shape} and their counts, got {found}")
+        _check_arrays(state["sums"], state["counts"])
+        twin = self.from_state(state["sums"], state["counts"])
+        self._sums, self._counts, self._centres = twin._sums, twin._counts, None
 
     def copy(self, adaptive: bool | None = None) -> CentroidRouter:
         """An independent router in the same state; ``adaptive`` as given, or as it is here."""

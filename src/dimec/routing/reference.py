@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +38,8 @@ class RandomRouter:
         [1, 1]
 
     Args:
-        shares: the probability of each tier, summing to 1; uniform by default.
+        shares: the probability of each tier, summing to 1; uniform over the paper's three by
+            default.
         seed: of the draws; the same seed gives the same stream of tiers.
 
     Raises:
@@ -44,8 +47,8 @@ class RandomRouter:
     """
 
     def __init__(self, shares: Sequence[float] | None = None, seed: int = 0) -> None:
-        uniform = [1 / len(TIER_NAMES)] * len(TIER_NAMES)
-        self.shares = check_shares(uniform if shares is None else shares, len(TIER_NAMES))
+        given = [1 / len(TIER_NAMES)] * len(TIER_NAMES) if shares is None else shares
+        self.shares = check_shares(given, len(given))
         self.seed = seed
         self._cumulative = np.cumsum(self.shares)[:-1]
         self._rng = np.random.default_rng(seed)
@@ -62,6 +65,13 @@ class RandomRouter:
     def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
         """Nothing: chance does not learn."""
 
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Nothing is learnt."""
+        return {}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Nothing was learnt."""
+
     def copy(self) -> RandomRouter:
         """A router that draws on from the same point."""
         twin = RandomRouter(self.shares.tolist(), self.seed)
@@ -77,9 +87,9 @@ class SingleTierRouter:
     """
 
     def __init__(self, tier: int) -> None:
-        if tier not in range(len(TIER_NAMES)):
-            raise ConfigError(f"tier must be 0 (mobile), 1 (edge) or 2 (cloud), got {tier!r}")
-        self.tier = tier
+        if not isinstance(tier, Integral) or tier < 0:
+            raise ConfigError(f"tier must be a position from 0 on, got {tier!r}")
+        self.tier: int = int(tier)
 
     def route(self, embeddings: npt.NDArray[np.floating]) -> IntArray:
         """(N,) times the one tier."""
@@ -91,6 +101,13 @@ class SingleTierRouter:
 
     def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
         """Nothing: there is nothing to learn."""
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Nothing is learnt."""
+        return {}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Nothing was learnt."""
 
     def copy(self) -> SingleTierRouter:
         """The same again."""

@@ -22,7 +22,7 @@ _HOLDER = """
 import sys, numpy
 from pathlib import Path
 from dimec.base.errors import DimecError
-from dimec.mobile.state.store import hold
+from dimec.mobile.state import hold
 from dimec.mobile.state.store import State
 if sys.argv[2] == "weak":
     hold._SET_LOCK = None

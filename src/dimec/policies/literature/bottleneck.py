@@ -33,8 +33,9 @@ import numpy as np
 
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, MismatchError
-from dimec.policies.base import Outcome, outcome_of, require_one_model
+from dimec.policies.base import Outcome, no_steps, outcome_of, require_one_model
 from dimec.policies.registry import System, register
+from dimec.policies.step import Site, Steps
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.paths import leg
 from dimec.traces.trace import Trace
@@ -82,6 +83,7 @@ class BottleneckPolicy:
 
     sees_labels = False
     learns_online = False
+    replay_only = "its code is made and read by graphs of its own, which no tier serves"
 
     def __init__(
         self,
@@ -97,6 +99,10 @@ class BottleneckPolicy:
         self.threshold = threshold
         self.layer = layer
         self.name = name
+
+    def steps(self, site: Site) -> Steps:
+        """There are none."""
+        raise no_steps(self)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit at the split, or answer at the last exit from what the code kept.

@@ -14,6 +14,7 @@ for the layer of the exit that it takes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,15 @@ import numpy.typing as npt
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError
 from dimec.policies.base import Outcome
-from dimec.policies.literature.early_exit import cloud_exit_outcome, exits_in_use, first_exit
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.early_exit import (
+    ExitSteps,
+    cloud_exit_outcome,
+    exits_in_use,
+    first_exit,
+)
 from dimec.policies.registry import System, register
+from dimec.policies.step import Look, Site, Steps
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
@@ -41,7 +49,7 @@ def entropy(probabilities: npt.NDArray[np.floating]) -> FloatArray:
     return result
 
 
-class DeeBertPolicy:
+class DeeBertPolicy(FromSettings):
     """Entropy-based early exit in the cloud.
 
     Args:
@@ -54,6 +62,9 @@ class DeeBertPolicy:
     name = "deebert"
     sees_labels = False
     learns_online = False
+    replay_only = ""
+    kind = "deebert"
+    stored = ("threshold",)
 
     def __init__(self, threshold: float) -> None:
         if not (math.isfinite(threshold) and threshold >= 0):
@@ -63,6 +74,13 @@ class DeeBertPolicy:
             )
         self.threshold = float(threshold)
 
+    def steps(self, site: Site) -> Steps:
+        """From exit to exit at the last tier until the entropy is low."""
+        return ExitSteps(site, site.deployment.last, self.name, self._satisfied)
+
+    def _satisfied(self, looks: Sequence[Look]) -> bool:
+        return bool(entropy(looks[-1].probabilities) < self.threshold)
+
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The first exit of entropy below S answers."""
         exits = exits_in_use(trace, deployment)
@@ -70,6 +88,7 @@ class DeeBertPolicy:
         return cloud_exit_outcome(trace, deployment, columns)
 
 
+register_kind(DeeBertPolicy.kind, DeeBertPolicy.made_of)
 register(
     System(
         "deebert",

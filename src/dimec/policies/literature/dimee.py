@@ -36,16 +36,24 @@ decide before.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
 from dimec.base.errors import ConfigError
-from dimec.policies.base import Outcome, first_tier_outcome, outcome_of
-from dimec.policies.literature.early_exit import CONFIDENCE_THRESHOLDS, exits_in_use, first_exit
+from dimec.policies.base import Outcome, first_tier_outcome, outcome_of, require_one_model
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.early_exit import (
+    CONFIDENCE_THRESHOLDS,
+    ExitSteps,
+    exits_in_use,
+    first_exit,
+)
 from dimec.policies.registry import FitInputs, Fitted, System, register, validation_reward
 from dimec.policies.routed import RouterPolicy
+from dimec.policies.step import Answer, FixedSteps, Go, Look, Signal, Site, Step, Steps, Walk
 from dimec.routing import CentroidRouter
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.paths import leg
@@ -83,7 +91,7 @@ def _check_threshold(threshold: float) -> float:
     return float(threshold)
 
 
-class MaxSoftmaxPolicy:
+class MaxSoftmaxPolicy(FromSettings):
     """Early exit by confidence, on the mobile alone.
 
     Args:
@@ -96,9 +104,19 @@ class MaxSoftmaxPolicy:
     name = "max-softmax"
     sees_labels = False
     learns_online = False
+    replay_only = ""
+    kind = "max-softmax"
+    stored = ("threshold",)
 
     def __init__(self, threshold: float) -> None:
         self.threshold = _check_threshold(threshold)
+
+    def steps(self, site: Site) -> Steps:
+        """From exit to exit on the first tier until one is sure."""
+        return ExitSteps(site, 0, self.name, self._satisfied)
+
+    def _satisfied(self, looks: Sequence[Look]) -> bool:
+        return looks[-1].confidence >= self.threshold
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The first exit that is sure enough answers."""
@@ -118,6 +136,11 @@ class MaxSoftmaxTiersPolicy(MaxSoftmaxPolicy):
     """
 
     name = "max-softmax-tiers"
+    kind = "max-softmax-tiers"
+
+    def steps(self, site: Site) -> Steps:
+        """From exit to exit of every tier until one is sure."""
+        return TierExitSteps(site, self.threshold)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Each tier asks its own exits; a sample of which none is sure goes on to the next."""
@@ -133,6 +156,38 @@ class MaxSoftmaxTiersPolicy(MaxSoftmaxPolicy):
             legs.append(leg(len(trace), k, stop, taken=asked, ends=here, payload=payload))
             before = tier.layer
         return outcome_of(trace, deployment, legs)
+
+
+class TierExitSteps(FixedSteps):
+    """The steps of :class:`MaxSoftmaxTiersPolicy`.
+
+    A tier is asked at those exits that no tier before it has; the last tier at its own alone.
+    """
+
+    def __init__(self, site: Site, threshold: float) -> None:
+        deployment = site.deployment
+        require_one_model(deployment, MaxSoftmaxTiersPolicy.name)
+        self._threshold = threshold
+        bounds = [0, *deployment.exits]
+        self._plan = [
+            (k, layer)
+            for k in range(deployment.last)
+            for layer in site.exits_of(k)
+            if bounds[k] < layer <= bounds[k + 1]
+        ]
+        if not self._plan or self._plan[-1][1] < deployment.layers:
+            self._plan.append((deployment.last, deployment.layers))
+
+    def begin(self, signal: Signal) -> Go:
+        """To the first exit of the first tier."""
+        return Go(*self._plan[0])
+
+    def after(self, walk: Walk) -> Step:
+        """To the next exit, here or at the next tier, unless this one is sure."""
+        seen = len(walk.looks)
+        if seen == len(self._plan) or walk.last.confidence >= self._threshold:
+            return Answer()
+        return Go(*self._plan[seen])
 
 
 def _make_dimee(router: CentroidRouter) -> RouterPolicy:
@@ -152,6 +207,8 @@ def _fit_dimee(inputs: FitInputs) -> Fitted:
     return best
 
 
+register_kind(MaxSoftmaxPolicy.kind, MaxSoftmaxPolicy.made_of)
+register_kind(MaxSoftmaxTiersPolicy.kind, MaxSoftmaxTiersPolicy.made_of)
 _GRID = {"threshold": CONFIDENCE_THRESHOLDS}
 register(System("dimee", _SOURCE, _make_dimee, fitter=_fit_dimee))
 register(System("max-softmax", _SOURCE, MaxSoftmaxPolicy, grid=_GRID))

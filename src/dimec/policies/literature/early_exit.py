@@ -6,11 +6,14 @@ first that satisfies it. The last exit answers what none of them would.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
 from dimec.policies.base import Outcome, outcome_of, require_one_model
+from dimec.policies.step import Answer, FixedSteps, Go, Look, Signal, Site, Step, Walk
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.paths import leg
 from dimec.tiers.usage import text_bytes
@@ -28,6 +31,51 @@ def exits_in_use(trace: Trace, deployment: Deployment) -> int:
     """
     require_one_model(deployment, "early exit through the layers of a model")
     return trace.columns(deployment.exits, deployment.sources)[-1] + 1
+
+
+class OneStep(FixedSteps):
+    """Every input takes the same one step, and is answered."""
+
+    def __init__(self, step: Go) -> None:
+        self._step = step
+
+    def begin(self, signal: Signal) -> Go:
+        """The step."""
+        return self._step
+
+    def after(self, walk: Walk) -> Answer:
+        """The answer."""
+        return Answer()
+
+
+class ExitSteps(FixedSteps):
+    """Steps from exit to exit of the whole model at one tier, until a rule is satisfied.
+
+    Args:
+        site: whose exits are asked.
+        tier: where the model stands.
+        system: the name of the system, for messages.
+        satisfied: the rule; given the exits seen so far, whether the last of them may answer.
+    """
+
+    def __init__(
+        self, site: Site, tier: int, system: str, satisfied: Callable[[Sequence[Look]], bool]
+    ) -> None:
+        require_one_model(site.deployment, system)
+        self._tier = tier
+        self._layers = [x for x in site.exits_of(tier) if x <= site.deployment.layers]
+        self._satisfied = satisfied
+
+    def begin(self, signal: Signal) -> Go:
+        """To the first exit."""
+        return Go(self._tier, self._layers[0])
+
+    def after(self, walk: Walk) -> Step:
+        """To the next exit, unless the rule is satisfied or there is none."""
+        seen = len(walk.looks)
+        if seen == len(self._layers) or self._satisfied(walk.looks):
+            return Answer()
+        return Go(self._tier, self._layers[seen])
 
 
 def first_exit(satisfied: npt.NDArray[np.bool_]) -> IntArray:

@@ -39,8 +39,9 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, option
-from dimec.policies.base import Outcome, outcome_of, require_one_model
+from dimec.policies.base import Outcome, no_steps, outcome_of, require_one_model
 from dimec.policies.registry import System, register
+from dimec.policies.step import Site, Steps
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import LayerProfile, ModelShape
 from dimec.tiers.paths import leg
@@ -120,6 +121,7 @@ class NeurosurgeonPolicy:
 
     sees_labels = False
     learns_online = False
+    replay_only = "it splits between any two layers, and tiers answer at exits only"
 
     def __init__(
         self,
@@ -146,6 +148,10 @@ class NeurosurgeonPolicy:
         table = milliseconds if self.objective == "latency" else millijoules
         chosen: IntArray = table.argmin(axis=1)[position]
         return chosen
+
+    def steps(self, site: Site) -> Steps:
+        """There are none."""
+        raise no_steps(self)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Decide from the lengths; the embeddings' width tells the shape of the encoder."""

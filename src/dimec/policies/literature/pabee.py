@@ -15,14 +15,23 @@ it stands wholly in the cloud, o_c + γ·layer/l for the layer of the exit that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
 from dimec.base.errors import ConfigError
 from dimec.policies.base import Outcome
-from dimec.policies.literature.early_exit import cloud_exit_outcome, exits_in_use, first_exit
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.early_exit import (
+    ExitSteps,
+    cloud_exit_outcome,
+    exits_in_use,
+    first_exit,
+)
 from dimec.policies.registry import System, register
+from dimec.policies.step import Look, Site, Steps
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
@@ -49,7 +58,7 @@ def agreements(predictions: npt.NDArray[np.integer]) -> IntArray:
     return counters
 
 
-class PabeePolicy:
+class PabeePolicy(FromSettings):
     """Patience-based early exit in the cloud.
 
     Args:
@@ -62,6 +71,9 @@ class PabeePolicy:
     name = "pabee"
     sees_labels = False
     learns_online = False
+    replay_only = ""
+    kind = "pabee"
+    stored = ("patience",)
 
     def __init__(self, patience: int) -> None:
         if not isinstance(patience, int) or patience < 1:
@@ -71,6 +83,15 @@ class PabeePolicy:
             )
         self.patience = patience
 
+    def steps(self, site: Site) -> Steps:
+        """From exit to exit at the last tier until so many in a row agree."""
+        return ExitSteps(site, site.deployment.last, self.name, self._satisfied)
+
+    def _satisfied(self, looks: Sequence[Look]) -> bool:
+        return bool(
+            agreements(np.array([[look.prediction for look in looks]]))[0, -1] >= self.patience
+        )
+
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The first exit at which the counter reaches the patience answers."""
         exits = exits_in_use(trace, deployment)
@@ -79,6 +100,7 @@ class PabeePolicy:
         return cloud_exit_outcome(trace, deployment, first_exit(counters >= self.patience))
 
 
+register_kind(PabeePolicy.kind, PabeePolicy.made_of)
 register(
     System(
         "pabee",

@@ -1,0 +1,220 @@
+"""Kinds of policies by name, and a fitted policy of any kind as a file.
+
+A kind that is registered can be stored, exported, served, and its state kept. Packages of others
+register theirs by an entry point of the group ``dimec.policies``: a module whose import registers
+kinds (:func:`register_kind`) and systems (:func:`dimec.policies.registry.register`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from dimec.base.errors import (
+    ConfigError,
+    CorruptArtefactError,
+    DataError,
+    MissingArtefactError,
+    shown,
+)
+from dimec.base.storage import load_arrays, read_json, save_arrays, write_json
+from dimec.policies.base import Policy
+
+GROUP = "dimec.policies"
+POLICY, ARRAYS = "policy.json", "policy.safetensors"
+_FORMAT = 1
+_KIND = "policy"
+_MADE_BY = "dimec fit"
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Storable(Policy, Protocol):
+    """A policy of which one can be stored.
+
+    Attributes:
+        kind: its registered name.
+    """
+
+    @property
+    def kind(self) -> str: ...
+
+    def settings(self) -> dict[str, Any]:
+        """What makes this policy, as JSON values."""
+        ...
+
+    def arrays(self) -> Arrays:
+        """What makes this policy, as arrays by name."""
+        ...
+
+
+class FromSettings:
+    """A policy that is made of its constructor's settings alone, each an attribute of its name.
+
+    Attributes:
+        kind: its registered name.
+        stored: the names of the settings.
+    """
+
+    kind: ClassVar[str]
+    stored: ClassVar[tuple[str, ...]]
+
+    def settings(self) -> dict[str, Any]:
+        """What the constructor takes."""
+        return {name: getattr(self, name) for name in self.stored}
+
+    def arrays(self) -> Arrays:
+        """None."""
+        return {}
+
+    @classmethod
+    def made_of(cls, name: str, settings: Mapping[str, Any], arrays: Arrays) -> Any:
+        """The policy of these settings, as :func:`register_kind` takes it.
+
+        Raises:
+            ValueError: other settings, arrays, or another name.
+        """
+        if settings.keys() != set(cls.stored) or arrays:
+            raise ValueError(f"expected the settings {', '.join(cls.stored)}, got {list(settings)}")
+        policy: Any = cls(**settings)
+        if policy.name != name:
+            raise ValueError(f"expected the name {policy.name}")
+        return policy
+
+
+Make = Callable[[str, Mapping[str, Any], Arrays], Policy]
+_KINDS: dict[str, Make] = {}
+
+
+def register_kind(kind: str, make: Make) -> None:
+    """Let policies of this kind be stored and loaded.
+
+    Args:
+        kind: its name.
+        make: builds a policy from its name, its settings and its arrays; raises KeyError,
+            TypeError, ValueError, ConfigError or DataError where they are not such a policy's.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    if kind in _KINDS:
+        raise ConfigError(f"a kind of policies named {kind!r} is registered already")
+    _KINDS[kind] = make
+
+
+@cache
+def load_plugins() -> None:
+    """Import what other packages register, once.
+
+    Raises:
+        ConfigError: one of them cannot be imported; names it.
+    """
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:
+            raise ConfigError(
+                f"the package behind the entry point {point.name!r} ({point.value}) cannot be "
+                f"loaded: {type(error).__name__}: {shown(str(error), 120)}; repair or uninstall it"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPolicy:
+    """A fitted policy and what it was fitted on.
+
+    Attributes:
+        policy: of a registered kind.
+        fitted_on: JSON values: the model, the tiers, λ, and what the fit found.
+    """
+
+    policy: Policy
+    fitted_on: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write ``policy.json``, and the arrays, if there are any, checksummed and no pickle.
+
+        The JSON is written last.
+
+        Raises:
+            ConfigError: the policy is of no registered kind.
+        """
+        kind = getattr(self.policy, "kind", None)
+        if kind not in _KINDS:
+            raise ConfigError(
+                f"{self.policy.name} is of no registered kind of policies and cannot be stored; "
+                f"register it with dimec.policies.kinds.register_kind"
+            )
+        policy = cast(Storable, self.policy)
+        arrays = {name: np.asarray(array) for name, array in policy.arrays().items()}
+        if arrays:
+            save_arrays(folder / ARRAYS, _KIND, arrays, {"kind": kind, "name": policy.name})
+        else:
+            (folder / ARRAYS).unlink(missing_ok=True)
+        write_json(
+            folder / POLICY,
+            {
+                "format": _FORMAT,
+                "kind": kind,
+                "name": policy.name,
+                "settings": policy.settings(),
+                "arrays": sorted(arrays),
+                "fitted_on": dict(self.fitted_on),
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> StoredPolicy:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ArtefactError: missing, truncated, altered, of an unknown kind, or not a policy.
+        """
+        path = folder / POLICY
+        if not path.exists() and (folder / "router.safetensors").exists():
+            raise MissingArtefactError(
+                f"{folder} has the router of an earlier version of dimec; fit again: {_MADE_BY}"
+            )
+        stored = read_json(path, _MADE_BY)
+        try:
+            if stored["format"] != _FORMAT:
+                raise CorruptArtefactError(
+                    f"{path} has the format {shown(str(stored['format']), 20)}, this version reads "
+                    f"{_FORMAT}; make it again: {_MADE_BY}"
+                )
+            kind, name, settings = str(stored["kind"]), str(stored["name"]), stored["settings"]
+            make = kind_of(kind)
+            arrays: Arrays = {}
+            if stored["arrays"]:
+                arrays, metadata = load_arrays(folder / ARRAYS, _KIND, _MADE_BY)
+                if metadata != {"kind": kind, "name": name} or sorted(arrays) != stored["arrays"]:
+                    raise ValueError(f"{ARRAYS} belongs to another policy")
+            return cls(make(name, settings, arrays), dict(stored["fitted_on"]))
+        except (KeyError, TypeError, ValueError, ConfigError, DataError) as error:
+            raise CorruptArtefactError(
+                f"{path} holds no policy ({shown(f'{type(error).__name__}: {error}', 160)}); make "
+                f"it again: {_MADE_BY}"
+            ) from None
+
+
+def kind_of(name: str) -> Make:
+    """How policies of a registered kind are made.
+
+    Raises:
+        ConfigError: there is none; says which there are.
+    """
+    if name not in _KINDS:
+        load_plugins()
+    if name not in _KINDS:
+        raise ConfigError(
+            f"no kind of policies is named {shown(name, 40)!r}; there are {', '.join(_KINDS)}; one "
+            "of another package needs that package installed"
+        )
+    return _KINDS[name]
