@@ -24,7 +24,13 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     centres are those of random thirds of some texts.
     """
     from dimec.bundle.manifest import TierBundle, file_records, write_manifest
-    from dimec.training.export.graphs import cut_graph, save_graph, trace_graph
+    from dimec.training.export.graphs import (
+        cut_embeddings,
+        cut_segments,
+        cut_tier,
+        save_graph,
+        trace_graph,
+    )
 
     given = TierBundle.open(Path(source) / "mobile", "mobile")
     inputs = ("input_ids", "attention_mask")
@@ -33,20 +39,16 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     mobile, cloud = Path(out) / "mobile", Path(out) / "cloud"
     for folder in (mobile, cloud):
         folder.mkdir(parents=True)
-    save_graph(
-        cut_graph(whole, list(inputs), {"hidden": "hidden", "pooled": "pooled"}),
-        mobile / "embed.onnx",
-    )
-    save_graph(
-        cut_graph(whole, ["hidden", "attention_mask"], {"mobile": "probabilities"}),
-        mobile / "layers.onnx",
-    )
-    save_graph(cut_graph(whole, list(inputs), {"cloud": "probabilities"}), cloud / "model.onnx")
+    first, _, last = exits_of(layers)
+    save_graph(cut_embeddings(whole, inputs), mobile / "embed.onnx")
+    save_graph(cut_segments(whole, [first])[first], mobile / f"layers-{first}.onnx")
+    save_graph(cut_tier(whole, inputs, last), cloud / "model.onnx")
     shutil.copyfile(given.file("tokenizer.json"), mobile / "tokenizer.json")
     _router(mobile, width, seed).save(mobile / "router.safetensors")
     manifest = given.manifest.model_copy(
         update={
-            "exit": exits_of(layers)[0],
+            "exit": first,
+            "segments": (first,),
             "exits": exits_of(layers),
             "width": width,
             "inputs": tuple(inputs),

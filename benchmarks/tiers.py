@@ -159,19 +159,20 @@ def _encoded(folder: str, count: int) -> list[dict[str, Any]]:
 
 
 def _ours(bundle: Path, threads: int) -> _Call:
-    from dimec.bundle.graphs import Graph
+    from dimec.bundle.graphs import Graph, run_segments
+    from dimec.bundle.manifest import TierBundle
 
     if bundle.name != "mobile":
         whole = Graph(bundle / "model.onnx", threads=threads)
         return lambda inputs: whole(**inputs["arrays"])
-    embed = Graph(bundle / "embed.onnx", threads=threads)
-    layers = Graph(bundle / "layers.onnx", threads=threads)
+    names = TierBundle.open(bundle).manifest.graphs
+    embed, *segments = (Graph(bundle / name, threads=threads) for name in names)
 
-    def both(inputs: dict[str, Any]) -> Any:
+    def all_of_them(inputs: dict[str, Any]) -> Any:
         hidden, _ = embed(**inputs["arrays"])
-        return layers(hidden=hidden, attention_mask=inputs["arrays"]["attention_mask"])
+        return run_segments(segments, hidden, inputs["arrays"]["attention_mask"])
 
-    return both
+    return all_of_them
 
 
 def _torchs(model: str, layers: int, rivals: list[str]) -> dict[str, _Call]:

@@ -96,6 +96,18 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) ->
     return out
 
 
+@pytest.fixture(scope="session")
+def cut_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+    """The same run, all layers on the mobile, which can stop at 1, 2 and 4; not to be changed."""
+    from dimec.runs.run import Run
+
+    folder = tmp_path_factory.mktemp("cut")
+    run = Run(shutil.copytree(finished_run, folder / "run"))
+    run.fit(tiers=(4, 4, 4))
+    run.export(folder / "bundle")
+    return folder / "bundle"
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
     """``run_copy("name")``: a copy of the finished tiny run that a test may damage."""

@@ -27,7 +27,7 @@ from dimec.bundle.manifest import (
 from dimec.tiers.costs import TIER_NAMES
 from support.builders import json_values
 
-GRAPHS = {"mobile": "layers.onnx", "edge": "model.onnx", "cloud": "model.onnx"}
+GRAPHS = {"mobile": "layers-1.onnx", "edge": "model.onnx", "cloud": "model.onnx"}
 
 
 @pytest.fixture
@@ -106,7 +106,8 @@ class TestFiles:
 
     @pytest.mark.parametrize("tier", TIER_NAMES)
     def test_a_missing_file_is_named(self, bundle: Path, tier: str) -> None:
-        file = bundle / tier / f"{GRAPHS[tier]}.data"
+        name = GRAPHS[tier].replace("-1", "")  # the layers' segments share a file
+        file = bundle / tier / f"{name}.data"
         file.unlink()
         for look in (lambda: TierBundle.open(bundle / tier), lambda: verify_bundle(bundle)):
             with pytest.raises(MissingArtefactError, match=f"{file.name} does not exist"):
@@ -208,7 +209,7 @@ class TestFoldersAndManifests:
         "change",
         [
             {"kind": "dimec bundle"},
-            {"format": 2},
+            {"format": 1},
             {"format": "1"},
             {"surplus": 1},
             {"tier": "fog"},
@@ -249,6 +250,38 @@ class TestFoldersAndManifests:
         _change(bundle / "edge", lambda value: value.update(change))
         with pytest.raises(CorruptArtefactError, match="is no manifest that this version"):
             TierBundle.open(bundle / "edge")
+
+    @pytest.mark.parametrize(
+        "segments", [None, [], [2], [1, 1], [2, 1], [0, 1], [-1, 1], [1, 2], ["x"], "1", [[1]]]
+    )
+    def test_segments_that_do_not_end_at_the_mobiles_exit(
+        self, bundle: Path, segments: Any
+    ) -> None:
+        _change(bundle / "mobile", lambda value: value.update(segments=segments))
+        with pytest.raises(CorruptArtefactError, match=r"reads \(.*segments.*dimec export"):
+            TierBundle.open(bundle / "mobile")
+
+    def test_segments_of_a_tier_that_runs_as_a_whole(self, bundle: Path) -> None:
+        _change(bundle / "edge", lambda value: value.update(segments=[2]))
+        with pytest.raises(CorruptArtefactError, match="the mobile has them, and no other tier"):
+            TierBundle.open(bundle / "edge")
+
+    def test_a_segment_that_the_manifest_leaves_out(self, cut_bundle: Path, tmp_path: Path) -> None:
+        """The ones behind it would take the hidden states of another layer."""
+        folder = Path(shutil.copytree(cut_bundle / "mobile", tmp_path / "mobile"))
+        _change(folder, lambda value: value.update(segments=[1, 4]))
+        with pytest.raises(
+            CorruptArtefactError, match=r"names layers-2\.onnx, but .* layers 1, 4; make .*export"
+        ):
+            TierBundle.open(folder)
+
+    def test_a_bundle_of_an_earlier_version_says_how_to_make_it_anew(self, bundle: Path) -> None:
+        for part, look in (("", verify_bundle), ("mobile", TierBundle.open)):
+            _change(bundle / part, lambda value: value.update(format=1))
+            with pytest.raises(
+                CorruptArtefactError, match=r"\(format: .* be 2\); make the .* dimec export$"
+            ):
+                look(bundle / part)
 
     @pytest.mark.parametrize(
         "content",

@@ -49,6 +49,23 @@ def test_it_prints_what_each_tier_takes_and_how_it_compares(
     assert "is exported already" in said.err
 
 
+@pytest.mark.parametrize("looks", ["none", "1"])
+def test_looks_at_nothing_but_its_own_exit_are_the_same_bundle(
+    cli: Cli, finished_run: Path, bundle: Path, looks: str
+) -> None:
+    said = cli("export", finished_run, bundle, "--looks", looks)
+    assert "is exported already" in said.err
+    assert not re.search("^mobile, exit", said.out, re.MULTILINE)
+
+
+def test_each_exit_of_the_mobile_is_compared(cli: Cli, cut_bundle: Path, tmp_path: Path) -> None:
+    run = cut_bundle.parent / "run"
+    copy = shutil.copytree(cut_bundle, tmp_path / "bundle")
+    said = cli("export", run, copy)
+    found = re.findall(r"^mobile, exit (\d): max Δp .*e-0., labels 100\.0 %$", said.out, re.M)
+    assert found == ["1", "2", "4"]
+
+
 def test_json_is_all_that_stands_on_standard_output(
     cli: Cli, finished_run: Path, bundle: Path, tmp_path: Path
 ) -> None:
@@ -76,6 +93,9 @@ def test_json_is_all_that_stands_on_standard_output(
     [
         (["--int8", "phone"], "expected the tiers mobile, edge, cloud for int8, got 'phone'"),
         (["--int8", "mobile"], "holds another bundle"),
+        (["--looks", "1;2"], "--looks: expected layers such as 1,2, or none, got '1;2'"),
+        (["--looks", "2"], "--looks: the mobile can stop at the exits 1 of this run, got 2"),
+        (["--looks", ""], "--looks: expected layers"),
         (["--triton", "NEW", "--triton-backend", "tensorrt"], "got 'tensorrt'"),
         (["--triton", "NEW", "--triton-instances", "0"], "expected at least one instance"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,14 @@ def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bu
         assert row["disk_bytes"] == tier.size
         assert row["version"] == tier.manifest.version
         assert row["memory_bytes"] > row["base_bytes"]
+
+
+def test_it_shows_where_the_mobile_can_stop(cli: Callable[..., Said], cut_bundle: Path) -> None:
+    rows = json.loads(cli("inspect", cut_bundle, "--json").out)["tiers"]
+    assert [row["segments"] for row in rows] == [[1, 2, 4], [], []]
+    said = cli("inspect", cut_bundle)
+    assert re.search(r"^mobile +1,2,4 +fp32 ", said.out, re.MULTILINE)
+    assert re.search(r"^cloud +4 +fp32 ", said.out, re.MULTILINE)
 
 
 def test_the_table_for_people_names_tiers_labels_and_costs(

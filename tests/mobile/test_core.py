@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from dimec.base.errors import CorruptArtefactError, DataError
+from dimec.base.errors import ConfigError, CorruptArtefactError, DataError
+from dimec.bundle.graphs import Graph
 from dimec.bundle.manifest import TierBundle, file_records, write_manifest
 from dimec.data import load_task
 from dimec.mobile.core import Core
@@ -26,6 +28,26 @@ def core(tiny_bundle: Path) -> Core:
 def pair_core(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Core:
     """The same graphs, for a task on pairs."""
     return Core(_altered(tiny_bundle, tmp_path_factory.mktemp("pairs") / "mobile", pairs=True))
+
+
+@pytest.fixture(scope="module")
+def cut_core(cut_bundle: Path) -> Core:
+    """A mobile that can stop at the layers 1, 2 and 4."""
+    return Core(TierBundle.open(cut_bundle / "mobile"))
+
+
+@pytest.fixture
+def graphs_run(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Which segments were run since; None stands for the embeddings."""
+    run: list[str | None] = []
+    call = Graph.__call__
+
+    def recorded(self: Graph, **inputs: Any) -> Any:
+        run.append(self.segment)
+        return call(self, **inputs)
+
+    monkeypatch.setattr(Graph, "__call__", recorded)
+    return run
 
 
 def _altered(bundle: Path, folder: Path, **changes: object) -> TierBundle:
@@ -71,10 +93,71 @@ def test_a_megabyte_of_text_is_cut(core: Core) -> None:
 
 
 def test_embeddings_that_were_let_go_are_computed_again(core: Core) -> None:
+    before = core.classify(core.embed(core.tokenise("the film is moving")))
     embedded = core.embed(core.tokenise("the film is moving"))
-    before = core.classify(embedded)
     embedded.hidden = None
     assert core.classify(embedded).tobytes() == before.tobytes()
+
+
+class TestStoppingAtAnExit:
+    def test_no_layer_runs_that_is_not_needed(
+        self, cut_core: Core, graphs_run: list[str | None]
+    ) -> None:
+        embedded = cut_core.embed(cut_core.tokenise("the film is moving"))
+        cut_core.run(embedded, 1)
+        assert graphs_run == [None, "1-1"]
+        cut_core.run(embedded, 4)
+        assert graphs_run == [None, "1-1", "2-2", "3-4"]
+        for exit_ in (4, 1, 2):  # all passed
+            cut_core.run(embedded, exit_)
+        cut_core.classify(embedded)
+        assert len(graphs_run) == 4
+        assert embedded.layer == 4
+        assert embedded.hidden is None
+
+    def test_every_exit_answers_as_the_trace_recorded(
+        self, cut_core: Core, finished_run: Path
+    ) -> None:
+        run = Run(finished_run)
+        trace = run.trace("test")
+        rows = load_task(run.settings().data.task)
+        text_of = dict(zip(rows.guids, rows.texts, strict=True))
+        assert cut_core.exits == trace.exits == (1, 2, 4)
+        for row, guid in enumerate(trace.guids):
+            embedded = cut_core.embed(cut_core.tokenise(text_of[guid]))
+            got = [cut_core.run(embedded, exit_) for exit_ in cut_core.exits]
+            np.testing.assert_allclose(got, trace.probabilities[row], atol=1e-4)
+
+    def test_it_is_the_same_whether_it_stopped_on_the_way_or_not(self, cut_core: Core) -> None:
+        for text in texts(20):
+            straight = cut_core.embed(cut_core.tokenise(text))
+            cut_core.classify(straight)
+            slowly = cut_core.embed(cut_core.tokenise(text))
+            for exit_ in cut_core.exits:
+                cut_core.run(slowly, exit_)
+            assert straight.probabilities.keys() == slowly.probabilities.keys() == {1, 2, 4}
+            for exit_, row in straight.probabilities.items():
+                assert slowly.probabilities[exit_].tobytes() == row.tobytes()
+
+    def test_hidden_states_that_were_let_go_are_computed_again(self, cut_core: Core) -> None:
+        straight = cut_core.embed(cut_core.tokenise("the film is moving"))
+        stopped = cut_core.embed(cut_core.tokenise("the film is moving"))
+        cut_core.run(stopped, 2)
+        stopped.hidden = None
+        expected = cut_core.classify(straight)
+        assert cut_core.classify(stopped).tobytes() == expected.tobytes()
+
+    @pytest.mark.parametrize("exit_", [0, 3, 5])
+    def test_a_layer_where_it_cannot_stop(self, cut_core: Core, exit_: int) -> None:
+        embedded = cut_core.embed(cut_core.tokenise("a film"))
+        with pytest.raises(ConfigError, match=rf"at the layers 1, 2, 4, not at {exit_}"):
+            cut_core.run(embedded, exit_)
+        assert embedded.layer == 0
+
+    def test_one_exit_is_one_segment(self, core: Core, graphs_run: list[str | None]) -> None:
+        assert core.exits == (1,)
+        core.classify(core.embed(core.tokenise("a film")))
+        assert graphs_run == [None, "1-1"]
 
 
 def test_many_threads_get_the_same(core: Core) -> None:
@@ -150,9 +233,37 @@ class TestADamagedTier:
     def test_graphs_in_each_others_place(self, tiny_bundle: Path, tmp_path: Path) -> None:
         folder = tmp_path / "mobile"
         shutil.copytree(tiny_bundle / "mobile", folder)
-        shutil.copy(tiny_bundle / "mobile" / "embed.onnx", folder / "layers.onnx")
+        shutil.copy(tiny_bundle / "mobile" / "embed.onnx", folder / "layers-1.onnx")
         with pytest.raises(CorruptArtefactError, match="do not do what its manifest says"):
             Core(_altered(tiny_bundle, folder))
+
+    @pytest.mark.parametrize(
+        ("name", "other"),
+        [
+            ("layers-1.onnx", "layers-2.onnx"),  # of the same shapes
+            ("layers-2.onnx", "layers-1.onnx"),
+            ("layers-2.onnx", "layers-4.onnx"),  # ends too early
+            ("layers-4.onnx", "layers-2.onnx"),
+            ("layers-4.onnx", "embed.onnx"),
+        ],
+    )
+    def test_segments_out_of_order(
+        self, cut_bundle: Path, tmp_path: Path, name: str, other: str
+    ) -> None:
+        folder = tmp_path / "mobile"
+        shutil.copytree(cut_bundle / "mobile", folder)
+        shutil.copy(cut_bundle / "mobile" / other, folder / name)
+        with pytest.raises(
+            CorruptArtefactError, match=r"do not do what its manifest says .*layers.* dimec export"
+        ):
+            Core(_altered(cut_bundle, folder))
+
+    def test_a_segment_is_missing(self, cut_bundle: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "mobile"
+        shutil.copytree(cut_bundle / "mobile", folder)
+        (folder / "layers-2.onnx").unlink()
+        with pytest.raises(CorruptArtefactError, match=r"names no layers-2\.onnx; make .*export"):
+            Core(_altered(cut_bundle, folder))
 
     @pytest.mark.parametrize("changes", [{"width": 7}, {"labels": ("a", "b", "c")}])
     def test_another_shape(

@@ -40,7 +40,7 @@ class TestFilesOfABundle:
 
     @pytest.mark.parametrize("tamper", TAMPERINGS)
     @pytest.mark.parametrize(
-        "name", ["embed.onnx", "layers.onnx", "tokenizer.json", "router.safetensors"]
+        "name", ["embed.onnx", "layers-1.onnx", "tokenizer.json", "router.safetensors"]
     )
     def test_predict_says_one_line(
         self, bundle: Path, cli: Cli, tamper: Callable[[Path, str], None], name: str
@@ -66,8 +66,8 @@ class TestFilesOfABundle:
 
     def test_the_command_itself_says_one_line(self, bundle: Path) -> None:
         """As a process, since a library may print on its own from below Python."""
-        noise_and_signed(bundle / "mobile", "layers.onnx")
-        assert "layers.onnx" in started(*predict(bundle / "mobile")).complaint()
+        noise_and_signed(bundle / "mobile", "layers-1.onnx")
+        assert "layers-1.onnx" in started(*predict(bundle / "mobile")).complaint()
 
     def test_nothing_outside_the_folder_is_read(self, bundle: Path) -> None:
         """Weights of a graph may lie in files beside it, and a path to them may climb."""

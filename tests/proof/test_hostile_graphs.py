@@ -32,14 +32,14 @@ class TestGraphsThatAreOthers:
         sign(bundle / tier)
 
     def test_a_server_refuses_the_graph_of_another_part(self, bundle: Path) -> None:
-        for other in ("embed.onnx", "layers.onnx"):
+        for other in ("embed.onnx", "layers-1.onnx"):
             self.swap(bundle, "edge", "model.onnx", bundle / "mobile" / other)
             assert "model.onnx" in started(*serve(bundle / "edge")).complaint()
 
     def test_a_mobile_refuses_the_graph_of_another_part(self, bundle: Path, cli: Cli) -> None:
         mobile = bundle / "mobile"
-        kept = {name: (mobile / name).read_bytes() for name in ("embed.onnx", "layers.onnx")}
-        for name, other in (("embed.onnx", "layers.onnx"), ("layers.onnx", "embed.onnx")):
+        kept = {name: (mobile / name).read_bytes() for name in ("embed.onnx", "layers-1.onnx")}
+        for name, other in (("embed.onnx", "layers-1.onnx"), ("layers-1.onnx", "embed.onnx")):
             (mobile / name).write_bytes(kept[other])
             sign(mobile)
             assert f"graphs in {mobile}" in cli(*predict(mobile)).complaint()

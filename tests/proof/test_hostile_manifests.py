@@ -110,7 +110,7 @@ class TestExtremes:
                 sound = check_request(InferRequest(inputs), manifest_, 8).inputs
                 assert model(sound, True).shape == (rows, len(manifest_.labels))
         assert refused == {"vocabulary", "max_tokens", "padding", "width", "exit", "exits"} | {
-            *("labels", "inputs", "pairs", "costs", "provenance")
+            *("labels", "inputs", "pairs", "costs", "provenance", "segments")
         }
         assert {field for field, _ in served} >= {"vocabulary", "max_tokens", "costs"}
 

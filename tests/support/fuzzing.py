@@ -66,6 +66,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 EXTREMES: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("vocabulary", "max_tokens", "padding", "width", "exit"), _SIZES),
     "exits": tuple([size] * 3 for size in _SIZES),
+    "segments": (*([], [2], [1, 2], [2, 1], [1, 1]), *([size] for size in _SIZES)),
     "labels": _LABELS,
     "inputs": (_INPUTS[:1], _INPUTS[1:2], _INPUTS[:2], _INPUTS, _INPUTS[:2] * 2, ("hidden",), ()),
     "pairs": (True, False, None, 2),

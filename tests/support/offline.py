@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dimec.base.arrays import Float32Array
-from dimec.bundle.graphs import Graph, pad_batch
+from dimec.bundle.graphs import Graph, pad_batch, run_segments
 from dimec.bundle.manifest import TierBundle
 from dimec.routing import CentroidRouter
 from dimec.tiers.costs import TIER_NAMES, CostModel
 from support.tiny import reviews
+
+FloatArray = npt.NDArray[np.float32]
 
 # The same graph at another batch size sums in another order.
 CLOSE = 1e-5
@@ -43,9 +44,7 @@ class Offline:
         priced = CostModel(**costs).tiers(mobile.manifest.exits)
         self.prices = {tier.name: tier.price for tier in priced}
         self._tokenizer = Tokenizer.from_file(str(mobile.file("tokenizer.json")))
-        self._embed, self._layers = (
-            Graph(mobile.file(f"{name}.onnx")) for name in ("embed", "layers")
-        )
+        self._embed, *self._segments = (Graph(mobile.file(name)) for name in mobile.manifest.graphs)
         self._servers = {
             name: Graph(folders[name].file("model.onnx")) for name in ("edge", "cloud")
         }
@@ -68,14 +67,14 @@ class Offline:
         The mobile's share one by one, as the mobile runs it, so that embeddings and routes are the
         same to the last bit; the servers' in batches.
         """
-        embeddings: list[Float32Array] = []
-        answers: dict[str, list[Float32Array]] = {name: [] for name in TIER_NAMES}
+        embeddings: list[FloatArray] = []
+        answers: dict[str, list[FloatArray]] = {name: [] for name in TIER_NAMES}
         for text in texts:
             one: dict[str, Any] = self.inputs([text])
             hidden, pooled = self._embed(**one)
             embeddings.append(pooled)
             mask = one["attention_mask"]
-            answers["mobile"].append(self._layers(hidden=hidden, attention_mask=mask)[0])
+            answers["mobile"].append(run_segments(self._segments, hidden, mask)[-1])
         for start in range(0, len(texts), _BATCH):
             batch: dict[str, Any] = self.inputs(texts[start : start + _BATCH])
             for name, graph in self._servers.items():
@@ -92,7 +91,7 @@ class Replay:
         answers: tier → (N, C) probabilities.
     """
 
-    def __init__(self, embeddings: Float32Array, answers: dict[str, Float32Array]) -> None:
+    def __init__(self, embeddings: FloatArray, answers: dict[str, FloatArray]) -> None:
         self.embeddings = embeddings
         self.answers = answers
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dimec.base.errors import CorruptArtefactError
-from dimec.bundle.graphs import Graph
+from dimec.bundle.graphs import Graph, run_segments
 from dimec.bundle.manifest import TierBundle
 
 _PATIENCE = 300.0  # seconds; a graph that takes longer to load is not one to serve
@@ -72,14 +72,13 @@ def _load(folder: str) -> Footprint:
     with bundle.hold() as held:
         graphs = [
             Graph(held.folder / name, known_as=bundle.file(name), memory=held.memory)
-            for name in sorted(bundle.manifest.files)  # embed.onnx before layers.onnx
-            if name.endswith(".onnx")
+            for name in bundle.manifest.graphs
         ]
     ones = np.ones((1, min(8, bundle.manifest.max_tokens)), np.int64)
     inputs = dict.fromkeys(bundle.manifest.inputs, ones)
-    answer = graphs[0](**inputs)
-    if len(graphs) == 2:
-        graphs[1](hidden=answer[0], attention_mask=ones)
+    first, *segments = graphs
+    hidden, *_ = first(**inputs)
+    run_segments(segments, hidden, ones)
     return Footprint(time.perf_counter() - start, base, resident_bytes())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,16 @@ from dimec.base.errors import CorruptArtefactError
 # onnxruntime 1.29 and later otherwise call home, and keep a database and a device's identifier in
 # the user's cache. It reads this once, when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# What the graphs of a bundle call their inputs and outputs.
+HIDDEN, HIDDEN_OUT = "hidden", "hidden_out"
+MASK, PROBABILITIES = "attention_mask", "probabilities"
+SEGMENT = "dimec.layers"  # the key in a segment's metadata of what segment_name makes
+
+
+def segment_name(before: int, exit_: int) -> str:
+    """What a segment says of the layers that it runs: those behind ``before``, up to its exit."""
+    return f"{before + 1}-{exit_}"
 
 
 class Graph:
@@ -28,6 +38,10 @@ class Graph:
 
     Raises:
         CorruptArtefactError: not a graph that onnxruntime can load.
+
+    Attributes:
+        inputs, outputs: names, in their order.
+        segment: which layers it runs, see :func:`segment_name`; None where it is no segment.
     """
 
     def __init__(
@@ -72,11 +86,44 @@ class Graph:
             ) from None
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
+        known = self._session.get_modelmeta().custom_metadata_map
+        self.segment: str | None = known.get(SEGMENT)
 
     def __call__(self, **inputs: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
         """The outputs in their order; inputs that the graph does not take are left out."""
         feed = {name: inputs[name] for name in self.inputs}
-        return tuple(self._session.run(None, feed))
+        # Named, since asking the session for its outputs each time takes as long as a small graph.
+        return tuple(self._session.run(self.outputs, feed))
+
+
+def run_segment(
+    segment: Graph, hidden: npt.NDArray[np.float32], mask: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """Run the layers up to the next exit.
+
+    Args:
+        segment: one of the graphs ``layers-….onnx``.
+        hidden: (B, T, D) behind the layer before.
+        mask: (B, T), 1 at real tokens.
+
+    Returns:
+        (B, C) probabilities at the exit, and (B, T, D) hidden states behind its layer; None of the
+        last segment.
+    """
+    probabilities, *rest = segment(hidden=hidden, attention_mask=mask)
+    return probabilities, rest[0] if rest else None
+
+
+def run_segments(
+    segments: Iterable[Graph], hidden: npt.NDArray[np.float32], mask: npt.NDArray[np.int64]
+) -> list[npt.NDArray[np.float32]]:
+    """Run segments in a row; (B, C) probabilities at the exit of each. See :func:`run_segment`."""
+    answers, state = [], hidden
+    for segment in segments:
+        probabilities, behind = run_segment(segment, state, mask)
+        answers.append(probabilities)
+        state = state if behind is None else behind
+    return answers
 
 
 def pad_batch(

@@ -5,14 +5,16 @@
     manifest.json            the whole: exits, costs, provenance, sha256 of every file below
     mobile/manifest.json     each tier's folder can be moved alone, so it has a manifest of its own
     mobile/embed.onnx        token ids → embeddings, and their pooled mean (what the router sees)
-    mobile/layers.onnx       embeddings → probabilities at exit m
+    mobile/layers-1.onnx …   hidden states → those behind the next exit, and its probabilities;
+                             the last, layers-M.onnx, ends at exit m
     mobile/tokenizer.json
     mobile/router.safetensors
     edge/manifest.json, edge/model.onnx
     cloud/manifest.json, cloud/model.onnx
 
-Beside each ``.onnx`` lies its ``.onnx.data`` with the large tensors, which onnxruntime maps into
-memory in place of copying them: those of a private copy, see :mod:`dimec.base.held`.
+Beside each ``.onnx`` lies its ``.onnx.data`` with the large tensors, one ``layers.onnx.data`` for
+all of the mobile's layers. onnxruntime maps them into memory in place of copying them: those of a
+private copy, see :mod:`dimec.base.held`.
 
 Nothing in a bundle is a pickle. A manifest names plain files in its own folder only, each with its
 size and hash, and both are checked before a file is used. A graph may read no file beside it that
@@ -22,11 +24,12 @@ the manifest does not name.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -58,6 +61,8 @@ _MOST_LAYERS, _MOST_TOKENS, _MOST_WIDE, _MOST_WORDS = 10_000, 1 << 17, 1 << 16, 
 TierName = Literal["mobile", "edge", "cloud"]
 Precision = Literal["fp32", "int8"]
 Digest = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
+# 2: the mobile's layers are cut after each exit that it may stop at.
+FORMAT: Literal[2] = 2
 Layer = Annotated[int, Field(ge=1, le=_MOST_LAYERS)]
 Version = Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,17}\z")]
 
@@ -138,10 +143,12 @@ class TierManifest(_Shared):
         versions: the version of every tier of the same export.
         provenance: model fingerprint, task, backbone, versions of packages, date.
         files: name → size and hash of every other file in the folder.
+        segments: the layers after which the mobile's layers are cut, ascending, the last its exit;
+            none on a tier that runs as a whole.
     """
 
     kind: Literal["dimec tier"] = "dimec tier"
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
     tier: TierName
     version: Version
     exit: Layer
@@ -152,6 +159,7 @@ class TierManifest(_Shared):
     padding: int = Field(ge=0)
     pairs: bool
     width: int = Field(ge=1, le=_MOST_WIDE)
+    segments: tuple[Layer, ...] = ()
 
     @model_validator(mode="after")
     def _check_tier(self) -> Self:
@@ -159,16 +167,42 @@ class TierManifest(_Shared):
             "exit: it must be one of the exits": self.exit not in self.exits,
             "padding: it must be below the vocabulary": self.padding >= self.vocabulary,
             "inputs: two are the same": len(set(self.inputs)) < len(self.inputs),
+            "segments: the mobile has them, and no other tier": (
+                bool(self.segments) != (self.tier == TIER_NAMES[0])
+            ),
+            "segments: they must go from shallow to deep, up to the exit": (
+                bool(self.segments)
+                and (
+                    any(b <= a for a, b in itertools.pairwise(self.segments))
+                    or self.segments[-1] != self.exit
+                )
+            ),
         }
         _refuse(problems)
         return self
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Names of the graph files, in the order in which they run."""
+        return graph_names(self.segments)
 
 
 class BundleManifest(_Shared):
     """What a whole bundle holds; ``files`` has paths of the form ``tier/name``."""
 
     kind: Literal["dimec bundle"] = "dimec bundle"
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
+
+
+def graph_names(segments: Sequence[int]) -> tuple[str, ...]:
+    """Names of a tier's graph files, in the order in which they run.
+
+    Args:
+        segments: see :class:`TierManifest`.
+    """
+    if not segments:
+        return ("model.onnx",)
+    return ("embed.onnx", *(f"layers-{exit_}.onnx" for exit_ in segments))
 
 
 def tier_version(model: str, exit_: int, precision: str) -> str:
@@ -220,6 +254,7 @@ class TierBundle:
             )
         for name, record in manifest.files.items():
             _check_file(path, name, record)
+        _check_graphs(path, manifest)
         _check_others(path, manifest)
         return cls(path, manifest)
 
@@ -354,6 +389,18 @@ def _check_plain(file: Path) -> None:
     if not stat.S_ISREG(mode):
         kind = "a link" if stat.S_ISLNK(mode) else "no plain file"
         raise CorruptArtefactError(f"{file} is {kind}; a bundle holds plain files only")
+
+
+def _check_graphs(folder: Path, manifest: TierManifest) -> None:
+    """Refuse a segment too many: where it is left out, the others take other hidden states."""
+    known = set(manifest.graphs)
+    for name in sorted(manifest.files):
+        if name.startswith("layers-") and name.endswith(".onnx") and name not in known:
+            raise CorruptArtefactError(
+                f"{folder / MANIFEST} names {name}, but its segments end at the layers "
+                f"{', '.join(map(str, manifest.segments)) or '(none)'}; make the bundle again "
+                f"with: {_MADE_BY}"
+            )
 
 
 def _check_others(folder: Path, manifest: TierManifest) -> None:

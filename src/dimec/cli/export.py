@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dimec.base.errors import ConfigError, quoted
 from dimec.cli.common import (
     AsJson,
     RunPath,
@@ -32,6 +33,13 @@ def export(
         typer.Option(
             help="Tiers with 8-bit weights, such as mobile or mobile,edge; or all. The others get "
             "fp32."
+        ),
+    ] = None,
+    looks: Annotated[
+        str | None,
+        typer.Option(
+            help="Exits before the mobile's own at which a policy may stop, such as 1,2, or none; "
+            "all by default. The mobile's layers are cut there."
         ),
     ] = None,
     triton: Annotated[
@@ -77,6 +85,7 @@ def export(
         report = open_run(path).export(
             out,
             int8=tiers,
+            looks=_layers(looks),
             triton=triton,
             triton_backend=triton_backend,  # type: ignore[arg-type]  # checked where it is used
             triton_instances=triton_instances,
@@ -92,6 +101,20 @@ def export(
     if report.triton:
         print(f"Triton repository: {report.triton}")
     print_next("up", out)
+
+
+def _layers(typed: str | None) -> tuple[int, ...] | None:
+    """The layers of ``--looks``.
+
+    Raises:
+        ConfigError: not "none", and no whole numbers either.
+    """
+    if typed is None or typed == "none":
+        return None if typed is None else ()
+    parts = typed.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        raise ConfigError(f"--looks: expected layers such as 1,2, or none, got {quoted(typed, 60)}")
+    return tuple(int(part) for part in parts)
 
 
 def _show(report: ExportReport) -> None:
@@ -111,6 +134,12 @@ def _show(report: ExportReport) -> None:
         f"{parity.rows - parity.made_up:,} rows of the run and {parity.made_up} made-up texts"
     )
     for tier in report.tiers:
+        if len(tier.segments) > 1:
+            for each in tier.parity.exits:
+                print(
+                    f"{tier.tier}, exit {each.exit}: max Δp {each.difference:.1e}, "
+                    f"labels {100 * each.agreement:.1f} %"
+                )
         if tier.precision == "int8":
             print(f"{tier.tier} in int8: {_shown(tier.parity)}")
     print(f"start, RAM: of a new process; {base / _MB:.0f} MB are the runtime without a graph")

@@ -70,6 +70,7 @@ def _facts(tier: TierBundle) -> dict[str, Any]:
     return {
         "tier": manifest.tier,
         "exit": manifest.exit,
+        "segments": list(manifest.segments),
         "precision": manifest.precision,
         "version": manifest.version,
         "disk_bytes": tier.size,
@@ -81,7 +82,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
 
     show_columns(
         Column("tier", [row["tier"] for row in rows], words=True),
-        Column("exit", [str(row["exit"]) for row in rows]),
+        # A tier in segments can stop at each of these, and the last is its exit.
+        Column("exit", [",".join(map(str, row["segments"] or [row["exit"]])) for row in rows]),
         Column("weights", [row["precision"] for row in rows]),
         Column("version", [row["version"] for row in rows]),
         Column("disk MB", [f"{row['disk_bytes'] / _MB:.1f}" for row in rows]),

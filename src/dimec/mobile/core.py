@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from dimec.base.errors import CorruptArtefactError, DataError, shown
+from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, shown
 from dimec.bundle.cutting import Cutter
-from dimec.bundle.graphs import Graph
+from dimec.bundle.graphs import (
+    HIDDEN,
+    HIDDEN_OUT,
+    MASK,
+    PROBABILITIES,
+    Graph,
+    run_segment,
+    segment_name,
+)
 from dimec.bundle.manifest import TierBundle
 from dimec.bundle.tokens import encode, load_tokenizer
 
@@ -20,17 +28,24 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(slots=True, eq=False)
 class Embedded:
-    """An input behind the embedding layer.
+    """An input behind the embedding layer, and how far it came from there.
+
+    One thread at a time may run it on.
 
     Attributes:
         inputs: name → (1, T) int64, as every tier's graph takes them.
         pooled: (D,) float32 mean of the embeddings: what the router sees.
-        hidden: (1, T, D) float32 embeddings; None once they were let go to save memory.
+        hidden: (1, T, D) float32 behind the layer ``layer``; None once they were let go to save
+            memory, or are of no more use.
+        layer: how many layers ``hidden`` has run through; 0 for the embeddings.
+        probabilities: exit → (C,) probabilities there, of all exits passed.
     """
 
     inputs: dict[str, IntArray]
     pooled: FloatArray
     hidden: FloatArray | None
+    layer: int = 0
+    probabilities: dict[int, FloatArray] = field(default_factory=dict)
 
 
 class Core:
@@ -45,22 +60,30 @@ class Core:
 
     Raises:
         ArtefactError: the tokenizer or a graph cannot be used.
+
+    Attributes:
+        exits: the layers at which it can stop, ascending; the last is the mobile's exit.
+        labels: names of the C classes.
+        pairs: whether an input is a pair of texts.
+        width: D.
     """
 
     def __init__(self, bundle: TierBundle, threads: int | None = 1) -> None:
         manifest = bundle.manifest
+        self.exits = manifest.segments
         self.labels = manifest.labels
         self.pairs = manifest.pairs
         self.width = manifest.width
         self._inputs = manifest.inputs
         self._tokenizer = load_tokenizer(bundle)
         self._cutter = Cutter(self._tokenizer, manifest.max_tokens)
-        embed, layers = bundle.file("embed.onnx"), bundle.file("layers.onnx")
+        paths = [bundle.file(name) for name in manifest.graphs]
         with bundle.hold() as held:
-            self._embed, self._layers = (
+            self._embed, *segments = (
                 Graph(held.folder / path.name, threads=threads, known_as=path, memory=held.memory)
-                for path in (embed, layers)
+                for path in paths
             )
+        self._segments = dict(zip(self.exits, segments, strict=True))
         self._ones = np.ones((1, manifest.max_tokens), np.int64)
         self._ones.flags.writeable = False
         self._try_out(bundle)
@@ -100,16 +123,40 @@ class Core:
         hidden, pooled = self._embed(**inputs)
         return Embedded(inputs, pooled[0], hidden)
 
-    def classify(self, embedded: Embedded) -> FloatArray:
-        """(C,) probabilities at the mobile's exit."""
-        hidden = embedded.hidden
+    def run(self, embedded: Embedded, exit_: int) -> FloatArray:
+        """(C,) probabilities at an exit, running only the layers that were not run yet.
+
+        Where the hidden states were let go, it starts again from the token ids.
+
+        Args:
+            embedded: is changed: it stands behind the exit afterwards.
+            exit_: one of ``exits``.
+
+        Raises:
+            ConfigError: the layers are not cut there.
+        """
+        if exit_ in embedded.probabilities:
+            return embedded.probabilities[exit_]
+        if exit_ not in self._segments:
+            raise ConfigError(
+                f"the mobile's bundle can stop at the layers {', '.join(map(str, self.exits))}, "
+                f"not at {exit_}; export it with a look at that exit"
+            )
+        hidden, layer = embedded.hidden, embedded.layer
         if hidden is None:
-            hidden, _ = self._embed(**embedded.inputs)
-        (probabilities,) = self._layers(
-            hidden=hidden, attention_mask=embedded.inputs["attention_mask"]
-        )
-        row: FloatArray = probabilities[0]
-        return row
+            hidden, layer = self._embed(**embedded.inputs)[0], 0
+        for end, segment in self._segments.items():
+            if layer < end <= exit_:
+                assert hidden is not None
+                row, hidden = run_segment(segment, hidden, embedded.inputs[MASK])
+                embedded.probabilities[end] = row[0]
+                layer = end
+        embedded.hidden, embedded.layer = hidden, layer
+        return embedded.probabilities[exit_]
+
+    def classify(self, embedded: Embedded) -> FloatArray:
+        """(C,) probabilities at the mobile's own exit, the last."""
+        return self.run(embedded, self.exits[-1])
 
     def _try_out(self, bundle: TierBundle) -> None:
         """Run the extremes: the first run is the slowest, and wrong graphs are found out.
@@ -117,6 +164,7 @@ class Core:
         An empty text, and the longest one of the largest id: no text can hold what the graph lacks.
         """
         try:
+            self._check_segments()
             empty = self.tokenise(("", "") if self.pairs else "")
             self._require(empty.keys() == set(self._inputs), "inputs")
             most, highest = self._ones.shape[1], bundle.manifest.vocabulary - 1
@@ -132,14 +180,24 @@ class Core:
             problem = shown(f"{type(error).__name__}: {error}".splitlines()[0], 120)
             raise _unusable(bundle, problem) from None
 
+    def _check_segments(self) -> None:
+        """Whether each segment runs the layers that its place among the others says."""
+        for before, (end, segment) in zip((0, *self.exits), self._segments.items(), strict=False):
+            last = end == self.exits[-1]
+            outputs = (PROBABILITIES,) if last else (PROBABILITIES, HIDDEN_OUT)
+            got = f"{segment.segment} from {segment.inputs} to {segment.outputs}"
+            expected = f"{segment_name(before, end)} from {(HIDDEN, MASK)} to {outputs}"
+            self._require(got == expected, f"layers {got}, expected {expected}")
+
     def _try(self, inputs: dict[str, IntArray]) -> None:
         embedded = self.embed(inputs)
-        probabilities = self.classify(embedded)
-        got = f"embedding {embedded.pooled.shape}, probabilities {probabilities.shape}"
-        expected = f"embedding ({self.width},), probabilities ({len(self.labels)},)"
-        self._require(got == expected, f"{got}, expected {expected}")
-        finite = np.isfinite(embedded.pooled).all() and np.isfinite(probabilities).all()
-        self._require(bool(finite), "values that are not finite")
+        for exit_ in self.exits:
+            probabilities = self.run(embedded, exit_)
+            got = f"embedding {embedded.pooled.shape}, probabilities {probabilities.shape}"
+            expected = f"embedding ({self.width},), probabilities ({len(self.labels)},)"
+            self._require(got == expected, f"{got}, expected {expected}")
+            finite = np.isfinite(embedded.pooled).all() and np.isfinite(probabilities).all()
+            self._require(bool(finite), "values that are not finite")
 
     @staticmethod
     def _require(fits: bool, problem: str) -> None:

@@ -131,6 +131,7 @@ class Run(RunDirectory):
         out: Path | str,
         *,
         int8: Collection[str] = (),
+        looks: Collection[int] | None = None,
         triton: Path | str | None = None,
         triton_backend: Backend = "onnxruntime",
         triton_instances: int = 1,
@@ -143,6 +144,7 @@ class Run(RunDirectory):
         Args:
             out: the folder to write.
             int8: tiers with 8-bit weights; the others get fp32.
+            looks: exits before the mobile's own at which a policy may stop; all by default.
             triton: where to write a Triton model repository as well.
             triton_backend: ``"python"`` for builds of Triton without the onnxruntime backend.
             triton_instances: copies of each model that Triton runs side by side.
@@ -167,6 +169,7 @@ class Run(RunDirectory):
             self,
             out,
             int8=int8,
+            looks=looks,
             triton=triton,
             triton_backend=triton_backend,
             triton_instances=triton_instances,
@@ -200,8 +203,8 @@ def train(
         overwrite: discard what ``out`` holds.
         progress: where to report to, for example :class:`dimec.base.progress.RichProgress`.
         seed: of the split, the initialisation and the order.
-        options: any other setting of ``DataSettings``, ``ModelSettings`` or ``TrainingSettings``
-            in :mod:`dimec.settings.config`.
+        options: any other setting of :class:`dimec.settings.config.DataSettings`,
+            :class:`~dimec.settings.config.ModelSettings` or :class:`~dimec.settings.config.TrainingSettings`.
 
     Raises:
         DimecError: see :func:`dimec.training.train_run`.

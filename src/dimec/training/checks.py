@@ -10,8 +10,9 @@ import torch
 
 from dimec.base.errors import ConfigError, MissingExtraError, option
 from dimec.base.progress import Progress
+from dimec.bundle.graphs import MASK
 from dimec.training.batching import Encoded
-from dimec.training.export.graphs import MASK, require_exporter, trace_graph
+from dimec.training.export.graphs import require_exporter, trace_graph
 from dimec.training.model import MultiExitClassifier, token_limit
 
 # Kinds of encoders whose export is among the tests; any other's is tried before training.

@@ -69,7 +69,7 @@ class TestTheTinyBundle:
 
     def test_it_holds_what_each_tier_needs_and_nothing_else(self, tiny_bundle: Path) -> None:
         names = {str(path.relative_to(tiny_bundle)) for path in tiny_bundle.rglob("*.*")}
-        mobile = {"embed.onnx", "layers.onnx", "tokenizer.json", "router.safetensors"}
+        mobile = {"embed.onnx", "layers-1.onnx", "tokenizer.json", "router.safetensors"}
         mobile |= {"embed.onnx.data", "layers.onnx.data", MANIFEST}
         server = {"model.onnx", "model.onnx.data", MANIFEST}
         assert names == {
@@ -85,7 +85,9 @@ class TestTheTinyBundle:
         run = Run(finished_run)
         trace, test = run.trace("test"), run.splits().test
         tokenizer = Tokenizer.from_file(str(tiny_bundle / "mobile" / "tokenizer.json"))
-        embed, layers = (Graph(tiny_bundle / "mobile" / f"{n}.onnx") for n in ("embed", "layers"))
+        embed, layers = (
+            Graph(tiny_bundle / "mobile" / f"{name}.onnx") for name in ("embed", "layers-1")
+        )
         edge, cloud = (Graph(tiny_bundle / tier / "model.onnx") for tier in ("edge", "cloud"))
         router = CentroidRouter.load(tiny_bundle / "mobile" / "router.safetensors")
         routes = run.router().route(trace.embeddings)
@@ -102,6 +104,54 @@ class TestTheTinyBundle:
             np.testing.assert_allclose(answers, trace.probabilities[row], atol=1e-5)
             np.testing.assert_allclose(pooled[0], trace.embeddings[row], atol=1e-5)
             assert router.route_one(pooled[0]).tier == routes[row]
+
+
+class TestAMobileOfSeveralExits:
+    def test_its_layers_are_cut_after_each_of_them(self, cut_bundle: Path) -> None:
+        _, tiers = verify_bundle(cut_bundle)
+        assert {name: tier.manifest.segments for name, tier in tiers.items()} == {
+            "mobile": (1, 2, 4),
+            "edge": (),
+            "cloud": (),
+        }
+        names = {path.name for path in (cut_bundle / "mobile").glob("layers*")}
+        assert names == {"layers-1.onnx", "layers-2.onnx", "layers-4.onnx", "layers.onnx.data"}
+
+    def test_no_weight_is_stored_twice(self, cut_bundle: Path) -> None:
+        """The embeddings and the segments, beside all of it in one graph."""
+        parts = (cut_bundle / "mobile").glob("*.data")
+        whole = (cut_bundle / "cloud" / "model.onnx.data").stat().st_size
+        assert abs(sum(part.stat().st_size for part in parts) - whole) <= 4096  # of alignment
+
+    def test_parity_is_recorded_for_each_exit(self, cut_bundle: Path) -> None:
+        recorded: Any = TierBundle.open(cut_bundle / "mobile").manifest.provenance["parity"]
+        assert [each["exit"] for each in recorded["mobile"]["exits"]] == [1, 2, 4]
+        assert all(0 < each["difference"] < 1e-5 for each in recorded["mobile"]["exits"])
+        assert [each["exit"] for each in recorded["cloud"]["exits"]] == [4]
+
+    def test_eight_bits_and_fewer_looks(
+        self, run_copy: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        run = Run(run_copy())
+        run.fit(tiers=(2, 4, 4))
+        report = run.export(tmp_path / "both", int8=("mobile",), force=True)
+        mobile = report.tiers[0]
+        assert mobile.segments == (1, 2)
+        assert [each.exit for each in mobile.parity.exits] == [1, 2]
+        assert all(1e-6 < each.difference < 0.1 for each in mobile.parity.exits)
+        with pytest.raises(ConfigError, match=r"another bundle .* looks"):
+            run.export(tmp_path / "both", int8=("mobile",), force=True, looks=())
+        alone = run.export(tmp_path / "alone", int8=("mobile",), force=True, looks=())
+        assert alone.tiers[0].segments == (2,)
+        assert alone.tiers[0].parity.exits == mobile.parity.exits[1:]  # to the last bit
+        assert run.export(tmp_path / "alone", int8=("mobile",), looks=(2,)).reused
+
+    @pytest.mark.parametrize("look", [0, 3, 4])
+    def test_a_look_where_the_mobile_has_no_exit_is_refused(
+        self, tiny_bundle: Path, finished_run: Path, look: int
+    ) -> None:
+        with pytest.raises(ConfigError, match=rf"can stop at the exits 1 .* got {look}"):
+            Run(finished_run).export(tiny_bundle, looks=(look,))
 
 
 class TestTheTokenizer:
@@ -286,9 +336,8 @@ def test_eight_bits_where_they_are_asked_for_and_tiers_of_one_layer(
     for tier in report.tiers:
         assert tier.parity.difference < (0.1 if tier.precision == "int8" else 1e-5)
         assert tier.parity.agreement > 0.9
-    assert (out / "mobile" / "layers.onnx.data").stat().st_size < 0.5 * (
-        out / "edge" / "model.onnx.data"
-    ).stat().st_size
+    beside = sum(path.stat().st_size for path in (out / "mobile").glob("layers*.data"))
+    assert beside < 0.5 * (out / "edge" / "model.onnx.data").stat().st_size
     assert sorted(path.name for path in (tmp_path / "triton").iterdir()) == ["cloud", "edge"]
     assert not list(tmp_path.glob(".*"))
 

@@ -14,15 +14,24 @@ import torch
 from torch import Tensor
 
 from dimec.base.errors import ConfigError, MissingExtraError
-from dimec.bundle.graphs import Graph
+from dimec.bundle.graphs import HIDDEN, MASK, Graph, run_segments
 from dimec.training import MultiExitClassifier
-from dimec.training.export.graphs import HIDDEN, MASK, POOLED, cut_graph, save_graph, trace_graph
+from dimec.training.export.graphs import (
+    POOLED,
+    cut_embeddings,
+    cut_segments,
+    cut_tier,
+    save_graph,
+    save_graphs,
+    trace_graph,
+)
 from dimec.training.export.quantise import quantise_graph
 from support.encoders import KINDS, PADS, WORDS, save_encoder
 
 LABELS = ("negative", "neutral", "positive")
 MAX_TOKENS = 30
 SINGLE = ("input_ids", MASK)
+ANSWERS = ("mobile", "edge", "cloud", "one", "two")
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, MAX_TOKENS), (5, 7), (64, MAX_TOKENS)]
 
 
@@ -53,21 +62,27 @@ class Exported:
             folder / "model", attn_implementation="eager"
         ).eval()
         whole = trace_graph(traced, inputs, MAX_TOKENS)
+        one, two = cut_segments(whole, (1, 2)).values()
         parts = {
-            "embed": (inputs, {HIDDEN: HIDDEN, POOLED: POOLED}),
-            "layers": ((HIDDEN, MASK), {"mobile": "probabilities"}),
-            "edge": (inputs, {"edge": "probabilities"}),
-            "cloud": (inputs, {"cloud": "probabilities"}),
+            "embed": cut_embeddings(whole, inputs),
+            "layers": cut_segments(whole, (1,))[1],
+            "edge": cut_tier(whole, inputs, 1),
+            "cloud": cut_tier(whole, inputs, 2),
+            "one": one,
+            "two": two,
         }
         self.folder = folder
         self.graphs: dict[str, Graph] = {}
-        for name, (begin, end) in parts.items():
-            graph = cut_graph(whole, begin, end)
-            save_graph(graph, folder / f"{name}.onnx")
-            self.graphs[name] = Graph(folder / f"{name}.onnx")
-            quantise_graph(graph)
-            save_graph(graph, folder / f"{name}-int8.onnx")
-            self.graphs[f"{name}-int8"] = Graph(folder / f"{name}-int8.onnx")
+        for suffix in ("", "-int8"):
+            for graph in parts.values() if suffix else ():
+                quantise_graph(graph)
+            paths = {name: folder / f"{name}{suffix}.onnx" for name in parts}
+            for name in ("embed", "layers", "edge", "cloud"):
+                save_graph(parts[name], paths[name])
+            segments = {paths[name]: parts[name] for name in ("one", "two")}
+            save_graphs(segments, folder / f"segments{suffix}.data")
+            for name, path in paths.items():
+                self.graphs[name + suffix] = Graph(path)
 
     def batch(self, rows: int, tokens: int, seed: int = 0) -> dict[str, Tensor]:
         """Random words; the first row is the longest, the others have padding."""
@@ -89,10 +104,12 @@ class Exported:
         """What the tiers' graphs make of a batch."""
         hidden, pooled = self.run("embed" + suffix, inputs)
         mask = inputs[MASK].numpy()
+        segments = [self.graphs[name + suffix] for name in ("one", "two")]
         return {
             HIDDEN: hidden,
             POOLED: pooled,
             "mobile": self.graphs["layers" + suffix](hidden=hidden, attention_mask=mask)[0],
+            **dict(zip(("one", "two"), run_segments(segments, hidden, mask), strict=True)),
             "edge": self.run("edge" + suffix, inputs)[0],
             "cloud": self.run("cloud" + suffix, inputs)[0],
         }
@@ -109,6 +126,8 @@ class Exported:
             "mobile": first.numpy(),
             "edge": first.numpy(),
             "cloud": last.numpy(),
+            "one": first.numpy(),
+            "two": last.numpy(),
         }
 
 
@@ -162,13 +181,13 @@ class TestEveryArchitecture:
         made = exported(kind)
         inputs = single(made.batch(32, 20, seed=3))
         expected, together = made.expected(inputs), made.answers(inputs, "-int8")
-        for name in (POOLED, "mobile", "edge", "cloud"):
+        for name in (POOLED, *ANSWERS):
             spread = np.ptp(expected[name], axis=0).max()
             assert np.abs(together[name] - expected[name]).max() < 0.1 * spread, name
         for row in range(4):
             length = int(inputs[MASK][row].sum())
             alone = made.answers({k: v[row : row + 1, :length] for k, v in inputs.items()}, "-int8")
-            for name in (POOLED, "mobile", "edge", "cloud"):
+            for name in (POOLED, *ANSWERS):
                 np.testing.assert_allclose(alone[name][0], together[name][row], atol=2e-3)
 
     def test_inputs_have_names_and_free_sizes(
@@ -200,6 +219,28 @@ class TestTheGraphs:
         beside = [t for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
         assert beside == [] or (folder / "cloud.onnx.data").stat().st_size > 0
         assert all(len(t.raw_data) < 4096 for t in graph.initializer)
+
+    def test_a_weight_that_layers_share_is_stored_once(
+        self, exported: Callable[[str], Exported]
+    ) -> None:
+        """ALBERT runs one layer again and again."""
+        folder = exported("albert").folder
+        alone, both = (folder / f"{name}.data" for name in ("layers.onnx", "segments"))
+        assert 0 < alone.stat().st_size == both.stat().st_size
+        other = exported("bert").folder
+        alone, both = (other / f"{name}.data" for name in ("layers.onnx", "segments"))
+        assert both.stat().st_size > 1.9 * alone.stat().st_size > 0
+
+    def test_each_segment_says_which_layers_it_runs(
+        self, exported: Callable[[str], Exported]
+    ) -> None:
+        graphs = exported("bert").graphs
+        assert [graphs[name].segment for name in ("one", "two", "layers", "edge")] == [
+            *("1-1", "2-2", "1-1", None)
+        ]
+        assert graphs["one"].outputs == ("probabilities", "hidden_out")
+        assert graphs["two"].inputs == (HIDDEN, MASK)
+        assert graphs["two"].outputs == ("probabilities",)
 
     def test_token_types_are_an_input_where_they_are_asked_for(
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str]

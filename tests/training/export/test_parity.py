@@ -51,9 +51,9 @@ def reference(finished_run: Path) -> Reference:
     )
 
 
-def _shifted(folder: Path, by: float) -> None:
+def _shifted(folder: Path, by: float, name: str = "model.onnx") -> None:
     """Add ``by`` to the weights of a graph's last layer."""
-    path = folder / "model.onnx"
+    path = folder / name
     model = onnx.load(path)  # with what lies beside it
     (last,) = [node for node in model.graph.node if node.op_type == "Gemm"]
     for tensor in model.graph.initializer:
@@ -66,7 +66,10 @@ def _shifted(folder: Path, by: float) -> None:
 
 @pytest.mark.parametrize("tier", ["mobile", "edge", "cloud"])
 def test_the_bundles_own_graphs_pass(tiny_bundle: Path, reference: Reference, tier: str) -> None:
-    parity = check_tier(tier, tiny_bundle / tier, "fp32", reference, NoProgress())
+    manifest = TierBundle.open(tiny_bundle / tier).manifest
+    parity = check_tier(
+        tiny_bundle / tier, manifest.exit, manifest.segments, "fp32", reference, NoProgress()
+    )
     require_parity(tier, "fp32", parity, force=False)
     assert 0 < parity.difference < 1e-5
     assert parity.agreement == 1
@@ -92,10 +95,26 @@ def test_a_graph_that_is_slightly_off_is_refused(
 ) -> None:
     folder = Path(shutil.copytree(tiny_bundle / "edge", tmp_path / "edge"))
     _shifted(folder, by=0.01)
-    parity = check_tier("edge", folder, "fp32", reference, NoProgress())
+    parity = check_tier(folder, 2, (), "fp32", reference, NoProgress())
     assert 1e-4 < parity.difference < 0.01
     with pytest.raises(ParityError, match=r"the exported edge tier differs .* on 242 rows"):
         require_parity("edge", "fp32", parity, force=True)
+
+
+def test_a_segment_that_is_off_is_found_at_its_exit(
+    cut_bundle: Path, reference: Reference, tmp_path: Path
+) -> None:
+    """Only its classifier: the hidden states that it hands on are sound."""
+    folder = Path(shutil.copytree(cut_bundle / "mobile", tmp_path / "mobile"))
+    _shifted(folder, by=100.0, name="layers-2.onnx")
+    parity = check_tier(folder, 4, (1, 2, 4), "int8", reference, NoProgress())
+    first, second, last = parity.exits
+    assert max(first.difference, last.difference) < 1e-5
+    assert first.agreement == last.agreement == 1
+    assert parity.difference == second.difference > 0.1
+    assert parity.agreement == second.agreement < 0.9
+    with pytest.raises(ParityError, match=r"labels 100\.0 % at layer 1, [\d.]+ % at layer 2, 100"):
+        require_parity("mobile", "int8", parity, force=False)
 
 
 def test_a_graph_with_another_opinion_is_refused_in_eight_bits(
@@ -103,7 +122,7 @@ def test_a_graph_with_another_opinion_is_refused_in_eight_bits(
 ) -> None:
     folder = Path(shutil.copytree(tiny_bundle / "cloud", tmp_path / "cloud"))
     _shifted(folder, by=100.0)  # the last class, whatever the text
-    parity = check_tier("cloud", folder, "int8", reference, NoProgress())
+    parity = check_tier(folder, 4, (), "int8", reference, NoProgress())
     assert parity.agreement < 0.9
     with pytest.raises(ParityError, match=r"cloud tier in int8 agrees .*leave it out of --int8"):
         require_parity("cloud", "int8", parity, force=False)
@@ -115,7 +134,7 @@ def test_values_that_are_not_finite_are_refused_even_by_force(
 ) -> None:
     folder = Path(shutil.copytree(tiny_bundle / "cloud", tmp_path / "cloud"))
     _shifted(folder, by=float("nan"))
-    parity = check_tier("cloud", folder, "int8", reference, NoProgress())
+    parity = check_tier(folder, 4, (), "int8", reference, NoProgress())
     with pytest.raises(ParityError, match="not finite"):
         require_parity("cloud", "int8", parity, force=True)
 

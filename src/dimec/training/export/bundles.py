@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from dimec.base.errors import ArtefactError, ConfigError, CorruptArtefactError
+from dimec.base.errors import ArtefactError, ConfigError, CorruptArtefactError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_folder, atomic_write, file_sha256, storage_errors
 from dimec.bundle.footprint import Footprint, measure_footprint
+from dimec.bundle.graphs import MASK
 from dimec.bundle.manifest import (
     MANIFEST,
     BundleManifest,
@@ -23,6 +24,7 @@ from dimec.bundle.manifest import (
     Precision,
     TierManifest,
     file_records,
+    graph_names,
     tier_version,
     verify_bundle,
     write_manifest,
@@ -34,12 +36,12 @@ from dimec.runs.workspace import RunDirectory
 from dimec.tiers.costs import TIER_NAMES, check_tier_names, check_tiers
 from dimec.training.checks import check_vocabulary
 from dimec.training.export.graphs import (
-    HIDDEN,
-    MASK,
-    POOLED,
-    cut_graph,
+    cut_embeddings,
+    cut_segments,
+    cut_tier,
     require_exporter,
     save_graph,
+    save_graphs,
     trace_graph,
 )
 from dimec.training.export.parity import (
@@ -61,10 +63,14 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 @dataclass(frozen=True)
 class TierReport:
-    """One tier of an exported bundle, and what it takes on this machine."""
+    """One tier of an exported bundle, and what it takes on this machine.
+
+    ``segments``: the layers after which its layers are cut; none where they run as a whole.
+    """
 
     tier: str
     exit: int
+    segments: tuple[int, ...]
     precision: Precision
     version: str
     disk_bytes: int
@@ -99,6 +105,7 @@ def export_run(
     out: Path | str,
     *,
     int8: Collection[str] = (),
+    looks: Collection[int] | None = None,
     triton: Path | str | None = None,
     triton_backend: Backend = "onnxruntime",
     triton_instances: int = 1,
@@ -116,6 +123,8 @@ def export_run(
         run: trained and fitted.
         out: the folder to write: it must not exist, be empty, or hold a bundle.
         int8: tiers with 8-bit weights; the others get fp32.
+        looks: exits before the mobile's own at which a policy may stop, and at which its layers
+            are cut; all of the model's by default.
         triton: where to write a Triton model repository of the edge and the cloud as well.
         triton_backend, triton_instances: see :func:`dimec.bundle.triton.write_triton_repository`.
         force: take an int8 tier also where it is not shown to agree, see :func:`require_parity`.
@@ -123,8 +132,8 @@ def export_run(
         progress: where to report to.
 
     Raises:
-        ConfigError: an unknown tier, an encoder or a tokenizer that cannot be exported, or a
-            folder that holds something else.
+        ConfigError: an unknown tier, a look where the mobile has no exit, an encoder or a tokenizer
+            that cannot be exported, or a folder that holds something else.
         ArtefactError: the run is not fitted, or damaged.
         DataError, MismatchError: a run of an earlier version, whose data is gone or has changed.
         ParityError: a graph does not answer as the trained model does.
@@ -140,7 +149,7 @@ def export_run(
         )
     require_exporter()
     with run.locked():
-        export = _Export.of(run, int8)
+        export = _Export.of(run, int8, looks)
         reused = _claim(out, export, overwrite)
         if reused:
             progress.say(f"{out} is exported already, using it as it is")
@@ -167,11 +176,12 @@ class _Export:
     training: Mapping[str, Any]
     router: CentroidRouter
     exits: tuple[int, ...]
+    segments: Mapping[str, tuple[int, ...]]
     precisions: Mapping[str, Precision]
     versions: dict[Any, str]
 
     @classmethod
-    def of(cls, run: RunDirectory, int8: Collection[str]) -> _Export:
+    def of(cls, run: RunDirectory, int8: Collection[str], looks: Collection[int] | None) -> _Export:
         training, router = run.training(), run.router()
         if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
             raise CorruptArtefactError(
@@ -186,7 +196,25 @@ class _Export:
             tier: tier_version(training["model"], exit_, precisions[tier])
             for tier, exit_ in zip(TIER_NAMES, exits, strict=True)
         }
-        return cls(run, training, router, exits, precisions, versions_)
+        segments: dict[str, tuple[int, ...]] = dict.fromkeys(TIER_NAMES, ())
+        segments |= {TIER_NAMES[0]: _segments(training["exits"], exits[0], looks)}
+        return cls(run, training, router, exits, segments, precisions, versions_)
+
+
+def _segments(exits: Sequence[int], last: int, looks: Collection[int] | None) -> tuple[int, ...]:
+    """Where the mobile's layers are cut: after the exits that may be looked at, and its own.
+
+    Raises:
+        ConfigError: a look where the model has no exit before the mobile's own.
+    """
+    before = [layer for layer in exits if layer < last]
+    for layer in () if looks is None else looks:
+        if layer not in (*before, last):
+            raise ConfigError(
+                f"{option('looks')}: the mobile can stop at the exits "
+                f"{', '.join(map(str, (*before, last)))} of this run, got {layer}"
+            )
+    return (*(layer for layer in before if looks is None or layer in looks), last)
 
 
 def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
@@ -204,11 +232,12 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
     if overwrite:
         return False
     try:
-        manifest, _ = verify_bundle(out)
+        manifest, tiers = verify_bundle(out)
     except ArtefactError as error:
         raise ConfigError(f"{error}; replace it with --overwrite") from None
     same = (
         dict(manifest.versions) == export.versions
+        and {name: tier.manifest.segments for name, tier in tiers.items()} == export.segments
         and manifest.costs == export.router.metadata["costs"]
         and manifest.files["mobile/router.safetensors"].sha256
         == file_sha256(export.run.router_path)
@@ -217,7 +246,7 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
     )
     if not same:
         raise ConfigError(
-            f"{out} holds another bundle (of another run, fit, precision or version of a "
+            f"{out} holds another bundle (of another run, fit, precision, looks or version of a "
             "package); name another folder, or replace it with --overwrite"
         )
     return True
@@ -230,7 +259,6 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
     rows = load_rows(run, wanted)
     tokenizer = load_tokenizer(str(run.model_path))
     model = MultiExitClassifier.from_pretrained(run.model_path, attn_implementation="eager").eval()
-    model.config.tiers = list(export.exits)
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)
@@ -252,9 +280,9 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
     with storage_errors(folder):
         shutil.copyfile(run.router_path, folder / "mobile" / "router.safetensors")
     parities = {}
-    for tier in TIER_NAMES:
-        precision = export.precisions[tier]
-        parities[tier] = check_tier(tier, folder / tier, precision, reference, progress)
+    for tier, exit_ in zip(TIER_NAMES, export.exits, strict=True):
+        precision, segments = export.precisions[tier], export.segments[tier]
+        parities[tier] = check_tier(folder / tier, exit_, segments, precision, reference, progress)
         require_parity(tier, precision, parities[tier], force)
     _write_manifests(export, folder, shape, parities)
 
@@ -267,19 +295,20 @@ def _inputs(reference: Reference, pairs: bool) -> list[str]:
 
 
 def _write_graphs(export: _Export, folder: Path, whole: Any, inputs: list[str]) -> None:
-    ends = {tier: {tier: "probabilities"} for tier in TIER_NAMES}
-    parts = {
-        "mobile/embed.onnx": (inputs, {HIDDEN: HIDDEN, POOLED: POOLED}),
-        "mobile/layers.onnx": ([HIDDEN, MASK], ends["mobile"]),
-        "edge/model.onnx": (inputs, ends["edge"]),
-        "cloud/model.onnx": (inputs, ends["cloud"]),
-    }
-    for name, (begin, end) in parts.items():
-        graph, path = cut_graph(whole, begin, end), folder / name
-        if export.precisions[path.parent.name] == "int8":
-            quantise_graph(graph)
-        path.parent.mkdir(exist_ok=True)
-        save_graph(graph, path)
+    for tier, exit_ in zip(TIER_NAMES, export.exits, strict=True):
+        place, segments = folder / tier, export.segments[tier]
+        parts = (
+            [cut_embeddings(whole, inputs), *cut_segments(whole, segments).values()]
+            if segments
+            else [cut_tier(whole, inputs, exit_)]
+        )
+        if export.precisions[tier] == "int8":
+            for part in parts:
+                quantise_graph(part)
+        place.mkdir(exist_ok=True)
+        first, *others = (place / name for name in graph_names(segments))
+        save_graph(parts[0], first)
+        save_graphs(dict(zip(others, parts[1:], strict=True)), place / "layers.onnx.data")
 
 
 def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
@@ -315,7 +344,7 @@ def _write_manifests(
         "versions": export.versions,
         "provenance": {
             **{name: export.training[name] for name in ("model", "task", "source", "backbone")},
-            "parity": {tier: asdict(parity) for tier, parity in parities.items()},
+            "parity": {tier: parity.to_dict() for tier, parity in parities.items()},
             "packages": _packages(),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         },
@@ -328,6 +357,7 @@ def _write_manifests(
             tier=tier,
             version=export.versions[tier],
             exit=exit_,
+            segments=export.segments[tier],
             precision=export.precisions[tier],
             files=records,
             **{**common, **shape},
@@ -360,6 +390,7 @@ def _tier_reports(out: Path, progress: Progress) -> tuple[TierReport, ...]:
             TierReport(
                 tier,
                 manifest.exit,
+                manifest.segments,
                 manifest.precision,
                 manifest.version,
                 bundle.size,

@@ -1,8 +1,9 @@
 """From the trained model to ONNX graphs: one trace of the whole model, cut into the tiers' parts.
 
-The model is traced once, with the embeddings and the three tiers' probabilities as outputs, and
+The model is traced once, with the hidden states and the probabilities at every exit as outputs, and
 each tier's graph is the part of that trace which leads to its output. So the tiers cannot differ
-in what they share, and any encoder that training takes goes the same way.
+in what they share, and any encoder that training takes goes the same way. The first tier's layers
+are several such parts, one behind the other: it may stop between them.
 
 What makes the graphs quick was measured: a key mask in place of the general mask of transformers,
 embeddings without look-ups that always give the same, and means as matrix products. onnxruntime's
@@ -11,26 +12,28 @@ fused operators (attention, skip-layer normalisation, bias and GELU) gave nothin
 
 from __future__ import annotations
 
+import hashlib
 import io
+import itertools
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dimec.base.errors import ConfigError, MissingExtraError
 from dimec.base.storage import storage_errors
+from dimec.bundle.graphs import HIDDEN, HIDDEN_OUT, MASK, PROBABILITIES, SEGMENT, segment_name
 from dimec.data.backbones import short
-from dimec.tiers.costs import TIER_NAMES
 from dimec.training.model import MultiExitClassifier, Pooling, pool
 
-HIDDEN, POOLED = "hidden", "pooled"
-MASK = "attention_mask"
+POOLED = "pooled"
 
 _OPSET = 20  # the first with Gelu; onnxruntime runs it since 1.17
 _IR_VERSION = 10  # of the file format; the newest that the oldest supported onnxruntime reads
@@ -53,8 +56,8 @@ def require_exporter() -> None:
 def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: int) -> Any:
     """The whole model as one ONNX graph, an ``onnx_ir.Model``.
 
-    Its outputs are ``hidden`` (B, T, D), ``pooled`` (B, D), and ``mobile``, ``edge`` and ``cloud``
-    (B, C), the class probabilities at the exits that ``model.config.tiers`` names.
+    Its outputs are ``hidden`` (B, T, D), the embeddings, ``pooled`` (B, D), and of every exit the
+    hidden states behind its layer (B, T, D) and the class probabilities (B, C).
 
     Args:
         model: with ``attn_implementation="eager"``. It is changed, and of no use afterwards.
@@ -81,7 +84,7 @@ def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: i
                 dynamo=True,
                 dynamic_shapes=(tuple(axes for _ in inputs),),
                 input_names=list(inputs),
-                output_names=[HIDDEN, POOLED, *TIER_NAMES],
+                output_names=[HIDDEN, POOLED, *_exit_names(model.exits)],
                 opset_version=_OPSET,
                 verbose=False,
             )
@@ -95,19 +98,54 @@ def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: i
     return whole
 
 
-def cut_graph(whole: Any, inputs: Sequence[str], outputs: Mapping[str, str]) -> Any:
-    """The part of a graph between some of its values.
+def cut_embeddings(whole: Any, inputs: Sequence[str]) -> Any:
+    """The part of a trace from the token ids to the embeddings and their pooled mean."""
+    return _cut(whole, {name: name for name in inputs}, {HIDDEN: HIDDEN, POOLED: POOLED})
+
+
+def cut_tier(whole: Any, inputs: Sequence[str], exit_: int) -> Any:
+    """The part of a trace from the token ids to the probabilities at an exit."""
+    ends = {_probabilities(exit_): PROBABILITIES}
+    return _cut(whole, {name: name for name in inputs}, ends)
+
+
+def cut_segments(whole: Any, exits: Sequence[int]) -> dict[int, Any]:
+    """The layers between the embeddings and the last of some exits, cut behind each of them.
+
+    Args:
+        whole: a trace.
+        exits: ascending, some of the model's.
+
+    Returns:
+        exit → graph from ``hidden`` (B, T, D) and ``attention_mask`` (B, T) to ``probabilities``
+        (B, C) and, but for the last, ``hidden_out`` (B, T, D), which is the next one's ``hidden``.
+        Each says in its metadata which layers it runs.
+    """
+    segments = {}
+    for before, exit_ in itertools.pairwise((0, *exits)):
+        ends = {_probabilities(exit_): PROBABILITIES}
+        if exit_ != exits[-1]:
+            ends[_hidden(exit_)] = HIDDEN_OUT
+        segment = _cut(whole, {_hidden(before): HIDDEN, MASK: MASK}, ends)
+        segment.metadata_props[SEGMENT] = segment_name(before, exit_)
+        segments[exit_] = segment
+    return segments
+
+
+def _cut(whole: Any, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Any:
+    """The part of a graph between some of its values, an ``onnx_ir.Model``.
 
     Args:
         whole: an ``onnx_ir.Model``; it is left as it is.
-        inputs: names of values that become inputs.
+        inputs: name of a value that becomes an input → its name as such.
         outputs: name of a value → its name as an output.
     """
     import onnx_ir as ir
 
     graph = ir.convenience.extract(whole.graph, list(inputs), list(outputs))
-    for value in graph.outputs:
-        value.name = outputs[str(value.name)]
+    for values, names in ((graph.inputs, inputs), (graph.outputs, outputs)):
+        for value in values:
+            value.name = names[str(value.name)]
     for value in (*graph.inputs, *graph.outputs):
         # What depends on the batch and the length is free, and named; the rest is fixed.
         sizes = value.shape or ()
@@ -122,21 +160,64 @@ def save_graph(model: Any, path: Path) -> None:
     Raises:
         StorageError: the disk is full or refuses to write.
     """
+    save_graphs({path: model}, path.with_name(f"{path.name}.data"))
+
+
+def save_graphs(models: Mapping[Path, Any], beside: Path) -> None:
+    """Write graphs to their paths in one folder, and the large tensors of all to ``beside``.
+
+    A tensor that several graphs use, as in an encoder whose layers share their weights, is written
+    once. In the models the tensors are replaced by those in the file.
+
+    Raises:
+        StorageError: the disk is full or refuses to write.
+    """
     import onnx_ir as ir
 
-    with storage_errors(path):
-        ir.save(
-            model,
-            path,
-            external_data=f"{path.name}.data",
-            size_threshold_bytes=_EXTERNAL,
-            alignment=_EXTERNAL,
-            align_threshold=0,
-        )
+    if places := _large_tensors(models.values()):
+        with storage_errors(beside):
+            outside = ir.external_data.convert_tensors_to_external(
+                [values[0].const_value for values in places],
+                beside.parent,
+                beside.name,
+                alignment=_EXTERNAL,
+                align_threshold=0,
+            )
+        for tensor, values in zip(outside, places, strict=True):
+            for value in values:
+                value.const_value = tensor
+    for path, model in models.items():
+        with storage_errors(path):
+            ir.save(model, path)
+
+
+def _large_tensors(models: Iterable[Any]) -> list[list[Any]]:
+    """The large initial values of some graphs; those of the same content together."""
+    places: dict[tuple[Any, ...], list[Any]] = {}
+    for model in models:
+        for value in model.graph.initializers.values():
+            tensor = value.const_value
+            if tensor.nbytes >= _EXTERNAL:
+                digest = hashlib.sha256(tensor.tobytes()).digest()
+                places.setdefault((tensor.dtype, tuple(tensor.shape), digest), []).append(value)
+    return list(places.values())
+
+
+def _hidden(layer: int) -> str:
+    """The name in a trace of the hidden states behind a layer; of the embeddings for 0."""
+    return f"{HIDDEN}_{layer}" if layer else HIDDEN
+
+
+def _probabilities(layer: int) -> str:
+    return f"{PROBABILITIES}_{layer}"
+
+
+def _exit_names(exits: Sequence[int]) -> list[str]:
+    return [name(layer) for layer in exits for name in (_hidden, _probabilities)]
 
 
 class _Traced(nn.Module):
-    """All that the tiers compute, in one pass."""
+    """All that the tiers compute, in one pass; the outputs are named by :func:`_exit_names`."""
 
     def __init__(self, model: MultiExitClassifier, names: Sequence[str]) -> None:
         super().__init__()
@@ -147,15 +228,11 @@ class _Traced(nn.Module):
         inputs = dict(zip(self.names, values, strict=True))
         config, mask = self.model.config, inputs[MASK]
         layers = self.model.encoder(**inputs, output_hidden_states=True).hidden_states
-        exits = (
-            self.model.heads[str(layer)](_pool(layers[layer], mask, config.head_pooling))
-            for layer in config.tiers
-        )
-        return (
-            layers[0],
-            _pool(layers[0], mask, config.embedding_pooling),
-            *(torch.softmax(logits, -1) for logits in exits),
-        )
+        exits: list[Tensor] = []
+        for layer in self.model.exits:
+            logits = self.model.heads[str(layer)](_pool(layers[layer], mask, config.head_pooling))
+            exits += [layers[layer], torch.softmax(logits, -1)]
+        return (layers[0], _pool(layers[0], mask, config.embedding_pooling), *exits)
 
 
 def _pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
@@ -232,7 +309,7 @@ def _key_masks() -> Iterator[None]:
         if mask is None or mask.ndim != 2 or not plain:
             return eager_mask(*sizes, **options)
         dtype = options.get("dtype", torch.float32)
-        return (1 - mask[:, None, None, :].to(dtype)) * torch.finfo(dtype).min
+        return torch.where(mask[:, None, None, :].bool(), 0.0, torch.finfo(dtype).min)
 
     ALL_MASK_ATTENTION_FUNCTIONS["eager"] = key_mask
     try:
@@ -279,8 +356,39 @@ def _tidy(model: Any) -> None:
             # Every part of the graph has the mask, but not every part has the token ids.
             if node.op_type == "Shape" and value is not mask:
                 node.replace_input_with(0, mask)
+    _fix_reshapes(model.graph)
     kept = {*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()}
     for node in model.graph:
         for value in node.outputs:
             if value not in kept:
                 value.shape = None
+
+
+def _fix_reshapes(graph: Any) -> None:
+    """Give reshapes whose batch and length stay as they are a constant shape.
+
+    ONNX takes 0 for "this size of the input"; computing the sizes would be four operators in every
+    graph that is cut, as much as a tenth of what a cut costs.
+    """
+    import onnx_ir as ir
+
+    for node in graph:
+        if node.op_type != "Reshape" or node.inputs[1].const_value is not None:
+            continue
+        before, after = node.inputs[0].shape, node.outputs[0].shape
+        if before is None or after is None:
+            continue
+        sizes = [
+            size if isinstance(size, int) else 0 if before[i] == size else None
+            for i, size in enumerate(after)
+            if isinstance(size, int) or i < len(before)
+        ]
+        if len(sizes) == len(after) and None not in sizes:
+            name = f"shape_{'_'.join(map(str, sizes))}"
+            if name not in graph.initializers:
+                tensor = ir.tensor(np.array(sizes, np.int64), name=name)
+                value = ir.Value(name=name, const_value=tensor)
+                value.shape, value.dtype = ir.Shape([len(sizes)]), tensor.dtype
+                graph.register_initializer(value)
+            node.replace_input_with(1, graph.initializers[name])
+            node.attributes.pop("allowzero", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ import torch
 
 from dimec.base.errors import ConfigError, ParityError, quoted
 from dimec.base.progress import Progress
-from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import Precision
+from dimec.bundle.graphs import MASK, Graph, run_segments
+from dimec.bundle.manifest import Precision, graph_names
 from dimec.cartography import softmax
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import TIER_NAMES
 from dimec.training.batching import Encoded, encode
 from dimec.training.export.parity_rows import ParityRows
 from dimec.training.inference import predict
@@ -42,18 +41,33 @@ _TIE = 1e-5  # margin under which rounding may choose between two routes
 
 
 @dataclass(frozen=True)
+class ExitParity:
+    """How far a tier's answers at one exit are from the trained model's.
+
+    Attributes:
+        exit: the layer.
+        difference, agreement: as of a :class:`Parity`.
+    """
+
+    exit: int
+    difference: float
+    agreement: float
+
+
+@dataclass(frozen=True)
 class Parity:
     """How far a tier's graphs are from the trained model.
 
     Attributes:
         rows: texts that were compared.
-        difference: the largest difference of a class probability.
+        difference: the largest difference of a class probability, at any of its exits.
         agreement: share of the answers with the model's label; of those given to a row by itself
-            and those given in a batch, whichever is lower.
+            and those given in a batch, and of the exits, whichever is lowest.
         routes: the same for the route, on the mobile; None elsewhere.
         embedding: the largest difference of a pooled embedding's component; None elsewhere.
         made_up: how many of the rows are not of the run's data: the longest text, and texts of
             added tokens.
+        exits: the same for each exit at which the tier may answer, ascending.
     """
 
     rows: int
@@ -62,6 +76,11 @@ class Parity:
     routes: float | None = None
     embedding: float | None = None
     made_up: int = 1
+    exits: tuple[ExitParity, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**asdict(self), "exits": [asdict(each) for each in self.exits]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +90,7 @@ class Reference:
     Attributes:
         texts: the N texts, or pairs of texts.
         encoded: the same as token ids.
-        probabilities: tier → (N, C) at the tier's exit.
+        probabilities: exit → (N, C) there.
         embeddings: (N, D) pooled.
         router: the run's.
         made_up: how many texts, at the end, are not of the run's data.
@@ -79,7 +98,7 @@ class Reference:
 
     texts: Sequence[tuple[str, ...]]
     encoded: Encoded
-    probabilities: Mapping[str, FloatArray]
+    probabilities: Mapping[int, FloatArray]
     embeddings: FloatArray
     router: CentroidRouter
     made_up: int = 1
@@ -102,10 +121,9 @@ def make_reference(
     texts = _with_made_up(rows, _added_tokens(tokenizer, max_tokens), max_tokens)
     encoded = encode(tokenizer, texts, max_tokens)
     logits, embeddings = predict(model, encoded, progress=progress, stage="answers of the model")
-    exits = [model.exits.index(layer) for layer in model.config.tiers]
     probabilities = {
-        tier: softmax(logits[:, exit_]).astype(np.float32)
-        for tier, exit_ in zip(TIER_NAMES, exits, strict=True)
+        layer: softmax(logits[:, column]).astype(np.float32)
+        for column, layer in enumerate(model.exits)
     }
     columns = [texts.texts] if texts.pairs is None else [texts.texts, texts.pairs]
     return Reference(
@@ -119,27 +137,46 @@ def make_reference(
 
 
 def check_tier(
-    tier: str, folder: Path, precision: Precision, reference: Reference, progress: Progress
+    folder: Path,
+    exit_: int,
+    segments: Sequence[int],
+    precision: Precision,
+    reference: Reference,
+    progress: Progress,
 ) -> Parity:
-    """Compare a tier's graphs in ``folder`` with the trained model."""
-    graphs = [Graph(folder / name, threads=None) for name in graph_names(tier)]
+    """Compare a tier's graphs in ``folder`` with the trained model.
+
+    Args:
+        folder: of the tier's name.
+        exit_: the tier's.
+        segments: where its layers are cut, see :class:`dimec.bundle.manifest.TierManifest`.
+        precision: of its weights.
+        reference: what the model makes of some texts.
+        progress: where to report to.
+    """
+    tier = _Tier(
+        [Graph(folder / name, threads=None) for name in graph_names(segments)],
+        tuple(segments) or (exit_,),
+        bool(segments),
+    )
     size = len(reference.encoded)
     rng = np.random.default_rng(1)
     some = rng.permutation(size)[: size if precision == "int8" else _ALONE]
     alone = [rows[None] for rows in np.union1d(some, size - 1)]  # the last row is the longest text
     batches = _mixed_batches(rng.permutation(size))
-    progress.start(f"parity of the {tier} tier", len(alone) + size)
-    parts = [
-        _compare(graphs, tier, reference, some_rows, progress) for some_rows in (alone, batches)
-    ]
+    progress.start(f"parity of the {folder.name} tier", len(alone) + size)
+    parts = [_compare(tier, reference, some_rows, progress) for some_rows in (alone, batches)]
     progress.end()
+    exits = [_worst(each) for each in zip(*(part.exits for part in parts), strict=True)]
     return Parity(
         size,
-        max(part.difference for part in parts),
-        min(part.agreement for part in parts),
+        # numpy's, for which what is not a number is the largest.
+        float(np.max([each.difference for each in exits])),
+        min(each.agreement for each in exits),
         min((part.routes for part in parts if part.routes is not None), default=None),
         max((part.embedding for part in parts if part.embedding is not None), default=None),
         reference.made_up,
+        tuple(exits),
     )
 
 
@@ -170,7 +207,7 @@ def require_parity(tier: str, precision: Precision, parity: Parity, force: bool)
     if (share < AGREEMENT or low < SHOWN) and not force:
         raise ParityError(
             f"the {tier} tier in int8 agrees with the trained model on {100 * share:.1f} % of "
-            f"{parity.rows:,} rows (labels {_percent(parity.agreement)}, routes "
+            f"{parity.rows:,} rows (labels {_labels(parity)}, routes "
             f"{_percent(parity.routes)}), which shows {100 * low:.1f} %; expected "
             f"{100 * AGREEMENT:.0f} %, and {100 * SHOWN:.0f} % shown; leave it out of --int8, "
             "have more rows, or take it with --force"
@@ -213,46 +250,76 @@ def check_tokenizer(path: Path, reference: Reference) -> None:
             )
 
 
-def graph_names(tier: str) -> tuple[str, ...]:
-    """The graph files of a tier, in the order in which they run."""
-    return ("embed.onnx", "layers.onnx") if tier == "mobile" else ("model.onnx",)
+@dataclass(frozen=True, eq=False)
+class _Tier:
+    """A tier's graphs, as they run one behind the other.
+
+    Attributes:
+        graphs: in that order.
+        exits: at which they answer, ascending.
+        in_segments: whether the first graph embeds, and each other runs up to the next exit.
+    """
+
+    graphs: Sequence[Graph]
+    exits: tuple[int, ...]
+    in_segments: bool
+
+    def __call__(
+        self, inputs: dict[str, npt.NDArray[np.int64]]
+    ) -> tuple[list[FloatArray], FloatArray | None]:
+        """Class probabilities (B, C) at each exit; of segments the pooled embeddings (B, D) too."""
+        first, *segments = self.graphs
+        if not self.in_segments:
+            return [first(**inputs)[0]], None
+        hidden, pooled = first(**inputs)
+        return run_segments(segments, hidden, inputs[MASK]), pooled
+
+
+@dataclass(frozen=True)
+class _Part:
+    """As :class:`Parity`, of some batches."""
+
+    exits: tuple[ExitParity, ...]
+    routes: float | None = None
+    embedding: float | None = None
 
 
 def _compare(
-    graphs: Sequence[Graph],
-    tier: str,
+    tier: _Tier,
     reference: Reference,
     batches: Sequence[npt.NDArray[np.int64]],
     progress: Progress,
-) -> Parity:
+) -> _Part:
     """What a tier's graphs make of the batches, beside what the model made of the same rows."""
     answers = []
     for rows in batches:
-        answers.append(_answer(graphs, reference.batch(rows)))
+        answers.append(tier(reference.batch(rows)))
         progress.advance(len(rows))
     order = np.concatenate(batches)
-    probabilities = np.concatenate([answer[0] for answer in answers])
-    expected = reference.probabilities[tier][order]
-    difference = float(np.abs(probabilities - expected).max())
-    agreement = float((probabilities.argmax(axis=1) == expected.argmax(axis=1)).mean())
-    if tier != "mobile":
-        return Parity(len(order), difference, agreement)
+    exits = tuple(
+        _compare_exit(exit_, np.concatenate(got), reference.probabilities[exit_][order])
+        for exit_, *got in zip(tier.exits, *(answer[0] for answer in answers), strict=True)
+    )
+    if not tier.in_segments:
+        return _Part(exits)
     embeddings, wanted = np.concatenate([answer[1] for answer in answers]), reference.embeddings
     moved = float(np.abs(embeddings - wanted[order]).max())
     routes = (
         _same_routes(reference.router, embeddings, wanted[order]) if np.isfinite(moved) else 0.0
     )
-    return Parity(len(order), difference, agreement, routes, moved)
+    return _Part(exits, routes, moved)
 
 
-def _answer(
-    graphs: Sequence[Graph], inputs: dict[str, npt.NDArray[np.int64]]
-) -> tuple[FloatArray, FloatArray | None]:
-    """Class probabilities (B, C), and on the mobile the pooled embeddings (B, D)."""
-    if len(graphs) == 1:
-        return graphs[0](**inputs)[0], None
-    hidden, pooled = graphs[0](**inputs)
-    return graphs[1](hidden=hidden, attention_mask=inputs["attention_mask"])[0], pooled
+def _compare_exit(exit_: int, got: FloatArray, expected: FloatArray) -> ExitParity:
+    same = got.argmax(axis=1) == expected.argmax(axis=1)
+    return ExitParity(exit_, float(np.abs(got - expected).max()), float(same.mean()))
+
+
+def _worst(parts: Sequence[ExitParity]) -> ExitParity:
+    """Of several measurements at one exit."""
+    # numpy's, for which what is not a number is the largest.
+    difference = float(np.max([part.difference for part in parts]))
+    return ExitParity(parts[0].exit, difference, min(part.agreement for part in parts))
 
 
 def _same_routes(router: CentroidRouter, got: FloatArray, expected: FloatArray) -> float:
@@ -288,6 +355,13 @@ def _added_tokens(tokenizer: Any, max_tokens: int) -> list[str]:
     size = max(1, max_tokens // 4)  # room for both texts of a pair
     texts = [" ".join(tokens[start : start + size]) for start in range(0, len(tokens), size)]
     return texts[:_ADDED]
+
+
+def _labels(parity: Parity) -> str:
+    """The share of the same labels; where a tier has several exits, at each of them."""
+    if len(parity.exits) < 2:
+        return _percent(parity.agreement)
+    return ", ".join(f"{_percent(each.agreement)} at layer {each.exit}" for each in parity.exits)
 
 
 def _percent(share: float | None) -> str:

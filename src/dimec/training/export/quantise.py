@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dimec.training.export.graphs import HIDDEN
+from dimec.bundle.graphs import HIDDEN
 
 Int8Array = npt.NDArray[np.int8]
 FloatArray = npt.NDArray[np.float32]
