@@ -18,8 +18,11 @@ setup: ## make .venv and install the pinned packages, or do nothing
 demo: setup ## train, map, route and report on real movie reviews (RUN=folder, default runs/demo)
 	@$(BIN)/dimec demo --out "$(RUN)"
 
-test: lint ## lint, then run every test
-	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q -n logical --dist loadfile --durations=10
+test: lint ## lint, then run every test and print what part of the code they ran
+	@mkdir -p build
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m slipcover --json --out build/coverage.json \
+	  -m pytest -q -n logical --dist loadfile --durations=10
+	@$(BIN)/python tools/coverage_table.py build/coverage.json --floor 70
 
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check $(CHECKED)

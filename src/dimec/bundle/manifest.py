@@ -223,7 +223,7 @@ def tier_version(model: str, exit_: int, precision: str) -> str:
 class TierBundle:
     """A tier's folder, checked: every file that its manifest names is there, whole and unaltered.
 
-    Example:
+    Example (not run, needs a bundle):
         >>> tier = TierBundle.open("bundles/mine/edge")  # doctest: +SKIP
         >>> tier.file("model.onnx")  # doctest: +SKIP
         PosixPath('bundles/mine/edge/model.onnx')

@@ -43,8 +43,8 @@ class AsyncMobile:
     For one event loop. A call that is cancelled leaves nothing half done: its input is forgotten,
     or its answer is recorded whole.
 
-    Example:
-        >>> async def answer() -> None:
+    Example (not run, needs a bundle and a server):
+        >>> async def answer() -> None:  # doctest: +SKIP
         ...     async with AsyncMobile.open("bundles/mine/mobile", edge=EDGE) as mobile:
         ...         print((await mobile.predict("a moving film")).label)
         ...         async for prediction in mobile.predict_many(["dull", "superb"]):

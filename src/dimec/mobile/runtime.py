@@ -32,7 +32,7 @@ class Mobile:
     itself. Every answer is recorded in the state, with what the router learnt from it. Safe to
     call from several threads.
 
-    Example:
+    Example (not run, needs a bundle and two servers):
         >>> with Mobile.open(
         ...     "bundles/mine/mobile",
         ...     edge="http://127.0.0.1:8001",

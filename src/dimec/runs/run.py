@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Run(RunDirectory):
     """A trained run: its directory, and the steps that follow training.
 
-    Example:
+    Example (not run, trains for minutes):
         >>> run = dimec.train(task="csv:reviews.csv", out="runs/mine")  # doctest: +SKIP
         >>> run.fit(lam=0.02)  # doctest: +SKIP
         >>> print(run.evaluate().row("dimec-fixed").reduction)  # doctest: +SKIP
@@ -203,8 +203,8 @@ def train(
         overwrite: discard what ``out`` holds.
         progress: where to report to, for example :class:`dimec.base.progress.RichProgress`.
         seed: of the split, the initialisation and the order.
-        options: any other setting of :class:`dimec.settings.config.DataSettings`,
-            :class:`~dimec.settings.config.ModelSettings` or :class:`~dimec.settings.config.TrainingSettings`.
+        options: any other setting of ``DataSettings``, ``ModelSettings`` or ``TrainingSettings``
+            in :mod:`dimec.settings.config`.
 
     Raises:
         DimecError: see :func:`dimec.training.train_run`.

@@ -43,7 +43,7 @@ class LocalTiers:
         ServerError: a server did not start.
         StorageError: the log cannot be written.
 
-    Example:
+    Example (not run, needs a bundle):
         >>> with LocalTiers("bundles/mine") as tiers:  # doctest: +SKIP
         ...     edge, cloud = tiers.urls["edge"], tiers.urls["cloud"]
         ...     with dimec.Mobile.open("bundles/mine", edge=edge, cloud=cloud) as mobile:

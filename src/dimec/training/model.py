@@ -73,7 +73,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
     ``save_pretrained`` and ``from_pretrained`` are Hugging Face's. Use :meth:`from_backbone` to
     put fresh exits on a pretrained encoder.
 
-    Example:
+    Example (not run, needs a packaged encoder):
         >>> model = MultiExitClassifier.from_backbone(
         ...     "minilm-l6", labels=("negative", "positive"), exits=(2, 3, 6)
         ... )  # doctest: +SKIP
