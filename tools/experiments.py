@@ -36,7 +36,7 @@ def run_experiment(name: str, runs: Path) -> Path:
     """Train, fit and evaluate as ``experiments/NAME.toml`` says; returns the results file."""
     from dimec.base.progress import RichProgress
     from dimec.runs.run import Run
-    from dimec.settings.config import RunSettings
+    from dimec.settings.run import RunSettings
     from dimec.training import train_run
 
     plan = tomllib.loads((EXPERIMENTS / f"{name}.toml").read_text("utf-8"))

@@ -12,10 +12,11 @@ from typer.testing import CliRunner, Result
 
 from dimec.base.errors import ConfigError, DimecError, MissingArtefactError
 from dimec.cli.bottleneck import bottleneck
+from dimec.cli.command import Command
 from dimec.training.bottleneck.train import bottleneck_traces
 
 app = typer.Typer()
-app.command()(bottleneck)
+app.command(cls=Command)(bottleneck)
 FAST = ("--width", "3", "--bits", "4", "--epochs", "2")
 
 

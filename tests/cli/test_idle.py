@@ -109,5 +109,6 @@ def test_every_rule_is_about_options_that_there_are() -> None:
     commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     commands |= commands.pop("map").commands
     for rule in RULES:
+        commands[rule.command].complete()
         names = {param.name for param in commands[rule.command].params}
         assert names >= set(rule.options), rule

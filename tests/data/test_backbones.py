@@ -16,7 +16,9 @@ from safetensors.numpy import save_file
 
 from dimec.base.errors import ConfigError
 from dimec.data.backbones import backbone_source, check_backbone_files, check_model
-from dimec.settings.config import ModelSettings, RunSettings, TrainingSettings
+from dimec.settings.model import ModelSettings
+from dimec.settings.run import RunSettings
+from dimec.settings.training import TrainingSettings
 
 if TYPE_CHECKING:
     from support.tiny import Said

@@ -19,7 +19,8 @@ from dimec.data import Dataset
 from dimec.runs.intake import take_in, with_lengths
 from dimec.runs.run import Run
 from dimec.runs.workspace import read_dataset
-from dimec.settings.config import DataSettings, RunSettings
+from dimec.settings.data import DataSettings
+from dimec.settings.run import RunSettings
 from support.tiny import FAST, Said, reviews, write_reviews
 
 Cli = Callable[..., Said]

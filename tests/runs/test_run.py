@@ -184,7 +184,9 @@ class TestSettingsOf:
             settings_of({"task": "vader/movies", "epoch": 3}, 0)
 
     def test_no_name_stands_in_two_groups(self) -> None:
-        from dimec.settings.config import DataSettings, ModelSettings, TrainingSettings
+        from dimec.settings.data import DataSettings
+        from dimec.settings.model import ModelSettings
+        from dimec.settings.training import TrainingSettings
 
         names = [
             name

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dimec.settings.config import RunSettings
+from dimec.settings.run import RunSettings
 from experiments import (
     EXPERIMENTS,
     WITH_TABLES,

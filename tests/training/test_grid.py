@@ -11,7 +11,7 @@ from dimec.base.errors import ConfigError
 from dimec.base.storage import read_json, write_json
 from dimec.runs.run import Run, settings_of
 from dimec.runs.workspace import RunDirectory
-from dimec.settings.config import RunSettings
+from dimec.settings.run import RunSettings
 from dimec.training import grid, train_grid, train_run
 from dimec.training.grid import BATCH_SIZES, LEARNING_RATES
 from support.tiny import Said, reviews, write_reviews

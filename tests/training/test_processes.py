@@ -11,7 +11,7 @@ import pytest
 
 import dimec
 from dimec.runs.run import Run
-from dimec.settings.config import RunSettings
+from dimec.settings.run import RunSettings
 from support.tiny import environment, make_backbone, reviews, write_reviews
 
 # 12 full batches of 16 and one of a single row, which leaves the second process without any.

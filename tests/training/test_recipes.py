@@ -18,7 +18,7 @@ from dimec.base.storage import load_arrays
 from dimec.data import Splits, split_dataset
 from dimec.runs.run import Run, settings_of
 from dimec.runs.workspace import RunDirectory, read_dataset
-from dimec.settings.config import RunSettings
+from dimec.settings.run import RunSettings
 from dimec.training import MultiExitClassifier, joint_loss
 from dimec.training.batching import encode, training_batches
 from dimec.training.epoch import learning_rate_at, run_epoch

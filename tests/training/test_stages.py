@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
-from dimec.settings.config import TrainingSettings
+from dimec.settings.training import TrainingSettings
 from dimec.training.stages import (
     EpochRecord,
     Stage,

@@ -11,7 +11,7 @@ import torch
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError
 from dimec.data import load_task, split_dataset
 from dimec.runs.run import Run
-from dimec.settings.config import DataSettings
+from dimec.settings.data import DataSettings
 from dimec.training import MultiExitClassifier, transfer
 from dimec.training.batching import encode
 from dimec.training.job import load_tokenizer

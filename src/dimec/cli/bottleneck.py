@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+from dimec.cli.options import Taken, takes
+from dimec.settings.option import Setting, settings_in
 
 
+def _settings() -> Iterable[Setting]:
+    from dimec.runs.bottleneck import BottleneckSettings
+
+    return settings_in(BottleneckSettings).values()
+
+
+@takes(Taken(_settings, before="overwrite", defaults=True))
 def bottleneck(
     path: RunPath,
-    layer: Annotated[
-        int | None, typer.Option(help="Of the split; default: the mobile's exit.")
-    ] = None,
-    width: Annotated[int, typer.Option(help="Numbers in the code of a token.")] = 16,
-    bits: Annotated[int, typer.Option(help="Of each number, 1 to 16; 32 leaves them in fp32.")] = 8,
-    objective: Annotated[
-        str,
-        typer.Option(
-            help="task: the labels (BottleNet++). distil: the full model's hidden states, then its "
-            "answers (BottleFit)."
-        ),
-    ] = "task",
-    train_tail: Annotated[
-        bool,
-        typer.Option(
-            "--train-tail",
-            help="Train the layers behind the split too, in the second half of the epochs, as both "
-            "papers do. The mobile's layers always stay as they are.",
-        ),
-    ] = False,
-    epochs: Annotated[int, typer.Option(help="At least 2.")] = 6,
-    batch_size: Annotated[int, typer.Option(help="Texts a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Of the bottleneck.")] = 1e-3,
-    tail_learning_rate: Annotated[
-        float, typer.Option(help="Of the layers behind the split.")
-    ] = 5e-5,
-    max_train_rows: Annotated[
-        int | None, typer.Option(help="Train on a stratified sample of the training rows.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the sample, the order and the dropout.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Discard the bottleneck that is there.")
     ] = False,
     as_json: AsJson = False,
+    **given: Any,
 ) -> None:
     """Train a bottleneck at the split: what the mobile sends in place of hidden states.
 
@@ -61,19 +42,7 @@ def bottleneck(
     from dimec.runs.bottleneck import BottleneckSettings
 
     run = open_run(path)
-    settings = BottleneckSettings(
-        layer=layer,
-        width=width,
-        bits=bits,
-        objective=objective,  # type: ignore[arg-type]  # checked where it is used
-        train_tail=train_tail,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        tail_learning_rate=tail_learning_rate,
-        max_train_rows=max_train_rows,
-        seed=seed,
-    )
+    settings = BottleneckSettings(**given)
     tiers = run.training()["tiers"]
     settings.for_tiers(tiers).check_fit(tiers[-1], run.shape().width)
     with progress_bar() as progress:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from dimec.base.errors import typed_options
 from dimec.cli.idle import Given, refuse_idle
+from dimec.cli.options import whole
 
 
 class Command(TyperCommand):
     """A command of dimec."""
+
+    def make_context(self, *words: Any, **extra: Any) -> Any:
+        """Of a call, for which the options are made that come from settings."""
+        self.complete()
+        return super().make_context(*words, **extra)
+
+    def complete(self) -> None:
+        """Make the options that come from models of settings, which takes importing these."""
+        function = None if self.callback is None else whole(inspect.unwrap(self.callback))
+        if function is not None:
+            alone = typer.Typer(add_completion=False)
+            alone.command()(function)
+            made = typer.main.get_command(alone)
+            self.params, self.callback = made.params, made.callback
 
     def invoke(self, ctx: Any) -> Any:  # typer's own class of contexts is private
         """Run it; an error names options as they are typed."""

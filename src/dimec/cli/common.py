@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.base.errors import ConfigError, MissingArtefactError
+from dimec.base.errors import MissingArtefactError
 from dimec.cli.streams import json_text
 
 if TYPE_CHECKING:
@@ -109,21 +109,3 @@ def shell_line(*words: object) -> str:
         f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
         for word in words
     )
-
-
-def layers_of(option: str, text: str | None) -> tuple[int, ...] | str | None:
-    if text is None or text == "all":
-        return text
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option}: expected layers such as 4,6,12, got {text!r}") from None
-
-
-def numbers_of(option: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option}: expected numbers such as 0.6,0.7, got {text!r}") from None

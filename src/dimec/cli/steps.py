@@ -12,8 +12,6 @@ from dimec.base.errors import ConfigError
 from dimec.cli.common import (
     AsJson,
     RunPath,
-    layers_of,
-    numbers_of,
     open_run,
     print_json,
     print_next,
@@ -21,6 +19,7 @@ from dimec.cli.common import (
     show_ledger,
     show_scenarios,
 )
+from dimec.settings.option import layers_of, numbers_of
 
 if TYPE_CHECKING:
     from dimec.tiers.costs import CostModel

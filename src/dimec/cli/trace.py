@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dimec.base.errors import ConfigError
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
-from dimec.cli.data_options import (
-    DataDir,
-    Delimiter,
-    Encoding,
-    LabelColumn,
-    NoHeader,
-    PairColumn,
-    SplitColumn,
-    TextColumn,
-)
+from dimec.cli.options import Taken, takes
+from dimec.settings.option import Setting, settings_in
+
+_OF_ROWS = ("data_dir", "text_column", "pair_column", "label_column", "split_column")
+_OF_FILES = ("delimiter", "encoding", "header")
 
 
+def _settings() -> list[Setting]:
+    """Where the rows are, and how they are written."""
+    from dimec.settings.data import DataSettings
+
+    settings = settings_in(DataSettings)
+    return [settings[name] for name in (*_OF_ROWS, *_OF_FILES)]
+
+
+@takes(Taken(_settings, before="as_json"))
 def trace(
     path: RunPath,
     task: Annotated[str, typer.Option(help="Whose rows: as dimec train --task.")],
@@ -37,15 +41,8 @@ def trace(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the split and the sample; default: the run's.")
     ] = None,
-    data_dir: DataDir = None,
-    text_column: TextColumn = None,
-    pair_column: PairColumn = None,
-    label_column: LabelColumn = None,
-    split_column: SplitColumn = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
     as_json: AsJson = False,
+    **given: Any,
 ) -> None:
     """Run a trained model over another task's rows once, and record what every exit says.
 
@@ -58,24 +55,15 @@ def trace(
     """
     from dimec.data.splits import check_part
     from dimec.runs.workspace import read_dataset
-    from dimec.settings.config import DataSettings, absolute_data
+    from dimec.settings.data import DataSettings, absolute_data
 
     check_part(rows)
     run = open_run(path)
     run.training()  # one that is not trained is refused before torch is loaded, as data are
-    if split_column is not None and rows == "all":
+    if given["split_column"] is not None and rows == "all":
         raise ConfigError("--split-column tells the test rows; it needs --rows test")
-    data = DataSettings(
-        task=task,
-        data_dir=None if data_dir is None else str(data_dir),
-        text_column=text_column,
-        pair_column=pair_column,
-        label_column=label_column,
-        split_column=split_column,
-        delimiter=delimiter,
-        encoding=encoding,
-        header=not no_header,
-    )
+    said = {name: value for name, value in given.items() if value is not None}
+    data = DataSettings(task=task, **said)
     dataset = read_dataset(absolute_data(data))
     with progress_bar() as progress, run.locked():
         progress.say("loading torch")

@@ -14,8 +14,8 @@ from typing import Any
 
 from dimec.base.errors import ConfigError, shown
 from dimec.data.packages import packaged_backbone
-from dimec.settings.config import RunSettings
 from dimec.settings.exits import check_loss, resolve_exits
+from dimec.settings.run import RunSettings
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order in which they are taken
 PACKAGED = "minilm-l6, mpnet-base"

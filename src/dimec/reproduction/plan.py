@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.base.storage import parse_toml
-from dimec.settings.config import ModelSettings, RunSettings, TrainingSettings
+from dimec.settings.model import ModelSettings
+from dimec.settings.run import RunSettings
+from dimec.settings.training import TrainingSettings
 from dimec.tiers.costs import CostModel
 
 PROFILES = ("small", "deep", "base")

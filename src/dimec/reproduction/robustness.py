@@ -23,7 +23,7 @@ from dimec.reproduction.study import deployment_of, header
 from dimec.reproduction.summary import SeedReplays, summarise
 from dimec.routing import SingleTierRouter
 from dimec.runs.run import Run
-from dimec.settings.config import DataSettings
+from dimec.settings.data import DataSettings
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 

@@ -20,7 +20,8 @@ from dimec.base.errors import ConfigError, TrainingFailedError
 from dimec.base.progress import Progress
 from dimec.reproduction.plan import Plan, Recipe
 from dimec.runs.run import Run
-from dimec.settings.config import RunSettings, absolute_data
+from dimec.settings.data import absolute_data
+from dimec.settings.run import RunSettings
 
 
 @dataclass(frozen=True)

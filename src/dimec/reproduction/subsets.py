@@ -8,7 +8,7 @@ from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header
 from dimec.runs.run import Run
 from dimec.runs.selection import select_rows, write_selection
-from dimec.settings.config import DataSettings
+from dimec.settings.data import DataSettings
 
 Record = dict[str, Any]
 

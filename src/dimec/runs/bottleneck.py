@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from dimec.base.errors import ConfigError, option
 from dimec.policies.literature.bottleneck import CODE_BITS, CODE_WIDTH, token_code_bytes
+from dimec.settings.option import Option
 from dimec.tiers.costs import MOBILE
 
 Objective = Literal["task", "distil"]
@@ -57,34 +58,35 @@ class BottleneckSettings:
     The papers: BottleFit trains 10 + 10 epochs, Adam at 1e-3 in the first stage; BottleNet++ trains
     with Adam at 1e-4 to 1e-3 and batches of 32.
 
-    Attributes:
-        layer: m, of the split; None: the mobile's exit.
-        width: k, numbers in the code of a token.
-        bits: of each number, 1 to 16; 32 leaves them in fp32.
-        objective: ``"task"`` (BottleNet++) or ``"distil"`` (BottleFit).
-        train_tail: train the layers behind the split too, in the second stage.
-        epochs: of both stages together, at least 2.
-        batch_size: texts a step.
-        learning_rate: of the bottleneck, at the start of a stage.
-        tail_learning_rate: of the layers behind it.
-        max_train_rows: train on a stratified sample.
-        seed: of the sample, the order and the dropout.
-
     Raises:
         ConfigError: out of range.
     """
 
-    layer: int | None = None
-    width: int = CODE_WIDTH
-    bits: int = CODE_BITS
-    objective: Objective = "task"
-    train_tail: bool = False
-    epochs: int = 6
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    tail_learning_rate: float = 5e-5
-    max_train_rows: int | None = None
-    seed: int = 0
+    layer: Annotated[int | None, Option("Of the split; default: the mobile's exit.")] = None
+    width: Annotated[int, Option("Numbers in the code of a token.")] = CODE_WIDTH
+    bits: Annotated[int, Option("Of each number, 1 to 16; 32 leaves them in fp32.")] = CODE_BITS
+    objective: Annotated[
+        Objective,
+        Option(
+            "task: the labels (BottleNet++). distil: the full model's hidden states, then its "
+            "answers (BottleFit)."
+        ),
+    ] = "task"
+    train_tail: Annotated[
+        bool,
+        Option(
+            "Train the layers behind the split too, in the second half of the epochs, as both "
+            "papers do. The mobile's layers always stay as they are."
+        ),
+    ] = False
+    epochs: Annotated[int, Option("At least 2.")] = 6
+    batch_size: Annotated[int, Option("Texts a step.")] = 32
+    learning_rate: Annotated[float, Option("Of the bottleneck.")] = 1e-3
+    tail_learning_rate: Annotated[float, Option("Of the layers behind the split.")] = 5e-5
+    max_train_rows: Annotated[
+        int | None, Option("Train on a stratified sample of the training rows.")
+    ] = None
+    seed: Annotated[int, Option("Of the sample, the order and the dropout.")] = 0
 
     def __post_init__(self) -> None:
         token_code_bytes(self.width, self.bits)

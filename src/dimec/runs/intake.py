@@ -24,7 +24,8 @@ from dimec.runs.workspace import (
     read_dataset,
     same_rows,
 )
-from dimec.settings.config import DataSettings, RunSettings, absolute_data
+from dimec.settings.data import DataSettings, absolute_data
+from dimec.settings.run import RunSettings
 
 # What is said of a table where it is read; a table that was kept needs none of it.
 _COLUMNS = ("text_column", "pair_column", "label_column", "split_column")

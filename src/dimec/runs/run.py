@@ -24,7 +24,7 @@ from dimec.tiers.costs import CostModel, check_lambda, check_tier_names, check_t
 from dimec.tiers.scenario_file import Scenarios
 
 if TYPE_CHECKING:
-    from dimec.settings.config import RunSettings
+    from dimec.settings.run import RunSettings
     from dimec.training.export.bundles import ExportReport
 
 
@@ -204,7 +204,7 @@ def train(
         progress: where to report to, for example :class:`dimec.base.progress.RichProgress`.
         seed: of the split, the initialisation and the order.
         options: any other setting of ``DataSettings``, ``ModelSettings`` or ``TrainingSettings``
-            in :mod:`dimec.settings.config`.
+            in :mod:`dimec.settings`.
 
     Raises:
         DimecError: see :func:`dimec.training.train_run`.
@@ -236,7 +236,7 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
     Raises:
         ConfigError: an unknown name, or a value that is out of range.
     """
-    from dimec.settings.config import GROUPS, RunSettings
+    from dimec.settings.run import GROUPS, RunSettings
 
     nested: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
     for key, value in values.items():

@@ -27,7 +27,8 @@ from dimec.traces.trace import Trace
 
 if TYPE_CHECKING:
     from dimec.data import Dataset, Splits
-    from dimec.settings.config import DataSettings, RunSettings
+    from dimec.settings.data import DataSettings
+    from dimec.settings.run import RunSettings
 
 _SPLITS = "splits:"
 _DYNAMICS_KIND = "training dynamics"
@@ -178,7 +179,7 @@ class RunDirectory:
 
     def settings(self) -> RunSettings:
         """The run's settings."""
-        from dimec.settings.config import RunSettings
+        from dimec.settings.run import RunSettings
 
         return RunSettings.load(self.config_path)
 

@@ -10,7 +10,7 @@ from dimec.base.errors import ConfigError, option
 from dimec.tiers.costs import check_tiers
 
 if TYPE_CHECKING:
-    from dimec.settings.config import TrainingSettings
+    from dimec.settings.training import TrainingSettings
 
 
 def check_loss(plan: TrainingSettings, exits: Sequence[int]) -> None:

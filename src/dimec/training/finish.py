@@ -22,7 +22,7 @@ from dimec.cartography import TrainingDynamics
 from dimec.data import Splits
 from dimec.data.dataset import SPLITS
 from dimec.runs.workspace import RunDirectory
-from dimec.settings.config import RunSettings
+from dimec.settings.run import RunSettings
 from dimec.training.batching import encode
 from dimec.training.export.parity_rows import choose_rows, save_rows
 from dimec.training.inference import record_trace

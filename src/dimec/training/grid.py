@@ -14,7 +14,7 @@ from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import storage_errors, write_json
 from dimec.runs.intake import Intake, take_in
 from dimec.runs.workspace import RunDirectory
-from dimec.settings.config import RunSettings
+from dimec.settings.run import RunSettings
 from dimec.training.job import make_accelerator
 from dimec.training.loop import train_run
 

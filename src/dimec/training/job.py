@@ -19,7 +19,8 @@ from dimec.data.dataset import SPLITS
 from dimec.data.survey import Counter
 from dimec.runs.intake import Intake
 from dimec.runs.workspace import RunDirectory
-from dimec.settings.config import RunSettings, TrainingSettings
+from dimec.settings.run import RunSettings
+from dimec.settings.training import TrainingSettings
 from dimec.training.batching import Encoded, encode
 from dimec.training.checkpoint import latest_checkpoint
 from dimec.training.checks import check_lengths, fit_vocabulary, try_export

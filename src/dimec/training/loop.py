@@ -16,7 +16,7 @@ from dimec.base.storage import load_arrays, save_arrays
 from dimec.cartography import TrainingDynamics
 from dimec.runs.intake import Intake, check_claim, take_in, with_lengths
 from dimec.runs.workspace import RunDirectory
-from dimec.settings.config import RunSettings
+from dimec.settings.run import RunSettings
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.epoch import run_epoch
 from dimec.training.finish import finish_run, reuse_finished

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dimec.settings.config import TrainingSettings
 from dimec.settings.exits import check_loss
+from dimec.settings.training import TrainingSettings
 
 
 @dataclass(frozen=True)

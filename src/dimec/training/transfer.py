@@ -13,7 +13,7 @@ from dimec.data import Dataset, split_dataset
 from dimec.data.splits import check_part, stratified_sample
 from dimec.data.tasks import file_of
 from dimec.runs.workspace import RunDirectory, read_dataset
-from dimec.settings.config import DataSettings, absolute_data
+from dimec.settings.data import DataSettings, absolute_data
 from dimec.traces.trace import Trace
 from dimec.training.batching import encode
 from dimec.training.finish import check_model

@@ -1,0 +1,107 @@
+"""Settings of the optimisation."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dimec.base.errors import option
+from dimec.settings.base import Settings
+from dimec.settings.option import Option, numbers_of
+
+
+class TrainingSettings(Settings):
+    """The optimisation; Adam as in the paper (section V-C), AdamW once ``weight_decay`` is set.
+
+    ``loss``: ``"joint"`` is the sum of the exits' cross-entropies (equation 3), weighed by
+    ``loss_weights`` where they are given; ``"depth"`` is PABEE's Σ i·CE_i / Σ i with i the exit's
+    layer (Zhou et al. 2020, arXiv 2006.04152).
+
+    ``recipe``: ``"joint"`` trains everything at once. ``"two-stage"`` is DeeBERT's (Xin et al.
+    2020, arXiv 2004.12993): first the encoder and the last exit alone, then the other
+    exits alone on the frozen encoder; ``epochs`` and ``patience`` hold for each stage.
+    ``exit_learning_rate`` is the second stage's, ``learning_rate`` if it is not given: that is as
+    in the authors' code, but with few steps it leaves classifiers that start from nothing far from
+    what they can learn.
+
+    ``record_train``: keep the logits that the training passes themselves give of every training
+    row, as Swayamdipta et al. (2020, arXiv 2009.10795) do, for ``dimec map select``.
+    """
+
+    panel: ClassVar[str | None] = "Training"
+
+    epochs: Annotated[int, Field(ge=2), Option("At least 2; default {default}.")] = 5
+    batch_size: Annotated[int, Field(ge=1), Option("Default {default}.")] = 16
+    learning_rate: Annotated[float, Field(gt=0, lt=1), Option("Default {default}.")] = 5e-5
+    weight_decay: Annotated[
+        float, Field(ge=0), Option("Above 0: AdamW. Default {default}, Adam.")
+    ] = 0.0
+    warmup: Annotated[
+        float, Field(ge=0, le=1), Option("Share of the steps; default {default}.")
+    ] = 0.1
+    max_grad_norm: Annotated[
+        float,
+        Field(gt=0),
+        Option(
+            "Longer gradients are cut to it.", python_only="every stored result has the default"
+        ),
+    ] = 1.0
+    patience: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            "Stop after so many epochs without a better validation score, or the same at a "
+            "lower validation loss; default {default}; 0 never stops. The best epoch by the "
+            "same rule is kept."
+        ),
+    ] = 2
+    loss_weights: Annotated[
+        tuple[float, ...] | None,
+        Option("One factor an exit, such as {example}.", example="1,1,2", parse=numbers_of),
+    ] = None
+    loss: Annotated[
+        Literal["joint", "depth"],
+        Option(
+            "joint: the sum over the exits, as in the paper (default). depth: weighed by "
+            "each exit's layer, as PABEE does."
+        ),
+    ] = "joint"
+    recipe: Annotated[
+        Literal["joint", "two-stage"],
+        Option(
+            "joint: all exits at once (default). two-stage: encoder and last exit, then the "
+            "other exits on the frozen encoder, as DeeBERT does; --epochs for each stage."
+        ),
+    ] = "joint"
+    exit_learning_rate: Annotated[
+        float | None,
+        Field(gt=0, lt=1),
+        Option("Of the second stage of two-stage; default: --learning-rate."),
+    ] = None
+    record_train: Annotated[
+        bool, Option("Keep the dynamics of the training rows too, for dimec map select.")
+    ] = False
+    precision: Annotated[
+        Literal["auto", "bf16", "fp32"],
+        Option("bf16, fp32, or auto: bf16 where the processor computes in it."),
+    ] = "auto"
+
+    @model_validator(mode="after")
+    def _one_weighting(self) -> Self:
+        if self.loss == "depth" and self.loss_weights is not None:
+            raise ValueError(
+                f"{option('loss')} 'depth' has weights of its own; leave "
+                f"{option('loss_weights')} out"
+            )
+        if self.recipe == "two-stage" and (self.loss, self.loss_weights) != ("joint", None):
+            raise ValueError(
+                f"the recipe 'two-stage' sums the exits' losses unweighted; leave {option('loss')} "
+                f"and {option('loss_weights')} out"
+            )
+        if self.recipe == "joint" and self.exit_learning_rate is not None:
+            raise ValueError(
+                f"{option('exit_learning_rate')} is of the second stage; it needs the recipe "
+                "'two-stage'"
+            )
+        return self
