@@ -2,18 +2,23 @@
 
 ::
 
-    manifest.json            the whole: exits, costs, provenance, sha256 of every file below
+    manifest.json            the whole: tiers, provenance, sha256 of every file below
     mobile/manifest.json     each tier's folder can be moved alone, so it has a manifest of its own
     mobile/embed.onnx        token ids → embeddings, and their pooled mean (what the router sees)
     mobile/layers-1.onnx …   hidden states → those behind the next exit, and its probabilities;
                              the last, layers-M.onnx, ends at exit m
     mobile/tokenizer.json
-    mobile/router.safetensors
+    mobile/policy.json       where an input goes (:mod:`dimec.policies.kinds`), with its arrays
+    mobile/policy.safetensors
     edge/manifest.json, edge/model.onnx
     cloud/manifest.json, cloud/model.onnx
 
+These are the paper's three tiers; a tier's folder has the name of the tier. The first is the
+device: it has the tokenizer, the policy, and layers that are cut. Every other has one graph to be
+served.
+
 Beside each ``.onnx`` lies its ``.onnx.data`` with the large tensors, one ``layers.onnx.data`` for
-all of the mobile's layers. onnxruntime maps them into memory in place of copying them: those of a
+all of the device's layers. onnxruntime maps them into memory in place of copying them: those of a
 private copy, see :mod:`dimec.base.held`.
 
 Nothing in a bundle is a pickle. A manifest names plain files in its own folder only, each with its
@@ -31,7 +36,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -48,7 +53,8 @@ from pydantic import (
 from dimec.base.errors import ConfigError, CorruptArtefactError, MissingArtefactError, quoted, shown
 from dimec.base.held import Held, held_copy, read_held
 from dimec.base.storage import file_sha256, parse_json, write_json
-from dimec.tiers.costs import TIER_NAMES, CostModel, check_tiers
+from dimec.tiers.deployment import Deployment
+from dimec.tiers.tier import Tier
 
 MANIFEST = "manifest.json"
 _MADE_BY = "dimec export"
@@ -58,11 +64,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 # Far beyond any text classifier, and few enough that no manifest can ask for all the memory.
 _MOST_LAYERS, _MOST_TOKENS, _MOST_WIDE, _MOST_WORDS = 10_000, 1 << 17, 1 << 16, 1 << 24
 
-TierName = Literal["mobile", "edge", "cloud"]
 Precision = Literal["fp32", "int8"]
 Digest = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
-# 2: the mobile's layers are cut after each exit that it may stop at.
-FORMAT: Literal[2] = 2
+# 2: the device's layers are cut after each exit that it may stop at. 3: any tiers, any policy.
+FORMAT: Literal[3] = 3
+_MOST_TIERS = 16
 Layer = Annotated[int, Field(ge=1, le=_MOST_LAYERS)]
 Version = Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,17}\z")]
 
@@ -88,27 +94,38 @@ class FileRecord(_Frozen):
     bytes: int = Field(ge=0)
 
 
+class TierRecord(_Frozen):
+    """A tier as :class:`dimec.tiers.tier.Tier` has it, and the version of what it computes."""
+
+    name: str
+    layer: Layer
+    layer_price: float
+    send_price: float
+    visit_price: float
+    source: str = Field("", max_length=64)
+    version: Version
+
+    @property
+    def tier(self) -> Tier:
+        """The tier itself.
+
+        Raises:
+            ConfigError: no tier can be so.
+        """
+        return Tier(**self.model_dump(exclude={"version"}))
+
+
 class _Shared(_Frozen):
     """What the manifests of a bundle and of its tiers have in common."""
 
-    exits: tuple[Layer, Layer, Layer]
+    tiers: tuple[TierRecord, ...] = Field(min_length=1, max_length=_MOST_TIERS)
     labels: tuple[str, ...] = Field(min_length=1)
-    versions: dict[TierName, Version]
-    costs: dict[str, float | None]
     provenance: dict[str, JsonValue]
     files: dict[str, FileRecord]
 
     @model_validator(mode="after")
     def _check_shared(self) -> Self:
-        prices = {field.name for field in fields(CostModel)}
-        unset = {name for name, price in self.costs.items() if price is None}
-        problems = {
-            "labels: two are the same": len(set(self.labels)) < len(self.labels),
-            "versions: each of the three tiers has one": set(self.versions) != set(TIER_NAMES),
-            "costs: an unknown name": not self.costs.keys() <= prices,
-            "costs: only cloud_charge may be null": not unset <= {"cloud_charge"},
-        }
-        _refuse(problems)
+        _refuse({"labels: two are the same": len(set(self.labels)) < len(self.labels)})
         try:
             # NaN, an infinity such as 1e999, or half a surrogate pair: no answer could hold it.
             whole = [self.labels, self.provenance]
@@ -116,21 +133,38 @@ class _Shared(_Frozen):
         except (ValueError, RecursionError) as error:
             raise ValueError(f"labels and provenance: no text or JSON ({error})") from None
         try:
-            check_tiers(self.exits)
-            CostModel(**self.costs)  # type: ignore[arg-type]  # None for cloud_charge alone
+            _ = self.deployment
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return self
+
+    @property
+    def deployment(self) -> Deployment:
+        """The tiers with their prices, in order."""
+        return Deployment(tuple(record.tier for record in self.tiers))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the tiers, in order."""
+        return tuple(record.name for record in self.tiers)
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """The layer at whose exit each tier answers."""
+        return tuple(record.layer for record in self.tiers)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of every tier of the same export, by name."""
+        return {record.name: record.version for record in self.tiers}
 
 
 class TierManifest(_Shared):
     """What one tier's folder holds.
 
     Attributes:
-        tier: ``mobile``, ``edge`` or ``cloud``.
-        version: names the function that this tier computes, see :func:`tier_version`.
-        exit: the layer whose classifier answers here: m, n or l.
-        exits: (m, n, l) of the whole bundle.
+        tier: the name of this tier.
+        tiers: of the whole bundle, each with its version, see :func:`tier_version`.
         precision: of the graphs' weights.
         labels: names of the C classes.
         inputs: names of the tensors that a tier's model takes, each (B, T) int64.
@@ -139,19 +173,15 @@ class TierManifest(_Shared):
         padding: the token id that fills up a batch.
         pairs: whether an input is a pair of texts.
         width: D, the width of an embedding.
-        costs: fields of :class:`dimec.tiers.costs.CostModel`.
-        versions: the version of every tier of the same export.
         provenance: model fingerprint, task, backbone, versions of packages, date.
         files: name → size and hash of every other file in the folder.
-        segments: the layers after which the mobile's layers are cut, ascending, the last its exit;
-            none on a tier that runs as a whole.
+        segments: the layers after which the first tier's layers are cut, ascending, the last its
+            exit; none on a tier that runs as a whole.
     """
 
     kind: Literal["dimec tier"] = "dimec tier"
-    format: Literal[2] = FORMAT
-    tier: TierName
-    version: Version
-    exit: Layer
+    format: Literal[3] = FORMAT
+    tier: str
     precision: Precision
     inputs: tuple[Literal["input_ids", "attention_mask", "token_type_ids"], ...]
     vocabulary: int = Field(ge=1, le=_MOST_WORDS)
@@ -163,12 +193,12 @@ class TierManifest(_Shared):
 
     @model_validator(mode="after")
     def _check_tier(self) -> Self:
+        _refuse({"tier: it must be one of the tiers": self.tier not in self.names})
         problems = {
-            "exit: it must be one of the exits": self.exit not in self.exits,
             "padding: it must be below the vocabulary": self.padding >= self.vocabulary,
             "inputs: two are the same": len(set(self.inputs)) < len(self.inputs),
-            "segments: the mobile has them, and no other tier": (
-                bool(self.segments) != (self.tier == TIER_NAMES[0])
+            "segments: the first tier has them, and no other": (
+                bool(self.segments) != self.is_first
             ),
             "segments: they must go from shallow to deep, up to the exit": (
                 bool(self.segments)
@@ -182,16 +212,46 @@ class TierManifest(_Shared):
         return self
 
     @property
+    def is_first(self) -> bool:
+        """Whether this is the device, where inputs arrive."""
+        return self.tier == self.names[0]
+
+    @property
+    def version(self) -> str:
+        """Of the function that this tier computes."""
+        return self.versions[self.tier]
+
+    @property
+    def exit(self) -> int:
+        """The layer whose classifier answers here."""
+        return self.exits[self.names.index(self.tier)]
+
+    @property
     def graphs(self) -> tuple[str, ...]:
         """Names of the graph files, in the order in which they run."""
         return graph_names(self.segments)
+
+
+def is_whole(path: Path | str) -> bool:
+    """Whether a folder holds a whole bundle, and not one tier's part of it.
+
+    False also where there is no manifest that can be read.
+    """
+    try:
+        record = json.loads((Path(path) / MANIFEST).read_bytes()[:_LARGEST_MANIFEST])
+    except (OSError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(record, dict)
+        and record.get("kind") == BundleManifest.model_fields["kind"].default
+    )
 
 
 class BundleManifest(_Shared):
     """What a whole bundle holds; ``files`` has paths of the form ``tier/name``."""
 
     kind: Literal["dimec bundle"] = "dimec bundle"
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
 
 
 def graph_names(segments: Sequence[int]) -> tuple[str, ...]:
@@ -294,25 +354,33 @@ class TierBundle:
         return sum(record.bytes for record in self.manifest.files.values())
 
 
+def read_manifest(path: Path | str) -> BundleManifest:
+    """The manifest of a whole bundle, of which no file is looked at yet.
+
+    Raises:
+        ArtefactError: it is missing or not what it must be.
+    """
+    _check_folder(Path(path))
+    return _parse(BundleManifest, Path(path) / MANIFEST)
+
+
 def verify_bundle(path: Path | str) -> tuple[BundleManifest, dict[str, TierBundle]]:
     """Check a whole bundle: its manifest, and every tier's folder.
 
     Raises:
         ArtefactError: something is missing or not what it must be.
     """
-    path = Path(path)
-    _check_folder(path)
-    manifest = _parse(BundleManifest, path / MANIFEST)
+    path, manifest = Path(path), read_manifest(path)
     for name, record in manifest.files.items():
         tier, _, file = name.partition("/")
-        if tier not in TIER_NAMES:
+        if tier not in manifest.names:
             raise CorruptArtefactError(f"{path / MANIFEST} names {quoted(name, 60)}, of no tier")
         if (path / tier).is_symlink():
             raise CorruptArtefactError(f"{path / tier} is a link; a bundle holds its own folders")
         _check_file(path / tier, file, record)
-    tiers = {tier: TierBundle.open(path / tier, tier) for tier in TIER_NAMES}
+    tiers = {tier: TierBundle.open(path / tier, tier) for tier in manifest.names}
     for tier, bundle in tiers.items():
-        if bundle.manifest.versions != manifest.versions:
+        if bundle.manifest.tiers != manifest.tiers:
             raise CorruptArtefactError(
                 f"{path / tier} is of another export than {path / MANIFEST}; make the bundle again "
                 f"with: {_MADE_BY}"

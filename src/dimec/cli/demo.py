@@ -73,9 +73,9 @@ def _bundle_of(run: Run, progress: Progress) -> Path:
     path = run.path / "bundle"
     try:
         manifest, tiers = verify_bundle(path)
-        router = tiers["mobile"].manifest.files["router.safetensors"]
+        policy = tiers[manifest.names[0]].manifest.files["policy.safetensors"]
         same = manifest.provenance.get("model") == run.training()["model"]
-        if same and router.sha256 == file_sha256(run.router_path):
+        if same and policy.sha256 == file_sha256(run.path / "policy.safetensors"):
             return path
     except (ArtefactError, KeyError):
         pass  # none there, or one that was damaged: it is made anew

@@ -34,13 +34,11 @@ def inspect(
     tiers = _tiers(path)
     rows = [{**_facts(tier), **asdict(measure_footprint(tier.path))} for tier in tiers]
     manifest = tiers[0].manifest
-    costs = {name: price for name, price in manifest.costs.items() if price is not None}
     if as_json:
         print_json(
             {
-                "exits": list(manifest.exits),
                 "labels": list(manifest.labels),
-                "costs": manifest.costs,
+                "deployment": manifest.deployment.to_json(),
                 "provenance": manifest.provenance,
                 "tiers": rows,
             }
@@ -49,7 +47,8 @@ def inspect(
     _show(rows)
     # As JSON: a label may have a comma of its own, or what a terminal would act on.
     print(f"labels: {json_text(manifest.labels)}")
-    print(f"costs in λ: {', '.join(f'{name} {price:g}' for name, price in costs.items())}")
+    prices = (f"{tier.name} {tier.price:g}" for tier in manifest.deployment.tiers)
+    print(f"an answer in λ: {', '.join(prices)}")
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:
             print(f"{name}: {shown(str(manifest.provenance[name]))}")
@@ -57,10 +56,9 @@ def inspect(
 
 
 def _tiers(path: Path) -> list[TierBundle]:
-    from dimec.bundle.manifest import MANIFEST, TierBundle, verify_bundle
-    from dimec.tiers.costs import TIER_NAMES
+    from dimec.bundle.manifest import TierBundle, is_whole, verify_bundle
 
-    if any((path / tier / MANIFEST).exists() for tier in TIER_NAMES):
+    if is_whole(path):
         return list(verify_bundle(path)[1].values())
     return [TierBundle.open(path)]
 

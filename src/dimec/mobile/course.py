@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from dimec.base.errors import ConfigError, TierError, option
-from dimec.tiers.costs import TIER_NAMES, CostModel
+from dimec.tiers.deployment import Deployment
 from dimec.tiers.tier import Tier
 
 Fallback = Literal["accuracy", "cost"]
@@ -43,16 +43,13 @@ class Tariff:
     """What an answer costs, attempts in vain included.
 
     Args:
-        costs: the prices.
-        exits: (m, n, l).
+        deployment: the tiers and their prices.
     """
 
-    def __init__(self, costs: CostModel, exits: tuple[int, ...]) -> None:
-        self.tiers: tuple[Tier, ...] = costs.tiers(exits)
+    def __init__(self, deployment: Deployment) -> None:
+        self.tiers: tuple[Tier, ...] = deployment.tiers
         self._price = {tier.name: tier.price for tier in self.tiers}
-        self._offload = dict(
-            zip(TIER_NAMES, (0.0, costs.offload_edge, costs.offload_cloud), strict=True)
-        )
+        self._offload = {tier.name: tier.send_price for tier in self.tiers}
 
     @property
     def cloud(self) -> float:

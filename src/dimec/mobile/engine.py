@@ -24,14 +24,16 @@ import numpy.typing as npt
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MismatchError, quoted
 from dimec.bundle.footprint import resident_bytes
 from dimec.bundle.graphs import pad_batch
-from dimec.bundle.manifest import MANIFEST, TierBundle
+from dimec.bundle.manifest import TierBundle, is_whole, read_manifest
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, fallback_order
 from dimec.mobile.decisions import Claims, Decision, Decisions
 from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
 from dimec.mobile.state.store import State, default_path
+from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
+from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter, Route
-from dimec.tiers.costs import TIER_NAMES, CostModel
+from dimec.tiers.costs import TIER_NAMES
 
 MOBILE = TIER_NAMES[0]
 _LONGEST_ID = 200
@@ -119,7 +121,7 @@ class Engine:
         self.adaptive = adaptive
         self.bundle = open_mobile_bundle(bundle)
         manifest = self.bundle.manifest
-        self.tariff = Tariff(_costs(self.bundle), manifest.exits)
+        self.tariff = Tariff(manifest.deployment)
         self.core = Core(self.bundle, threads)
         router = _router(self.bundle)
         identity = _identity(self.bundle)
@@ -306,24 +308,38 @@ class Engine:
 def open_mobile_bundle(path: Path | str) -> TierBundle:
     """The mobile tier's bundle: in the folder itself, or in ``mobile/`` of it."""
     path = Path(path)
-    inside = path / MOBILE
-    return TierBundle.open(inside if (inside / MANIFEST).is_file() else path, MOBILE)
+    if is_whole(path):
+        path = path / read_manifest(path).names[0]
+    bundle = TierBundle.open(path)
+    if not bundle.manifest.is_first:
+        first = bundle.manifest.names[0]
+        raise CorruptArtefactError(
+            f"{path} is the bundle of the {bundle.manifest.tier} tier, expected the {first} "
+            f"tier's; give the folder {first}/ of the export"
+        )
+    return bundle
 
 
 def _router(bundle: TierBundle) -> CentroidRouter:
-    path = bundle.file("router.safetensors")
-    router = CentroidRouter.load(path)
-    bundle.read(path.name)  # it is still the file that was checked
+    path = bundle.file(POLICY)
+    stored = StoredPolicy.load(bundle.path)
+    for name in (POLICY, ARRAYS):
+        if name in bundle.manifest.files:
+            bundle.read(name)  # it is still the file that was checked
+    policy = stored.policy
+    if not isinstance(policy, RouterPolicy) or not isinstance(policy.router, CentroidRouter):
+        raise CorruptArtefactError(f"{path} is no policy that a mobile can run yet")
+    router = policy.router
     if not router.counts.any():
         raise CorruptArtefactError(
             f"{path} has nothing in its pools; make the bundle again with: dimec export"
         )
-    if router.sums.shape[1] != bundle.manifest.width:
+    if router.sums.shape != (len(bundle.manifest.tiers), bundle.manifest.width):
         raise CorruptArtefactError(
             f"{path} decides on embeddings of {router.sums.shape[1]} values, expected "
             f"{bundle.manifest.width}; make the bundle again with: dimec export"
         )
-    fitted_on, model = router.metadata.get("model"), bundle.manifest.provenance.get("model")
+    fitted_on, model = stored.fitted_on.get("model"), bundle.manifest.provenance.get("model")
     if fitted_on is not None and model is not None and fitted_on != model:
         raise MismatchError(
             f"{path} was fitted on another model than the one in {bundle.path}; make the bundle "
@@ -332,19 +348,11 @@ def _router(bundle: TierBundle) -> CentroidRouter:
     return router
 
 
-def _costs(bundle: TierBundle) -> CostModel:
-    try:
-        return CostModel(**bundle.manifest.costs)  # type: ignore[arg-type]
-    except (TypeError, ConfigError) as error:
-        raise CorruptArtefactError(
-            f"the costs in {bundle.path / MANIFEST} are none ({error}); make the bundle again "
-            "with: dimec export"
-        ) from None
-
-
 def _identity(bundle: TierBundle) -> str:
-    """What a state goes with: the model that embeds, and the router that was fitted."""
-    parts = [bundle.manifest.version, bundle.manifest.files["router.safetensors"].sha256]
+    """What a state goes with: the model that embeds, and the policy that was fitted."""
+    files = bundle.manifest.files
+    policy = [files[name].sha256 for name in (POLICY, ARRAYS) if name in files]
+    parts = [bundle.manifest.version, *policy]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -271,7 +271,7 @@ def endpoints(
             yield Endpoint(
                 tier,
                 url,
-                manifest.versions[tier],  # type: ignore[index]
+                manifest.versions[tier],
                 len(manifest.labels),
                 token=token,
                 ca=None if ca is None else Path(ca),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
@@ -91,6 +92,24 @@ class FromSettings:
 
 Make = Callable[[str, Mapping[str, Any], Arrays], Policy]
 _KINDS: dict[str, Make] = {}
+# Where dimec's own kinds are registered, so that one of them loads no other.
+_HOMES = {
+    "centroid": "dimec.policies.routed",
+    "tier": "dimec.policies.routed",
+    "bert": "dimec.policies.literature.bert",
+    "deebert": "dimec.policies.literature.deebert",
+    "pabee": "dimec.policies.literature.pabee",
+    "adaee": "dimec.policies.literature.adaee",
+    "splitee": "dimec.policies.literature.splitee",
+    "splitee-s": "dimec.policies.literature.splitee_s",
+    "i-splitee": "dimec.policies.literature.i_splitee",
+    "uee-ucb": "dimec.policies.literature.uee_ucb",
+    "lee": "dimec.policies.literature.lee",
+    "dee": "dimec.policies.literature.dee",
+    "ceebert": "dimec.policies.literature.ceebert",
+    "max-softmax": "dimec.policies.literature.dimee",
+    "max-softmax-tiers": "dimec.policies.literature.dimee",
+}
 
 
 def register_kind(kind: str, make: Make) -> None:
@@ -210,11 +229,14 @@ def kind_of(name: str) -> Make:
     Raises:
         ConfigError: there is none; says which there are.
     """
+    if name not in _KINDS and name in _HOMES:
+        import_module(_HOMES[name])
     if name not in _KINDS:
         load_plugins()
     if name not in _KINDS:
         raise ConfigError(
-            f"no kind of policies is named {shown(name, 40)!r}; there are {', '.join(_KINDS)}; one "
-            "of another package needs that package installed"
+            f"no kind of policies is named {shown(name, 40)!r}; there are "
+            f"{', '.join(dict.fromkeys([*_HOMES, *_KINDS]))}; one of another package needs that "
+            "package installed"
         )
     return _KINDS[name]

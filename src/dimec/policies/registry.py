@@ -11,12 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from dimec.base.errors import ConfigError, DataError
 from dimec.cartography import DataMap
 from dimec.policies.base import Policy
+from dimec.policies.kinds import load_plugins
 from dimec.tiers.costs import check_lambda
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -122,6 +124,26 @@ def validation_reward(policy: Policy, inputs: FitInputs) -> float:
 
 
 _SYSTEMS: dict[str, System] = {}
+# Each registers its systems when it is imported, which is not before somebody asks for systems: a
+# phone that runs one policy needs none of the others. The order is that of the tables.
+_MODULES = (
+    "dimec.policies.literature.bert",  # bert-cloud, bert-mobile
+    "dimec.policies.chance",  # random
+    "dimec.policies.literature.deebert",
+    "dimec.policies.literature.pabee",
+    "dimec.policies.literature.adaee",
+    "dimec.policies.literature.splitee",
+    "dimec.policies.literature.splitee_s",
+    "dimec.policies.literature.i_splitee",
+    "dimec.policies.literature.uee_ucb",
+    "dimec.policies.literature.lee",
+    "dimec.policies.literature.dee",
+    "dimec.policies.literature.ceebert",
+    "dimec.policies.literature.dimee",  # max-softmax and max-softmax-tiers too
+    "dimec.policies.literature.neurosurgeon",  # by latency and by energy
+    "dimec.policies.literature.bottleneck",  # BottleNet++ and BottleFit
+    "dimec.policies.dimec",  # Ours-F and Ours-D, with both grids
+)
 
 
 def register(system: System) -> System:
@@ -137,8 +159,21 @@ def register(system: System) -> System:
 
 
 def systems() -> Mapping[str, System]:
-    """Every registered system by name, in the order of the tables."""
-    return MappingProxyType(_SYSTEMS)
+    """Every registered system by name, in the order of the tables; those of other packages last.
+
+    Raises:
+        ConfigError: a package that registers systems cannot be loaded.
+    """
+    for module in _MODULES:
+        import_module(module)
+    load_plugins()
+    homes = {name: _home(one) for name, one in _SYSTEMS.items()}
+    return MappingProxyType({name: _SYSTEMS[name] for name in sorted(homes, key=homes.__getitem__)})
+
+
+def _home(system: System) -> int:
+    home = getattr(system.make, "__module__", "")
+    return _MODULES.index(home) if home in _MODULES else len(_MODULES)
 
 
 def system(name: str) -> System:
@@ -147,6 +182,7 @@ def system(name: str) -> System:
     Raises:
         ConfigError: there is none; says which there are.
     """
-    if name not in _SYSTEMS:
-        raise ConfigError(f"no system is named {name!r}; there are {', '.join(_SYSTEMS)}")
-    return _SYSTEMS[name]
+    known = systems()
+    if name not in known:
+        raise ConfigError(f"no system is named {name!r}; there are {', '.join(known)}")
+    return known[name]

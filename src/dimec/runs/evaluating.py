@@ -12,8 +12,7 @@ from dimec.evaluation.ledger import Ledger
 from dimec.evaluation.replay import reference_replay, replay_all, standard_policies
 from dimec.policies import FitInputs, Fitted, system
 from dimec.policies import systems as known_systems
-from dimec.runs.workspace import RunDirectory
-from dimec.tiers.costs import CostModel, check_tiers
+from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.scenarios import Scenario, scenario_table
 
@@ -27,9 +26,8 @@ def evaluate_run(
 ) -> Ledger:
     """See :meth:`dimec.runs.run.Run.evaluate`, which holds the run's lock meanwhile."""
     training, trace, router = run.training(), run.trace("test"), run.router()
-    fit = router.metadata
-    exits, costs = check_tiers(fit["tiers"]), CostModel(**fit["costs"])
-    deployment = Deployment.paper(exits, costs)
+    stored = run.stored_policy()
+    fit, deployment = stored.fitted_on, fitted_deployment(stored)
     routers = {
         "dimec-fixed": router.copy(adaptive=False),
         "dimec-adaptive": router.copy(adaptive=True),
@@ -38,7 +36,8 @@ def evaluate_run(
         "task": training["task"],
         "source": training["source"],
         "backbone": training["backbone"],
-        "exits": list(exits),
+        "exits": list(deployment.exits),
+        "tiers": fit["tiers"],
         "samples": len(trace),
         "train_rows": training["rows"]["train"],
         "validation_rows": training["rows"]["validation"],

@@ -79,13 +79,18 @@ class FittingProblem:
     alphas: Sequence[float] | None = None
     betas: Sequence[float] | None = None
 
+    @property
+    def deployment(self) -> Deployment:
+        """The tiers at their prices."""
+        return Deployment.paper(self.exits, self.costs)
+
     def fit(self, lam: float) -> tuple[FitResult, CentroidRouter, ThresholdSearch]:
         """Search α and β, build the pools, and take their centres.
 
         Raises:
             ConfigError: a negative λ, a grid without values, exits that the trace does not have.
         """
-        deployment = Deployment.paper(self.exits, self.costs)
+        deployment = self.deployment
         router, search = fit_router(
             self.trace, self.data_map, deployment, lam, self.grid, self.alphas, self.betas
         )

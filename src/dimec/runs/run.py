@@ -17,9 +17,11 @@ from dimec.cartography import build_pools
 from dimec.cartography.thresholds import Grid, check_thresholds
 from dimec.evaluation.bootstrap import check_bootstrap
 from dimec.evaluation.ledger import Ledger
+from dimec.policies.kinds import StoredPolicy
+from dimec.policies.routed import RouterPolicy
 from dimec.runs.evaluating import evaluate_run, named_systems
 from dimec.runs.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
-from dimec.runs.workspace import RunDirectory
+from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.costs import CostModel, check_lambda, check_tier_names, check_tiers
 from dimec.tiers.scenario_file import Scenarios
 
@@ -256,18 +258,18 @@ def _fit(
     result, router, search = problem.fit(DEFAULT_LAMBDA if lam is None else lam)
     result = replace(result, advice=problem.advice(result))
     model = problem.trace.model
-    router.metadata = {
+    fitted_on = {
         "model": model,
         "alpha": result.alpha,
         "beta": result.beta,
         "lam": result.lam,
         "grid": result.grid,
-        "tiers": list(result.tiers),
+        "tiers": problem.deployment.to_json(),
         "costs": asdict(problem.costs),
     }
     names = ("alphas", "betas", "rewards", "costs", "shares")
     table = {name: getattr(search, name).tolist() for name in names}
-    router.save(run.router_path)
+    StoredPolicy(RouterPolicy("dimec", router), fitted_on).save(run.path)
     write_json(run.fit_path, {**asdict(result), "model": model, "search": table})
     return result
 
@@ -276,15 +278,14 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
     from dimec.report import ReportInputs, write_report
 
     ledger = Ledger.load(run.report_path)
-    router, trace, test = run.router(), run.trace("validation"), run.trace("test")
-    fit = router.metadata
-    rests_on = {**ledger.context, "tiers": ledger.context.get("exits")}
-    if any(rests_on.get(key) != fit[key] for key in fit):
+    stored, trace, test = run.stored_policy(), run.trace("validation"), run.trace("test")
+    fit = stored.fitted_on
+    if any(ledger.context.get(key) != fit[key] for key in fit):
         raise MismatchError(
             f"the ledger in {run.report_path} is older than the fitted router; "
             f"draw it up again with: dimec evaluate {run.typed}"
         )
-    exits = check_tiers(fit["tiers"])
+    exits = fitted_deployment(stored).exits
     data_map = run.dynamics().data_map(exits[0])
     accuracies = test.correct.mean(axis=0).tolist()
     inputs = ReportInputs(

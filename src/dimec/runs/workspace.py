@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from dimec.base.errors import CorruptArtefactError, DataError, MismatchError, option
+from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MismatchError, option
 from dimec.base.storage import (
     file_sha256,
     load_arrays,
@@ -21,7 +21,10 @@ from dimec.base.storage import (
     take_lock,
 )
 from dimec.cartography import TrainingDynamics
+from dimec.policies.kinds import POLICY, StoredPolicy
+from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
+from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.traces.trace import Trace
 
@@ -34,6 +37,21 @@ _SPLITS = "splits:"
 _DYNAMICS_KIND = "training dynamics"
 _TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
 _TRAINING_KEYS |= {"seed", "versions"}
+
+
+def fitted_deployment(stored: StoredPolicy) -> Deployment:
+    """The tiers that a stored policy was fitted for.
+
+    Raises:
+        CorruptArtefactError: it does not say.
+    """
+    try:
+        fitted_on = stored.fitted_on
+        return Deployment.of_json(fitted_on["tiers"], fitted_on.get("costs"))
+    except (KeyError, ConfigError) as error:
+        raise CorruptArtefactError(
+            f"the fitted policy names no tiers ({error}); fit it again with: dimec fit"
+        ) from None
 
 
 class RunDirectory:
@@ -51,7 +69,7 @@ class RunDirectory:
                                     the validation split; train.safetensors of the training split
         trace-validation.safetensors, trace-test.safetensors
         parity.safetensors          texts on which export compares the tiers with the model
-        router.safetensors          the fitted router
+        policy.json, policy.safetensors   the fitted policy
         fit.json                    thresholds, the whole reward table, pool sizes
         report/                     ledger.json, figures, report.html
         selections/                 training rows that dimec map select chose
@@ -115,8 +133,8 @@ class RunDirectory:
         return self.path / "parity.safetensors"
 
     @property
-    def router_path(self) -> Path:
-        return self.path / "router.safetensors"
+    def policy_path(self) -> Path:
+        return self.path / POLICY
 
     @property
     def fit_path(self) -> Path:
@@ -240,16 +258,31 @@ class RunDirectory:
         inner = encoder.get("intermediate_size") or encoder.get("hidden_dim") or 4 * width
         return ModelShape(width=width, intermediate=int(inner))
 
-    def router(self) -> CentroidRouter:
-        """The fitted router, checked to be of this run's model."""
+    def stored_policy(self) -> StoredPolicy:
+        """The fitted policy and what it was fitted on, checked to be of this run's model."""
         fingerprint = self.training()["model"]
-        router = CentroidRouter.load(self.router_path)
-        if router.metadata.get("model") != fingerprint:
+        stored = StoredPolicy.load(self.path)
+        if stored.fitted_on.get("model") != fingerprint:
             raise MismatchError(
-                f"{self.router_path} was fitted on another model than the one in {self.path}; "
+                f"{self.policy_path} was fitted on another model than the one in {self.path}; "
                 f"fit it again with: dimec fit {self.typed}"
             )
-        return router
+        return stored
+
+    def deployment(self) -> Deployment:
+        """The tiers that the policy was fitted for."""
+        return fitted_deployment(self.stored_policy())
+
+    def router(self) -> CentroidRouter:
+        """The router of the fitted policy.
+
+        Raises:
+            ConfigError: the fitted policy is of another kind.
+        """
+        policy = self.stored_policy().policy
+        if not isinstance(policy, RouterPolicy) or not isinstance(policy.router, CentroidRouter):
+            raise ConfigError(f"{self.path} has a fitted policy, {policy.name}, that is no router")
+        return policy.router
 
     def save_dynamics(
         self, dynamics: TrainingDynamics, metadata: Mapping[str, Any], split: str = "validation"

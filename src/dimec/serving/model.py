@@ -70,10 +70,12 @@ class TierModel:
     """
 
     def __init__(self, bundle: TierBundle, threads: int | None) -> None:
-        if bundle.manifest.tier == "mobile":
+        if bundle.manifest.is_first:
+            first, *others = bundle.manifest.names
+            beside = " or ".join(f"{name}/" for name in others)
             raise ConfigError(
-                f"{bundle.path} is the bundle of the mobile tier, which answers through dimec "
-                "predict; serve the folder edge/ or cloud/ beside it"
+                f"{bundle.path} is the bundle of the {first} tier, which answers through dimec "
+                f"predict; serve the folder {beside} beside it"
             )
         self.manifest = bundle.manifest
         self.threads = threads or len(_processors())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -62,6 +62,27 @@ class Deployment:
         """
         model = costs or CostModel()
         return cls(model.tiers(exits, names), model)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The tiers as JSON values."""
+        return [asdict(tier) for tier in self.tiers]
+
+    @classmethod
+    def of_json(cls, tiers: Any, costs: Mapping[str, Any] | None = None) -> Self:
+        """The deployment of what :meth:`to_json` gave.
+
+        Args:
+            tiers: the JSON values.
+            costs: the fields of the structure of costs behind them, where there is one.
+
+        Raises:
+            ConfigError: they are no tiers.
+        """
+        try:
+            made = tuple(Tier(**tier) for tier in tiers)
+            return cls(made, None if costs is None else CostModel(**costs))
+        except TypeError as error:
+            raise ConfigError(f"these are no tiers ({error})") from None
 
     def __len__(self) -> int:
         return len(self.tiers)

@@ -85,7 +85,7 @@ def discard(run: RunDirectory) -> None:
         run.training_path,  # first: without it nothing counts as finished
         run.config_path,
         run.fit_path,
-        run.router_path,
+        run.policy_path,
         run.trace_path("validation"),
         run.trace_path("test"),
         run.data_path,

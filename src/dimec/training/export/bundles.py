@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dimec.base.errors import ArtefactError, ConfigError, CorruptArtefactError, option
 from dimec.base.progress import NoProgress, Progress
-from dimec.base.storage import atomic_folder, atomic_write, file_sha256, storage_errors
+from dimec.base.storage import atomic_folder, atomic_write, file_sha256
 from dimec.bundle.footprint import Footprint, measure_footprint
 from dimec.bundle.graphs import MASK
 from dimec.bundle.manifest import (
@@ -23,6 +22,7 @@ from dimec.bundle.manifest import (
     FileRecord,
     Precision,
     TierManifest,
+    TierRecord,
     file_records,
     graph_names,
     tier_version,
@@ -31,9 +31,10 @@ from dimec.bundle.manifest import (
 )
 from dimec.bundle.tokens import check_rules
 from dimec.bundle.triton import Backend, check_repository, write_triton_repository
-from dimec.routing import CentroidRouter
-from dimec.runs.workspace import RunDirectory
-from dimec.tiers.costs import TIER_NAMES, check_tier_names, check_tiers
+from dimec.policies.kinds import POLICY, StoredPolicy
+from dimec.runs.workspace import RunDirectory, fitted_deployment
+from dimec.tiers.costs import check_tier_names
+from dimec.tiers.deployment import Deployment
 from dimec.training.checks import check_vocabulary
 from dimec.training.export.graphs import (
     cut_embeddings,
@@ -142,7 +143,6 @@ def export_run(
         StorageError: the disk is full or refuses to write; what was there is left as it was.
     """
     progress, out = progress or NoProgress(), Path(out)
-    check_tier_names(int8, "int8", TIER_NAMES)
     if triton is not None:
         check_repository(
             triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
@@ -174,31 +174,45 @@ class _Export:
 
     run: RunDirectory
     training: Mapping[str, Any]
-    router: CentroidRouter
-    exits: tuple[int, ...]
+    stored: StoredPolicy
+    deployment: Deployment
     segments: Mapping[str, tuple[int, ...]]
     precisions: Mapping[str, Precision]
     versions: dict[Any, str]
 
     @classmethod
     def of(cls, run: RunDirectory, int8: Collection[str], looks: Collection[int] | None) -> _Export:
-        training, router = run.training(), run.router()
+        training, stored = run.training(), run.stored_policy()
         if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
             raise CorruptArtefactError(
                 f"the model in {run.model_path} is missing or altered since it was trained; "
                 f"train again with: dimec train --out {run.typed} --overwrite"
             )
-        exits = check_tiers(router.metadata["tiers"])
+        deployment = fitted_deployment(stored)
+        names = deployment.names
+        check_tier_names(int8, "int8", names)
         precisions: dict[str, Precision] = {
-            tier: "int8" if tier in int8 else "fp32" for tier in TIER_NAMES
+            tier: "int8" if tier in int8 else "fp32" for tier in names
         }
         versions_ = {
-            tier: tier_version(training["model"], exit_, precisions[tier])
-            for tier, exit_ in zip(TIER_NAMES, exits, strict=True)
+            tier.name: tier_version(training["model"], tier.layer, precisions[tier.name])
+            for tier in deployment.tiers
         }
-        segments: dict[str, tuple[int, ...]] = dict.fromkeys(TIER_NAMES, ())
-        segments |= {TIER_NAMES[0]: _segments(training["exits"], exits[0], looks)}
-        return cls(run, training, router, exits, segments, precisions, versions_)
+        segments: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
+        segments |= {names[0]: _segments(training["exits"], deployment.exits[0], looks)}
+        return cls(run, training, stored, deployment, segments, precisions, versions_)
+
+    @property
+    def first(self) -> str:
+        """The name of the device's tier."""
+        return self.deployment.names[0]
+
+    def records(self) -> tuple[TierRecord, ...]:
+        """The tiers as a manifest has them."""
+        return tuple(
+            TierRecord(**asdict(tier), version=self.versions[tier.name])
+            for tier in self.deployment.tiers
+        )
 
 
 def _segments(exits: Sequence[int], last: int, looks: Collection[int] | None) -> tuple[int, ...]:
@@ -226,8 +240,8 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    manifests = [out / MANIFEST, *(out / tier / MANIFEST for tier in TIER_NAMES)]
-    if not names <= {MANIFEST, *TIER_NAMES} or not any(path.exists() for path in manifests):
+    folders = names - {MANIFEST}
+    if MANIFEST not in names or not all((out / name / MANIFEST).exists() for name in folders):
         raise ConfigError(f"{out} holds something that is no bundle; name another folder")
     if overwrite:
         return False
@@ -236,13 +250,11 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
     except ArtefactError as error:
         raise ConfigError(f"{error}; replace it with --overwrite") from None
     same = (
-        dict(manifest.versions) == export.versions
+        manifest.tiers == export.records()
         and {name: tier.manifest.segments for name, tier in tiers.items()} == export.segments
-        and manifest.costs == export.router.metadata["costs"]
-        and manifest.files["mobile/router.safetensors"].sha256
-        == file_sha256(export.run.router_path)
+        and manifest.files[f"{export.first}/{POLICY}"].sha256 == file_sha256(export.run.policy_path)
         and manifest.provenance.get("packages") == _packages()
-        and _recorded_parity(manifest).keys() == set(TIER_NAMES)
+        and _recorded_parity(manifest).keys() == set(export.versions)
     )
     if not same:
         raise ConfigError(
@@ -262,7 +274,7 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)
-    reference = make_reference(model, tokenizer, rows, max_tokens, export.router, progress)
+    reference = make_reference(model, tokenizer, rows, max_tokens, run.router(), progress)
     inputs = _inputs(reference, rows.pairs is not None)
     shape = {
         "labels": model.label_names,
@@ -275,12 +287,12 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
     }
     progress.say("exporting the graphs")
     _write_graphs(export, folder, trace_graph(model, inputs, max_tokens), inputs)
-    _write_tokenizer(tokenizer, max_tokens, folder / "mobile" / "tokenizer.json")
-    check_tokenizer(folder / "mobile" / "tokenizer.json", reference)
-    with storage_errors(folder):
-        shutil.copyfile(run.router_path, folder / "mobile" / "router.safetensors")
+    first = folder / export.first
+    _write_tokenizer(tokenizer, max_tokens, first / "tokenizer.json")
+    check_tokenizer(first / "tokenizer.json", reference)
+    export.stored.save(first)
     parities = {}
-    for tier, exit_ in zip(TIER_NAMES, export.exits, strict=True):
+    for tier, exit_ in zip(export.deployment.names, export.deployment.exits, strict=True):
         precision, segments = export.precisions[tier], export.segments[tier]
         parities[tier] = check_tier(folder / tier, exit_, segments, precision, reference, progress)
         require_parity(tier, precision, parities[tier], force)
@@ -295,7 +307,7 @@ def _inputs(reference: Reference, pairs: bool) -> list[str]:
 
 
 def _write_graphs(export: _Export, folder: Path, whole: Any, inputs: list[str]) -> None:
-    for tier, exit_ in zip(TIER_NAMES, export.exits, strict=True):
+    for tier, exit_ in zip(export.deployment.names, export.deployment.exits, strict=True):
         place, segments = folder / tier, export.segments[tier]
         parts = (
             [cut_embeddings(whole, inputs), *cut_segments(whole, segments).values()]
@@ -338,10 +350,8 @@ def _write_manifests(
     export: _Export, folder: Path, shape: Mapping[str, Any], parities: Mapping[str, Parity]
 ) -> None:
     common: dict[str, Any] = {
-        "exits": export.exits,
+        "tiers": export.records(),
         "labels": shape["labels"],
-        "costs": export.router.metadata["costs"],
-        "versions": export.versions,
         "provenance": {
             **{name: export.training[name] for name in ("model", "task", "source", "backbone")},
             "parity": {tier: parity.to_dict() for tier, parity in parities.items()},
@@ -350,13 +360,11 @@ def _write_manifests(
         },
     }
     files: dict[str, FileRecord] = {}
-    for tier, exit_ in zip(TIER_NAMES, export.exits, strict=True):
+    for tier in export.deployment.names:
         place = folder / tier
         records = file_records(place)
         manifest = TierManifest(
             tier=tier,
-            version=export.versions[tier],
-            exit=exit_,
             segments=export.segments[tier],
             precision=export.precisions[tier],
             files=records,
@@ -382,9 +390,10 @@ def _recorded_parity(manifest: BundleManifest | TierManifest) -> dict[str, Parit
 
 def _tier_reports(out: Path, progress: Progress) -> tuple[TierReport, ...]:
     """Every tier as it stands in its folder, loaded once in a process of its own."""
-    progress.start("loading each tier in a new process", len(TIER_NAMES))
+    tiers = verify_bundle(out)[1]
+    progress.start("loading each tier in a new process", len(tiers))
     reports = []
-    for tier, bundle in verify_bundle(out)[1].items():
+    for tier, bundle in tiers.items():
         manifest = bundle.manifest
         reports.append(
             TierReport(
