@@ -57,7 +57,7 @@ def trace(
         dimec trace runs/movies --task vader/amazon
     """
     from dimec.data.splits import check_part
-    from dimec.runs.workspace import read_dataset
+    from dimec.runs.rows import read_dataset
     from dimec.settings.data import DataSettings, absolute_data
 
     check_part(rows)
