@@ -111,7 +111,7 @@ def _train(seed: int) -> Any:
 
 def _test_texts(run: Any) -> list[str]:
     from dimec.data import split_dataset
-    from dimec.runs.workspace import read_dataset
+    from dimec.runs.rows import read_dataset
 
     settings = run.settings()
     splits = split_dataset(

@@ -10,7 +10,7 @@ import pytest
 
 import dimec.training
 from dimec.base.errors import ConfigError
-from dimec.runs.workspace import divide, read_dataset
+from dimec.runs.rows import divide, read_dataset
 from dimec.settings.run import RunSettings
 from support.tiny import Said, reviews, write_reviews
 

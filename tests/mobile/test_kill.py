@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dimec.mobile import Mobile
-from dimec.routing import CentroidRouter
 from dimec.tiers.costs import TIER_NAMES
+from support.stored import stored_router
 from support.tiers import assert_pools_fit, offline_routes, texts
 
 NUMBER = 1500
@@ -83,7 +83,7 @@ def check_pools(bundle: Path, state: Path, some: list[str]) -> int:
     with Mobile.open(bundle, state=state, adaptive=True) as mobile:
         assert_pools_fit(mobile)
         core = mobile.engine.core
-        expected = CentroidRouter.load(mobile.engine.bundle.file("router.safetensors")).sums
+        expected = stored_router(mobile.engine.bundle.path).sums
         for id_, route in answers:
             x = core.embed(core.tokenise(some[int(id_)])).pooled
             expected[TIER_NAMES.index(route)] += x

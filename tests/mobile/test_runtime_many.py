@@ -18,7 +18,7 @@ import pytest
 
 from dimec.base.errors import ConfigError, DataError
 from dimec.mobile import Mobile, Prediction
-from dimec.routing import CentroidRouter
+from support.stored import stored_router
 from support.tiers import (
     Tier,
     assert_pools_fit,
@@ -114,7 +114,7 @@ class TestManyTexts:
         assert strays() == []
         answers = mobile.ledger().answers
         assert 20 < answers < 200
-        fitted = CentroidRouter.load(bundle / "mobile" / "router.safetensors").counts
+        fitted = stored_router(bundle / "mobile").counts
         assert sum(mobile.ledger().pools.values()) == fitted.sum() + answers
         # What was forgotten has left no trace: the rest decides as it would have anyway.
         rest = [a.route for a in mobile.predict_many(some[answers:])]

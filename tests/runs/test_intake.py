@@ -17,8 +17,8 @@ from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress
 from dimec.data import Dataset
 from dimec.runs.intake import take_in, with_lengths
+from dimec.runs.rows import read_dataset
 from dimec.runs.run import Run
-from dimec.runs.workspace import read_dataset
 from dimec.settings.data import DataSettings
 from dimec.settings.run import RunSettings
 from support.tiny import FAST, Said, reviews, write_reviews

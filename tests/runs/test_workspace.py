@@ -19,7 +19,8 @@ from dimec.base.errors import (
 from dimec.base.storage import write_json
 from dimec.cartography import TrainingDynamics
 from dimec.routing import CentroidRouter
-from dimec.runs.workspace import RunDirectory, same_rows
+from dimec.runs.rows import same_rows
+from dimec.runs.workspace import RunDirectory
 from support.builders import make_trace
 
 MODEL = "a" * 64

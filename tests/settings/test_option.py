@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from dimec.base.errors import ConfigError, typed_options
-from dimec.settings.option import Option, layers_of, numbers_of, settings_in
+from dimec.settings.lists import layers_of
+from dimec.settings.option import Option, settings_in
 from dimec.settings.run import GROUPS, RunSettings
 
 
@@ -84,13 +85,6 @@ def test_what_cannot_be_read_is_refused_with_the_example() -> None:
         pytest.raises(ConfigError, match="--at-layers: expected layers such as 1,2, got '2,x'"),
     ):
         SETTINGS["at_layers"].read("2,x")
-
-
-def test_numbers_between_commas() -> None:
-    assert numbers_of("--w", "1,2.5e-1") == (1.0, 0.25)
-    assert numbers_of("--w", None) is None
-    with pytest.raises(ConfigError, match=r"--w: expected numbers such as 0\.6,0\.7, got '1;2'"):
-        numbers_of("--w", "1;2")
 
 
 def test_every_setting_of_a_run_says_how_it_is_typed() -> None:

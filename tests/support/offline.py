@@ -15,7 +15,8 @@ import numpy.typing as npt
 from dimec.bundle.graphs import Graph, pad_batch, run_segments
 from dimec.bundle.manifest import TierBundle
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import TIER_NAMES, CostModel
+from dimec.tiers.costs import TIER_NAMES
+from support.stored import stored_router
 from support.tiny import reviews
 
 FloatArray = npt.NDArray[np.float32]
@@ -39,9 +40,8 @@ class Offline:
         mobile = folders["mobile"]
         self.manifest = mobile.manifest
         self.labels = mobile.manifest.labels
-        self.router = CentroidRouter.load(mobile.file("router.safetensors"))
-        costs: dict[str, Any] = dict(mobile.manifest.costs)
-        priced = CostModel(**costs).tiers(mobile.manifest.exits)
+        self.router = stored_router(mobile.path)
+        priced = mobile.manifest.deployment.tiers
         self.prices = {tier.name: tier.price for tier in priced}
         self._tokenizer = Tokenizer.from_file(str(mobile.file("tokenizer.json")))
         self._embed, *self._segments = (Graph(mobile.file(name)) for name in mobile.manifest.graphs)

@@ -27,6 +27,7 @@ from dimec.protocol import (
 )
 from dimec.routing import CentroidRouter
 from dimec.tiers.costs import TIER_NAMES
+from support.stored import store_router, stored_router
 from support.tiny import reviews
 
 # What a tier does with a request; None: answers it.
@@ -45,8 +46,7 @@ def balanced(bundle: Path, folder: Path) -> Path:
     pools = np.empty(len(x), np.int64)
     pools[np.argsort(x @ direction)] = np.arange(len(x)) * 3 // len(x)
     router = CentroidRouter().fit(x, pools)
-    router.metadata = {"model": tier.manifest.provenance["model"]}
-    router.save(path / "router.safetensors")
+    store_router(router, path, {"model": tier.manifest.provenance["model"]})
     write_manifest(path, tier.manifest.model_copy(update={"files": file_records(path)}))
     return folder
 
@@ -56,7 +56,7 @@ def one_pool_bundle(bundle: Path, folder: Path) -> Path:
     shutil.copytree(bundle / "mobile", folder)
     manifest = TierBundle.open(folder).manifest
     router = CentroidRouter().fit(np.zeros((2, manifest.width)), np.array([1, 1]))
-    router.save(folder / "router.safetensors")
+    store_router(router, folder)
     write_manifest(folder, manifest.model_copy(update={"files": file_records(folder)}))
     return folder
 
@@ -155,7 +155,7 @@ def full_disk(limit: int) -> Iterator[None]:
 def offline_routes(bundle: Path, mobile: Mobile, some: list[str], adaptive: bool) -> list[str]:
     """What the router says to all of a stream at once."""
     core = mobile.engine.core
-    router = CentroidRouter.load(bundle / "mobile" / "router.safetensors").copy(adaptive)
+    router = stored_router(bundle / "mobile").copy(adaptive)
     x = np.stack([core.embed(core.tokenise(text)).pooled for text in some])
     return [TIER_NAMES[tier] for tier in router.route(x)]
 
@@ -168,7 +168,7 @@ def timeless(predictions: list[Prediction]) -> list[Prediction]:
 def assert_pools_fit(mobile: Mobile) -> None:
     """Fitted counts and recorded answers make the pools, in the file and in memory."""
     ledger = mobile.ledger()
-    fitted = CentroidRouter.load(mobile.engine.bundle.file("router.safetensors")).counts
+    fitted = stored_router(mobile.engine.bundle.path).counts
     expected = {t: fitted[n] + ledger.routes[t] for n, t in enumerate(TIER_NAMES)}
     assert ledger.pools == expected
     assert mobile.engine.state.counts.tolist() == list(expected.values())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
 from dimec.cli.options import Taken, takes
-from dimec.settings.option import Setting, settings_in
+
+if TYPE_CHECKING:
+    from dimec.settings.option import Setting
 
 
 def _settings() -> Iterable[Setting]:
     from dimec.runs.bottleneck import BottleneckSettings
+    from dimec.settings.option import settings_in
 
     return settings_in(BottleneckSettings).values()
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from dimec.settings.option import Setting
+if TYPE_CHECKING:
+    from dimec.settings.option import Setting
 
 Function = Callable[..., None]
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """The options that a command takes from settings.
 
     Attributes:

@@ -9,7 +9,7 @@ import typer
 
 from dimec.base.errors import ConfigError, DataError
 from dimec.cli.common import print_json, progress_bar
-from dimec.settings.option import layers_of
+from dimec.settings.lists import layers_of
 
 ITEM_HELP = (
     "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all, which is what the "

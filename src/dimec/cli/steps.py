@@ -19,7 +19,7 @@ from dimec.cli.common import (
     show_ledger,
     show_scenarios,
 )
-from dimec.settings.option import layers_of, numbers_of
+from dimec.settings.lists import layers_of, numbers_of
 
 if TYPE_CHECKING:
     from dimec.tiers.costs import CostModel

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dimec.base.errors import ConfigError
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
 from dimec.cli.options import Taken, takes
-from dimec.settings.option import Setting, settings_in
+
+if TYPE_CHECKING:
+    from dimec.settings.option import Setting
 
 _OF_ROWS = ("data_dir", "text_column", "pair_column", "label_column", "split_column")
 _OF_FILES = ("delimiter", "encoding", "header")
@@ -20,6 +22,7 @@ _OF_FILES = ("delimiter", "encoding", "header")
 def _settings() -> list[Setting]:
     """Where the rows are, and how they are written."""
     from dimec.settings.data import DataSettings
+    from dimec.settings.option import settings_in
 
     settings = settings_in(DataSettings)
     return [settings[name] for name in (*_OF_ROWS, *_OF_FILES)]
@@ -54,7 +57,7 @@ def trace(
         dimec trace runs/movies --task vader/amazon
     """
     from dimec.data.splits import check_part
-    from dimec.runs.workspace import read_dataset
+    from dimec.runs.rows import read_dataset
     from dimec.settings.data import DataSettings, absolute_data
 
     check_part(rows)

@@ -13,17 +13,18 @@ import typer
 from dimec.base.errors import ConfigError
 from dimec.cli.common import AsJson, print_json, print_next, progress_bar
 from dimec.cli.options import Taken, takes
-from dimec.settings.option import Setting, settings_in
 
 if TYPE_CHECKING:
     from dimec.data.survey import Survey
     from dimec.runs.run import Run
+    from dimec.settings.option import Setting
 
 _PARTS = ("train", "validation", "test")
 
 
 def _settings() -> list[Setting]:
     """Every setting that a command line may have, in the order of the help."""
+    from dimec.settings.option import settings_in
     from dimec.settings.run import GROUPS, RunSettings
 
     settings = settings_in(*GROUPS.values(), RunSettings).values()

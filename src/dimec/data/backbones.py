@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dimec.base.errors import ConfigError, shown
-from dimec.data.packages import packaged_backbone
+from dimec.data.fetching import packaged_backbone
 from dimec.settings.exits import check_loss, resolve_exits
 from dimec.settings.run import RunSettings
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from dimec.base.errors import DataError
 from dimec.data.dataset import Dataset
-from dimec.data.packages import VADER, package_folder
+from dimec.data.fetching import package_folder
+from dimec.data.packages import VADER
 from dimec.data.sources import numbered_lines, read_text
 
 LABEL_NAMES = ("negative", "positive")

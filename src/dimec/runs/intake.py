@@ -16,14 +16,8 @@ from dimec.data.backbones import backbone_source, check_model
 from dimec.data.counting import token_counter, tokenizer_file
 from dimec.data.dataset import SPLITS
 from dimec.data.survey import Counter, Survey, describe, describe_lengths, measure, survey
-from dimec.runs.workspace import (
-    RunDirectory,
-    data_fingerprint,
-    divide,
-    prepared,
-    read_dataset,
-    same_rows,
-)
+from dimec.runs.rows import data_fingerprint, divide, prepared, read_dataset, same_rows
+from dimec.runs.workspace import RunDirectory
 from dimec.settings.data import DataSettings, absolute_data
 from dimec.settings.run import RunSettings
 

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from dimec.settings.base import Settings
-from dimec.settings.option import Option, layers_of
+from dimec.settings.lists import layers_of
+from dimec.settings.option import Option
 
 
 class ModelSettings(Settings):

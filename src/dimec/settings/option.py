@@ -1,7 +1,7 @@
 """How a setting is typed on a command line: its help, its spelling and its parser, beside it.
 
 A model of settings, of pydantic or a dataclass, carries an :class:`Option` in the annotation of
-each field, and the commands make their options of that. This module itself imports nothing heavy.
+each field, and the commands make their options of that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from dimec.base.errors import ConfigError, option
+from dimec.base.errors import option
 
 # (option as it is typed, text, example for the complaint) -> value
 Parser = Callable[[str, str, str], Any]
@@ -120,33 +120,3 @@ def _default(group: Any, name: str) -> Any:
 def _short(value: Any) -> str:
     """``5e-5`` for 5e-05, ``0`` for 0.0."""
     return f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
-
-
-def layers_of(
-    option: str, text: str | None, example: str = "4,6,12"
-) -> tuple[int, ...] | str | None:
-    """``(4, 6, 12)`` for ``4,6,12``; ``all`` and None stay as they are.
-
-    Raises:
-        ConfigError: no whole numbers.
-    """
-    if text is None or text == "all":
-        return text
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option}: expected layers such as {example}, got {text!r}") from None
-
-
-def numbers_of(option: str, text: str | None, example: str = "0.6,0.7") -> tuple[float, ...] | None:
-    """``(0.6, 0.7)`` for ``0.6,0.7``; None stays as it is.
-
-    Raises:
-        ConfigError: no numbers.
-    """
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option}: expected numbers such as {example}, got {text!r}") from None

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from dimec.base.errors import option
 from dimec.settings.base import Settings
-from dimec.settings.option import Option, numbers_of
+from dimec.settings.lists import numbers_of
+from dimec.settings.option import Option
 
 
 class TrainingSettings(Settings):

@@ -12,7 +12,8 @@ from dimec.base.progress import Progress
 from dimec.data import Dataset, split_dataset
 from dimec.data.splits import check_part, stratified_sample
 from dimec.data.tasks import file_of
-from dimec.runs.workspace import RunDirectory, read_dataset
+from dimec.runs.rows import read_dataset
+from dimec.runs.workspace import RunDirectory
 from dimec.settings.data import DataSettings, absolute_data
 from dimec.traces.trace import Trace
 from dimec.training.batching import encode
