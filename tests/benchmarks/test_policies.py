@@ -14,6 +14,7 @@ from benchmarks.policies import LAYERS, TIERS, check, decide, decide_slowly, mak
 from benchmarks.policy_loops import LOOPS
 
 from dimec.policies import FitInputs, Policy, system, systems
+from dimec.policies.step import Site
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -53,6 +54,10 @@ def test_a_loop_that_decides_otherwise_is_noticed(trace: Trace) -> None:
         """Decides as with half the patience, and says that it has all of it."""
 
         name, sees_labels, learns_online, patience = "pabee", False, False, 6
+        replay_only = ""
+
+        def steps(self, site: Site) -> Any:
+            return system("pabee").make(patience=3).steps(site)
 
         def replay(self, trace: Trace, deployment: Deployment) -> Any:
             return system("pabee").make(patience=3).replay(trace, deployment)

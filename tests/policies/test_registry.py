@@ -16,7 +16,9 @@ from dimec.base.errors import ConfigError, DataError
 from dimec.policies import FitInputs, Fitted, Outcome, System, register, system, systems
 from dimec.policies.base import tier_outcome
 from dimec.policies.literature.bert import BertPolicy
+from dimec.policies.literature.early_exit import OneStep
 from dimec.policies.registry import validation_reward
+from dimec.policies.step import Go, Site, Steps
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -31,11 +33,15 @@ class AlwaysPolicy:
 
     sees_labels = False
     learns_online = False
+    replay_only = ""
     name = "always"
 
     def __init__(self, tier: int, unused: str = "") -> None:
         self.tier = tier
         self.unused = unused
+
+    def steps(self, site: Site) -> Steps:
+        return OneStep(Go(self.tier, site.deployment.exits[self.tier]))
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         return tier_outcome(trace, deployment, np.tile(np.eye(3)[self.tier], (len(trace), 1)))

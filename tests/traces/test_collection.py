@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, MismatchError, typed_options
 from dimec.evaluation.replay import replay, standard_policies
-from dimec.policies.base import Outcome, outcome_of
+from dimec.policies.base import Outcome, no_steps, outcome_of
+from dimec.policies.step import Site, Steps
 from dimec.routing import CentroidRouter
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.paths import leg
@@ -259,6 +260,10 @@ class Escalation:
     """Answers at an exit of one source where it is sure, and else at that of another."""
 
     name, sees_labels, learns_online = "escalation", False, False
+    replay_only = "nobody serves two models here"
+
+    def steps(self, site: Site) -> Steps:
+        raise no_steps(self)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         first, last = deployment.tiers

@@ -52,6 +52,8 @@ class Go:
             ``layer`` run there, or the hidden states, so that those run that are left.
         scores: how the policy scored each tier, lower is nearer; empty where it measures nothing.
         margin: the second lowest score less the lowest; 0 where nothing is measured.
+        note: what the policy wants to know of this step later, such as the arm that it played;
+            nobody else reads it. :attr:`Walk.note` keeps that of the first step.
     """
 
     tier: int
@@ -59,6 +61,7 @@ class Go:
     payload: Payload = "text"
     scores: tuple[float, ...] = field(default=(), compare=False)
     margin: float = field(default=0.0, compare=False)
+    note: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,14 @@ class Walk:
         signal: what there was before any layer.
         looks: the exits seen so far, in order.
         visits: the stays at tiers so far, in order; the last one is where the input is.
+        note: that of the first step. What a policy has learnt may have changed since then, where
+            several inputs are on their way at once.
     """
 
     signal: Signal
     looks: list[Look] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
+    note: Any = None
 
     @property
     def last(self) -> Look:
@@ -147,6 +153,8 @@ class Walk:
         """
         here = self.visits[-1] if self.visits else None
         self._check(step, here, deployment)
+        if here is None:
+            self.note = step.note
         if here is not None and here.tier == step.tier:
             self.visits[-1] = Visit(step.tier, here.start, step.layer, here.payload)
             return Visit(step.tier, here.stop, step.layer)

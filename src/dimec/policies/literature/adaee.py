@@ -31,8 +31,11 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
 from dimec.policies.base import Outcome, one_hot, require_one_model, split_outcome
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.bandit_steps import ArmSteps
 from dimec.policies.literature.bandits import check_share, check_weight, ucb_choices
 from dimec.policies.registry import System, register
+from dimec.policies.step import Answer, Go, Signal, Site, Step, Steps, Walk
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
@@ -40,7 +43,7 @@ THRESHOLDS = tuple(k / 10 for k in range(11))
 OVERHEADS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
-class AdaEEPolicy:
+class AdaEEPolicy(FromSettings):
     """A bandit over the mobile's confidence threshold.
 
     Args:
@@ -54,10 +57,18 @@ class AdaEEPolicy:
     name = "adaee"
     sees_labels = False
     learns_online = True
+    replay_only = ""
+    kind = "adaee"
+    stored = ("overhead", "c")
 
     def __init__(self, overhead: float = 0.1, c: float = 1.0) -> None:
         self.overhead = check_share("the overhead of offloading", overhead)
         self.c = check_weight("c, the weight of exploration,", c)
+
+    def steps(self, site: Site) -> Steps:
+        """To the mobile's exit, and on to the last where it stays below the threshold played."""
+        require_one_model(site.deployment, self.name)
+        return OffloadSteps(site, self.c, self.overhead)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit on the mobile or offload, at the threshold played."""
@@ -71,6 +82,41 @@ class AdaEEPolicy:
         # split_outcome answers what is offloaded at the last exit; here the mobile may know better
         answered = np.where(~offloaded | (near > far), mobile, cloud)
         return replace(outcome, answers=one_hot(answered, len(trace.exits)))
+
+
+class OffloadSteps(ArmSteps):
+    """The steps of :class:`AdaEEPolicy`.
+
+    Args:
+        site: whose first and last tier have the two exits.
+        c: weight of the exploration term.
+        overhead: what offloading costs.
+    """
+
+    def __init__(self, site: Site, c: float, overhead: float) -> None:
+        super().__init__(len(THRESHOLDS), c)
+        deployment = site.deployment
+        self._mobile, self._overhead = deployment.exits[0], overhead
+        self._away = Go(deployment.last, deployment.layers, "hidden")
+
+    def begin(self, signal: Signal) -> Go:
+        """To the mobile's exit, with a threshold."""
+        return Go(0, self._mobile, note=self.arm())
+
+    def after(self, walk: Walk) -> Step:
+        """To the last exit, unless this one reaches the threshold; the surer of two answers."""
+        near, arm = walk.looks[0].confidence, int(walk.note)
+        if len(walk.looks) == 2:
+            return Answer(0 if near > walk.last.confidence else 1)
+        return Answer() if near >= THRESHOLDS[arm] else self._away
+
+    def learn(self, walk: Walk, first: Go) -> None:
+        """What the threshold played has gained by offloading; 0 where it did not."""
+        near, arm = walk.looks[0].confidence, int(first.note)
+        stayed = near >= THRESHOLDS[arm]
+        gain = 0.0 if stayed else max(walk.last.confidence - near, 0.0) - self._overhead
+        self.tally.add(arm, gain)
+        self.tally.seen += 1
 
 
 def threshold_rewards(
@@ -89,6 +135,7 @@ def threshold_rewards(
     return rewards
 
 
+register_kind(AdaEEPolicy.kind, AdaEEPolicy.made_of)
 register(
     System(
         "adaee",

@@ -60,21 +60,29 @@ def ucb_choices(
     totals, counts, values = [0.0] * arms, [0] * arms, [0.0] * arms
     chosen: list[int] = []
     for t, row in enumerate(rewards.tolist()):
-        if t < len(first):
-            arm = first[t]
-        else:
-            log = math.log(t + 1)
-            indices = [
-                value + c * math.sqrt(log / count)
-                for value, count in zip(values, counts, strict=True)
-            ]
-            arm = indices.index(max(indices))
+        arm = first[t] if t < len(first) else best_arm(values, counts, c, t)
         chosen.append(arm)
         for k in (arm,) if observed is None else observed(t, arm):
             totals[k] += row[k]
             counts[k] += 1
             values[k] = totals[k] / counts[k] + known[k]
     return np.array(chosen, np.int64)
+
+
+def best_arm(values: Sequence[float], counts: Sequence[int], c: float, t: int) -> int:
+    """The first of the arms whose index is the highest.
+
+    Args:
+        values: K mean rewards, with what is known beside.
+        counts: K numbers of rewards seen, each of at least 1.
+        c: weight of the exploration term.
+        t: samples seen before.
+    """
+    log = math.log(t + 1)
+    indices = [
+        value + c * math.sqrt(log / count) for value, count in zip(values, counts, strict=True)
+    ]
+    return indices.index(max(indices))
 
 
 def up_to(_: int, arm: int) -> range:
@@ -95,8 +103,12 @@ def arm_columns(trace: Trace, deployment: Deployment) -> IntArray:
 
 def mobile_costs(trace: Trace, deployment: Deployment, columns: IntArray) -> FloatArray:
     """(K,) price in λ of running on the first tier up to each of these exits: λ_m·layer."""
-    layers = np.asarray(trace.exits)[columns]
-    return deployment.price(usage_of([leg(len(columns), 0, layers)], deployment))
+    return layer_costs(deployment, np.asarray(trace.exits)[columns])
+
+
+def layer_costs(deployment: Deployment, layers: npt.ArrayLike) -> FloatArray:
+    """(K,) price in λ of running on the first tier up to each of these K layers: λ_m·layer."""
+    return deployment.price(usage_of([leg(np.size(layers), 0, layers)], deployment))
 
 
 def offload_cost(deployment: Deployment) -> float:

@@ -27,14 +27,18 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.policies.base import Outcome, first_tier_outcome
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.bandit_steps import ArmSteps, arm_layers
 from dimec.policies.literature.bandits import (
     arm_columns,
     check_weight,
+    layer_costs,
     mobile_costs,
     priced_system,
     ucb_choices,
 )
 from dimec.policies.registry import WEIGHTS, register
+from dimec.policies.step import Answer, Go, Signal, Site, Step, Steps, Walk
 from dimec.tiers.costs import check_lambda
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -42,7 +46,7 @@ from dimec.traces.trace import Trace
 THRESHOLDS = tuple(k / 20 for k in range(10, 20))
 
 
-class CeeBERTPolicy:
+class CeeBERTPolicy(FromSettings):
     """A bandit over confidence thresholds.
 
     Args:
@@ -57,11 +61,18 @@ class CeeBERTPolicy:
     name = "ceebert"
     sees_labels = False
     learns_online = True
+    replay_only = ""
+    kind = "ceebert"
+    stored = ("weight", "mu", "c")
 
     def __init__(self, weight: float = 1.0, mu: float = 0.02, c: float = 2.0) -> None:
         self.weight = check_weight("the weight of cost", weight)
         self.mu = check_lambda(mu)
         self.c = check_weight("c, the weight of exploration,", c)
+
+    def steps(self, site: Site) -> Steps:
+        """From exit to exit on the mobile, up to the first that reaches the threshold played."""
+        return ThresholdSteps(site, self.c, self.weight * self.mu)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit on the mobile at the threshold played."""
@@ -72,6 +83,41 @@ class CeeBERTPolicy:
         rewards = gain_rewards(confidences, ends, costs, self.weight * self.mu)
         played = ucb_choices(rewards, self.c)
         return first_tier_outcome(trace, deployment, columns[ends[np.arange(len(trace)), played]])
+
+
+class ThresholdSteps(ArmSteps):
+    """The steps of :class:`CeeBERTPolicy`.
+
+    Args:
+        site: whose exits are asked.
+        c: weight of the exploration term.
+        price: of one λ, in units of confidence.
+    """
+
+    def __init__(self, site: Site, c: float, price: float) -> None:
+        super().__init__(len(THRESHOLDS), c)
+        self._layers = arm_layers(site)
+        self._costs = layer_costs(site.deployment, self._layers).tolist()
+        self._price = price
+
+    def begin(self, signal: Signal) -> Go:
+        """To the first exit, with a threshold."""
+        return Go(0, self._layers[0], note=self.arm())
+
+    def after(self, walk: Walk) -> Step:
+        """To the next exit, unless this one reaches the threshold or there is none."""
+        seen, arm = len(walk.looks), int(walk.note)
+        if seen == len(self._layers) or walk.last.confidence >= THRESHOLDS[arm]:
+            return Answer()
+        return Go(0, self._layers[seen])
+
+    def learn(self, walk: Walk, first: Go) -> None:
+        """What the threshold played has gained over the first exit."""
+        arm: int = first.note
+        more = self._costs[len(walk.looks) - 1] - self._costs[0]
+        gain = walk.last.confidence - walk.looks[0].confidence
+        self.tally.add(arm, gain - self._price * more)
+        self.tally.seen += 1
 
 
 def first_exits(confidences: npt.NDArray[np.floating]) -> IntArray:
@@ -102,6 +148,7 @@ def gain_rewards(
     return gains
 
 
+register_kind(CeeBERTPolicy.kind, CeeBERTPolicy.made_of)
 register(
     priced_system(
         "ceebert",

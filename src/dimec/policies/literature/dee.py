@@ -36,9 +36,17 @@ import numpy.typing as npt
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError
 from dimec.policies.base import Outcome, first_tier_outcome
-from dimec.policies.literature.bandits import arm_columns, check_weight, priced_system
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.bandit_steps import BanditSteps, arm_layers
+from dimec.policies.literature.bandits import (
+    arm_columns,
+    check_weight,
+    layer_costs,
+    priced_system,
+)
 from dimec.policies.literature.lee import exit_rewards
 from dimec.policies.registry import WEIGHTS, register
+from dimec.policies.step import Answer, Go, Look, Signal, Site, Step, Steps, Walk
 from dimec.tiers.costs import check_lambda
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -46,7 +54,7 @@ from dimec.traces.trace import Trace
 EXPLORATIONS = (1.0, 0.5, 0.2, 0.1)
 
 
-class DEEPolicy:
+class DEEPolicy(FromSettings):
     """A contextual bandit at each exit: stop, or go on.
 
     Args:
@@ -62,6 +70,9 @@ class DEEPolicy:
     name = "dee"
     sees_labels = False
     learns_online = True
+    replay_only = ""
+    kind = "dee"
+    stored = ("weight", "mu", "c", "bins")
 
     def __init__(
         self, weight: float = 1.0, mu: float = 0.02, c: float = 1.0, bins: int = 10
@@ -69,9 +80,13 @@ class DEEPolicy:
         self.weight = check_weight("the weight of latency", weight)
         self.mu = check_lambda(mu)
         self.c = check_weight("c, the weight of exploration,", c)
-        if bins < 1:
+        if not isinstance(bins, int) or bins < 1:
             raise ConfigError(f"the confidence must be cut into at least 1 bin, got {bins!r}")
         self.bins = bins
+
+    def steps(self, site: Site) -> Steps:
+        """From exit to exit on the mobile until the bandit stops."""
+        return StoppingSteps(site, self.weight * self.mu, self.bins, self.c)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Go from exit to exit on the mobile until the bandit stops."""
@@ -86,6 +101,11 @@ def confidence_bins(confidences: npt.NDArray[np.floating], bins: int) -> IntArra
     """Which of ``bins`` equal parts of [0, 1] each confidence lies in; 1 lies in the last."""
     parts = np.floor(np.asarray(confidences, np.float64) * bins).astype(np.int64)
     return np.clip(parts, 0, bins - 1)
+
+
+def stops_here(reward: float, total: float, count: int, c: float, log: float) -> bool:
+    """Whether what is earned here is at least what going on promises; never where count is 0."""
+    return bool(count) and reward >= total / count + c * math.sqrt(log / count)
 
 
 def stopping_exits(rewards: FloatArray, contexts: IntArray, bins: int, c: float) -> IntArray:
@@ -107,7 +127,7 @@ def stopping_exits(rewards: FloatArray, contexts: IntArray, bins: int, c: float)
         stop = last
         for i in range(last):
             count = counts[i][context[i]]
-            if count and reward[i] >= totals[i][context[i]] / count + c * math.sqrt(log / count):
+            if stops_here(reward[i], totals[i][context[i]], count, c, log):
                 stop = i
                 break
         stops.append(stop)
@@ -117,6 +137,52 @@ def stopping_exits(rewards: FloatArray, contexts: IntArray, bins: int, c: float)
     return np.array(stops, np.int64)
 
 
+class StoppingSteps(BanditSteps):
+    """The steps of :class:`DEEPolicy`; a row of the tally for each exit but the last.
+
+    Args:
+        site: whose K exits are asked.
+        price: of one λ, in units of confidence.
+        bins: number of contexts.
+        c: weight of the exploration term.
+    """
+
+    def __init__(self, site: Site, price: float, bins: int, c: float) -> None:
+        self._layers = arm_layers(site)
+        super().__init__((len(self._layers) - 1, bins))
+        self._costs = (price * layer_costs(site.deployment, self._layers)).tolist()
+        self._bins, self._c = bins, c
+
+    def begin(self, signal: Signal) -> Go:
+        """To the first exit."""
+        return Go(0, self._layers[0])
+
+    def after(self, walk: Walk) -> Step:
+        """To the next exit, unless there is none or going on promises no more."""
+        seen = len(walk.looks)
+        return Answer() if self._stops(walk.last, seen - 1) else Go(0, self._layers[seen])
+
+    def _stops(self, look: Look, exit_: int) -> bool:
+        if exit_ == len(self._layers) - 1:
+            return True
+        place = exit_, self._context(look)
+        total, count = float(self.tally.totals[place]), int(self.tally.counts[place])
+        log = math.log(self.tally.seen + 1)
+        return stops_here(look.confidence - self._costs[exit_], total, count, self._c, log)
+
+    def learn(self, walk: Walk, first: Go) -> None:
+        """What was earned at the last exit, to every context that went on."""
+        last = len(walk.looks) - 1
+        reward = walk.last.confidence - self._costs[last]
+        for exit_, look in enumerate(walk.looks[:last]):
+            self.tally.add((exit_, self._context(look)), reward)
+        self.tally.seen += 1
+
+    def _context(self, look: Look) -> int:
+        return int(confidence_bins(np.array(look.confidence), self._bins))
+
+
+register_kind(DEEPolicy.kind, DEEPolicy.made_of)
 register(
     priced_system(
         "dee",

@@ -26,20 +26,24 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.policies.base import Outcome, first_tier_outcome
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.bandit_steps import ArmSteps, arm_layers
 from dimec.policies.literature.bandits import (
     arm_columns,
     check_weight,
+    layer_costs,
     mobile_costs,
     priced_system,
     ucb_choices,
 )
 from dimec.policies.registry import WEIGHTS, register
+from dimec.policies.step import Answer, Go, Signal, Site, Steps, Walk
 from dimec.tiers.costs import check_lambda, rewards
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 
-class LEEPolicy:
+class LEEPolicy(FromSettings):
     """A bandit over exits.
 
     Args:
@@ -54,11 +58,18 @@ class LEEPolicy:
     name = "lee"
     sees_labels = False
     learns_online = True
+    replay_only = ""
+    kind = "lee"
+    stored = ("weight", "mu", "c")
 
     def __init__(self, weight: float = 1.0, mu: float = 0.02, c: float = math.sqrt(2)) -> None:
         self.weight = check_weight("the weight of latency", weight)
         self.mu = check_lambda(mu)
         self.c = check_weight("c, the weight of exploration,", c)
+
+    def steps(self, site: Site) -> Steps:
+        """One step to the exit that the bandit says, on the mobile."""
+        return ExitArmSteps(site, self.c, self.weight * self.mu)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit where the bandit says, on the mobile."""
@@ -66,6 +77,36 @@ class LEEPolicy:
         utility = exit_rewards(trace, deployment, columns, self.weight * self.mu)
         played = ucb_choices(utility, self.c)
         return first_tier_outcome(trace, deployment, columns[played])
+
+
+class ExitArmSteps(ArmSteps):
+    """The steps of :class:`LEEPolicy`.
+
+    Args:
+        site: whose exits are the arms.
+        c: weight of the exploration term.
+        price: of one λ, in units of confidence.
+    """
+
+    def __init__(self, site: Site, c: float, price: float) -> None:
+        self._layers = arm_layers(site)
+        super().__init__(len(self._layers), c)
+        self._costs = (price * layer_costs(site.deployment, self._layers)).tolist()
+
+    def begin(self, signal: Signal) -> Go:
+        """To the exit played."""
+        arm = self.arm()
+        return Go(0, self._layers[arm], note=arm)
+
+    def after(self, walk: Walk) -> Answer:
+        """Which answers."""
+        return Answer()
+
+    def learn(self, walk: Walk, first: Go) -> None:
+        """What the exit played has earned."""
+        arm: int = first.note
+        self.tally.add(arm, walk.last.confidence - self._costs[arm])
+        self.tally.seen += 1
 
 
 def exit_rewards(
@@ -76,6 +117,7 @@ def exit_rewards(
     return rewards(confidences, mobile_costs(trace, deployment, columns).tolist(), price)
 
 
+register_kind(LEEPolicy.kind, LEEPolicy.made_of)
 register(
     priced_system(
         "lee",

@@ -21,11 +21,15 @@ Cost of a sample: λ_m·split, and o_c + γ beside where it is offloaded.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import BoolArray, FloatArray, IntArray
 from dimec.policies.base import Outcome, split_outcome
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.bandit_steps import arm_layers
 from dimec.policies.literature.bandits import (
     arm_columns,
     check_share,
@@ -35,7 +39,9 @@ from dimec.policies.literature.bandits import (
     priced_system,
     ucb_choices,
 )
+from dimec.policies.literature.split_steps import SplitSteps
 from dimec.policies.registry import WEIGHTS, register
+from dimec.policies.step import Site, Steps
 from dimec.tiers.costs import check_lambda
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -43,7 +49,7 @@ from dimec.traces.trace import Trace
 ALPHAS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
-class SplitEEPolicy:
+class SplitEEPolicy(FromSettings):
     """A bandit over splits that learns from the split it played.
 
     Args:
@@ -59,6 +65,9 @@ class SplitEEPolicy:
     name = "splitee"
     sees_labels = False
     learns_online = True
+    replay_only = ""
+    kind = "splitee"
+    stored: ClassVar[tuple[str, ...]] = ("alpha", "weight", "mu", "c")
 
     def __init__(
         self, alpha: float = 0.8, weight: float = 1.0, mu: float = 0.02, c: float = 1.0
@@ -67,6 +76,12 @@ class SplitEEPolicy:
         self.weight = check_weight("the weight of cost", weight)
         self.mu = check_lambda(mu)
         self.c = check_weight("c, the weight of exploration,", c)
+
+    def steps(self, site: Site) -> Steps:
+        """To the split played, and on to the last exit where that is not sure."""
+        return SplitSteps(
+            site.deployment, arm_layers(site), self.alpha, self.weight * self.mu, self.c
+        )
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Split, and exit or offload."""
@@ -118,6 +133,7 @@ def split_rewards(
     return rewards
 
 
+register_kind(SplitEEPolicy.kind, SplitEEPolicy.made_of)
 register(
     priced_system(
         "splitee",

@@ -25,17 +25,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
+from dimec.base.arrays import FloatArray
 from dimec.policies.base import Outcome, first_tier_outcome
+from dimec.policies.kinds import FromSettings, register_kind
+from dimec.policies.literature.bandit_steps import ArmSteps, arm_layers
 from dimec.policies.literature.bandits import arm_columns, check_weight, ucb_choices, up_to
 from dimec.policies.registry import System, register
+from dimec.policies.step import Answer, Go, Signal, Site, Step, Steps, Walk
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 SCALES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02)
 
 
-class UEEUCBPolicy:
+class UEEUCBPolicy(FromSettings):
     """A bandit over exits whose rewards are disagreements with the first exit.
 
     Args:
@@ -49,27 +54,71 @@ class UEEUCBPolicy:
     name = "uee-ucb"
     sees_labels = False
     learns_online = True
+    replay_only = ""
+    kind = "uee-ucb"
+    stored = ("scale", "alpha")
 
     def __init__(self, scale: float = 1.0, alpha: float = 1.0) -> None:
         self.scale = check_weight("the scale of costs", scale)
         self.alpha = check_weight("alpha, the weight of exploration,", alpha)
+
+    def steps(self, site: Site) -> Steps:
+        """From exit to exit on the mobile, up to the one that the bandit says."""
+        return DisagreementSteps(site, self.scale, self.alpha)
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit where the bandit says, on the mobile."""
         columns = arm_columns(trace, deployment)
         predictions = trace.predictions[:, columns]
         disagreements = (predictions != predictions[:, :1]).astype(np.float64)
-        costs = self.scale * np.asarray(trace.exits)[columns] / deployment.layers
         played = ucb_choices(
             disagreements,
             math.sqrt(self.alpha),
             opening=(len(columns) - 1,),
-            offsets=(costs[0] - costs).tolist(),
+            offsets=savings(np.asarray(trace.exits)[columns], self.scale).tolist(),
             observed=up_to,
         )
         return first_tier_outcome(trace, deployment, columns[played])
 
 
+def savings(layers: npt.NDArray[np.integer], scale: float) -> FloatArray:
+    """(K,) cost_1 - cost_j of the exits at K layers, the last of them the model's last."""
+    costs: FloatArray = scale * layers / layers[-1]
+    saved: FloatArray = costs[0] - costs
+    return saved
+
+
+class DisagreementSteps(ArmSteps):
+    """The steps of :class:`UEEUCBPolicy`.
+
+    Args:
+        site: whose exits are the arms.
+        scale, alpha: see :class:`UEEUCBPolicy`.
+    """
+
+    def __init__(self, site: Site, scale: float, alpha: float) -> None:
+        self._layers = arm_layers(site)
+        arms = len(self._layers)
+        known = savings(np.array(self._layers), scale).tolist()
+        super().__init__(arms, math.sqrt(alpha), opening=(arms - 1,), offsets=known)
+
+    def begin(self, signal: Signal) -> Go:
+        """To the first exit, on the way to the one played."""
+        return Go(0, self._layers[0], note=self.arm())
+
+    def after(self, walk: Walk) -> Step:
+        """To the next exit, up to the one played."""
+        seen, arm = len(walk.looks), int(walk.note)
+        return Answer() if seen > arm else Go(0, self._layers[seen])
+
+    def learn(self, walk: Walk, first: Go) -> None:
+        """Which exits disagreed with the first."""
+        for k, look in enumerate(walk.looks):
+            self.tally.add(k, float(look.prediction != walk.looks[0].prediction))
+        self.tally.seen += 1
+
+
+register_kind(UEEUCBPolicy.kind, UEEUCBPolicy.made_of)
 register(
     System(
         "uee-ucb",
