@@ -11,9 +11,9 @@ from benchmarks.harness import in_fresh_process, say, seconds
 from benchmarks.results import BYTES, RATIO, Figure, Result
 from benchmarks.routing import stream
 from dimec.base.arrays import FloatArray
-from dimec.evaluation.evaluate import Replay, bootstrap_means, evaluate, replay, standard_policies
+from dimec.evaluation.evaluate import bootstrap_means, evaluate, replay_all, standard_policies
 from dimec.evaluation.ledger import LedgerRow
-from dimec.policies import Policy, RandomPolicy
+from dimec.policies import Policy
 from dimec.routing import CentroidRouter
 from dimec.tiers.usage import Deployment
 from dimec.traces.trace import Trace
@@ -124,11 +124,5 @@ def _scene(samples: int, width: int, seed: int) -> tuple[Trace, list[Policy]]:
 
 def _columns(trace: Trace, policies: list[Policy]) -> FloatArray:
     """(N, 2P) right answers, then costs, of the policies and of the routers' random twins."""
-    deployment = Deployment(EXITS)
-    replays: list[Replay] = []
-    for policy in policies:
-        replays.append(one := replay(policy, trace, deployment))
-        if policy.name.startswith("dimec-"):
-            shares = one.tiers.mean(axis=0)
-            replays.append(replay(RandomPolicy("random", shares.tolist()), trace, deployment))
+    replays = replay_all(trace, policies, Deployment(EXITS))
     return np.stack([*(one.right for one in replays), *(one.cost for one in replays)], axis=1)

@@ -22,7 +22,7 @@ from dimec.policies import dimec  # Ours-F and Ours-D, with both grids
 # isort: on
 from dimec.policies.base import Outcome, Policy, tier_outcome
 from dimec.policies.chance import RandomPolicy
-from dimec.policies.registry import FitInputs, Fitted, System, register, system, systems
+from dimec.policies.registry import FitInputs, Fitted, System, register, system, systems, tagged
 from dimec.policies.routed import OraclePolicy, RouterPolicy
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "splitee_s",
     "system",
     "systems",
+    "tagged",
     "tier_outcome",
     "uee_ucb",
 ]
