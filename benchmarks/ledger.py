@@ -14,8 +14,8 @@ from dimec.base.arrays import FloatArray
 from dimec.evaluation.bootstrap import bootstrap_means
 from dimec.evaluation.evaluate import evaluate
 from dimec.evaluation.ledger import LedgerRow
-from dimec.evaluation.replay import Replay, replay, standard_policies
-from dimec.policies import Policy, RandomPolicy
+from dimec.evaluation.replay import replay_all, standard_policies
+from dimec.policies import Policy
 from dimec.routing import CentroidRouter
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -126,11 +126,5 @@ def _scene(samples: int, width: int, seed: int) -> tuple[Trace, list[Policy]]:
 
 def _columns(trace: Trace, policies: list[Policy]) -> FloatArray:
     """(N, 2P) right answers, then costs, of the policies and of the routers' random twins."""
-    deployment = Deployment.paper(EXITS)
-    replays: list[Replay] = []
-    for policy in policies:
-        replays.append(one := replay(policy, trace, deployment))
-        if policy.name.startswith("dimec-"):
-            shares = one.tiers.mean(axis=0)
-            replays.append(replay(RandomPolicy("random", shares.tolist()), trace, deployment))
+    replays = replay_all(trace, policies, Deployment.paper(EXITS))
     return np.stack([*(one.right for one in replays), *(one.cost for one in replays)], axis=1)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, DataError
-from dimec.policies import FitInputs, Fitted, Outcome, System, register, system, systems
+from dimec.policies import FitInputs, Fitted, Outcome, System, register, system, systems, tagged
 from dimec.policies.base import tier_outcome
 from dimec.policies.literature.bert import BertPolicy
 from dimec.policies.literature.early_exit import OneStep
@@ -134,6 +134,25 @@ def test_names_and_order() -> None:
     for name, one in systems().items():
         assert system(name) is one
         assert one.name == name
+
+
+def test_a_system_without_a_title_goes_by_its_name() -> None:
+    assert System("x", "", AlwaysPolicy).title == "x"
+    assert all(one.title != one.name for one in systems().values())
+
+
+def test_tags_choose_among_systems_in_the_order_of_the_tables() -> None:
+    assert [one.name for one in tagged("whole model")] == ["bert-cloud", "bert-mobile"]
+    assert [one.name for one in tagged("ours", "adaptive")] == [
+        "dimec-adaptive-paper",
+        "dimec-adaptive-quantile",
+    ]
+    assert tagged("whole model", "ours") == ()
+
+
+def test_the_recipes_are_those_that_the_papers_prescribe() -> None:
+    recipes = {name: one.recipe for name, one in systems().items() if one.recipe}
+    assert recipes == {"deebert": "two-stage", "pabee": "depth"}
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dimec.base.storage import write_json
 from dimec.cartography import DataMap, build_pools
+from dimec.policies import tagged
 
 TASKS = ("sst2", "cola", "mrpc")
 METRICS = {"sst2": "accuracy", "cola": "matthews", "mrpc": "f1", "movies": "accuracy"}
@@ -81,7 +82,7 @@ def summary_row(policy: str, system: str, recipe: str, number: Iterator[int]) ->
     cost = 9.0 - 0.031 * k
     accuracy = 0.8 - 0.0017 * k
     shares = [0.2 + 0.004 * k, 0.3, 0.5 - 0.004 * k]
-    is_dimec = policy.startswith("dimec-")
+    is_dimec = system in {one.name for one in tagged("ours")}
     return {
         "policy": policy,
         "accuracy": statistic(accuracy, 0.01, 0.003 + 0.0001 * k),

@@ -2,7 +2,7 @@
 
 from dimec.policies.base import Outcome, Policy, tier_outcome
 from dimec.policies.chance import RandomPolicy
-from dimec.policies.registry import FitInputs, Fitted, System, register, system, systems
+from dimec.policies.registry import FitInputs, Fitted, System, register, system, systems, tagged
 from dimec.policies.routed import OraclePolicy, RouterPolicy
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "register",
     "system",
     "systems",
+    "tagged",
     "tier_outcome",
 ]

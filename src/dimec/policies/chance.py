@@ -50,4 +50,6 @@ class RandomPolicy:
         return tier_outcome(trace, deployment, np.tile(shares, (len(trace), 1)))
 
 
-register(System("random", "the paper, section V-B 2", lambda: RandomPolicy("random")))
+register(
+    System("random", "the paper, section V-B 2", lambda: RandomPolicy("random")), title="Random"
+)

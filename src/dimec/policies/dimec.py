@@ -92,6 +92,11 @@ def _fitter(name: str, grid: Grid, adaptive: bool) -> System:
     return System(name, "the paper, section IV", make, fitter=fit)
 
 
-for _grid in ("paper", "quantile"):
-    for _kind, _adaptive in (("fixed", False), ("adaptive", True)):
-        register(_fitter(f"dimec-{_kind}-{_grid}", _grid, _adaptive))
+_GRIDS: dict[Grid, str] = {"paper": "paper's grid", "quantile": "quantile grid"}
+for _grid, _told in _GRIDS.items():
+    for _kind, _adaptive, _title in (("fixed", False, "Ours-F"), ("adaptive", True, "Ours-D")):
+        register(
+            _fitter(f"dimec-{_kind}-{_grid}", _grid, _adaptive),
+            title=f"{_title}, {_told}",
+            tags={"ours", _kind, f"{_grid} grid"},
+        )

@@ -9,8 +9,8 @@ validation split. The test split is never looked at.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -78,6 +78,12 @@ class System:
         fitter: in place of the grid: fits the policy in a way of its own.
         needs: the training of its own that its traces must come from; empty where it replays the
             trace of any multi-exit model.
+        title: as a reader says it, in tables and figures; its name where none is given.
+        recipe: the training that its own paper prescribes, where that is not the joint one; a study
+            may replay it on traces of that training too.
+        tags: what else sets it apart, for those who choose among systems: ``"ours"`` (dimec itself,
+            with its kind and its grid), ``"whole model"`` (every layer for every input),
+            ``"reference"`` (what costs are compared with).
     """
 
     name: str
@@ -86,6 +92,13 @@ class System:
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     fitter: Callable[[FitInputs], Fitted] | None = None
     needs: str = ""
+    title: str = ""
+    recipe: str = ""
+    tags: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            object.__setattr__(self, "title", self.name)
 
     def settings(self) -> list[dict[str, Any]]:
         """Every combination of the grid's values, in order; one empty one where there is no grid.
@@ -146,16 +159,30 @@ _MODULES = (
 )
 
 
-def register(system: System) -> System:
-    """Add a system.
+def register(
+    system: System, *, title: str = "", recipe: str = "", tags: Collection[str] = ()
+) -> System:
+    """Add a system, after those that are there: the order of registration is that of the tables.
+
+    Args:
+        system: what is fitted and replayed.
+        title, recipe, tags: how it is shown and compared; in place of the system's own.
+
+    Returns:
+        The system as it is registered.
 
     Raises:
         ConfigError: the name is taken.
     """
     if system.name in _SYSTEMS:
         raise ConfigError(f"a system named {system.name!r} is registered already")
-    _SYSTEMS[system.name] = system
-    return system
+    known = replace(
+        system,
+        title=title or system.title,
+        recipe=recipe or system.recipe,
+        tags=frozenset(tags) or system.tags,
+    )
+    return _SYSTEMS.setdefault(known.name, known)
 
 
 def systems() -> Mapping[str, System]:
@@ -174,6 +201,17 @@ def systems() -> Mapping[str, System]:
 def _home(system: System) -> int:
     home = getattr(system.make, "__module__", "")
     return _MODULES.index(home) if home in _MODULES else len(_MODULES)
+
+
+def tagged(*tags: str) -> tuple[System, ...]:
+    """Every registered system that has all these tags, in the order of the tables.
+
+    Example:
+        >>> from dimec.policies import tagged
+        >>> [one.name for one in tagged("reference")]
+        ['bert-cloud']
+    """
+    return tuple(one for one in systems().values() if one.tags.issuperset(tags))
 
 
 def system(name: str) -> System:

@@ -12,6 +12,7 @@ from typing import Any
 
 from dimec.cartography.thresholds import PAPER_ALPHAS, PAPER_BETAS
 from dimec.data.glue import TASKS
+from dimec.policies import system, tagged
 from dimec.report.wording import join, number, percent, setting
 from dimec.reproduction.markdown import MISSING, bounded, count, span, table, value
 from dimec.reproduction.paper import BASELINE, COUNTERPARTS, Paper, PaperTable, uniform_reduction
@@ -280,17 +281,14 @@ def _merits(row: Row) -> tuple[float, float, float]:
 def _adaptive(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> str | None:
     """Ours-D minus Ours-F, by grid."""
     told = []
-    grids = dict.fromkeys(
-        row["policy"].removeprefix("dimec-fixed")
-        for _, row in _dimec_rows(item, tasks)
-        if row["policy"].startswith("dimec-fixed")
-    )
-    for grid in grids:
+    for one in tagged("ours", "fixed"):
+        (grid,) = one.tags - {"ours", "fixed"}
+        (other,) = tagged("ours", "adaptive", grid)
         pairs = [
             (fixed, adaptive)
             for task in tasks
-            if (fixed := find_summary(item["tasks"][task], f"dimec-fixed{grid}"))
-            and (adaptive := find_summary(item["tasks"][task], f"dimec-adaptive{grid}"))
+            if (fixed := find_summary(item["tasks"][task], one.name))
+            and (adaptive := find_summary(item["tasks"][task], other.name))
         ]
         if pairs:
             accuracy, reduction = (
@@ -299,7 +297,7 @@ def _adaptive(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> s
             )
             told.append(
                 f"{100 * accuracy:+.2f} points of accuracy and {100 * reduction:+.1f} of reduction "
-                f"({_grid_name(grid)})"
+                f"({grid})"
             )
     if not told:
         return None
@@ -316,20 +314,18 @@ def _adaptive(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> s
     return text
 
 
-def _grid_name(grid: str) -> str:
-    return f"{grid.removeprefix('-')} grid" if grid else "one grid"
-
-
 def _edge_traffic(item: Item, tasks: Sequence[str]) -> str | None:
     """How much goes to the edge with the paper's thresholds and with quantiles."""
+    names = {
+        "paper grid": "the paper's values of α and β",
+        "quantile grid": "β from the data's quantiles",
+    }
     shares: dict[str, list[float]] = {}
     for _, row in _dimec_rows(item, tasks):
-        for grid in ("paper", "quantile"):
-            if row["policy"].endswith(f"-{grid}"):
-                shares.setdefault(grid, []).append(float(row["shares"][EDGE]))
+        for grid in names.keys() & system(row["policy"]).tags:
+            shares.setdefault(grid, []).append(float(row["shares"][EDGE]))
     if not shares:
         return None
-    names = {"paper": "the paper's values of α and β", "quantile": "β from the data's quantiles"}
     told = [f"{span(found, unit=' %')} with {names[grid]}" for grid, found in shares.items()]
     return (
         f"**The medium pool.** Of Ours-F and Ours-D the edge answers {join(told)}. The smallest β "
@@ -341,18 +337,18 @@ def _edge_traffic(item: Item, tasks: Sequence[str]) -> str | None:
 def _split_systems(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> str | None:
     """AdaEE and I-SplitEE pay the mobile's layers for every input, and the cloud on top."""
     told = []
-    for system in ("AdaEE", "I-SplitEE"):
+    for name in ("AdaEE", "I-SplitEE"):
         found = [
             mean_of(row["reduction"])
-            for policy in COUNTERPARTS[system]
+            for policy in COUNTERPARTS[name]
             for task in tasks
             if (row := find_summary(item["tasks"][task], policy))
         ]
         if not found:
             continue
-        theirs = list(printed.reductions(system).values()) if printed else []
+        theirs = list(printed.reductions(name).values()) if printed else []
         beside = f" (the paper: {span(theirs, digits=0, unit=' %')})" if theirs else ""
-        told.append(f"{system} saves {span(found, unit=' %')}{beside}")
+        told.append(f"{name} saves {span(found, unit=' %')}{beside}")
     if not told:
         return None
     mobile, _, cloud = item["deployment"]["prices"]

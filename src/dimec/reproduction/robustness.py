@@ -18,6 +18,7 @@ from dimec.cartography import build_pools
 from dimec.evaluation.bootstrap import LEVEL, bootstrap_means
 from dimec.evaluation.replay import Replay, matched_name, replay
 from dimec.policies import FitInputs, RandomPolicy, RouterPolicy, system
+from dimec.reproduction.rows import LAST_EXIT
 from dimec.reproduction.runs import RunSpec, Workshop
 from dimec.reproduction.study import deployment_of, header
 from dimec.reproduction.summary import SeedReplays, summarise
@@ -95,7 +96,7 @@ def _cell(workshop: Workshop, trained: str, streamed: str, deployment: Deploymen
 def _replays(run: Run, stream: Trace, deployment: Deployment, lam: float, seed: int) -> SeedReplays:
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
-    cloud = replay(system("bert-cloud").make(), stream, deployment)
+    cloud = replay(system(LAST_EXIT).make(), stream, deployment)
     mobile = replay(RouterPolicy("all-mobile", SingleTierRouter(0)), stream, deployment)
     replays = [cloud, mobile]
     for name in (FIXED, ADAPTIVE):

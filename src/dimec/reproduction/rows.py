@@ -18,15 +18,15 @@ from dimec.policies import (
     RouterPolicy,
     system,
     systems,
+    tagged,
 )
 from dimec.routing import SingleTierRouter
 from dimec.tiers.costs import TIER_NAMES
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
-PLAIN, LAST_EXIT = "bert-plain", "bert-cloud"
-# Systems that replay traces of their own training beside the common one, and that training.
-OWN_RECIPE = {"deebert": "two-stage", "pabee": "depth"}
+(LAST_EXIT,) = (one.name for one in tagged("reference"))
+PLAIN = "bert-plain"  # the same on the trace of a model that was fine-tuned with one exit
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,38 +76,35 @@ def rows_of(traces: SeedTraces, deployment: Deployment, lam: float) -> list[Row]
     """Every row of a task and seed, in the order of the table.
 
     The plain fine-tuning and the whole model first, then one tier for all and chance, then the
-    systems of the registry on the joint traces, DeeBERT and PABEE on those of their own training
-    as well, random routing with the shares of each of dimec's, and the oracle.
+    systems of the registry on the joint traces, those with a recipe of their own on its traces as
+    well, random routing with the shares of each of dimec's, and the oracle.
     """
     joint = traces.test["joint"]
     rows: list[Row] = []
     if "two-stage" in traces.test:
         plain = replay(system(LAST_EXIT).make(), traces.test["two-stage"], deployment)
         rows.append(Row(_renamed(plain, PLAIN), LAST_EXIT, "two-stage"))
-    rows += [
-        _fitted(name, "joint", traces, deployment, lam) for name in ("bert-cloud", "bert-mobile")
-    ]
+    whole = tagged("whole model")
+    rows += [_fitted(one.name, "joint", traces, deployment, lam) for one in whole]
     for policy in _single_tiers():
         rows.append(Row(replay(policy, joint, deployment), policy.name, "joint"))
-    for name in systems():
-        if name in ("bert-cloud", "bert-mobile"):
-            continue
-        recipe = system(name).needs or "joint"
-        if recipe not in traces.test:
+    for name, method in systems().items():
+        recipe = method.needs or "joint"
+        if method in whole or recipe not in traces.test:
             continue
         rows.append(one := _fitted(name, recipe, traces, deployment, lam))
-        if name.startswith("dimec-"):
+        if "ours" in method.tags:
             twin = RandomPolicy(matched_name(name), one.replay.tiers.mean(axis=0).tolist())
             rows.append(Row(replay(twin, joint, deployment), "random", "joint"))
-        if OWN_RECIPE.get(name) in traces.test:
-            rows.append(_fitted(name, OWN_RECIPE[name], traces, deployment, lam))
+        if method.recipe in traces.test:
+            rows.append(_fitted(name, method.recipe, traces, deployment, lam))
     rows.append(Row(replay(OraclePolicy(), joint, deployment), "oracle", "joint"))
     return rows
 
 
 def _single_tiers() -> Sequence[Policy]:
     single = [RouterPolicy(f"all-{name}", SingleTierRouter(k)) for k, name in enumerate(TIER_NAMES)]
-    # all-cloud is bert-cloud under another name
+    # all-cloud is the reference system under another name
     return single[:2]
 
 

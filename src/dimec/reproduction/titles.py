@@ -1,9 +1,11 @@
-"""What tasks, systems and costs are called in tables and figures; unknown ones keep their names."""
+"""What tasks, rows and costs are called in tables and figures; unknown ones keep their names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+
+from dimec.policies import systems
 
 ITEMS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,41 +32,10 @@ TASKS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-SYSTEMS: Mapping[str, str] = MappingProxyType(
-    {
-        "bert-plain": "BERT, fine-tuned with one exit",
-        "bert-cloud": "BERT in the cloud",
-        "bert-mobile": "BERT on the mobile",
-        "random": "Random",
-        "deebert": "DeeBERT",
-        "pabee": "PABEE",
-        "adaee": "AdaEE",
-        "splitee": "SplitEE",
-        "splitee-s": "SplitEE-S",
-        "i-splitee": "I-SplitEE",
-        "uee-ucb": "UEE-UCB",
-        "lee": "LEE",
-        "dee": "DEE",
-        "ceebert": "CeeBERT",
-        "dimee": "DIMEE",
-        "max-softmax": "Max-softmax early exit",
-        "max-softmax-tiers": "Max-softmax early exit over the tiers",
-        "neurosurgeon-latency": "Neurosurgeon, latency",
-        "neurosurgeon-energy": "Neurosurgeon, energy",
-        "bottlenet++": "BottleNet++",
-        "bottlefit": "BottleFit",
-        "dimec-fixed": "Ours-F",
-        "dimec-adaptive": "Ours-D",
-        "dimec-fixed-paper": "Ours-F, paper's grid",
-        "dimec-adaptive-paper": "Ours-D, paper's grid",
-        "dimec-fixed-quantile": "Ours-F, quantile grid",
-        "dimec-adaptive-quantile": "Ours-D, quantile grid",
-        "oracle": "Oracle (sees the labels)",
-    }
+# Rows that no system of the registry makes; a system brings its own title.
+ROWS: Mapping[str, str] = MappingProxyType(
+    {"bert-plain": "BERT, fine-tuned with one exit", "oracle": "Oracle (sees the labels)"}
 )
-
-# The training that a system's own paper prescribes, where it is not the joint one.
-OWN_RECIPES = frozenset({("deebert", "two-stage"), ("pabee", "depth")})
 
 COSTS: Mapping[str, str] = MappingProxyType(
     {
@@ -85,16 +56,17 @@ def task_title(task: str) -> str:
 
 def system_title(policy: str) -> str:
     """A row's name as a reader says it; ``random@X`` and ``X@RECIPE`` are taken apart."""
-    if policy in SYSTEMS:
-        return SYSTEMS[policy]
+    known = systems()
+    if policy in known:
+        return known[policy].title
     base, at, rest = policy.partition("@")
     if at and base == "random":
         return f"Random, shares of {system_title(rest)}"
-    if at and (base, rest) in OWN_RECIPES:
+    if at and base in known and rest == known[base].recipe:
         return f"{system_title(base)}, own recipe"
     if at:
         return f"{system_title(base)}, {rest}"
-    return policy
+    return ROWS.get(policy, policy)
 
 
 def cost_title(cost: str) -> str:
@@ -104,7 +76,7 @@ def cost_title(cost: str) -> str:
 
 def is_dimec(policy: str) -> bool:
     """Whether the row is dimec itself: Ours-F or Ours-D, by whatever grid."""
-    return policy.startswith(("dimec-fixed", "dimec-adaptive"))
+    return policy in systems() and "ours" in systems()[policy].tags
 
 
 def is_reference(policy: str) -> bool:

@@ -114,5 +114,5 @@ def named_systems(names: Sequence[str]) -> list[str]:
 
 
 def _replays_any_trace(name: str) -> bool:
-    # bert-cloud is the ledger's all-cloud under its name in the paper.
-    return not (name.startswith("dimec-") or name == "bert-cloud" or system(name).needs)
+    # dimec itself and the reference, which is all-cloud, are in every ledger already.
+    return not (system(name).tags & {"ours", "reference"} or system(name).needs)

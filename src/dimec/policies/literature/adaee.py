@@ -142,5 +142,6 @@ register(
         "Pacheco, Oliveira and Couto, IEEE GLOBECOM 2021",
         AdaEEPolicy,
         grid={"overhead": OVERHEADS},
-    )
+    ),
+    title="AdaEE",
 )

@@ -60,5 +60,13 @@ class BertPolicy(FromSettings):
 
 
 register_kind(BertPolicy.kind, BertPolicy.made_of)
-register(System("bert-cloud", _SOURCE, lambda: BertPolicy("cloud")))
-register(System("bert-mobile", _SOURCE, lambda: BertPolicy("mobile")))
+register(
+    System("bert-cloud", _SOURCE, lambda: BertPolicy("cloud")),
+    title="BERT in the cloud",
+    tags={"whole model", "reference"},
+)
+register(
+    System("bert-mobile", _SOURCE, lambda: BertPolicy("mobile")),
+    title="BERT on the mobile",
+    tags={"whole model"},
+)

@@ -173,5 +173,11 @@ def _system(name: str, source: str, needs: str) -> System:
     return System(name, source, make, grid={"threshold": THRESHOLDS}, needs=needs)
 
 
-register(_system("bottlenet++", "Shao and Zhang 2020, arXiv 1910.14315", "bottleneck-task"))
-register(_system("bottlefit", "Matsubara et al. 2022, arXiv 2201.02693", "bottleneck-distil"))
+register(
+    _system("bottlenet++", "Shao and Zhang 2020, arXiv 1910.14315", "bottleneck-task"),
+    title="BottleNet++",
+)
+register(
+    _system("bottlefit", "Matsubara et al. 2022, arXiv 2201.02693", "bottleneck-distil"),
+    title="BottleFit",
+)

@@ -155,5 +155,6 @@ register(
         "Bajpai and Hanawal, Findings of ACL 2024, arXiv 2405.15039",
         CeeBERTPolicy,
         {"weight": WEIGHTS},
-    )
+    ),
+    title="CeeBERT",
 )

@@ -189,5 +189,6 @@ register(
         "Ju, Bao, Ge and Yuan, ACM CIKM 2021, doi 10.1145/3459637.3482335",
         DEEPolicy,
         {"weight": WEIGHTS, "c": EXPLORATIONS},
-    )
+    ),
+    title="DEE",
 )

@@ -95,5 +95,7 @@ register(
         "Xin et al., DeeBERT, ACL 2020, arXiv 2004.12993",
         DeeBertPolicy,
         grid={"threshold": THRESHOLDS},
-    )
+    ),
+    title="DeeBERT",
+    recipe="two-stage",
 )

@@ -210,6 +210,11 @@ def _fit_dimee(inputs: FitInputs) -> Fitted:
 register_kind(MaxSoftmaxPolicy.kind, MaxSoftmaxPolicy.made_of)
 register_kind(MaxSoftmaxTiersPolicy.kind, MaxSoftmaxTiersPolicy.made_of)
 _GRID = {"threshold": CONFIDENCE_THRESHOLDS}
-register(System("dimee", _SOURCE, _make_dimee, fitter=_fit_dimee))
-register(System("max-softmax", _SOURCE, MaxSoftmaxPolicy, grid=_GRID))
-register(System("max-softmax-tiers", _SOURCE, MaxSoftmaxTiersPolicy, grid=_GRID))
+register(System("dimee", _SOURCE, _make_dimee, fitter=_fit_dimee), title="DIMEE")
+register(
+    System("max-softmax", _SOURCE, MaxSoftmaxPolicy, grid=_GRID), title="Max-softmax early exit"
+)
+register(
+    System("max-softmax-tiers", _SOURCE, MaxSoftmaxTiersPolicy, grid=_GRID),
+    title="Max-softmax early exit over the tiers",
+)

@@ -92,5 +92,6 @@ register(
         "Bajpai, Jaiswal and Hanawal 2024, arXiv 2401.10541",
         ISplitEEPolicy,
         {"alpha": ALPHAS, "weight": WEIGHTS, "every": (SPACING, 1)},
-    )
+    ),
+    title="I-SplitEE",
 )

@@ -124,5 +124,6 @@ register(
         "Ju, Bao, Yuan, Ge and Zhou, IEEE/ACM CCGrid 2021",
         LEEPolicy,
         {"weight": WEIGHTS},
-    )
+    ),
+    title="LEE",
 )

@@ -186,5 +186,5 @@ def _make(objective: Objective) -> System:
     return System(f"neurosurgeon-{objective}", _SOURCE, make)
 
 
-register(_make("latency"))
-register(_make("energy"))
+register(_make("latency"), title="Neurosurgeon, latency")
+register(_make("energy"), title="Neurosurgeon, energy")

@@ -107,5 +107,7 @@ register(
         "Zhou et al., BERT Loses Patience, NeurIPS 2020, arXiv 2006.04152",
         PabeePolicy,
         grid={"patience": PATIENCES},
-    )
+    ),
+    title="PABEE",
+    recipe="depth",
 )

@@ -140,5 +140,6 @@ register(
         "Bajpai, Trivedi, Yadav and Hanawal 2023, arXiv 2309.09195",
         SplitEEPolicy,
         {"alpha": ALPHAS, "weight": WEIGHTS},
-    )
+    ),
+    title="SplitEE",
 )

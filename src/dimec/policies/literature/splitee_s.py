@@ -112,5 +112,6 @@ register(
         "Bajpai, Trivedi, Yadav and Hanawal 2023, arXiv 2309.09195",
         SplitEESPolicy,
         {"alpha": ALPHAS, "weight": WEIGHTS},
-    )
+    ),
+    title="SplitEE-S",
 )

@@ -125,5 +125,6 @@ register(
         "N U, Hanawal and Bhardwaj 2022, arXiv 2209.09480",
         UEEUCBPolicy,
         grid={"scale": SCALES},
-    )
+    ),
+    title="UEE-UCB",
 )
