@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from support.tiny import FAST, Said, contents, environment
+from support.tiny import FAST, Said, contents
+from support.warm import warm_dimec
 
 Cli = Callable[..., Said]
 
@@ -20,21 +20,9 @@ def run(run_copy: Callable[..., Path]) -> Path:
     return run_copy()
 
 
-_LIMITED = """
-import resource, runpy, sys
-limit = int(sys.argv.pop(1))
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-runpy.run_module("dimec", run_name="__main__")
-"""
-
-
 def _with_a_full_disk(limit: int, *words: object) -> Said:
     """Run the command line where no file can grow beyond ``limit`` bytes."""
-    command = [sys.executable, "-c", _LIMITED, str(limit), *map(str, words)]
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=240, env=environment()
-    )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return warm_dimec(*map(str, words), limits={resource.RLIMIT_FSIZE: limit})
 
 
 def _no_leftovers(run: Path) -> None:
@@ -62,7 +50,7 @@ class TestAFullDisk:
     def test_fitting_leaves_the_old_router(self, run: Path, cli: Cli) -> None:
         before = contents(run)
         line = _with_a_full_disk(1000, "fit", run, "--lambda", "0.03").complaint()
-        assert "router.safetensors" in line
+        assert "policy.safetensors" in line
         assert contents(run) == before
         assert cli("evaluate", run).code == 0
 

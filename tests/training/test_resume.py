@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -17,7 +18,8 @@ import pytest
 from dimec.base.storage import load_arrays, read_json, save_arrays
 from dimec.runs.run import Run
 from dimec.traces.trace import Trace
-from support.tiny import FAST, Said, command, dimec, environment, reviews, write_reviews
+from support.tiny import FAST, Said, command, environment, reviews, write_reviews
+from support.warm import WarmProcess, warm_dimec
 
 EPOCHS = 5
 
@@ -33,17 +35,21 @@ def options(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> li
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, options: list[str]) -> Run:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    said = dimec("train", *options, "--out", out)
+    said = warm_dimec("train", *options, "--out", out)
     assert said.code == 0, said.err
     return Run(out)
 
 
 @contextmanager
-def training(out: Path, options: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def training(out: Path, options: list[str]) -> Iterator[WarmProcess]:
     """A training process, killed at the end of the block unless it has ended by then."""
-    arguments = command("train", *options, "--out", out)
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, env=environment())
+    with open(os.devnull, "wb") as quiet:  # noqa: PTH123
+        process = WarmProcess(
+            ["train", *options, "--out", out],
+            env=environment(),
+            stdout=quiet.fileno(),
+            stderr=quiet.fileno(),
+        )
     try:
         yield process
     finally:
@@ -51,7 +57,7 @@ def training(out: Path, options: list[str]) -> Iterator[subprocess.Popen[bytes]]
         process.wait()
 
 
-def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(path: Path, process: WarmProcess | subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None, f"training ended before it wrote {path.name}"
@@ -107,7 +113,7 @@ def test_a_run_killed_at_four_moments_ends_like_one_that_was_not(
         ("between the traces and the end", out / "trace-validation.safetensors", 0.0),
     ]
     _kill_at(out, options, moments)
-    said = dimec("train", *options, "--out", out)
+    said = warm_dimec("train", *options, "--out", out)
     assert said.code == 0, said.err
     assert f"after epoch {EPOCHS} of {EPOCHS}" in said.err
     _assert_same(Run(out), undisturbed)
@@ -120,7 +126,7 @@ def test_two_stages_killed_in_each_and_between_them_end_like_those_that_were_not
 ) -> None:
     more = ["--recipe", "two-stage", "--record-train", "--epochs", "2"]
     whole, out = tmp_path / "whole", tmp_path / "killed"
-    assert dimec("train", *options, *more, "--out", whole).code == 0
+    assert warm_dimec("train", *options, *more, "--out", whole).code == 0
     kept = out / "checkpoint"
     moments: list[tuple[str, Path, float]] = [
         ("in the first stage", kept / "epoch-0001.safetensors", 0.1),
@@ -130,7 +136,7 @@ def test_two_stages_killed_in_each_and_between_them_end_like_those_that_were_not
         ("after the last epoch", out / "trace-validation.safetensors", 0.0),
     ]
     _kill_at(out, [*options, *more], moments)
-    said = dimec("train", *options, *more, "--out", out)
+    said = warm_dimec("train", *options, *more, "--out", out)
     assert said.code == 0, said.err
     assert "after stage 2, epoch 2 of 2" in said.err
     assert "stage 2, epoch" in said.out
@@ -159,7 +165,7 @@ def test_a_run_begun_before_there_were_recipes_goes_on(
     for epoch in metadata["record"]:
         del epoch["stage"]
     save_arrays(path, "checkpoint", arrays, metadata)
-    said = dimec("train", *options, "--out", out)
+    said = warm_dimec("train", *options, "--out", out)
     assert said.code == 0, said.err
     assert "resuming" in said.err
     _assert_same(Run(out), undisturbed)

@@ -174,6 +174,7 @@ def split_outcome(
         offloaded: (N,) whether the sample goes on to the last tier.
         width: numbers in a token's hidden state; that of the trace's embeddings by default.
     """
+    require_two_tiers(deployment)
     size, layers = len(trace), np.asarray(trace.exits)[columns].astype(np.float64)
     away = np.asarray(offloaded, bool)
     return outcome_of(
@@ -196,6 +197,16 @@ def split_outcome(
 def no_steps(policy: Policy) -> ConfigError:
     """What a policy that can only be replayed raises when it is asked for steps."""
     return ConfigError(f"{policy.name} can be replayed, and not served: {policy.replay_only}")
+
+
+def require_two_tiers(deployment: Deployment) -> None:
+    """Refuse a single tier, for a system that goes on at another.
+
+    Raises:
+        ConfigError: there is one tier only.
+    """
+    if deployment.last == 0:
+        raise ConfigError("to offload takes a second tier, and there is one only")
 
 
 def require_one_model(deployment: Deployment, system: str) -> None:
