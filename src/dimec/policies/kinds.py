@@ -209,18 +209,28 @@ class StoredPolicy:
                     f"{_FORMAT}; make it again: {_MADE_BY}"
                 )
             kind, name, settings = str(stored["kind"]), str(stored["name"]), stored["settings"]
-            make = kind_of(kind)
+            if not isinstance(settings, dict):
+                raise TypeError(f"expected settings by name, got {settings!r}")
+            make = _kind_in(path, kind)
             arrays: Arrays = {}
             if stored["arrays"]:
                 arrays, metadata = load_arrays(folder / ARRAYS, _KIND, _MADE_BY)
                 if metadata != {"kind": kind, "name": name} or sorted(arrays) != stored["arrays"]:
                     raise ValueError(f"{ARRAYS} belongs to another policy")
             return cls(make(name, settings, arrays), dict(stored["fitted_on"]))
-        except (KeyError, TypeError, ValueError, ConfigError, DataError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, ConfigError, DataError) as error:
             raise CorruptArtefactError(
                 f"{path} holds no policy ({shown(f'{type(error).__name__}: {error}', 160)}); make "
                 f"it again: {_MADE_BY}"
             ) from None
+
+
+def _kind_in(path: Path, kind: str) -> Make:
+    """:func:`kind_of` for a file, which fitting again does not repair."""
+    try:
+        return kind_of(kind)
+    except ConfigError as error:
+        raise CorruptArtefactError(f"{path} cannot be read: {error}") from None
 
 
 def kind_of(name: str) -> Make:
