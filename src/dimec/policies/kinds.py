@@ -7,6 +7,7 @@ kinds (:func:`register_kind`) and systems (:func:`dimec.policies.registry.regist
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -123,7 +124,7 @@ def register_kind(kind: str, make: Make) -> None:
     Raises:
         ConfigError: the name is taken.
     """
-    if kind in _KINDS:
+    if kind in _KINDS or _HOMES.get(kind, __name__) not in sys.modules:
         raise ConfigError(f"a kind of policies named {kind!r} is registered already")
     _KINDS[kind] = make
 
