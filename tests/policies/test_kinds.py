@@ -185,7 +185,8 @@ def test_arrays_that_no_router_has(stored: Path) -> None:
 def test_an_unknown_kind(stored: Path) -> None:
     """Fitting again is no remedy here."""
     changed(stored, kind="nobody's")
-    assert_refused(stored, 'no kind of policies is named "nobody\'s"; there are centroid, tier, bert')
+    said = 'no kind of policies is named "nobody\'s"; there are centroid, tier, bert'
+    assert_refused(stored, said)
     assert_refused(stored, "of another package needs that package installed$")
     with pytest.raises(ConfigError, match="no kind of policies"):
         kind_of("nobody's")
