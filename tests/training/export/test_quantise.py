@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import pytest
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper
 
-from dimec.base.arrays import Float32Array
 from dimec.bundle.graphs import Graph
-from dimec.training.export.graphs import save_graph
 from dimec.training.export.quantise import quantise_columns, quantise_graph
+from dimec.training.graph_cuts import save_graph
 
+FloatArray = npt.NDArray[np.float32]
 IN, OUT, WORDS = 48, 32, 70
 
 
@@ -29,7 +30,7 @@ IN, OUT, WORDS = 48, 32, 70
         elements=st.floats(-(2.0**99), 2.0**99, width=32),
     )
 )
-def test_every_weight_is_off_by_at_most_half_a_step(weights: Float32Array) -> None:
+def test_every_weight_is_off_by_at_most_half_a_step(weights: FloatArray) -> None:
     codes, scales = quantise_columns(weights)
     assert codes.dtype == np.int8
     assert scales.dtype == np.float32
@@ -49,7 +50,7 @@ def test_the_largest_weight_of_a_column_takes_the_last_code() -> None:
     np.testing.assert_allclose(scales, [1 / 127, 8 / 127, 1])
 
 
-def _model(bias: bool = True) -> tuple[Any, dict[str, Float32Array]]:
+def _model(bias: bool = True) -> tuple[Any, dict[str, FloatArray]]:
     """hidden → two linear layers side by side, and their product; ids → rows of a table."""
     rng = np.random.default_rng(0)
     arrays = {
@@ -86,7 +87,7 @@ def _model(bias: bool = True) -> tuple[Any, dict[str, Float32Array]]:
 
 
 @pytest.fixture
-def quantised(tmp_path: Path) -> tuple[Path, dict[str, Float32Array]]:
+def quantised(tmp_path: Path) -> tuple[Path, dict[str, FloatArray]]:
     model, arrays = _model()
     quantise_graph(model)
     save_graph(model, tmp_path / "q.onnx")
@@ -102,7 +103,7 @@ def _inputs(rows: int, tokens: int, seed: int = 0) -> dict[str, Any]:
 
 
 def test_layers_and_table_come_out_as_they_went_in_but_for_rounding(
-    quantised: tuple[Path, dict[str, Float32Array]],
+    quantised: tuple[Path, dict[str, FloatArray]],
 ) -> None:
     path, arrays = quantised
     inputs = _inputs(3, 11)
@@ -117,7 +118,7 @@ def test_layers_and_table_come_out_as_they_went_in_but_for_rounding(
 
 
 def test_one_outlying_token_takes_no_precision_from_the_others(
-    quantised: tuple[Path, dict[str, Float32Array]],
+    quantised: tuple[Path, dict[str, FloatArray]],
 ) -> None:
     graph = Graph(quantised[0])
     inputs = _inputs(2, 9)
@@ -130,7 +131,7 @@ def test_one_outlying_token_takes_no_precision_from_the_others(
 
 
 def test_an_answer_does_not_depend_on_what_shares_its_batch(
-    quantised: tuple[Path, dict[str, Float32Array]],
+    quantised: tuple[Path, dict[str, FloatArray]],
 ) -> None:
     graph = Graph(quantised[0])
     inputs = _inputs(16, 7)
@@ -141,7 +142,7 @@ def test_an_answer_does_not_depend_on_what_shares_its_batch(
 
 
 def test_queries_keys_and_values_share_the_codes_of_their_input(
-    quantised: tuple[Path, dict[str, Float32Array]],
+    quantised: tuple[Path, dict[str, FloatArray]],
 ) -> None:
     nodes = [node.op_type for node in onnx.load(quantised[0]).graph.node]
     assert nodes.count("QuantizeLinear") == 1

@@ -35,15 +35,7 @@ from dimec.routing import CentroidRouter
 from dimec.runs.workspace import RunDirectory
 from dimec.tiers.costs import TIER_NAMES, check_tier_names, check_tiers
 from dimec.training.checks import check_vocabulary
-from dimec.training.export.graphs import (
-    cut_embeddings,
-    cut_segments,
-    cut_tier,
-    require_exporter,
-    save_graph,
-    save_graphs,
-    trace_graph,
-)
+from dimec.training.export.graphs import require_exporter, trace_graph
 from dimec.training.export.parity import (
     Parity,
     Reference,
@@ -55,6 +47,13 @@ from dimec.training.export.parity import (
 from dimec.training.export.parity_rows import load_rows
 from dimec.training.export.quantise import quantise_graph
 from dimec.training.finish import model_fingerprint, versions
+from dimec.training.graph_cuts import (
+    cut_embeddings,
+    cut_segments,
+    cut_tier,
+    save_graph,
+    save_graphs,
+)
 from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier, token_limit
 
