@@ -24,13 +24,8 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     centres are those of random thirds of some texts.
     """
     from dimec.bundle.manifest import TierBundle, file_records, write_manifest
-    from dimec.training.export.graphs import (
-        cut_embeddings,
-        cut_segments,
-        cut_tier,
-        save_graph,
-        trace_graph,
-    )
+    from dimec.training.export.cuts import cut_embeddings, cut_segments, cut_tier, save_graph
+    from dimec.training.export.graphs import trace_graph
 
     given = TierBundle.open(Path(source) / "mobile", "mobile")
     inputs = ("input_ids", "attention_mask")

@@ -16,9 +16,12 @@ from benchmarks.encoders import exits_of
 from benchmarks.harness import ROOT, in_fresh_process
 from benchmarks.serving import messages
 
-from benchmarks import network, tiers
+from benchmarks import network, segments, tiers
+from dimec.base.storage import save_arrays
 from dimec.mobile import Mobile
 from dimec.protocol import BINARY_HEADER, decode_request
+from dimec.training import MultiExitClassifier
+from dimec.training.export.graphs import trace_graph
 from support.tiers import texts as reviews
 
 SIZES = {"texts": 6, "few": 2, "repeats": 2, "layers": 3, "width": 32}
@@ -129,6 +132,24 @@ def test_all_variants_of_a_tier_take_every_text(scene: Scene) -> None:
     ).value
     assert measured.keys() == {"fp32", "int8", tiers.EAGER}
     assert all(len(passes) == 2 and min(passes) > 0 for passes in measured.values())
+
+
+def test_segments_and_one_graph_take_every_text(scene: Scene, tmp_path: Path) -> None:
+    model = MultiExitClassifier.from_pretrained(scene.model, attn_implementation="eager").eval()
+    whole = trace_graph(model, ("input_ids", "attention_mask"), 8)
+    for exits in ((1, 2), (2,)):
+        segments.write_graphs(whole, exits, "int8", tmp_path)
+    hidden = np.random.default_rng(0).standard_normal((3, 1, 5, 32)).astype(np.float32)
+    texts = {str(number): states for number, states in enumerate(hidden)}
+    save_arrays(tmp_path / segments.HIDDEN, "hidden states", texts, {})
+    settings: dict[str, Any] = {"folder": str(tmp_path), "few": 1, "repeats": 2}
+    for other in (segments.ROW, segments.FIRST):
+        variants = (segments.WHOLE, other)
+        times = in_fresh_process(
+            segments.measure, exits=(1, 2), variants=variants, **settings
+        ).value
+        assert tuple(times) == variants
+        assert all(len(passes) == 2 and min(passes) > 0 for passes in times.values())
 
 
 def test_a_link_delays_what_leaves_the_mobile_and_counts_its_bytes(scene: Scene) -> None:

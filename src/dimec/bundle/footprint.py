@@ -71,7 +71,12 @@ def _load(folder: str) -> Footprint:
     bundle = TierBundle.open(folder)
     with bundle.hold() as held:
         graphs = [
-            Graph(held.folder / name, known_as=bundle.file(name), memory=held.memory)
+            Graph(
+                held.folder / name,
+                known_as=bundle.file(name),
+                memory=held.memory,
+                shared=bool(bundle.manifest.segments),
+            )
             for name in bundle.manifest.graphs
         ]
     ones = np.ones((1, min(8, bundle.manifest.max_tokens)), np.int64)

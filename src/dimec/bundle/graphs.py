@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Graph:
         threads: processor threads of one run; None leaves the choice to onnxruntime.
         known_as: its path in messages, where the file at ``path`` is a private copy.
         memory: name → content of the files of its folder, where they are in memory and not there.
+        shared: take the memory of a run from where all such graphs of the process take it, for
+            graphs that run one behind the other: the next one's is then in the processor's caches.
 
     Raises:
         CorruptArtefactError: not a graph that onnxruntime can load.
@@ -51,6 +54,7 @@ class Graph:
         threads: int | None = 1,
         known_as: Path | None = None,
         memory: Mapping[str, bytes] | None = None,
+        shared: bool = False,
     ) -> None:
         import onnxruntime as ort
 
@@ -68,6 +72,9 @@ class Graph:
         options.enable_mem_pattern = False
         # Threads that spin while idle would burn a phone's battery and a shared server's cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if shared:
+            _register_arena()
+            options.add_session_config_entry("session.use_env_allocators", "1")
         source: str | bytes = str(path)
         if memory is not None:
             source = memory[path.name]
@@ -94,6 +101,17 @@ class Graph:
         feed = {name: inputs[name] for name in self.inputs}
         # Named, since asking the session for its outputs each time takes as long as a small graph.
         return tuple(self._session.run(self.outputs, feed))
+
+
+@cache
+def _register_arena() -> None:
+    """Let onnxruntime have memory that sessions of this process may share, once for all."""
+    import onnxruntime as ort
+
+    place = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(place, None)
 
 
 def run_segment(

@@ -80,7 +80,13 @@ class Core:
         paths = [bundle.file(name) for name in manifest.graphs]
         with bundle.hold() as held:
             self._embed, *segments = (
-                Graph(held.folder / path.name, threads=threads, known_as=path, memory=held.memory)
+                Graph(
+                    held.folder / path.name,
+                    threads=threads,
+                    known_as=path,
+                    memory=held.memory,
+                    shared=True,
+                )
                 for path in paths
             )
         self._segments = dict(zip(self.exits, segments, strict=True))

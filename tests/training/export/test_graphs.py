@@ -16,15 +16,15 @@ from torch import Tensor
 from dimec.base.errors import ConfigError, MissingExtraError
 from dimec.bundle.graphs import HIDDEN, MASK, Graph, run_segments
 from dimec.training import MultiExitClassifier
-from dimec.training.export.graphs import (
+from dimec.training.export.cuts import (
     POOLED,
     cut_embeddings,
     cut_segments,
     cut_tier,
     save_graph,
     save_graphs,
-    trace_graph,
 )
+from dimec.training.export.graphs import trace_graph
 from dimec.training.export.quantise import quantise_graph
 from support.encoders import KINDS, PADS, WORDS, save_encoder
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dimec.base.arrays import Float32Array
 from dimec.bundle.graphs import Graph
-from dimec.training.export.graphs import save_graph
+from dimec.training.export.cuts import save_graph
 from dimec.training.export.quantise import quantise_columns, quantise_graph
 
 IN, OUT, WORDS = 48, 32, 70

@@ -36,15 +36,14 @@ from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.costs import check_tier_names
 from dimec.tiers.deployment import Deployment
 from dimec.training.checks import check_vocabulary
-from dimec.training.export.graphs import (
+from dimec.training.export.cuts import (
     cut_embeddings,
     cut_segments,
     cut_tier,
-    require_exporter,
     save_graph,
     save_graphs,
-    trace_graph,
 )
+from dimec.training.export.graphs import require_exporter, trace_graph
 from dimec.training.export.parity import (
     Parity,
     Reference,

@@ -12,15 +12,12 @@ fused operators (attention, skip-layer normalisation, bias and GELU) gave nothin
 
 from __future__ import annotations
 
-import hashlib
 import io
-import itertools
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,17 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from dimec.base.errors import ConfigError, MissingExtraError
-from dimec.base.storage import storage_errors
-from dimec.bundle.graphs import HIDDEN, HIDDEN_OUT, MASK, PROBABILITIES, SEGMENT, segment_name
+from dimec.bundle.graphs import HIDDEN, MASK
 from dimec.data.backbones import short
+from dimec.training.export.cuts import POOLED, hidden_at, initializer, probabilities_at
 from dimec.training.model import MultiExitClassifier, Pooling, pool
 
-POOLED = "pooled"
-
 _OPSET = 20  # the first with Gelu; onnxruntime runs it since 1.17
-_IR_VERSION = 10  # of the file format; the newest that the oldest supported onnxruntime reads
-_EXTERNAL = 4096  # bytes; larger tensors lie beside the graph, where they can be memory-mapped
-_DIMENSIONS = ("batch", "tokens")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -98,122 +90,8 @@ def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: i
     return whole
 
 
-def cut_embeddings(whole: Any, inputs: Sequence[str]) -> Any:
-    """The part of a trace from the token ids to the embeddings and their pooled mean."""
-    return _cut(whole, {name: name for name in inputs}, {HIDDEN: HIDDEN, POOLED: POOLED})
-
-
-def cut_tier(whole: Any, inputs: Sequence[str], exit_: int) -> Any:
-    """The part of a trace from the token ids to the probabilities at an exit."""
-    ends = {_probabilities(exit_): PROBABILITIES}
-    return _cut(whole, {name: name for name in inputs}, ends)
-
-
-def cut_segments(whole: Any, exits: Sequence[int]) -> dict[int, Any]:
-    """The layers between the embeddings and the last of some exits, cut behind each of them.
-
-    Args:
-        whole: a trace.
-        exits: ascending, some of the model's.
-
-    Returns:
-        exit → graph from ``hidden`` (B, T, D) and ``attention_mask`` (B, T) to ``probabilities``
-        (B, C) and, but for the last, ``hidden_out`` (B, T, D), which is the next one's ``hidden``.
-        Each says in its metadata which layers it runs.
-    """
-    segments = {}
-    for before, exit_ in itertools.pairwise((0, *exits)):
-        ends = {_probabilities(exit_): PROBABILITIES}
-        if exit_ != exits[-1]:
-            ends[_hidden(exit_)] = HIDDEN_OUT
-        segment = _cut(whole, {_hidden(before): HIDDEN, MASK: MASK}, ends)
-        segment.metadata_props[SEGMENT] = segment_name(before, exit_)
-        segments[exit_] = segment
-    return segments
-
-
-def _cut(whole: Any, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Any:
-    """The part of a graph between some of its values, an ``onnx_ir.Model``.
-
-    Args:
-        whole: an ``onnx_ir.Model``; it is left as it is.
-        inputs: name of a value that becomes an input → its name as such.
-        outputs: name of a value → its name as an output.
-    """
-    import onnx_ir as ir
-
-    graph = ir.convenience.extract(whole.graph, list(inputs), list(outputs))
-    for values, names in ((graph.inputs, inputs), (graph.outputs, outputs)):
-        for value in values:
-            value.name = names[str(value.name)]
-    for value in (*graph.inputs, *graph.outputs):
-        # What depends on the batch and the length is free, and named; the rest is fixed.
-        sizes = value.shape or ()
-        free = iter(_DIMENSIONS)
-        value.shape = ir.Shape([s if isinstance(s, int) else next(free) for s in sizes])
-    return ir.Model(graph, ir_version=_IR_VERSION, producer_name="dimec")
-
-
-def save_graph(model: Any, path: Path) -> None:
-    """Write a graph to ``path``, and its large tensors to ``path`` with ``.data`` behind its name.
-
-    Raises:
-        StorageError: the disk is full or refuses to write.
-    """
-    save_graphs({path: model}, path.with_name(f"{path.name}.data"))
-
-
-def save_graphs(models: Mapping[Path, Any], beside: Path) -> None:
-    """Write graphs to their paths in one folder, and the large tensors of all to ``beside``.
-
-    A tensor that several graphs use, as in an encoder whose layers share their weights, is written
-    once. In the models the tensors are replaced by those in the file.
-
-    Raises:
-        StorageError: the disk is full or refuses to write.
-    """
-    import onnx_ir as ir
-
-    if places := _large_tensors(models.values()):
-        with storage_errors(beside):
-            outside = ir.external_data.convert_tensors_to_external(
-                [values[0].const_value for values in places],
-                beside.parent,
-                beside.name,
-                alignment=_EXTERNAL,
-                align_threshold=0,
-            )
-        for tensor, values in zip(outside, places, strict=True):
-            for value in values:
-                value.const_value = tensor
-    for path, model in models.items():
-        with storage_errors(path):
-            ir.save(model, path)
-
-
-def _large_tensors(models: Iterable[Any]) -> list[list[Any]]:
-    """The large initial values of some graphs; those of the same content together."""
-    places: dict[tuple[Any, ...], list[Any]] = {}
-    for model in models:
-        for value in model.graph.initializers.values():
-            tensor = value.const_value
-            if tensor.nbytes >= _EXTERNAL:
-                digest = hashlib.sha256(tensor.tobytes()).digest()
-                places.setdefault((tensor.dtype, tuple(tensor.shape), digest), []).append(value)
-    return list(places.values())
-
-
-def _hidden(layer: int) -> str:
-    """The name in a trace of the hidden states behind a layer; of the embeddings for 0."""
-    return f"{HIDDEN}_{layer}" if layer else HIDDEN
-
-
-def _probabilities(layer: int) -> str:
-    return f"{PROBABILITIES}_{layer}"
-
-
 def _exit_names(exits: Sequence[int]) -> list[str]:
-    return [name(layer) for layer in exits for name in (_hidden, _probabilities)]
+    return [name(layer) for layer in exits for name in (hidden_at, probabilities_at)]
 
 
 class _Traced(nn.Module):
@@ -370,8 +248,6 @@ def _fix_reshapes(graph: Any) -> None:
     ONNX takes 0 for "this size of the input"; computing the sizes would be four operators in every
     graph that is cut, as much as a tenth of what a cut costs.
     """
-    import onnx_ir as ir
-
     for node in graph:
         if node.op_type != "Reshape" or node.inputs[1].const_value is not None:
             continue
@@ -385,10 +261,5 @@ def _fix_reshapes(graph: Any) -> None:
         ]
         if len(sizes) == len(after) and None not in sizes:
             name = f"shape_{'_'.join(map(str, sizes))}"
-            if name not in graph.initializers:
-                tensor = ir.tensor(np.array(sizes, np.int64), name=name)
-                value = ir.Value(name=name, const_value=tensor)
-                value.shape, value.dtype = ir.Shape([len(sizes)]), tensor.dtype
-                graph.register_initializer(value)
-            node.replace_input_with(1, graph.initializers[name])
+            node.replace_input_with(1, initializer(graph, name, np.array(sizes, np.int64)))
             node.attributes.pop("allowzero", None)

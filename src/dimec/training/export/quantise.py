@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.bundle.graphs import HIDDEN
+from dimec.training.export.cuts import initializer
 
 Int8Array = npt.NDArray[np.int8]
 FloatArray = npt.NDArray[np.float32]
@@ -86,11 +87,11 @@ def _quantise_linear(graph: Any, product: Any, tokens: dict[Any, tuple[Any, Any]
         "MatMulIntegerToFloat",
         [
             codes_of_x,
-            _initializer(graph, f"{name}.int8", codes),
-            _initializer(graph, "token.scale", _TOKEN_SCALE),
-            _initializer(graph, f"{name}.scales", scales),
-            _initializer(graph, "token.zero", _TOKEN_ZERO),
-            _initializer(graph, f"{name}.zeros", np.zeros(len(scales), np.int8)),
+            initializer(graph, f"{name}.int8", codes),
+            initializer(graph, "token.scale", _TOKEN_SCALE),
+            initializer(graph, f"{name}.scales", scales),
+            initializer(graph, "token.zero", _TOKEN_ZERO),
+            initializer(graph, f"{name}.zeros", np.zeros(len(scales), np.int8)),
         ],
         domain="com.microsoft",
     )
@@ -105,7 +106,7 @@ def _quantise_tokens(graph: Any, before: Any, x: Any) -> tuple[Any, Any]:
     """
     import onnx_ir as ir
 
-    last = _initializer(graph, "last_axis", np.array([-1], np.int64))
+    last = initializer(graph, "last_axis", np.array([-1], np.int64))
     absolute = ir.node("Abs", [x])
     size = ir.node("ReduceMax", [*absolute.outputs, last], attributes={"keepdims": 1})
     unit = ir.node("Div", [x, *size.outputs])
@@ -113,8 +114,8 @@ def _quantise_tokens(graph: Any, before: Any, x: Any) -> tuple[Any, Any]:
         "QuantizeLinear",
         [
             *unit.outputs,
-            _initializer(graph, "token.scale", _TOKEN_SCALE),
-            _initializer(graph, "token.zero", _TOKEN_ZERO),
+            initializer(graph, "token.scale", _TOKEN_SCALE),
+            initializer(graph, "token.zero", _TOKEN_ZERO),
         ],
     )
     graph.insert_before(before, [absolute, size, unit, codes])
@@ -132,12 +133,12 @@ def _quantise_table(graph: Any, lookup: Any) -> None:
     codes, scales = quantise_columns(rows.T)
     codes_of = ir.node(
         "Gather",
-        [_initializer(graph, f"{table.name}.int8", np.ascontiguousarray(codes.T)), ids],
+        [initializer(graph, f"{table.name}.int8", np.ascontiguousarray(codes.T)), ids],
         attributes={"axis": 0},
     )
     scale_of = ir.node(
         "Gather",
-        [_initializer(graph, f"{table.name}.scales", scales[:, None]), ids],
+        [initializer(graph, f"{table.name}.scales", scales[:, None]), ids],
         attributes={"axis": 0},
     )
     as_float = ir.node("Cast", codes_of.outputs, attributes={"to": ir.DataType.FLOAT.value})
@@ -150,17 +151,6 @@ def _constant(value: Any) -> npt.NDArray[Any] | None:
         return None
     array: npt.NDArray[Any] = value.const_value.numpy()
     return array
-
-
-def _initializer(graph: Any, name: str, array: npt.NDArray[Any]) -> Any:
-    import onnx_ir as ir
-
-    if name not in graph.initializers:
-        tensor = ir.tensor(array, name=name)
-        value = ir.Value(name=name, const_value=tensor)
-        value.shape, value.dtype = ir.Shape(array.shape), tensor.dtype
-        graph.register_initializer(value)
-    return graph.initializers[name]
 
 
 def _replace(graph: Any, old: Any, nodes: list[Any]) -> None:
