@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand
 
 from dimec.base.errors import typed_options
-from dimec.cli.idle import Given, refuse_idle
+from dimec.cli.idle import RULES, Given, Idle, refuse_idle
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(TyperCommand):
-    """A command of dimec."""
+    """A command of dimec.
+
+    Attributes:
+        idle: the rules on options that would do nothing, of this command and of others.
+    """
+
+    idle: ClassVar[Sequence[Idle]] = RULES
 
     def invoke(self, ctx: Any) -> Any:  # typer's own class of contexts is private
         """Run it; an error names options as they are typed."""
@@ -21,7 +30,7 @@ class Command(TyperCommand):
             if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
         )
         names = self._option_names()
-        refuse_idle(str(ctx.info_name), Given(typed, ctx.params, names))
+        refuse_idle(str(self.name), Given(typed, ctx.params, names), self.idle)
         # What a file of settings says keeps the name that stands in the file.
         in_file = ctx.params.get("config") is not None
         given = {name: names[name] for name in names if name in typed or not in_file}
