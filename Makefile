@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
-CHECKED := $(wildcard src tools tests benchmarks conformance)
+CHECKED := $(wildcard src studies tools tests benchmarks conformance)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format lock bench conformance wheel clean
@@ -49,4 +49,4 @@ wheel: setup ## build the wheel and the source archive into dist/
 
 clean: ## remove builds and caches (not .venv, not runs/)
 	rm -rf dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find src tests tools benchmarks conformance -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src studies tests tools benchmarks conformance -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -15,16 +15,18 @@ import dimec
 import rooms
 
 MODULES = rooms.modules()
+# No room of the package: they stand on it, outside.
+STUDIES = sorted(rooms.STUDIES.rglob("*.py"))
 # What drives the work; all else runs where torch and Starlette are not installed.
-DRIVERS = {"runs.run", "reproduction", "cli"}
+DRIVERS = {"runs.run", "studies", "cli"}
 
 
 def _id(path: Path) -> str:
-    return str(path.relative_to(rooms.SOURCE))
+    return str(path.relative_to(rooms.STUDIES if path in STUDIES else rooms.SOURCE))
 
 
 def _room(path: Path) -> str:
-    return rooms.room_of(rooms.name_of(path))
+    return "studies" if path in STUDIES else rooms.room_of(rooms.name_of(path))
 
 
 def test_the_reader_of_imports_sees_what_it_should() -> None:
@@ -69,6 +71,14 @@ def test_the_docs_have_the_table_of_the_rooms() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)
+def test_the_package_knows_nothing_of_the_studies(path: Path) -> None:
+    named = {
+        module.split(".")[0] for module, _ in rooms.imports(ast.parse(path.read_text("utf-8")))
+    }
+    assert "dimec_studies" not in named
+
+
+@pytest.mark.parametrize("path", [*MODULES, *STUDIES], ids=_id)
 def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_inside_functions(
     path: Path,
 ) -> None:
@@ -79,7 +89,7 @@ def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_ins
             assert not top
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
+@pytest.mark.parametrize("path", [*MODULES, *STUDIES], ids=_id)
 def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only(path: Path) -> None:
     heavy = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "datasets"}
     heavy |= {"onnx", "onnxscript", "onnxruntime", "pandas", "polars"}
@@ -102,8 +112,11 @@ class Blocker:
         if name.partition(".")[0] in BLOCKED:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocker())
-import dimec
+import dimec, dimec_studies
 names = [m.name for m in pkgutil.walk_packages(dimec.__path__, "dimec.", onerror=lambda name: None)]
+studies = pkgutil.walk_packages(dimec_studies.__path__, "dimec_studies.")
+for module in studies:
+    importlib.import_module(module.name)
 extras = ("dimec.training", "dimec.serving")
 names = [n for n in names if not n.startswith(extras) and n != "dimec.__main__"]
 for name in names:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "dimec"
+STUDIES = ROOT / "studies" / "dimec_studies"
 DOCS = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: made by tools/rooms.py -->", "<!-- end of rooms -->"
 
@@ -29,7 +30,6 @@ LEVELS = (
     ("report", "runs"),
     ("training",),
     ("runs.run",),
-    ("reproduction",),
     ("cli",),
     ("__main__",),
 )

@@ -27,6 +27,7 @@ from pathlib import Path
 from setup_progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("", "studies")  # what is installed from the checkout itself: the package, its studies
 STAMP = ".dimec-stamp"
 MARK = ".dimec-made"  # in every .venv made here, complete or not
 
@@ -81,7 +82,7 @@ def wanted_stamp(root: Path, asked_torch: str, present: Stamp | None) -> Stamp:
     flavour = asked_torch or (present.torch if present else "cpu")
     if flavour not in ("cpu", "cuda"):
         raise SetupError(f"DIMEC_TORCH must be cpu or cuda, got {flavour!r}")
-    project = (root / "pyproject.toml").read_bytes()
+    project = b"".join((root / part / "pyproject.toml").read_bytes() for part in PARTS)
     version = (root / "src" / "dimec" / "__about__.py").read_bytes()
     python = f"{sys.implementation.name}-{sys.version_info.major}.{sys.version_info.minor}"
     place = os.fsencode(root)  # scripts and the editable install hold absolute paths
@@ -243,7 +244,9 @@ def build(root: Path, folder: Path, wanted: Stamp, lock: int, everything: bool) 
         run_step(f"3/4 torch {pin}, {wanted.torch} build", script, lock=lock, log=log)
     else:
         (folder / STAMP).unlink(missing_ok=True)
-    own = [*pip, "--no-deps", "--no-index", "--no-build-isolation", "--editable", str(root)]
+    own = [*pip, "--no-deps", "--no-index", "--no-build-isolation"]
+    for part in PARTS:
+        own += ["--editable", str(root / part)]
     run_step("4/4 dimec itself", own, lock=lock, log=log)
     wanted.write(folder / STAMP)
 

@@ -1,78 +1,34 @@
-"""``dimec reproduce``, as a user runs it."""
+"""``dimec reproduce`` hands over to the studies, or says how to get them."""
 
 from __future__ import annotations
 
-import json
+import importlib
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import tomli_w
 
-from support.plans import tiny_plan
 from support.tiny import Said
 
 
-@pytest.fixture(scope="module")
-def profile(
-    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, tiny_reviews: Path
-) -> Path:
-    path = tmp_path_factory.mktemp("profiles") / "mine.toml"
-    plan = tiny_plan(tiny_backbone, tiny_reviews, seeds=(0,))
-    path.write_text(tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True)), "utf-8")
-    return path
-
-
-def test_a_profile_of_ones_own_makes_results_and_a_page(
-    cli: Callable[..., Said], profile: Path, tmp_path: Path
+def test_without_the_studies_one_line_says_how_to_get_them(
+    cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where: list[object] = ["--results", tmp_path / "results", "--docs", tmp_path / "docs"]
-    trained = ["--out", tmp_path / "runs", "--profile", profile]
-    said = cli("reproduce", "fig1", "fig5", *where, *trained, "--json")
-    assert said.code == 0, said.err
-    paths = [Path(path) for path in json.loads(said.out)]
-    results = tmp_path / "results" / "tiny"
-    assert paths[:2] == [results / f"{item}.json" for item in ("fig1", "fig5")]
-    page = tmp_path / "docs" / "reproduction.md"
-    assert page in paths
-    assert "tiny" in page.read_text("utf-8")
-    assert "stored" in said.err
-    # Again: nothing is trained, and the page comes out the same to the byte.
-    before = page.read_bytes()
-    again = cli("reproduce", "docs", *where)
-    assert again.code == 0, again.err
-    assert page.read_bytes() == before
-    assert "epoch" not in again.err
+    module = importlib.import_module("dimec.cli.reproduce")
+    monkeypatch.setattr(module, "GROUP", "dimec.none-of-this-name")
+    for words in (["--help"], ["table1", "--seeds", "0"], []):
+        line = cli("reproduce", *words).complaint()
+        assert "come with a checkout" in line
+        assert "make setup" in line
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["table3"], "no item is named 'table3'; there are table1"),
-        (["fig1", "--profile", "huge"], "no profile 'huge'; give one of small, deep, base"),
-        (["fig1", "--seeds", "a"], "--seeds: expected numbers such as 0,1,2, got 'a'"),
-        (["fig1", "--tasks", "rte"], "no task 'rte'; it has sst2, cola"),
-        (["fig1", "--tiers", "2,3"], "model.tiers"),
-        (["fig1", "--workers", "0"], "--workers: expected at least 1, got 0"),
-    ],
-)
-def test_a_wrong_argument_is_one_line_and_leaves_nothing(
-    cli: Callable[..., Said],
-    arguments: list[str],
-    complaint: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    said = cli("reproduce", *arguments)
-    assert said.code == 2
-    assert complaint in said.err
-    assert "Traceback" not in said.err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_help_teaches(cli: Callable[..., Said]) -> None:
+def test_every_word_is_passed_on(cli: Callable[..., Said]) -> None:
     said = cli("reproduce", "--help")
     assert said.code == 0
-    for word in ("table1", "robustness", "--profile", "goes on from there"):
-        assert word in said.out
+    assert " reproduce [OPTIONS] {ITEM...}" in said.out
+    said = cli("reproduce", "fig1", "--none")
+    assert said.code == 2
+    assert "No such option: --none" in said.err
+
+
+def test_the_list_of_commands_names_it(cli: Callable[..., Said]) -> None:
+    assert "reproduce" in cli("--help").out

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dimec.base.progress import NoProgress
-from dimec.reproduction.plan import Plan
-from dimec.reproduction.runs import Workshop
+from dimec_studies.plan import Plan
+from dimec_studies.runs import Workshop
 
 
 def tiny_plan(backbone: Path, reviews: Path, other: Path | None = None, **changes: Any) -> Plan:

@@ -22,6 +22,8 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "src" / "dimec").mkdir(parents=True)
     (tmp_path / "src" / "dimec" / "__about__.py").write_text('__version__ = "1"\n')
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "pyproject.toml").write_text("")
     (tmp_path / "requirements.lock").write_text("numpy==2.0.0 \\\n    --hash=sha256:00\n")
     return tmp_path
 
@@ -43,6 +45,7 @@ def test_an_unchanged_tree_needs_nothing(tree: Path) -> None:
         ("requirements.lock", "numpy==2.0.1\n", (True, True)),
         ("pyproject.toml", PYPROJECT.replace("2.13.0", "2.14.0"), (True, True)),
         ("pyproject.toml", PYPROJECT + "# a comment\n", (False, True)),
+        ("studies/pyproject.toml", "# a comment\n", (False, True)),
         ("src/dimec/__about__.py", '__version__ = "2"\n', (False, True)),
     ],
 )

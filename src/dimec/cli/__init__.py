@@ -14,7 +14,7 @@ import typer
 
 from dimec.base.errors import DimecError
 from dimec.cli.bottleneck import bottleneck
-from dimec.cli.command import Command
+from dimec.cli.command import HELP_OPTIONS, Command
 from dimec.cli.demo import demo
 from dimec.cli.export import export
 from dimec.cli.inspect import inspect
@@ -22,7 +22,7 @@ from dimec.cli.join import join
 from dimec.cli.map import map_app
 from dimec.cli.predict import predict
 from dimec.cli.profile import profile
-from dimec.cli.reproduce import reproduce
+from dimec.cli.reproduce import PASSED_ON, reproduce
 from dimec.cli.serve import serve
 from dimec.cli.steps import evaluate, fit, report
 from dimec.cli.streams import replace_what_cannot_be_shown
@@ -47,7 +47,7 @@ Try it all at once on real movie reviews with [bold]dimec demo[/bold].
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
 )
 
 
@@ -101,9 +101,10 @@ def _root(
 
 
 _STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
-_STUDIES = (reproduce, bottleneck, trace, join, profile)
+_RESEARCH = (bottleneck, trace, join, profile)
 for _command in _STEPS:
     app.command(cls=Command)(_command)
-for _study in _STUDIES:
+app.command(rich_help_panel="Research", context_settings=dict(PASSED_ON))(reproduce)
+for _study in _RESEARCH:
     app.command(cls=Command, rich_help_panel="Research")(_study)
 app.add_typer(map_app, name="map", rich_help_panel="Research")

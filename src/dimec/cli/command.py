@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand
 
 from dimec.base.errors import typed_options
-from dimec.cli.idle import Given, refuse_idle
+from dimec.cli.idle import RULES, Given, Idle, refuse_idle
 from dimec.cli.options import whole
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(TyperCommand):
-    """A command of dimec."""
+    """A command of dimec.
+
+    Attributes:
+        idle: the rules on options that would do nothing, of this command and of others.
+    """
+
+    idle: ClassVar[Sequence[Idle]] = RULES
 
     def make_context(self, *words: Any, **extra: Any) -> Any:
         """Of a call, for which the options are made that come from settings."""
@@ -38,7 +47,7 @@ class Command(TyperCommand):
             if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
         )
         names = self._option_names()
-        refuse_idle(str(ctx.info_name), Given(typed, ctx.params, names))
+        refuse_idle(str(self.name), Given(typed, ctx.params, names), self.idle)
         # What a file of settings says keeps the name that stands in the file.
         in_file = ctx.params.get("config") is not None
         given = {name: names[name] for name in names if name in typed or not in_file}

@@ -6,7 +6,7 @@ What only the values or the files can tell is checked where they are read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,19 +51,6 @@ class Idle:
     why: str
 
 
-def refuse_idle(command: str, given: Given) -> None:
-    """Refuse the first option that was given and would do nothing.
-
-    Raises:
-        ConfigError: names it, and the option that makes it idle.
-    """
-    for rule in RULES:
-        if rule.command == command:
-            for option in rule.options:
-                if option in given and rule.when(given):
-                    raise ConfigError(f"{given.options[option]} does nothing {rule.why}")
-
-
 def _without(*names: str) -> Callable[[Given], bool]:
     return lambda given: not any(given[name] for name in names)
 
@@ -82,7 +69,6 @@ def _no_https(given: Given) -> bool:
 
 _TIERS = ("edge", "cloud")
 _OF_TIERS = ("timeout", "fallback", "token_file", "ca", "insecure")
-_OF_RUNS = ("profile", "out", "data_dir", "tasks", "seeds", "backbone", "tiers", "max_train_rows")
 
 RULES = (
     Idle(
@@ -134,14 +120,21 @@ RULES = (
         lambda given: given["rows"] == "all" and given["limit"] is None,
         "without --limit or --rows test: all rows are taken",
     ),
-    Idle(
-        "reproduce",
-        (*_OF_RUNS, "epochs", "workers"),
-        lambda given: set(given["items"]) == {"docs"},
-        "with docs alone, which is written from the stored results",
-    ),
     Idle("predict", _OF_TIERS, _without(*_TIERS), "without --edge or --cloud"),
     Idle("predict", ("ca",), _no_https, "without an address of https:// for --edge or --cloud"),
     Idle("predict", ("insecure",), _no_token, "without a token, of --token-file or DIMEC_TOKEN"),
     Idle("predict", ("as_json",), _beside("output"), "with --output, which holds JSON lines"),
 )
+
+
+def refuse_idle(command: str, given: Given, rules: Sequence[Idle] = RULES) -> None:
+    """Refuse the first option that was given and would do nothing.
+
+    Raises:
+        ConfigError: names it, and the option that makes it idle.
+    """
+    for rule in rules:
+        if rule.command == command:
+            for option in rule.options:
+                if option in given and rule.when(given):
+                    raise ConfigError(f"{given.options[option]} does nothing {rule.why}")

@@ -1,0 +1,77 @@
+"""What every stored result carries: the plan, versions, sizes and the date; and where it lies."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dimec.base.storage import write_json
+from dimec.runs.run import Run
+from dimec.settings.exits import resolve_exits
+from dimec.tiers.deployment import Deployment
+from dimec_studies.plan import Plan
+
+
+def deployment_of(plan: Plan, run: Run) -> Deployment:
+    """Where the tiers of a trained run stand, at the plan's prices."""
+    layers = int(run.training()["layers"])
+    _, tiers = resolve_exits(plan.model.exits, plan.model.tiers, layers)
+    return Deployment.paper(tiers, plan.cost_model())
+
+
+def header(item: str, plan: Plan, deployment: Deployment, runs: list[Run]) -> dict[str, Any]:
+    """The part of a result that says what it rests on."""
+    from dimec.training.finish import versions
+
+    return {
+        "item": item,
+        "profile": plan.name,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": versions(),
+        "trained_with": _trained_with(runs),
+        "plan": plan.model_dump(mode="json", exclude_none=True),
+        "deployment": {
+            "exits": list(deployment.exits),
+            "costs": asdict(deployment.costs),
+            "charge": deployment.charge,
+            "prices": [tier.price for tier in deployment.tiers],
+        },
+        "lam": plan.lam,
+    }
+
+
+def _trained_with(runs: list[Run]) -> dict[str, list[str]]:
+    """On what devices, in what precision and with what versions the runs were trained."""
+    seen: dict[str, set[str]] = {"device": set(), "precision": set(), "torch": set(), "date": set()}
+    for run in runs:
+        record = run.training()
+        for key in ("device", "precision", "date"):
+            seen[key].add(str(record.get(key, "unknown")))
+        seen["torch"].add(str(record["versions"]["torch"]))
+    return {key: sorted(values) for key, values in seen.items()}
+
+
+def run_record(run: Run) -> dict[str, Any]:
+    """What a table says of one training."""
+    record = run.training()
+    accuracies = run.trace("test").correct.mean(axis=0).tolist()
+    return {
+        "best_epoch": record["best_epoch"],
+        "epochs": len(record["history"]),
+        "exit_accuracy": dict(zip(map(str, record["exits"]), accuracies, strict=True)),
+        "model": record["model"],
+    }
+
+
+def result_path(results: Path, plan: Plan, item: str) -> Path:
+    """Where the result of an item lies."""
+    return results / plan.name / f"{item}.json"
+
+
+def store(results: Path, plan: Plan, result: dict[str, Any]) -> Path:
+    """Write a result; returns its path."""
+    path = result_path(results, plan, result["item"])
+    write_json(path, result)
+    return path

@@ -1,0 +1,47 @@
+"""The page and the figures in docs/ are those that the stored results give."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dimec_studies.plan import ITEMS, PROFILES, Plan
+from dimec_studies.rendering import render
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results" / "reproduction"
+STORED = sorted(RESULTS.glob("*/*.json"))
+
+
+def test_the_committed_page_is_the_one_that_the_committed_results_give(tmp_path: Path) -> None:
+    """The text to the byte, the figures by name: what is drawn depends on matplotlib's version."""
+    made = render(RESULTS, tmp_path)
+    page = (ROOT / "docs" / "reproduction.md").read_text("utf-8")
+    assert page == (tmp_path / "reproduction.md").read_text("utf-8"), "run: dimec reproduce docs"
+    figures = {path.name for path in made if path.suffix == ".svg"}
+    assert {path.name for path in (ROOT / "docs" / "reproduction").iterdir()} == figures
+    for name in re.findall(r"\]\((reproduction/[^)]+)\)", page):
+        assert (ROOT / "docs" / name).is_file()
+
+
+@pytest.mark.parametrize("path", STORED, ids=[f"{p.parent.name}-{p.stem}" for p in STORED])
+def test_a_stored_result_says_what_it_rests_on(path: Path) -> None:
+    record = json.loads(path.read_text("utf-8"))
+    assert record["item"] == path.stem
+    assert record["item"] in ITEMS
+    assert record["profile"] == path.parent.name
+    assert record["plan"]["seeds"]
+    assert record["date"]
+    assert {"dimec", "torch", "numpy"} <= record["versions"].keys()
+    # No machine's paths: what is stored can be made anywhere.
+    assert not re.search(r'"(/(?:work|home|root|tmp|Users)/)', path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_results_of_a_packaged_profile_are_of_the_profile_as_it_is_now(name: str) -> None:
+    now = Plan.load(name).model_dump(mode="json", exclude_none=True)
+    for path in RESULTS.glob(f"{name}/*.json"):
+        assert json.loads(path.read_text("utf-8"))["plan"] == now, path
