@@ -5,8 +5,9 @@ The entry point ``reproduce`` of the group ``dimec.studies`` names :data:`app`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,12 +17,22 @@ from dimec.cli.common import print_json, progress_bar
 from dimec.cli.idle import Idle
 from dimec.settings.lists import layers_of
 
-ITEM_HELP = (
-    "table1, table2, fig1, fig3, fig4, fig5, cartography, robustness; all, which is what the "
-    "profile is for; or docs, to write the page and its figures again from the stored results."
+if TYPE_CHECKING:
+    from dimec_studies.plan import Plan
+
+NAME_HELP = (
+    "An item of --profile: table1, table2, fig1, fig3, fig4, fig5, cartography, robustness, "
+    "ledger, or all, which is what the profile is for. The name of a profile: all of it. Or docs, "
+    "to write every table and figure of the documentation again from the stored results."
 )
 
 _OF_RUNS = ("profile", "out", "data_dir", "tasks", "seeds", "backbone", "tiers", "max_train_rows")
+
+
+def _are_whole_profiles(names: Sequence[str]) -> bool:
+    from dimec_studies.plan import PROFILES
+
+    return {*names} <= {*PROFILES, "docs"}
 
 
 class StudyCommand(Command):
@@ -31,8 +42,14 @@ class StudyCommand(Command):
         Idle(
             "reproduce",
             (*_OF_RUNS, "epochs", "workers"),
-            lambda given: set(given["items"]) == {"docs"},
+            lambda given: set(given["names"]) == {"docs"},
             "with docs alone, which is written from the stored results",
+        ),
+        Idle(
+            "reproduce",
+            ("profile",),
+            lambda given: _are_whole_profiles(given["names"]),
+            "beside names of profiles alone; give the one or the other",
         ),
     )
 
@@ -47,23 +64,24 @@ app = typer.Typer(
 
 @app.command(cls=StudyCommand)
 def reproduce(
-    items: Annotated[list[str], typer.Argument(metavar="ITEM...", help=ITEM_HELP)],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=NAME_HELP)],
     profile: Annotated[
         str,
         typer.Option(
             help="small (6 layers, a processor will do), deep (12 layers and few rows, table2 on a "
-            "processor), base (12 layers, for a GPU), or a TOML file in their form."
+            "processor), base (12 layers, for a GPU), movies (the ledgers of movie reviews), demo "
+            "(that of dimec demo), or a TOML file in their form."
         ),
     ] = "small",
     out: Annotated[
         Path, typer.Option(help="Folder of the trained runs; they are reused and resumed.")
     ] = Path("runs/reproduction"),
     results: Annotated[
-        Path, typer.Option(help="Folder of the results; each goes to PROFILE/ITEM.json.")
-    ] = Path("results/reproduction"),
-    docs: Annotated[Path, typer.Option(help="Folder of reproduction.md and its figures.")] = Path(
-        "docs"
-    ),
+        Path, typer.Option(help="Folder of the results; each goes to studies/PROFILE/ITEM.json.")
+    ] = Path("results"),
+    docs: Annotated[
+        Path, typer.Option(help="Folder of reproduction.md, its figures, and pages with tables.")
+    ] = Path("docs"),
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Folder of the GLUE files; else DIMEC_DATA, else the hub."),
@@ -98,47 +116,69 @@ def reproduce(
 
         dimec reproduce table1 --data-dir glue --workers 2
 
-        dimec reproduce all --profile base --data-dir glue
+        dimec reproduce base --data-dir glue
+
+        dimec reproduce movies
 
         dimec reproduce table1 --backbone bert-base-uncased --tiers 4,6,12 --tasks mrpc --seeds 0
     """
-    from dimec_studies.plan import ITEMS, Plan
+    from dimec_studies.plan import Plan
 
-    for item in items:
-        if item not in (*ITEMS, "all", "docs"):
-            raise ConfigError(
-                f"no item is named {item!r}; there are {', '.join(ITEMS)}, all and docs"
-            )
+    _check_names(names)
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(f"--data-dir: {data_dir} is no folder; name the one with the GLUE files")
     if workers < 1:
         raise ConfigError(f"--workers: expected at least 1, got {workers}")
-    plan = Plan.load(profile).changed(
-        tasks=None if tasks is None else tasks.split(","),
-        seeds=_whole_numbers("--seeds", seeds),
-        backbone=backbone,
-        tiers=layers_of("--tiers", tiers),  # type: ignore[arg-type]  # checked by the plan
-        max_train_rows=max_train_rows,
-        epochs=epochs,
-    )
-    wanted = list(plan.items) if "all" in items else [item for item in items if item != "docs"]
+    changes: dict[str, Any] = {
+        "tasks": None if tasks is None else tasks.split(","),
+        "seeds": _whole_numbers("--seeds", seeds),
+        "backbone": backbone,
+        "tiers": layers_of("--tiers", tiers),
+        "max_train_rows": max_train_rows,
+        "epochs": epochs,
+    }
+    wanted = _wanted(names, Plan.load(profile))
+    work = [(plan.changed(**changes), items) for plan, items in wanted]
     paths = []
     with progress_bar() as progress:
+        from dimec_studies.docs import STUDIES, write_docs
         from dimec_studies.items import reproduce as make
-        from dimec_studies.rendering import render
         from dimec_studies.runs import Workshop
 
         folder = None if data_dir is None else str(data_dir)
-        workshop = Workshop(plan, out / plan.runs_name, folder, workers, progress)
-        for item in wanted:
-            paths.append(make(item, workshop, results))
-            progress.say(f"stored {paths[-1]}")
-        paths += render(results, docs)
+        for plan, items in work:
+            workshop = Workshop(plan, out / plan.runs_name, folder, workers, progress)
+            for item in items:
+                paths.append(make(item, workshop, results / STUDIES))
+                progress.say(f"stored {paths[-1]}")
+        paths += write_docs(results, docs)
     if as_json:
         print_json([str(path) for path in paths])
         return
     for path in paths:
         print(path)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    from dimec_studies.plan import ITEMS, PROFILES
+
+    for name in names:
+        if name not in (*ITEMS, *PROFILES, "all", "docs"):
+            raise ConfigError(
+                f"no item is named {name!r}; there are {', '.join(ITEMS)}, all and docs, and the "
+                f"profiles {', '.join(PROFILES)}"
+            )
+
+
+def _wanted(names: Sequence[str], plan: Plan) -> list[tuple[Plan, Sequence[str]]]:
+    """What is asked for: items of the plan, or ``all`` of it, and all of the profiles named."""
+    from dimec_studies.plan import PROFILES, Plan
+
+    items = [name for name in names if name not in (*PROFILES, "all", "docs")]
+    whole = [Plan.load(name) for name in names if name in PROFILES]
+    first: Sequence[str] = plan.items if "all" in names else items
+    some = [(plan, first)] if first else []
+    return [*some, *((one, one.items) for one in whole)]
 
 
 def _whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:

@@ -49,6 +49,12 @@ def _cartography(workshop: Workshop) -> dict[str, Any]:
     return cartography(workshop)
 
 
+def _ledger(workshop: Workshop) -> dict[str, Any]:
+    from dimec_studies.ledgers import ledger
+
+    return ledger(workshop)
+
+
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         "table1": _table1,
@@ -56,6 +62,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         **{name: _figure(name) for name in ("fig1", "fig3", "fig4", "fig5")},
         "cartography": _cartography,
         "robustness": _robustness,
+        "ledger": _ledger,
     }
 )
 assert tuple(STUDIES) == ITEMS

@@ -14,16 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.base.storage import parse_toml
+from dimec.cartography.thresholds import Grid
 from dimec.settings.model import ModelSettings
 from dimec.settings.run import RunSettings
 from dimec.settings.training import TrainingSettings
 from dimec.tiers.costs import CostModel
 
-PROFILES = ("small", "deep", "base")
-Item = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
+PROFILES = ("small", "deep", "base", "movies", "demo")
+PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
+Item = PageItem | Literal["ledger"]
 Recipe = Literal["joint", "two-stage", "depth"]
 Objective = Literal["task", "distil"]
-ITEMS: tuple[Item, ...] = get_args(Item)
+PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
+ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger")
 
 
 class _Plan(BaseModel):
@@ -66,6 +69,14 @@ class SelectionPlan(_Plan):
     share: float = Field(0.33, gt=0, lt=1)
 
 
+class FitPlan(_Plan):
+    """One way to fit the runs, for a ledger each."""
+
+    name: str
+    grid: Grid = "quantile"
+    lam: float = Field(0.02, ge=0)
+
+
 class Plan(_Plan):
     """A profile.
 
@@ -88,6 +99,7 @@ class Plan(_Plan):
         domains: of the robustness study, by short name.
         stream_rows: at most so many rows of another domain are streamed.
         bottleneck, sweep, selection: see there.
+        fits: for the ledgers; by default one, with the quantile grid and the plan's λ.
         items: what the profile is for, and what ``all`` of it means; each can be asked for by name.
             No part of a result, so not stored with it.
     """
@@ -95,7 +107,7 @@ class Plan(_Plan):
     name: str
     runs: str = ""
     model: ModelSettings
-    training: TrainingSettings
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     lam: float = Field(0.02, ge=0)
     costs: Mapping[str, float] = Field(default_factory=dict)
@@ -110,7 +122,8 @@ class Plan(_Plan):
     bottleneck: BottleneckPlan = Field(default_factory=BottleneckPlan)
     sweep: SweepPlan = Field(default_factory=SweepPlan)
     selection: SelectionPlan = Field(default_factory=SelectionPlan)
-    items: tuple[Item, ...] = Field(ITEMS, exclude=True)
+    fits: tuple[FitPlan, ...] | None = Field(None, min_length=1)
+    items: tuple[Item, ...] = Field(PAGE_ITEMS, exclude=True)
 
     @classmethod
     def load(cls, profile: str | Path) -> Self:
@@ -208,6 +221,10 @@ class Plan(_Plan):
     def runs_name(self) -> str:
         """Name of the folder of the runs."""
         return self.runs or self.name
+
+    def fits_or_default(self) -> tuple[FitPlan, ...]:
+        """The fits of the ledgers."""
+        return self.fits or (FitPlan(name=f"quantile grid, lambda {self.lam:g}", lam=self.lam),)
 
     def cost_model(self) -> CostModel:
         """The prices of this plan."""

@@ -13,7 +13,7 @@ from dimec_studies.facts import paper_facts
 from dimec_studies.findings import table_findings
 from dimec_studies.markdown import anchor
 from dimec_studies.paper import Paper, load_paper
-from dimec_studies.plan import ITEMS, PROFILES, Plan
+from dimec_studies.plan import PAGE_ITEMS, PROFILES, Plan
 from dimec_studies.sections import Section, bullets, section
 from dimec_studies.tables import limits_sentence, overview, systems_table
 from dimec_studies.titles import ITEMS as ITEM_TITLES
@@ -27,7 +27,7 @@ _INTRODUCTION = """\
 # The paper's tables and figures, reproduced
 
 Every system that the paper names replays the same traces at the same prices. This page and its
-figures are generated from the JSON files under `results/reproduction/` by `dimec reproduce docs`;
+figures are generated from the JSON files under `results/studies/` by `dimec reproduce docs`;
 no number in it is typed in by hand, and each is given whichever way it falls. The JSON itself is
 made by `dimec reproduce ITEM --profile PROFILE`. The paper: D. J. Bajpai and M. K. Hanawal,
 *Distributed Inference on Mobile Edge and Cloud: A Data-Cartography based Clustering Approach*; what
@@ -89,7 +89,7 @@ def read_results(folder: Path) -> Results:
         MissingArtefactError: there is none.
         CorruptArtefactError: a file is not the result that its path says.
     """
-    stored = {path.parent.name for path in folder.glob("*/*.json") if path.stem in ITEMS}
+    stored = {path.parent.name for path in folder.glob("*/*.json") if path.stem in PAGE_ITEMS}
     profiles = [name for name in PROFILES if name in stored]
     profiles += sorted(stored - set(profiles))
     results = {profile: _read_profile(folder, profile) for profile in profiles}
@@ -102,7 +102,7 @@ def read_results(folder: Path) -> Results:
 
 def _read_profile(folder: Path, profile: str) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
-    for item in ITEMS:
+    for item in PAGE_ITEMS:
         path = folder / profile / f"{item}.json"
         if not path.exists():
             continue
@@ -155,7 +155,7 @@ def compose(results: Results, paper: Paper, folder: Path) -> tuple[str, list[Dra
         blocks += ["## At a glance", _GLANCE, *glances]
     blocks += ["## Where ours differ from the paper, and why"]
     blocks += ["### From the paper's own prices and tables", *paper_facts(paper), *differences]
-    for profile in [*results, *(name for name in PROFILES if name not in results)]:
+    for profile in [*results, *(name for name in _for_the_page() if name not in results)]:
         own = {item: one for (of, item), one in sections.items() if of == profile}
         blocks += _profile(profile, own)
     tables = [items[item] for items in results.values() for item in _TABLES if item in items]
@@ -191,8 +191,8 @@ def _number(item: str) -> str:
 def _profile(profile: str, sections: Mapping[str, Section]) -> list[str]:
     """All sections of a profile by item, and what is absent; what they share is said once."""
     blocks = [f"## Profile {profile}"]
-    expected = Plan.load(profile).items if profile in PROFILES else ITEMS
-    absent = [item for item in expected if item not in sections]
+    expected = Plan.load(profile).items if profile in PROFILES else PAGE_ITEMS
+    absent = [item for item in PAGE_ITEMS if item in expected and item not in sections]
     if absent:
         blocks.append(_absent(profile, absent))
     common = ""
@@ -205,6 +205,11 @@ def _profile(profile: str, sections: Mapping[str, Section]) -> list[str]:
             blocks.append(one.deployment)
         blocks += [_image(block) if isinstance(block, Drawing) else block for block in one.blocks]
     return blocks
+
+
+def _for_the_page() -> list[str]:
+    """The packaged profiles that are for an item of the page."""
+    return [name for name in PROFILES if set(PAGE_ITEMS) & set(Plan.load(name).items)]
 
 
 def _absent(profile: str, items: Iterable[str]) -> str:

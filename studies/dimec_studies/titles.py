@@ -17,6 +17,7 @@ ITEMS: Mapping[str, str] = MappingProxyType(
         "fig5": "Figure 5: one cost varied at a time",
         "cartography": "Section III: training on what a data map selects",
         "robustness": "Beyond the paper: streams of other domains, and human raters",
+        "ledger": "The ledger of every seed and fit",
     }
 )
 

@@ -24,7 +24,7 @@ def test_without_the_studies_one_line_says_how_to_get_them(
 def test_every_word_is_passed_on(cli: Callable[..., Said]) -> None:
     said = cli("reproduce", "--help")
     assert said.code == 0
-    assert " reproduce [OPTIONS] {ITEM...}" in said.out
+    assert " reproduce [OPTIONS] {NAME...}" in said.out
     said = cli("reproduce", "fig1", "--none")
     assert said.code == 2
     assert "No such option: --none" in said.err

@@ -15,10 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PART = (
     "tests/repository/test_citation.py",
     "tests/repository/test_hooks.py",
-    "tests/reproduction/test_committed.py",
+    "tests/studies/test_committed.py",
     "tests/tiers/test_scenarios.py",
     "tests/tools/test_coverage_table.py",
-    "tests/tools/test_experiments.py",
 )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from dimec_studies.docs import all_tables, fill_pages, with_tables
 from dimec_studies.plan import ITEMS, PROFILES, Plan
 from dimec_studies.rendering import render
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results" / "reproduction"
+STORE = ROOT / "results"
+RESULTS = STORE / "studies"
 STORED = sorted(RESULTS.glob("*/*.json"))
 
 
@@ -25,6 +28,25 @@ def test_the_committed_page_is_the_one_that_the_committed_results_give(tmp_path:
     assert {path.name for path in (ROOT / "docs" / "reproduction").iterdir()} == figures
     for name in re.findall(r"\]\((reproduction/[^)]+)\)", page):
         assert (ROOT / "docs" / name).is_file()
+
+
+WITH_TABLES = ("README.md", "docs/performance.md", "docs/results.md")
+
+
+@pytest.mark.parametrize("name", WITH_TABLES)
+def test_the_tables_in_the_pages_are_those_of_the_stored_results(name: str) -> None:
+    text, tables = (ROOT / name).read_text("utf-8"), all_tables(STORE)
+    places = set(re.findall("<!-- table: ([^ ]+) -->", text))
+    assert places
+    assert places <= tables.keys()
+    assert with_tables(text, tables) == text, "run: dimec reproduce docs"
+
+
+def test_every_page_with_a_place_for_a_table_of_results_is_written(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "README.md", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.svg"))
+    filled = fill_pages(tmp_path / "docs", all_tables(STORE))
+    assert [str(path.relative_to(tmp_path)) for path in filled] == list(WITH_TABLES)
 
 
 @pytest.mark.parametrize("path", STORED, ids=[f"{p.parent.name}-{p.stem}" for p in STORED])

@@ -49,6 +49,19 @@ def made(item: str, workshop: Workshop, results: Path) -> Record:
     return record
 
 
+def test_the_ledgers_are_those_of_every_seed_and_fit(workshop: Workshop, results: Path) -> None:
+    record = made("ledger", workshop, results)
+    assert [(run["task"], run["seed"]) for run in record["runs"]] == [("some", 0), ("some", 1)]
+    for run in record["runs"]:
+        (fit,) = run["fits"]
+        assert fit["fit"]["lam"] == fit["context"]["lam"] == workshop.plan.lam
+        assert fit["context"]["draws"] == workshop.plan.draws
+        again = Run(workshop.folder / f"some-joint-seed{run['seed']}")
+        again.fit(lam=workshop.plan.lam)
+        expected = again.evaluate(draws=workshop.plan.draws).to_dicts()
+        assert fit["ledger"] == json.loads(json.dumps(expected))
+
+
 def test_a_table_has_every_system_on_every_seed(workshop: Workshop, results: Path) -> None:
     record = made("table1", workshop, results)
     task = record["tasks"]["some"]
@@ -173,4 +186,4 @@ def test_training_on_a_share_of_the_rows(workshop: Workshop, results: Path) -> N
 def test_there_are_no_other_items(workshop: Workshop, results: Path) -> None:
     with pytest.raises(ConfigError, match="no item is named 'table3'; there are table1"):
         reproduce("table3", workshop, results)
-    assert len(ITEMS) == 8
+    assert len(ITEMS) == 9

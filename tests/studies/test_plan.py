@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from dimec.base.errors import ConfigError, MissingArtefactError
+from dimec.cli.demo import DEMO
+from dimec.settings.run import RunSettings
 from dimec.tiers.costs import CostModel
-from dimec_studies.plan import ITEMS, PROFILES, Plan
+from dimec_studies.plan import ITEMS, PAGE_ITEMS, PROFILES, Plan
 
 MINIMAL = """
 name = "mine"
@@ -30,8 +32,8 @@ def plan_of(tmp_path: Path, text: str = MINIMAL) -> Plan:
     return Plan.load(path)
 
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_the_packaged_profiles_hold_the_papers_tasks_and_more_than_one_seed(name: str) -> None:
+@pytest.mark.parametrize("name", ["small", "deep", "base"])
+def test_the_papers_profiles_hold_its_tasks_and_more_than_one_seed(name: str) -> None:
     plan = Plan.load(name)
     assert plan.name == name
     assert set(plan.tasks) >= set(plan.table2)
@@ -48,7 +50,35 @@ def test_the_packaged_profiles_hold_the_papers_tasks_and_more_than_one_seed(name
 
 def test_the_packaged_profiles_are_for_every_item() -> None:
     assert {item for name in PROFILES for item in Plan.load(name).items} == set(ITEMS)
-    assert set(Plan.load("small").items) | set(Plan.load("deep").items) == set(ITEMS)
+    assert set(Plan.load("small").items) | set(Plan.load("deep").items) == set(PAGE_ITEMS)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_packaged_profile_has_the_name_of_its_file(name: str) -> None:
+    assert Plan.load(name).name == name
+
+
+def test_the_runs_of_the_ledgers_are_those_that_a_user_trains() -> None:
+    """No map of the training rows, and all the rest as ``dimec train`` has it by default."""
+    settings = Plan.load("demo").settings("reviews", "joint", 0)
+    model = {"backbone": "minilm-l6", "exits": [2, 3, 6], "max_tokens": 96}
+    data = {"task": "vader/movies", "max_train_rows": 3000}
+    assert settings == RunSettings.of({"data": data, "model": model, "seed": 0})
+
+
+def test_the_demo_of_the_command_line_is_the_one_whose_ledger_is_stored() -> None:
+    plan = Plan.load("demo")
+    assert plan.tasks["reviews"].model_dump() == {
+        name: DEMO[name] for name in ("task", "max_train_rows")
+    }
+    assert (plan.model.exits, plan.model.max_tokens) == (DEMO["exits"], DEMO["max_tokens"])
+    assert plan.seeds == (0,)
+
+
+def test_without_fits_of_its_own_a_plan_has_one_at_its_lambda(tmp_path: Path) -> None:
+    (fit,) = plan_of(tmp_path).fits_or_default()
+    assert (fit.grid, fit.lam) == ("quantile", plan_of(tmp_path).lam)
+    assert [one.lam for one in Plan.load("movies").fits_or_default()] == [0.02, 0.01, 0.02]
 
 
 def test_exits_of_the_profiles_are_those_of_the_issue() -> None:

@@ -34,7 +34,7 @@ def test_a_profile_of_ones_own_makes_results_and_a_page(
     said = cli("reproduce", "fig1", "fig5", *where, *trained, "--json")
     assert said.code == 0, said.err
     paths = [Path(path) for path in json.loads(said.out)]
-    results = tmp_path / "results" / "tiny"
+    results = tmp_path / "results" / "studies" / "tiny"
     assert paths[:2] == [results / f"{item}.json" for item in ("fig1", "fig5")]
     page = tmp_path / "docs" / "reproduction.md"
     assert page in paths
@@ -98,16 +98,21 @@ def test_an_option_of_runs_does_nothing_for_the_docs_alone(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_profile_beside_names_of_whole_profiles_does_nothing(cli: Callable[..., Said]) -> None:
+    line = cli("reproduce", "movies", "demo", "--profile", "base").complaint()
+    assert line.startswith("--profile does nothing beside names of profiles alone")
+
+
 def test_beside_docs_an_item_makes_use_of_them() -> None:
-    given = Given(frozenset({"seeds"}), {"items": ["docs", "fig1"]}, {})
+    given = Given(frozenset({"seeds"}), {"names": ["docs", "fig1"]}, {})
     refuse_idle("reproduce", given, StudyCommand.idle)
 
 
 def test_the_rule_is_about_options_that_there_are() -> None:
     names = {param.name for param in typer.main.get_command(app).params}
-    (rule,) = StudyCommand.idle
-    assert names >= set(rule.options)
-    assert len(rule.options) == len(OPTIONS)
+    for rule in StudyCommand.idle:
+        assert names >= set(rule.options)
+    assert len(StudyCommand.idle[0].options) == len(OPTIONS)
 
 
 def test_help_teaches(cli: Callable[..., Said]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dimec.mobile import Prediction
     from dimec.runs.run import Run
 
+DEMO = {"task": "vader/movies", "exits": (2, 3, 6), "max_train_rows": 3000, "max_tokens": 96}
 _SHOWN = 2  # texts for each tier
 
 
@@ -36,13 +37,7 @@ def demo(
     and test are whole. At the end some texts of the test split are answered by a mobile, an edge
     and a cloud that are three processes. Run again, it reuses what is there.
     """
-    given = {
-        "task": "vader/movies",
-        "exits": (2, 3, 6),
-        "max_train_rows": 3000,
-        "max_tokens": 96,
-    }
-    run, _ = train_from(given, None, None, out, grid=False, overwrite=False)
+    run, _ = train_from(DEMO, None, None, out, grid=False, overwrite=False)
     from dimec.runs.fitting import describe_fit
 
     lines = describe_fit(run.fit())

@@ -1,25 +1,22 @@
 """Tables for the documentation, made of stored results, so that no figure is copied by hand.
 
 ``goals`` lists what was promised and what was found; ``figures`` is a grid of all figures whose
-names have the form ``row: column``. ``python tools/experiments.py tables`` puts both into the
-documentation, between lines ``<!-- table: bench-NAME-goals -->`` or ``bench-NAME`` and
-``<!-- end -->``.
+names have the form ``row: column``. :mod:`dimec_studies.docs` puts both into the documentation.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import formatted
+from dimec.base.storage import read_json
+from dimec_studies.units import formatted
 
-RESULTS = Path(__file__).resolve().parent / "results"
 Record = Mapping[str, Any]  # a benchmark's part of a stored result
 
 
-def benchmark_tables(results: Path = RESULTS) -> dict[str, str]:
+def benchmark_tables(results: Path) -> dict[str, str]:
     """All tables, by the name in their marker; of each benchmark the newest stored result."""
     tables = {}
     for name, record in newest(results).items():
@@ -30,7 +27,7 @@ def benchmark_tables(results: Path = RESULTS) -> dict[str, str]:
 
 def newest(results: Path) -> dict[str, Record]:
     """Each benchmark's newest record; of several on one day the file whose name sorts last."""
-    stored = [json.loads(path.read_text("utf-8")) for path in sorted(results.glob("*.json"))]
+    stored = [read_json(path, "make bench") for path in sorted(results.glob("*.json"))]
     found: dict[str, Record] = {}
     for report in sorted(stored, key=lambda report: str(report["date"])):
         found |= report["benchmarks"]

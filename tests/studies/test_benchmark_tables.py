@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markdown import benchmark_tables, figures_table, goals_table, newest
 from benchmarks.results import BYTES, RATIO, Figure, Result
+
+from dimec_studies.benchmark_tables import benchmark_tables, figures_table, goals_table, newest
 
 
 def record(*figures: Figure) -> dict[str, Any]:
@@ -76,6 +77,6 @@ def test_the_newest_result_of_each_benchmark_counts(tmp_path: Path) -> None:
 
 
 def test_the_stored_results_can_be_shown() -> None:
-    tables = benchmark_tables()
+    tables = benchmark_tables(Path(__file__).resolve().parents[2] / "results" / "benchmarks")
     assert "| ours / Trainer, with validation |" in tables["bench-training-goals"]
     assert all(table.startswith("| ") for table in tables.values())
