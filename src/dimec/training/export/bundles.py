@@ -30,11 +30,14 @@ from dimec.bundle.manifest import (
     write_manifest,
 )
 from dimec.bundle.tokens import check_rules
-from dimec.bundle.triton import Backend, check_repository, write_triton_repository
+from dimec.bundle.triton import Backend, check_repository, check_served, write_triton_repository
+from dimec.policies.base import Policy
 from dimec.policies.kinds import POLICY, StoredPolicy
+from dimec.policies.step import Site
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.costs import check_tier_names
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.tier import Tier
 from dimec.training.checks import check_vocabulary
 from dimec.training.export.graphs import (
     cut_embeddings,
@@ -85,7 +88,7 @@ class ExportReport:
 
     Attributes:
         path: the bundle.
-        tiers: mobile, edge and cloud.
+        tiers: from the device on.
         reused: whether the bundle stood already, of the same run and settings.
         triton: the Triton model repository, if one was asked for.
     """
@@ -124,17 +127,18 @@ def export_run(
         run: trained and fitted.
         out: the folder to write: it must not exist, be empty, or hold a bundle.
         int8: tiers with 8-bit weights; the others get fp32.
-        looks: exits before the mobile's own at which a policy may stop, and at which its layers
-            are cut; all of the model's by default.
-        triton: where to write a Triton model repository of the edge and the cloud as well.
+        looks: exits before the first tier's own at which a policy may stop, and at which its
+            layers are cut; all of the model's by default.
+        triton: where to write a Triton model repository of every tier but the first as well.
         triton_backend, triton_instances: see :func:`dimec.bundle.triton.write_triton_repository`.
         force: take an int8 tier also where it is not shown to agree, see :func:`require_parity`.
         overwrite: replace the bundle, and the repository, that is there.
         progress: where to report to.
 
     Raises:
-        ConfigError: an unknown tier, a look where the mobile has no exit, an encoder or a tokenizer
-            that cannot be exported, or a folder that holds something else.
+        ConfigError: an unknown tier, a look where the first has no exit, a policy that cannot be
+            served, an encoder or a tokenizer that cannot be exported, a repository of no tier, or
+            a folder that holds something else.
         ArtefactError: the run is not fitted, or damaged.
         DataError, MismatchError: a run of an earlier version, whose data is gone or has changed.
         ParityError: a graph does not answer as the trained model does.
@@ -150,6 +154,8 @@ def export_run(
     require_exporter()
     with run.locked():
         export = _Export.of(run, int8, looks)
+        if triton is not None:
+            check_served(export.deployment.names)
         reused = _claim(out, export, overwrite)
         if reused:
             progress.say(f"{out} is exported already, using it as it is")
@@ -183,6 +189,7 @@ class _Export:
     @classmethod
     def of(cls, run: RunDirectory, int8: Collection[str], looks: Collection[int] | None) -> _Export:
         training, stored = run.training(), run.stored_policy()
+        _check_served_policy(stored.policy)
         if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
             raise CorruptArtefactError(
                 f"the model in {run.model_path} is missing or altered since it was trained; "
@@ -199,13 +206,18 @@ class _Export:
             for tier in deployment.tiers
         }
         segments: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
-        segments |= {names[0]: _segments(training["exits"], deployment.exits[0], looks)}
+        segments[names[0]] = _segments(training["exits"], deployment.tiers[0], looks)
         return cls(run, training, stored, deployment, segments, precisions, versions_)
 
     @property
     def first(self) -> str:
         """The name of the device's tier."""
         return self.deployment.names[0]
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The exits at which an input can be seen where the bundle runs, ascending."""
+        return tuple(sorted({*self.segments[self.first], *self.deployment.exits}))
 
     def records(self) -> tuple[TierRecord, ...]:
         """The tiers as a manifest has them."""
@@ -215,17 +227,31 @@ class _Export:
         )
 
 
-def _segments(exits: Sequence[int], last: int, looks: Collection[int] | None) -> tuple[int, ...]:
-    """Where the mobile's layers are cut: after the exits that may be looked at, and its own.
+def _check_served_policy(policy: Policy) -> None:
+    """Refuse a policy that exists on recorded traces only.
 
     Raises:
-        ConfigError: a look where the model has no exit before the mobile's own.
+        ConfigError: says why it does.
     """
+    if policy.replay_only:
+        raise ConfigError(
+            f"the fitted policy {policy.name} can be replayed but not served, so there is nothing "
+            f"to export: {policy.replay_only}"
+        )
+
+
+def _segments(exits: Sequence[int], first: Tier, looks: Collection[int] | None) -> tuple[int, ...]:
+    """Where the first tier's layers are cut: after the exits that may be looked at, and its own.
+
+    Raises:
+        ConfigError: a look where the model has no exit before the tier's own.
+    """
+    last = first.layer
     before = [layer for layer in exits if layer < last]
     for layer in () if looks is None else looks:
         if layer not in (*before, last):
             raise ConfigError(
-                f"{option('looks')}: the mobile can stop at the exits "
+                f"{option('looks')}: the {first.name} can stop at the exits "
                 f"{', '.join(map(str, (*before, last)))} of this run, got {layer}"
             )
     return (*(layer for layer in before if looks is None or layer in looks), last)
@@ -265,7 +291,7 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
 
 
 def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress) -> None:
-    """Graphs, tokenizer, router and manifests, checked against the trained model."""
+    """Graphs, tokenizer, policy and manifests, checked against the trained model."""
     run = export.run
     wanted = run.settings().model.max_tokens
     rows = load_rows(run, wanted)
@@ -274,7 +300,8 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)
-    reference = make_reference(model, tokenizer, rows, max_tokens, run.router(), progress)
+    steps = export.stored.policy.steps(Site(export.deployment, export.seen))
+    reference = make_reference(model, tokenizer, rows, max_tokens, steps, progress)
     inputs = _inputs(reference, rows.pairs is not None)
     shape = {
         "labels": model.label_names,
@@ -327,14 +354,14 @@ def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
     """The tokenizer as one file, set to cut texts as training does.
 
     Raises:
-        ConfigError: it is of the kind that runs in Python only, or has rules that a mobile refuses.
+        ConfigError: it is of the kind that runs in Python only, or has rules that a device refuses.
     """
     from tokenizers import Tokenizer
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise ConfigError(
-            f"{type(tokenizer).__name__} is a tokenizer in Python only, and the mobile needs a "
+            f"{type(tokenizer).__name__} is a tokenizer in Python only, and a device needs a "
             "tokenizer.json; train with the encoder's fast tokenizer"
         )
     copy = Tokenizer.from_str(backend.to_str())
