@@ -25,6 +25,7 @@ def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bu
     assert [row["tier"] for row in shown["tiers"]] == ["mobile", "edge", "cloud"]
     assert shown["deployment"] == Deployment.paper((1, 2, 4)).to_json()
     assert shown["labels"] == ["negative", "positive"]
+    assert shown["policy"] == {"kind": "centroid", "name": "dimec"}
     for row in shown["tiers"]:
         tier = TierBundle.open(tiny_bundle / row["tier"])
         assert row["disk_bytes"] == tier.size
@@ -49,6 +50,7 @@ def test_the_table_for_people_names_tiers_labels_and_costs(
     assert "cloud" not in said.out.split("labels:")[0]
     assert 'labels: ["negative", "positive"]' in said.out
     assert "an answer in λ: mobile 1.5, edge 4.5, cloud 6" in said.out
+    assert "policy:" not in said.out  # which the first tier alone has
     assert "every file is whole and unaltered" in said.out
 
 
