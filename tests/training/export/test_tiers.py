@@ -14,6 +14,7 @@ from dimec.base.errors import ConfigError
 from dimec.bundle.graphs import Graph
 from dimec.bundle.manifest import MANIFEST, TierBundle, verify_bundle
 from dimec.bundle.triton import write_triton_repository
+from dimec.policies.kinds import StoredPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxTiersPolicy
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import SingleTierRouter
@@ -207,6 +208,18 @@ class TestOtherPolicies:
             run.export(tmp_path / "bundle")
         assert contents(run.path) == before
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_tiers_of_several_models_are_refused(finished_run: Path, tmp_path: Path) -> None:
+    """One run has one model; that the layers exist in it does not make them the fitted ones."""
+    run = named_run(finished_run, tmp_path / "run", TWO)
+    stored = run.stored_policy()
+    tiers = [
+        dict(tier, source=name) for tier, name in zip(stored.fitted_on["tiers"], "ab", strict=True)
+    ]
+    StoredPolicy(stored.policy, {**stored.fitted_on, "tiers": tiers}).save(run.path)
+    with pytest.raises(ConfigError, match=r"the one model of a run .* of several: a, b"):
+        run.export(tmp_path / "bundle")
 
 
 def test_a_fit_for_other_tiers_is_another_bundle(

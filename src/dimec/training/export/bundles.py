@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from dimec.base.errors import ArtefactError, ConfigError, CorruptArtefactError, option
+from dimec.base.errors import ArtefactError, ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_folder, atomic_write, file_sha256
 from dimec.bundle.footprint import Footprint, measure_footprint
@@ -22,22 +22,16 @@ from dimec.bundle.manifest import (
     FileRecord,
     Precision,
     TierManifest,
-    TierRecord,
     file_records,
     graph_names,
-    tier_version,
     verify_bundle,
     write_manifest,
 )
 from dimec.bundle.tokens import check_rules
 from dimec.bundle.triton import Backend, check_repository, check_served, write_triton_repository
-from dimec.policies.base import Policy
-from dimec.policies.kinds import POLICY, StoredPolicy
+from dimec.policies.kinds import POLICY
 from dimec.policies.step import Site
-from dimec.runs.workspace import RunDirectory, fitted_deployment
-from dimec.tiers.costs import check_tier_names
-from dimec.tiers.deployment import Deployment
-from dimec.tiers.tier import Tier
+from dimec.runs.workspace import RunDirectory
 from dimec.training.checks import check_vocabulary
 from dimec.training.export.graphs import (
     cut_embeddings,
@@ -57,8 +51,9 @@ from dimec.training.export.parity import (
     require_parity,
 )
 from dimec.training.export.parity_rows import load_rows
+from dimec.training.export.plan import Export
 from dimec.training.export.quantise import quantise_graph
-from dimec.training.finish import model_fingerprint, versions
+from dimec.training.finish import versions
 from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier, token_limit
 
@@ -137,8 +132,8 @@ def export_run(
 
     Raises:
         ConfigError: an unknown tier, a look where the first has no exit, a policy that cannot be
-            served, an encoder or a tokenizer that cannot be exported, a repository of no tier, or
-            a folder that holds something else.
+            served, tiers of several models, an encoder or a tokenizer that cannot be exported, a
+            repository of no tier, or a folder that holds something else.
         ArtefactError: the run is not fitted, or damaged.
         DataError, MismatchError: a run of an earlier version, whose data is gone or has changed.
         ParityError: a graph does not answer as the trained model does.
@@ -153,7 +148,7 @@ def export_run(
         )
     require_exporter()
     with run.locked():
-        export = _Export.of(run, int8, looks)
+        export = Export.of(run, int8, looks)
         if triton is not None:
             check_served(export.deployment.names)
         reused = _claim(out, export, overwrite)
@@ -174,90 +169,7 @@ def export_run(
     return ExportReport(out, _tier_reports(out, progress), reused, made)
 
 
-@dataclass(frozen=True)
-class _Export:
-    """What decides on the content of a bundle, apart from the model itself."""
-
-    run: RunDirectory
-    training: Mapping[str, Any]
-    stored: StoredPolicy
-    deployment: Deployment
-    segments: Mapping[str, tuple[int, ...]]
-    precisions: Mapping[str, Precision]
-    versions: dict[Any, str]
-
-    @classmethod
-    def of(cls, run: RunDirectory, int8: Collection[str], looks: Collection[int] | None) -> _Export:
-        training, stored = run.training(), run.stored_policy()
-        _check_served_policy(stored.policy)
-        if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
-            raise CorruptArtefactError(
-                f"the model in {run.model_path} is missing or altered since it was trained; "
-                f"train again with: dimec train --out {run.typed} --overwrite"
-            )
-        deployment = fitted_deployment(stored)
-        names = deployment.names
-        check_tier_names(int8, "int8", names)
-        precisions: dict[str, Precision] = {
-            tier: "int8" if tier in int8 else "fp32" for tier in names
-        }
-        versions_ = {
-            tier.name: tier_version(training["model"], tier.layer, precisions[tier.name])
-            for tier in deployment.tiers
-        }
-        segments: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
-        segments[names[0]] = _segments(training["exits"], deployment.tiers[0], looks)
-        return cls(run, training, stored, deployment, segments, precisions, versions_)
-
-    @property
-    def first(self) -> str:
-        """The name of the device's tier."""
-        return self.deployment.names[0]
-
-    @property
-    def seen(self) -> tuple[int, ...]:
-        """The exits at which an input can be seen where the bundle runs, ascending."""
-        return tuple(sorted({*self.segments[self.first], *self.deployment.exits}))
-
-    def records(self) -> tuple[TierRecord, ...]:
-        """The tiers as a manifest has them."""
-        return tuple(
-            TierRecord(**asdict(tier), version=self.versions[tier.name])
-            for tier in self.deployment.tiers
-        )
-
-
-def _check_served_policy(policy: Policy) -> None:
-    """Refuse a policy that exists on recorded traces only.
-
-    Raises:
-        ConfigError: says why it does.
-    """
-    if policy.replay_only:
-        raise ConfigError(
-            f"the fitted policy {policy.name} can be replayed but not served, so there is nothing "
-            f"to export: {policy.replay_only}"
-        )
-
-
-def _segments(exits: Sequence[int], first: Tier, looks: Collection[int] | None) -> tuple[int, ...]:
-    """Where the first tier's layers are cut: after the exits that may be looked at, and its own.
-
-    Raises:
-        ConfigError: a look where the model has no exit before the tier's own.
-    """
-    last = first.layer
-    before = [layer for layer in exits if layer < last]
-    for layer in () if looks is None else looks:
-        if layer not in (*before, last):
-            raise ConfigError(
-                f"{option('looks')}: the {first.name} can stop at the exits "
-                f"{', '.join(map(str, (*before, last)))} of this run, got {layer}"
-            )
-    return (*(layer for layer in before if looks is None or layer in looks), last)
-
-
-def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
+def _claim(out: Path, export: Export, overwrite: bool) -> bool:
     """Whether ``out`` holds this very bundle already.
 
     Raises:
@@ -290,7 +202,7 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
     return True
 
 
-def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress) -> None:
+def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress) -> None:
     """Graphs, tokenizer, policy and manifests, checked against the trained model."""
     run = export.run
     wanted = run.settings().model.max_tokens
@@ -333,7 +245,7 @@ def _inputs(reference: Reference, pairs: bool) -> list[str]:
     return ["input_ids", MASK, *(["token_type_ids"] if told else [])]
 
 
-def _write_graphs(export: _Export, folder: Path, whole: Any, inputs: list[str]) -> None:
+def _write_graphs(export: Export, folder: Path, whole: Any, inputs: list[str]) -> None:
     for tier, exit_ in zip(export.deployment.names, export.deployment.exits, strict=True):
         place, segments = folder / tier, export.segments[tier]
         parts = (
@@ -374,7 +286,7 @@ def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
 
 
 def _write_manifests(
-    export: _Export, folder: Path, shape: Mapping[str, Any], parities: Mapping[str, Parity]
+    export: Export, folder: Path, shape: Mapping[str, Any], parities: Mapping[str, Parity]
 ) -> None:
     common: dict[str, Any] = {
         "tiers": export.records(),
