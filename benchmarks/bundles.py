@@ -73,16 +73,18 @@ def make_scene(run: str, seed: int, out: str) -> dict[str, Any]:
     trained = Run(run) if run else _train(seed)
     folder = Path(out)
     trained.export(folder / "fp32")
-    trained.export(folder / "int8", int8=("mobile", "edge", "cloud"), force=True)
+    names = trained.deployment().names
+    trained.export(folder / "int8", int8=names, force=True)
     texts = _test_texts(trained)
     (folder / "texts.json").write_text(json.dumps(texts), "utf-8")
     training = trained.training()
-    lengths = _lengths(folder / "fp32" / "mobile" / "tokenizer.json", texts)
+    lengths = _lengths(folder / "fp32" / names[0] / "tokenizer.json", texts)
     return {
         "model": str(trained.model_path.resolve()),
         "task": training["task"],
         "backbone": Path(training["backbone"]).name,
-        "exits": trained.router().metadata["tiers"],
+        "tiers": list(names),
+        "exits": list(trained.deployment().exits),
         "train_rows": training["rows"]["train"],
         "texts": len(texts),
         "tokens_mean": sum(lengths) / len(lengths),
@@ -104,7 +106,7 @@ def _train(seed: int) -> Any:
         seed=seed,
         out=ROOT / "benchmarks" / "out" / f"run-{_TRAIN_ROWS}-{_EPOCHS}-{seed}",
     )
-    if not run.router_path.exists():
+    if not run.policy_path.exists():
         run.fit()
     return run
 
@@ -137,30 +139,39 @@ def read_texts(bundle: str, count: int) -> list[str]:
 
 
 def with_route(bundle: str, tier: int, out: Path) -> Path:
-    """A mobile bundle like this one whose router sends every input to one tier.
+    """A bundle of the first tier like this one whose router sends every input to one tier.
 
-    Two of its pools are empty, and an empty pool's tier gets no traffic.
+    All pools but its own are empty, and an empty pool's tier gets no traffic.
     """
     import numpy as np
 
     from dimec.bundle.manifest import MANIFEST, TierBundle, file_records, write_manifest
+    from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
+    from dimec.policies.routed import RouterPolicy
     from dimec.routing import CentroidRouter
 
-    mobile = TierBundle.open(Path(bundle) / "mobile", "mobile")
+    first = TierBundle.open(first_folder(bundle))
     out.mkdir(parents=True)
-    for name in mobile.manifest.files:
-        if name != "router.safetensors":
-            _place(mobile.path / name, out / name)
-    fitted = CentroidRouter.load(mobile.file("router.safetensors"))
-    counts = np.where(np.arange(3) == tier, 1, 0)
-    sums = np.repeat(fitted.sums.sum(axis=0)[None] / fitted.counts.sum(), 3, axis=0)
-    router = CentroidRouter.from_state(sums * counts[:, None], counts)
-    router.metadata = fitted.metadata
-    router.save(out / "router.safetensors")
-    manifest = mobile.manifest.model_copy(update={"files": file_records(out)})
+    for name in first.manifest.files:
+        if name not in (POLICY, ARRAYS):
+            _place(first.path / name, out / name)
+    stored = StoredPolicy.load(first.path)
+    fitted = stored.policy.router  # type: ignore[attr-defined]  # the scene's runs fit a router
+    counts = np.where(np.arange(len(first.manifest.tiers)) == tier, 1, 0)
+    mean = fitted.sums.sum(axis=0) / fitted.counts.sum()
+    router = CentroidRouter.from_state(mean * counts[:, None], counts)
+    StoredPolicy(RouterPolicy(stored.policy.name, router), stored.fitted_on).save(out)
+    manifest = first.manifest.model_copy(update={"files": file_records(out)})
     write_manifest(out, manifest)
     assert (out / MANIFEST).exists()
     return out
+
+
+def first_folder(bundle: str) -> Path:
+    """The folder of a bundle's first tier, which has the name of that tier."""
+    from dimec.bundle.manifest import read_manifest
+
+    return Path(bundle) / read_manifest(bundle).names[0]
 
 
 def _place(source: Path, target: Path) -> None:

@@ -104,13 +104,16 @@ def measure(bundle: str, texts: int, repeats: int) -> dict[str, Any]:
     """Quantiles of the seconds of every part, for each pass over the texts."""
     from dimec.bundle.graphs import Graph
     from dimec.mobile import Mobile
-    from dimec.routing import CentroidRouter
+    from dimec.policies.kinds import StoredPolicy
+    from dimec.policies.routed import RouterPolicy
 
     chosen = read_texts(bundle, texts)
     cloud = Graph(Path(bundle) / "cloud" / "model.onnx")
     with Mobile.open(Path(bundle) / "mobile", state=":memory:") as mobile:
         core = mobile.engine.core
-        router = CentroidRouter.load(mobile.engine.bundle.file("router.safetensors"))
+        policy = StoredPolicy.load(mobile.engine.bundle.path).policy
+        assert isinstance(policy, RouterPolicy)  # as the scene's runs are fitted
+        router = policy.router
         found: dict[str, Any] = {"with inference": [], "in a row": []}
         for repeat in range(repeats + 1):
             # The first round warms up, and is not counted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     Tokenizer, labels and longest text are those of the bundle ``source``; the router's three
     centres are those of random thirds of some texts.
     """
-    from dimec.bundle.manifest import TierBundle, file_records, write_manifest
+    from dimec.bundle.manifest import TierBundle, TierRecord, file_records, write_manifest
+    from dimec.policies.kinds import StoredPolicy
+    from dimec.policies.routed import RouterPolicy
+    from dimec.tiers.deployment import Deployment
     from dimec.training.export.cuts import cut_embeddings, cut_segments, cut_tier, save_graph
     from dimec.training.export.graphs import trace_graph
 
@@ -39,12 +43,14 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     save_graph(cut_segments(whole, [first])[first], mobile / f"layers-{first}.onnx")
     save_graph(cut_tier(whole, inputs, last), cloud / "model.onnx")
     shutil.copyfile(given.file("tokenizer.json"), mobile / "tokenizer.json")
-    _router(mobile, width, seed).save(mobile / "router.safetensors")
+    deployment = Deployment.paper(exits_of(layers))
+    policy = RouterPolicy("random centres", _router(mobile, width, seed))
+    StoredPolicy(policy, {"tiers": deployment.to_json()}).save(mobile)
+    records = zip(deployment.tiers, given.manifest.versions.values(), strict=True)
     manifest = given.manifest.model_copy(
         update={
-            "exit": first,
             "segments": (first,),
-            "exits": exits_of(layers),
+            "tiers": tuple(TierRecord(**asdict(tier), version=v) for tier, v in records),
             "width": width,
             "inputs": tuple(inputs),
             "files": file_records(mobile),

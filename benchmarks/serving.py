@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bundles import PRECISIONS, read_texts, scene
+from benchmarks.bundles import PRECISIONS, first_folder, read_texts, scene
 from benchmarks.harness import available_cores, in_fresh_process, say
 from benchmarks.load import Answered, closed_loop, post
 from benchmarks.results import PER_SECOND, RATIO, Figure, Result
@@ -184,7 +184,7 @@ def messages(bundle: str, texts_from: str, count: int) -> list[_Message]:
 
     manifest = TierBundle.open(Path(bundle) / TIER, TIER).manifest
     path = f"/v2/models/{TIER}/versions/{manifest.version}/infer"
-    tokenizer = Tokenizer.from_file(str(Path(bundle) / "mobile" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(first_folder(bundle) / "tokenizer.json"))
     messages = []
     for number, text in enumerate(read_texts(texts_from, count)):
         ids = np.array([tokenizer.encode(text).ids], np.int64)

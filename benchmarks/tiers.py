@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bundles import PRECISIONS, read_texts, scene
+from benchmarks.bundles import PRECISIONS, first_folder, read_texts, scene
 from benchmarks.harness import in_fresh_process, say
 from benchmarks.results import RATIO, Figure, Result
 
-TIERS = ("mobile", "edge", "cloud")
 GOALS = {"fp32": 1.5, "int8": 3.0}
 EAGER, COMPILED, FROZEN = "eager torch", "torch.compile", "torch.compile, frozen"
 
@@ -41,13 +40,13 @@ def run(sizes: Sizes, seed: int) -> Result:
     figures: list[Figure] = []
     runs: dict[str, Any] = {}
     for threads in sorted({1, sizes.threads}):
-        for tier in TIERS:
+        for tier, layers in zip(found.source["tiers"], found.source["exits"], strict=True):
             say(f"tiers: {tier}, threads {threads}")
             arguments = {
                 "model": found.model,
                 "folder": str(found.folder),
                 "tier": tier,
-                "layers": found.source["exits"][TIERS.index(tier)],
+                "layers": layers,
                 "threads": threads,
                 "texts": sizes.texts,
                 "few": sizes.few,
@@ -147,10 +146,10 @@ def _encoded(folder: str, count: int) -> list[dict[str, Any]]:
     import torch
     from tokenizers import Tokenizer
 
-    bundle = Path(folder) / "fp32"
-    tokenizer = Tokenizer.from_file(str(bundle / "mobile" / "tokenizer.json"))
+    bundle = str(Path(folder) / "fp32")
+    tokenizer = Tokenizer.from_file(str(first_folder(bundle) / "tokenizer.json"))
     rows = []
-    for text in read_texts(str(bundle), count):
+    for text in read_texts(bundle, count):
         ids = np.array([tokenizer.encode(text).ids])
         arrays = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -162,14 +161,13 @@ def _ours(bundle: Path, threads: int) -> _Call:
     from dimec.bundle.graphs import Graph, run_segments
     from dimec.bundle.manifest import TierBundle
 
-    if bundle.name != "mobile":
-        whole = Graph(bundle / "model.onnx", threads=threads)
-        return lambda inputs: whole(**inputs["arrays"])
-    names = TierBundle.open(bundle).manifest.graphs
-    embed, *segments = (Graph(bundle / name, threads=threads) for name in names)
+    manifest = TierBundle.open(bundle).manifest
+    first, *segments = (Graph(bundle / name, threads=threads) for name in manifest.graphs)
+    if not manifest.is_first:
+        return lambda inputs: first(**inputs["arrays"])
 
     def all_of_them(inputs: dict[str, Any]) -> Any:
-        hidden, _ = embed(**inputs["arrays"])
+        hidden, _ = first(**inputs["arrays"])
         return run_segments(segments, hidden, inputs["arrays"]["attention_mask"])
 
     return all_of_them

@@ -108,6 +108,26 @@ def cut_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> 
     return folder / "bundle"
 
 
+@pytest.fixture(scope="session")
+def two_tier_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+    """The same run on two tiers, mobile=2 and cloud=4; not to be changed. Its run is beside it."""
+    from support.named import TWO, named_run
+
+    folder = tmp_path_factory.mktemp("two")
+    named_run(finished_run, folder / "run", TWO).export(folder / "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def named_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+    """The same run on phone=1, gateway=2, box=2 and dc=4; not to be changed. As above."""
+    from support.named import FOUR, named_run
+
+    folder = tmp_path_factory.mktemp("named")
+    named_run(finished_run, folder / "run", FOUR).export(folder / "bundle")
+    return folder / "bundle"
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
     """``run_copy("name")``: a copy of the finished tiny run that a test may damage."""

@@ -71,10 +71,10 @@ def test_what_was_replaced_meanwhile_is_refused(
         pass
 
 
-def test_a_router_or_tokenizer_that_was_replaced_meanwhile_is_refused(
+def test_a_policy_or_tokenizer_that_was_replaced_meanwhile_is_refused(
     bundle: TierBundle,
 ) -> None:
-    for name in ("router.safetensors", "tokenizer.json"):
+    for name in ("policy.json", "policy.safetensors", "tokenizer.json"):
         path = bundle.file(name)
         whole = path.read_bytes()
         assert bundle.read(name) == whole

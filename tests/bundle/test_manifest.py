@@ -48,6 +48,15 @@ def _change(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     (folder / MANIFEST).write_text(json.dumps(value))
 
 
+def _as_it_was(folder: Path, earlier: int) -> None:
+    """Make a manifest one of an earlier format, which had the paper's tiers and no other."""
+    value = json.loads((folder / MANIFEST).read_text())
+    value.pop("tiers", None)
+    value |= {"exits": [1, 2, 4], "costs": {}, "format": earlier}
+    value["versions"] = dict.fromkeys(TIER_NAMES, "41")
+    (folder / MANIFEST).write_text(json.dumps(value))
+
+
 class TestASoundBundle:
     def test_it_opens_as_a_whole_and_tier_by_tier(self, tiny_bundle: Path) -> None:
         manifest, tiers = verify_bundle(tiny_bundle)
@@ -199,7 +208,7 @@ class TestFoldersAndManifests:
     def test_a_tier_of_another_export(self, bundle: Path) -> None:
         other = str(int(TierBundle.open(bundle / "edge").manifest.version) + 1)
         folder = bundle / "cloud"
-        _change(folder, lambda value: value["versions"].update(edge=other))
+        _change(folder, lambda value: value["tiers"][1].update(version=other))
         records = file_records(folder, manifest=True)[MANIFEST].model_dump()
         _change(bundle, lambda value: value["files"].update({f"cloud/{MANIFEST}": records}))
         with pytest.raises(CorruptArtefactError, match="is of another export"):
@@ -210,18 +219,16 @@ class TestFoldersAndManifests:
         [
             {"kind": "dimec bundle"},
             {"format": 1},
-            {"format": "1"},
+            {"format": 2},
+            {"format": "3"},
             {"surplus": 1},
             {"tier": "fog"},
-            {"exits": [2, 1, 4]},
-            {"exits": [1, 2]},
-            {"exits": [0, 2, 4]},
-            {"exit": 3},
-            {"exit": 0},
-            {"version": "0"},
-            {"version": "../1"},
-            {"version": "9" * 19},
-            {"versions": {"edge": "1"}},
+            {"tier": "mobile"},
+            {"tiers": []},
+            {"tiers": {"edge": 2}},
+            {"tiers": [["edge", 2]]},
+            {"exits": [1, 2, 4]},
+            {"version": "41"},
             {"precision": "fp8"},
             {"labels": []},
             {"labels": ["same", "same"]},
@@ -236,9 +243,7 @@ class TestFoldersAndManifests:
             {"padding": 10**6},
             {"padding": -1},
             {"pairs": "perhaps"},
-            {"costs": {"mobile_layer": -1}},
-            {"costs": {"mobile_layer": None}},
-            {"costs": {"petrol": 1.0}},
+            {"costs": {"mobile_layer": 1.5}},
             {"files": {"model.onnx": {"sha256": "0" * 64}}},
             {"files": {"model.onnx": {"sha256": "g" * 64, "bytes": 1}}},
             {"files": {"model.onnx": {"sha256": "0" * 64, "bytes": -1}}},
@@ -249,6 +254,81 @@ class TestFoldersAndManifests:
     def test_a_value_that_does_not_belong(self, bundle: Path, change: dict[str, Any]) -> None:
         _change(bundle / "edge", lambda value: value.update(change))
         with pytest.raises(CorruptArtefactError, match="is no manifest that this version"):
+            TierBundle.open(bundle / "edge")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"name": ""},
+            {"name": "Edge"},
+            {"name": "../cloud"},
+            {"name": "-edge"},
+            {"name": "e" * 33},
+            {"name": "ed\u0261e"},
+            {"name": "edge\n"},
+            {"name": "manifest.json"},
+            {"name": "mobile"},
+            {"name": "cloud"},
+            {"name": "fog"},
+            {"name": None},
+            {"layer": 0},
+            {"layer": 5},
+            {"layer": -1},
+            {"layer": "two"},
+            {"layer": 2.5},
+            {"layer": 10**30},
+            {"layer_price": -1},
+            {"layer_price": 1e13},
+            {"layer_price": None},
+            {"send_price": float("nan")},
+            {"send_price": float("inf")},
+            {"send_price": -1e-9},
+            {"visit_price": float("-inf")},
+            {"visit_price": 1e400},
+            {"visit_price": "dear"},
+            {"source": "x" * 65},
+            {"source": None},
+            {"version": "0"},
+            {"version": "01"},
+            {"version": "../1"},
+            {"version": "9" * 19},
+            {"version": 41},
+            {"petrol": 1.0},
+        ],
+        ids=lambda change: next(f"{key}-{value!r}"[:40] for key, value in change.items()),
+    )
+    def test_a_tier_that_can_be_none(self, bundle: Path, change: dict[str, Any]) -> None:
+        """In the list of tiers, which decides what is run, asked and priced."""
+        for part, look in (("edge", TierBundle.open), ("", verify_bundle)):
+            _change(bundle / part, lambda value: value["tiers"][1].update(change))
+            with pytest.raises(
+                CorruptArtefactError,
+                match=r"is no manifest that this version|not valid JSON|of no tier",
+            ):
+                look(bundle / part)
+
+    @pytest.mark.parametrize("missing", ["name", "layer", "send_price", "version"])
+    def test_a_tier_of_which_something_is_not_said(self, bundle: Path, missing: str) -> None:
+        _change(bundle / "edge", lambda value: value["tiers"][1].pop(missing))
+        with pytest.raises(CorruptArtefactError, match=rf"tiers\.1\.{missing}.*required"):
+            TierBundle.open(bundle / "edge")
+
+    def test_more_tiers_than_anybody_has(self, bundle: Path) -> None:
+        """Each would be a folder to hash and a server to start."""
+
+        def add(value: dict[str, Any]) -> None:
+            cloud = value["tiers"].pop()
+            value["tiers"] += [{**cloud, "name": f"cloud{number}"} for number in range(14)]
+            value["tiers"].append(cloud)
+
+        _change(bundle / "edge", add)
+        with pytest.raises(CorruptArtefactError, match=r"tiers: .* at most 16 items"):
+            TierBundle.open(bundle / "edge")
+
+    def test_tiers_out_of_order(self, bundle: Path) -> None:
+        """The device is the first of them, so it is the one that has segments."""
+        _change(bundle / "edge", lambda value: value["tiers"].reverse())
+        with pytest.raises(CorruptArtefactError, match="at least as deep as the one before"):
             TierBundle.open(bundle / "edge")
 
     @pytest.mark.parametrize(
@@ -263,7 +343,7 @@ class TestFoldersAndManifests:
 
     def test_segments_of_a_tier_that_runs_as_a_whole(self, bundle: Path) -> None:
         _change(bundle / "edge", lambda value: value.update(segments=[2]))
-        with pytest.raises(CorruptArtefactError, match="the mobile has them, and no other tier"):
+        with pytest.raises(CorruptArtefactError, match="the first tier has them, and no"):
             TierBundle.open(bundle / "edge")
 
     def test_a_segment_that_the_manifest_leaves_out(self, cut_bundle: Path, tmp_path: Path) -> None:
@@ -277,11 +357,12 @@ class TestFoldersAndManifests:
 
     def test_a_bundle_of_an_earlier_version_says_how_to_make_it_anew(self, bundle: Path) -> None:
         for part, look in (("", verify_bundle), ("mobile", TierBundle.open)):
-            _change(bundle / part, lambda value: value.update(format=1))
-            with pytest.raises(
-                CorruptArtefactError, match=r"\(format: .* be 2\); make the .* dimec export$"
-            ):
-                look(bundle / part)
+            for earlier in (1, 2):
+                _as_it_was(bundle / part, earlier)
+                with pytest.raises(
+                    CorruptArtefactError, match=r"is of format [12], .* reads 3; .* dimec export$"
+                ):
+                    look(bundle / part)
 
     @pytest.mark.parametrize(
         "content",

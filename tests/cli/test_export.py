@@ -120,7 +120,7 @@ def test_an_unfitted_run_says_what_to_do(
     cli: Cli, run_copy: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = run_copy()
-    (run / "router.safetensors").unlink()
+    (run / "policy.json").unlink()
     assert "make it with: dimec fit" in cli("export", run, tmp_path / "bundle").complaint()
 
 

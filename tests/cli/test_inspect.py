@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dimec.bundle.manifest import TierBundle
+from dimec.tiers.deployment import Deployment
 
 if TYPE_CHECKING:
     from support.tiny import Said
@@ -22,8 +23,9 @@ def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bu
     assert said.code == 0, said
     shown = json.loads(said.out)
     assert [row["tier"] for row in shown["tiers"]] == ["mobile", "edge", "cloud"]
-    assert shown["exits"] == [1, 2, 4]
+    assert shown["deployment"] == Deployment.paper((1, 2, 4)).to_json()
     assert shown["labels"] == ["negative", "positive"]
+    assert shown["policy"] == {"kind": "centroid", "name": "dimec"}
     for row in shown["tiers"]:
         tier = TierBundle.open(tiny_bundle / row["tier"])
         assert row["disk_bytes"] == tier.size
@@ -47,7 +49,8 @@ def test_the_table_for_people_names_tiers_labels_and_costs(
     assert "edge" in said.out
     assert "cloud" not in said.out.split("labels:")[0]
     assert 'labels: ["negative", "positive"]' in said.out
-    assert "mobile_layer 1.5" in said.out
+    assert "an answer in λ: mobile 1.5, edge 4.5, cloud 6" in said.out
+    assert "policy:" not in said.out  # which the first tier alone has
     assert "every file is whole and unaltered" in said.out
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.bundle.manifest import TierBundle, write_manifest
+from dimec.bundle.manifest import BundleManifest, TierBundle, write_manifest
 from support.served import VERSION, Server, expected, inputs_of, make_tier
 from support.tiny import Said, command
 
@@ -117,12 +117,16 @@ def test_what_cannot_be_served_is_one_line(
     assert "was altered or truncated" in complaint(altered)
     mobile = Path(shutil.copytree(tier, tmp_path / "mobile"))
     manifest = TierBundle.open(tier).manifest
-    write_manifest(mobile, manifest.model_copy(update={"tier": "mobile"}))
+    write_manifest(mobile, manifest.model_copy(update={"tier": "mobile", "segments": (1,)}))
     assert "serve the folder edge/ or cloud/" in complaint(mobile)
     whole = tmp_path / "whole"
     shutil.copytree(tier, whole / "edge")
-    shutil.copytree(tier, whole / "cloud")
-    assert f"serve one tier of it: {whole / 'edge'}" in complaint(whole)
+    shared = {name: getattr(manifest, name) for name in ("tiers", "labels", "provenance")}
+    write_manifest(whole, BundleManifest(files={}, **shared))
+    assert f"serve one tier of it: {whole / 'edge'} or {whole / 'cloud'}" in complaint(whole)
+    shared["tiers"] = shared["tiers"][:1]
+    write_manifest(whole, BundleManifest(files={}, **shared))
+    assert "of the device's tier alone; it has none to serve" in complaint(whole)
     assert complaint(tier, "--max-batch", "0").startswith("--max-batch: ")
     assert "give both or neither" in complaint(tier, "--tls-cert", "cert.pem")
     cert = ("--tls-cert", tmp_path / "c.pem", "--tls-key", tmp_path / "k.pem")

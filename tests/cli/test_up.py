@@ -228,8 +228,8 @@ class TestFromAPipe:
 
 class TestErrors:
     def test_are_one_line(self, bundle: Path, tmp_path: Path, cli: Callable[..., Said]) -> None:
-        assert "has no folder edge/" in cli("up", tmp_path).complaint()
-        assert "has no folder edge/" in cli("up", bundle / "mobile").complaint()
+        for place in (tmp_path, bundle / "mobile"):
+            assert f"{place} is no whole bundle" in cli("up", place).complaint()
         assert "fallback must be one of" in cli("up", bundle, "--fallback", "luck").complaint()
 
     def test_of_the_mobile_stop_the_servers(

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from dimec.base.errors import MissingArtefactError, ServerError, StorageError
+from dimec.bundle.manifest import MANIFEST
 from dimec.mobile import Mobile
 from dimec.serving.local import LocalTiers
 from support.tiers import texts
@@ -78,6 +79,9 @@ class TestTheEnd:
 
 class TestWhatCannotStart:
     def test_without_its_folder(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        with pytest.raises(MissingArtefactError, match="is no whole bundle; give the folder"):
+            LocalTiers(tmp_path).__enter__()
+        shutil.copy(tiny_bundle / MANIFEST, tmp_path)
         with pytest.raises(MissingArtefactError, match="has no folder edge/"):
             LocalTiers(tmp_path).__enter__()
         shutil.copytree(tiny_bundle / "edge", tmp_path / "edge")
@@ -89,6 +93,7 @@ class TestWhatCannotStart:
     ) -> None:
         for tier in ("edge", "cloud"):
             shutil.copytree(tiny_bundle / tier, tmp_path / tier)
+        shutil.copy(tiny_bundle / MANIFEST, tmp_path)
         model = tmp_path / "cloud" / "model.onnx"
         model.write_bytes(model.read_bytes()[:-1])
         tiers = LocalTiers(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.bundle.manifest import TierBundle, file_records, write_manifest
 from dimec.serving.model import TierModel, _Line
-from support.served import FAILING, expected, inputs_of
+from support.served import FAILING, expected, inputs_of, paper_records
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -90,6 +90,13 @@ def test_answers_that_are_not_finite_are_errors(tier: Path, tmp_path: Path) -> N
 
 
 def test_the_mobiles_bundle_is_refused(tier: Path, tmp_path: Path) -> None:
-    bundle = _altered(tier, tmp_path / "mobile", tier="mobile")
-    with pytest.raises(ConfigError, match="serve the folder edge/ or cloud/"):
+    bundle = _altered(tier, tmp_path / "mobile", tier="mobile", segments=(1,))
+    with pytest.raises(ConfigError, match="serve the folder edge/ or cloud/ beside it"):
+        TierModel(bundle, 1)
+
+
+def test_where_there_is_no_other_tier_it_says_so(tier: Path, tmp_path: Path) -> None:
+    alone = paper_records(phone="41")
+    bundle = _altered(tier, tmp_path / "phone", tier="phone", tiers=alone, segments=(1,))
+    with pytest.raises(ConfigError, match=r"of the phone tier, .* predict; there is no other$"):
         TierModel(bundle, 1)

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -28,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
-from dimec.bundle.manifest import TierManifest, file_records, write_manifest
+from dimec.bundle.manifest import TierManifest, TierRecord, file_records, write_manifest
 from dimec.protocol import (
     BINARY_HEADER,
     InferRequest,
@@ -38,6 +39,7 @@ from dimec.protocol import (
 )
 from dimec.serving.checks import Rows
 from dimec.serving.entries import Probabilities
+from dimec.tiers.deployment import Deployment
 from support.tiny import environment
 
 VERSION = "41"
@@ -93,9 +95,7 @@ def make_tier(folder: Path, tier: str = "edge") -> Path:
     onnx.save(graph, folder / "model.onnx")
     manifest = TierManifest(
         tier=tier,
-        version=VERSION,
-        exit=2,
-        exits=(1, 2, 4),
+        tiers=paper_records(mobile="40", edge=VERSION, cloud="42"),
         precision="fp32",
         labels=("negative", "positive"),
         inputs=("input_ids", "attention_mask"),
@@ -104,13 +104,17 @@ def make_tier(folder: Path, tier: str = "edge") -> Path:
         padding=0,
         pairs=False,
         width=8,
-        costs={},
-        versions={"mobile": "40", "edge": VERSION, "cloud": "42"},
         provenance={},
         files=file_records(folder),
     )
     write_manifest(folder, manifest)
     return folder
+
+
+def paper_records(**versions: str) -> tuple[TierRecord, ...]:
+    """Tiers of these names at the first of the exits 1, 2 and 4, with the paper's prices."""
+    tiers = Deployment.paper((1, 2, 4)[: len(versions)], names=tuple(versions)).tiers
+    return tuple(TierRecord(**asdict(tier), version=versions[tier.name]) for tier in tiers)
 
 
 _TABLE = (np.arange(2000) % 100 / 100).astype(np.float32)

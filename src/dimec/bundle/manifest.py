@@ -50,7 +50,14 @@ from pydantic import (
     model_validator,
 )
 
-from dimec.base.errors import ConfigError, CorruptArtefactError, MissingArtefactError, quoted, shown
+from dimec.base.errors import (
+    ArtefactError,
+    ConfigError,
+    CorruptArtefactError,
+    MissingArtefactError,
+    quoted,
+    shown,
+)
 from dimec.base.held import Held, held_copy, read_held
 from dimec.base.storage import file_sha256, parse_json, write_json
 from dimec.tiers.deployment import Deployment
@@ -238,8 +245,10 @@ def is_whole(path: Path | str) -> bool:
     False also where there is no manifest that can be read.
     """
     try:
-        record = json.loads((Path(path) / MANIFEST).read_bytes()[:_LARGEST_MANIFEST])
-    except (OSError, ValueError, RecursionError):
+        _check_plain(Path(path) / MANIFEST)  # of a pipe no end may come
+        with (Path(path) / MANIFEST).open("rb") as stream:
+            record = json.loads(stream.read(_LARGEST_MANIFEST))
+    except (ArtefactError, OSError, ValueError, RecursionError):
         return False
     return (
         isinstance(record, dict)
@@ -413,7 +422,13 @@ def _parse(model: type[_M], path: Path) -> _M:
         content = stream.read(_LARGEST_MANIFEST + 1)
     if len(content) > _LARGEST_MANIFEST:
         raise CorruptArtefactError(f"{path} is far too large for a manifest")
-    value: Mapping[str, Any] = parse_json(content, path, _MADE_BY)
+    value: Any = parse_json(content, path, _MADE_BY)
+    earlier = value.get("format") if isinstance(value, dict) else None
+    if type(earlier) is int and 0 < earlier < FORMAT:
+        raise CorruptArtefactError(
+            f"{path} is no manifest that this version of dimec reads: it is of format {earlier}, "
+            f"and this version reads {FORMAT}; make the bundle again with: {_MADE_BY}"
+        )
     try:
         manifest = model.model_validate(value)
     except ValidationError as error:

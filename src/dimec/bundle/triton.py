@@ -1,4 +1,4 @@
-"""A Triton model repository of the edge and the cloud tier.
+"""A Triton model repository of every tier of a bundle but the first, each a model of its name.
 
 ::
 
@@ -13,6 +13,7 @@ that it was exported with.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from dimec.bundle.manifest import TierBundle, TierManifest, verify_bundle
 Backend = Literal["onnxruntime", "python"]
 BACKENDS: tuple[Backend, ...] = ("onnxruntime", "python")
 _LARGEST_BATCH = 64
-_MODELS = ("edge", "cloud")
+_LIMITS = ("vocabulary", "max_tokens")  # the parameters of each model, which are ours alone
 
 
 def write_triton_repository(
@@ -50,15 +51,17 @@ def write_triton_repository(
         overwrite: replace the repository of a bundle that is there.
 
     Raises:
-        ConfigError: an unknown backend, no instance, or ``out`` is not empty.
+        ConfigError: an unknown backend, no instance, a bundle of the device alone, or ``out`` is
+            not empty.
         ArtefactError: the bundle is not sound.
         StorageError: the disk is full or refuses to write.
     """
     out = Path(out)
     check_repository(out, backend=backend, instances=instances, overwrite=overwrite)
-    _, tiers = verify_bundle(bundle)
+    manifest, tiers = verify_bundle(bundle)
+    served = check_served(manifest.names)
     with atomic_folder(out) as folder:
-        for name in _MODELS:
+        for name in served:
             _write_model(tiers[name], folder / name, backend, instances)
     return out
 
@@ -84,10 +87,32 @@ def check_repository(
             "that is there with --overwrite"
         )
     names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if not names <= set(_MODELS) or not all((out / n / "config.pbtxt").exists() for n in names):
+    if not all(_is_model(out / name) for name in names):
         raise ConfigError(
             f"{out} holds something that is no Triton repository of a bundle; name another folder"
         )
+
+
+def check_served(names: Sequence[str]) -> tuple[str, ...]:
+    """The tiers that servers run: all of these but the first, which is the device.
+
+    Raises:
+        ConfigError: there is no other.
+    """
+    if len(names) < 2:
+        raise ConfigError(
+            f"the bundle has one tier, {names[0]}, the device itself; there is no model to serve"
+        )
+    return tuple(names[1:])
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder is a model as :func:`write_triton_repository` writes them, of any tier."""
+    try:
+        config = (folder / "config.pbtxt").read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return f'name: "{folder.name}"' in config and all(f'key: "{key}"' in config for key in _LIMITS)
 
 
 def model_config(manifest: TierManifest, backend: Backend, instances: int) -> str:
@@ -95,7 +120,7 @@ def model_config(manifest: TierManifest, backend: Backend, instances: int) -> st
     inputs = ",\n".join(
         f'  {{ name: "{name}" data_type: TYPE_INT64 dims: [ -1 ] }}' for name in manifest.inputs
     )
-    limits = {"vocabulary": manifest.vocabulary, "max_tokens": manifest.max_tokens}
+    limits = {name: getattr(manifest, name) for name in _LIMITS}
     parameters = "\n".join(
         f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}'
         for key, value in limits.items()

@@ -31,20 +31,20 @@ def export(
     int8: Annotated[
         str | None,
         typer.Option(
-            help="Tiers with 8-bit weights, such as mobile or mobile,edge; or all. The others get "
-            "fp32."
+            help="Tiers with 8-bit weights by name, such as mobile or mobile,edge; or all. The "
+            "others get fp32."
         ),
     ] = None,
     looks: Annotated[
         str | None,
         typer.Option(
-            help="Exits before the mobile's own at which a policy may stop, such as 1,2, or none; "
-            "all by default. The mobile's layers are cut there."
+            help="Exits before the first tier's own at which a policy may stop, such as 1,2, or "
+            "none; all by default. The first tier's layers are cut there."
         ),
     ] = None,
     triton: Annotated[
         Path | None,
-        typer.Option(help="Write a Triton model repository of edge and cloud here as well."),
+        typer.Option(help="Write a Triton model repository of all tiers but the first here too."),
     ] = None,
     triton_backend: Annotated[
         str,
@@ -66,11 +66,11 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a fitted run to a bundle: mobile/, edge/ and cloud/, each with all that it needs.
+    """Export a fitted run to a bundle: a folder a tier, such as mobile/, edge/ and cloud/.
 
-    The graphs are run on real validation text and have to answer as the trained model does. The
-    bundle appears all at once, at the end; one of the same run that is there already is taken as
-    it is.
+    Each has all that it needs. The graphs are run on real validation text and have to answer as the
+    trained model does. The bundle appears all at once, at the end; one of the same run that is
+    there already is taken as it is.
 
     Examples:
 
@@ -78,13 +78,12 @@ def export(
 
         dimec export runs/mine bundles/small --int8 all --triton bundles/triton
     """
-    from dimec.tiers.costs import TIER_NAMES
-
-    tiers = TIER_NAMES if int8 == "all" else tuple(filter(None, (int8 or "").split(",")))
+    run = open_run(path)
+    named = run.deployment().names if int8 == "all" else filter(None, (int8 or "").split(","))
     with progress_bar() as progress:
-        report = open_run(path).export(
+        report = run.export(
             out,
-            int8=tiers,
+            int8=tuple(named),
             looks=_layers(looks),
             triton=triton,
             triton_backend=triton_backend,  # type: ignore[arg-type]  # checked where it is used

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.base.errors import shown
+from dimec.base.errors import CorruptArtefactError, shown
 from dimec.cli.common import AsJson, print_json, show_columns
 from dimec.cli.streams import json_text
 
@@ -33,12 +33,13 @@ def inspect(
 
     tiers = _tiers(path)
     rows = [{**_facts(tier), **asdict(measure_footprint(tier.path))} for tier in tiers]
-    manifest = tiers[0].manifest
+    manifest, policy = tiers[0].manifest, _policy(tiers[0])
     if as_json:
         print_json(
             {
                 "labels": list(manifest.labels),
                 "deployment": manifest.deployment.to_json(),
+                "policy": policy,
                 "provenance": manifest.provenance,
                 "tiers": rows,
             }
@@ -49,6 +50,8 @@ def inspect(
     print(f"labels: {json_text(manifest.labels)}")
     prices = (f"{tier.name} {tier.price:g}" for tier in manifest.deployment.tiers)
     print(f"an answer in λ: {', '.join(prices)}")
+    if policy:
+        print(f"policy: {shown(policy['name'])} (kind {shown(policy['kind'])})")
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:
             print(f"{name}: {shown(str(manifest.provenance[name]))}")
@@ -61,6 +64,22 @@ def _tiers(path: Path) -> list[TierBundle]:
     if is_whole(path):
         return list(verify_bundle(path)[1].values())
     return [TierBundle.open(path)]
+
+
+def _policy(tier: TierBundle) -> dict[str, str] | None:
+    """Kind and name of the policy that the first tier has; None for any other.
+
+    It is not made: its kind may be of a package that is not installed here.
+    """
+    if not tier.manifest.is_first:
+        return None
+    from dimec.base.storage import parse_json
+
+    name = "policy.json"
+    record = parse_json(tier.read(name), tier.path / name, "dimec export")
+    if not isinstance(record, dict):
+        raise CorruptArtefactError(f"{tier.path / name} holds no policy")
+    return {key: str(record.get(key, "")) for key in ("kind", "name")}
 
 
 def _facts(tier: TierBundle) -> dict[str, Any]:

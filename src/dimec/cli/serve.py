@@ -16,7 +16,10 @@ ADDRESS, LIMITS, SECURITY = "Address", "Limits", "Security"
 def serve(
     bundle: Annotated[
         Path,
-        typer.Argument(metavar="BUNDLE/TIER", help="The folder edge/ or cloud/ of a bundle."),
+        typer.Argument(
+            metavar="BUNDLE/TIER",
+            help="The folder of any tier but the first, such as edge/.",
+        ),
     ],
     host: Annotated[
         str,
@@ -84,7 +87,7 @@ def serve(
         dimec serve bundles/mine/cloud --host 0.0.0.0 --port 8002 --tls-cert cert.pem
         --tls-key key.pem --token-file token
     """
-    from dimec.bundle.manifest import TierBundle
+    from dimec.bundle.manifest import TierBundle, is_whole
     from dimec.serving.server import serve as run_server
     from dimec.serving.settings import ServerSettings
 
@@ -101,9 +104,16 @@ def serve(
         drain=drain,
         log_level=log_level,
     )
-    if (bundle / "cloud").is_dir() and (bundle / "edge").is_dir():
-        raise ConfigError(
-            f"{bundle} is a whole bundle; serve one tier of it: {bundle / 'edge'} or "
-            f"{bundle / 'cloud'}"
-        )
+    if is_whole(bundle):
+        raise ConfigError(_one_tier_of(bundle))
     run_server(TierBundle.open(bundle), settings, stop_with_stdin=stop_with_stdin)
+
+
+def _one_tier_of(bundle: Path) -> str:
+    """What to serve of a whole bundle."""
+    from dimec.bundle.manifest import read_manifest
+
+    served = [str(bundle / name) for name in read_manifest(bundle).names[1:]]
+    if not served:
+        return f"{bundle} is a bundle of the device's tier alone; it has none to serve"
+    return f"{bundle} is a whole bundle; serve one tier of it: {' or '.join(served)}"

@@ -1,13 +1,13 @@
-"""``dimec up``: all three tiers on this machine, and a prompt to try them."""
+"""``dimec up``: all tiers of a bundle on this machine, and a prompt to try them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,11 +31,11 @@ def up(
         Path | None, typer.Option(help="File for the servers' logs; default: none is kept.")
     ] = None,
 ) -> None:
-    """Start edge and cloud on this machine, and answer what is typed.
+    """Start every tier but the first on this machine, and answer what is typed.
 
     Each answer tells its label and probability, where the router sent it and by what margin, which
-    tier answered, how long that took and what it cost. Ctrl-D or Ctrl-C ends all three. Lines from
-    a pipe are answered likewise.
+    tier answered, how long that took and what it cost. Ctrl-D or Ctrl-C ends all of them. Lines
+    from a pipe are answered likewise.
     """
     try:
         _run(bundle, state, adaptive, timeout, fallback, log)
@@ -63,8 +63,7 @@ def _run(
     with LocalTiers(bundle, token=token, log=log) as tiers:
         mobile = Mobile.open(
             bundle,
-            edge=tiers.urls["edge"],
-            cloud=tiers.urls["cloud"],
+            **_addresses(tiers.urls),
             token=token,
             state=state,
             adaptive=adaptive,
@@ -75,6 +74,13 @@ def _run(
             for tier, url in tiers.urls.items():
                 print(f"{tier} at {url}", file=sys.stderr)
             _answer(mobile)
+
+
+def _addresses(urls: Mapping[str, str]) -> dict[str, Any]:
+    """Where the tiers are, as :meth:`Mobile.open` takes it."""
+    from dimec.tiers.costs import TIER_NAMES
+
+    return dict(urls) if urls.keys() <= set(TIER_NAMES) else {"tiers": dict(urls)}
 
 
 def _answer(mobile: Mobile) -> None:

@@ -141,12 +141,12 @@ class Run(RunDirectory):
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> ExportReport:
-        """Export the fitted run to a bundle: ``mobile/``, ``edge/`` and ``cloud/``.
+        """Export the fitted run to a bundle, a folder a tier.
 
         Args:
             out: the folder to write.
             int8: tiers with 8-bit weights; the others get fp32.
-            looks: exits before the mobile's own at which a policy may stop; all by default.
+            looks: exits before the first tier's own at which a policy may stop; all by default.
             triton: where to write a Triton model repository as well.
             triton_backend: ``"python"`` for builds of Triton without the onnxruntime backend.
             triton_instances: copies of each model that Triton runs side by side.
@@ -157,12 +157,12 @@ class Run(RunDirectory):
         Raises:
             DimecError: see :func:`dimec.training.export.bundles.export_run`.
         """
-        check_tier_names(int8, "int8", ("mobile", "edge", "cloud"))
         if triton is not None:
             check_repository(
                 triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
             )
-        self.router()  # a run that is not fitted is refused before torch is loaded
+        # A run that is not fitted is refused before torch is loaded.
+        check_tier_names(int8, "int8", self.deployment().names)
         if progress is not None:
             progress.say("loading torch")
         from dimec.training.export.bundles import export_run

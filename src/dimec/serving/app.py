@@ -192,12 +192,12 @@ def create_app(bundle: TierBundle, settings: ServerSettings, log: JsonLog | None
     """The application of one tier, with its graph loaded.
 
     Args:
-        bundle: of an edge or cloud tier.
+        bundle: of any tier but the first.
         settings: limits and the token; address and TLS are the server's matter.
         log: where its lines go; standard error by default.
 
     Raises:
-        ConfigError: the mobile tier's bundle, or a token that no header can carry.
+        ConfigError: the first tier's bundle, or a token that no header can carry.
         ArtefactError: the graph cannot be used.
     """
     return TierApp(bundle, settings, log or JsonLog(settings.log_level))

@@ -1,4 +1,4 @@
-"""The servers of edge and cloud as child processes on this machine."""
+"""The servers of a bundle's tiers as child processes on this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from dimec.base.errors import MissingArtefactError, ServerError
 from dimec.base.storage import storage_errors
+from dimec.bundle.manifest import is_whole, read_manifest
 
-TIERS = ("edge", "cloud")
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0  # a server gives itself 10 to answer what it has accepted
 _TAIL = 5  # lines of a failed server's log
@@ -28,18 +28,20 @@ _COMPLAINT = "dimec: "  # how the command line begins an error
 
 
 class LocalTiers:
-    """Serves the edge and the cloud of a bundle from this machine, each in a process of its own.
+    """Serves every tier of a bundle but the first from this machine, each in a process of its own.
 
-    The servers stop with the block. Should this process be killed, they stop by themselves, since
+    The first is the device, which is no server: of a bundle of one tier nothing is started. The
+    servers stop with the block. Should this process be killed, they stop by themselves, since
     each ends with its standard input.
 
     Args:
-        bundle: the folder above ``edge/`` and ``cloud/``.
+        bundle: the folder that ``dimec export`` made, with a folder for each tier.
         token: bearer token to ask for; handed over in the environment.
         log: file for the servers' logs; by default a temporary one.
 
     Raises:
-        MissingArtefactError: a tier's folder is not there.
+        MissingArtefactError: no whole bundle, or a tier's folder is not there.
+        CorruptArtefactError: the manifest is not what it must be.
         ServerError: a server did not start.
         StorageError: the log cannot be written.
 
@@ -69,7 +71,8 @@ class LocalTiers:
         return {tier: child.pid for tier, child in self._children.items()}
 
     def __enter__(self) -> Self:
-        for tier in TIERS:
+        served = _served(self._bundle)
+        for tier in served:
             if not (self._bundle / tier).is_dir():
                 raise MissingArtefactError(
                     f"{self._bundle} has no folder {tier}/; give the folder that dimec export made"
@@ -77,9 +80,9 @@ class LocalTiers:
         try:
             self._open_log()
             # All are started before the first is waited for: loading a graph takes its time.
-            for tier in TIERS:
+            for tier in served:
                 self._start(tier, 0)
-            for tier in TIERS:
+            for tier in served:
                 self._await_ready(tier)
         except BaseException:
             self.stop()
@@ -168,6 +171,19 @@ class LocalTiers:
             told = complaints[-1:] or lines[-_TAIL:]
             return " | ".join(told).removeprefix(_COMPLAINT) or "it said nothing"
         return "its log cannot be read"
+
+
+def _served(bundle: Path) -> tuple[str, ...]:
+    """The names of a whole bundle's tiers but the first.
+
+    Raises:
+        ArtefactError: it is no whole bundle, or its manifest is not what it must be.
+    """
+    if not is_whole(bundle):
+        raise MissingArtefactError(
+            f"{bundle} is no whole bundle; give the folder that dimec export made"
+        )
+    return read_manifest(bundle).names[1:]
 
 
 @contextlib.contextmanager

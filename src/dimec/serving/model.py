@@ -61,11 +61,11 @@ class TierModel:
         overhead: what a run costs before its first token, in tokens, as measured at the start.
 
     Args:
-        bundle: of an edge or cloud tier.
+        bundle: of any tier but the first.
         threads: processor threads; None takes as many as this process may use.
 
     Raises:
-        ConfigError: the bundle is the mobile tier's.
+        ConfigError: the bundle is the first tier's.
         ArtefactError: the graph cannot be loaded, or is not the one that the manifest describes.
     """
 
@@ -73,9 +73,10 @@ class TierModel:
         if bundle.manifest.is_first:
             first, *others = bundle.manifest.names
             beside = " or ".join(f"{name}/" for name in others)
+            instead = f"serve the folder {beside} beside it" if others else "there is no other"
             raise ConfigError(
                 f"{bundle.path} is the bundle of the {first} tier, which answers through dimec "
-                f"predict; serve the folder {beside} beside it"
+                f"predict; {instead}"
             )
         self.manifest = bundle.manifest
         self.threads = threads or len(_processors())

@@ -17,8 +17,11 @@ from onnx import numpy_helper
 from dimec.base.errors import ConfigError, ParityError
 from dimec.base.progress import NoProgress
 from dimec.bundle.manifest import TierBundle
+from dimec.policies.routed import RouterPolicy
+from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Walk
 from dimec.routing import CentroidRouter
 from dimec.runs.workspace import RunDirectory
+from dimec.tiers.deployment import Deployment
 from dimec.training import MultiExitClassifier
 from dimec.training.export.parity import (
     Parity,
@@ -46,7 +49,7 @@ def reference(finished_run: Path) -> Reference:
         load_tokenizer(str(run.model_path)),
         load_rows(run, MAX_TOKENS),
         MAX_TOKENS,
-        run.router(),
+        run.stored_policy().policy.steps(Site(run.deployment(), (1, 2, 4))),
         NoProgress(),
     )
 
@@ -174,11 +177,31 @@ def test_where_the_lines_are_drawn(precision: Any, change: dict[str, float], pas
 def test_a_route_may_differ_only_where_two_are_equally_near() -> None:
     centres = np.array([[0.0, 0.0], [2.0, 0.0], [50.0, 0.0]])
     router = CentroidRouter().fit(centres, np.array([0, 1, 2]))
+    policy, lengths = RouterPolicy("any", router), np.full(3, 9)
+    steps = policy.steps(Site(Deployment.paper((1, 2, 4)), (1, 2, 4)))
     expected = np.array([[0.0, 0.0], [1.0 - 1e-7, 0.0], [0.9, 0.0]], np.float32)
     tie = np.array([[0.0, 0.0], [1.0 + 1e-6, 0.0], [0.9, 0.0]], np.float32)
-    assert _same_routes(router, tie, expected) == 1
+    assert _same_routes(steps, tie, expected, lengths) == 1
     moved = np.array([[0.0, 0.0], [1.0, 0.0], [1.1, 0.0]], np.float32)
-    assert _same_routes(router, moved, expected) == pytest.approx(2 / 3)
+    assert _same_routes(steps, moved, expected, lengths) == pytest.approx(2 / 3)
+
+
+class _ByLength(FixedSteps):
+    """Sends what is longer than a bound, in its embedding's first component, to the last tier."""
+
+    def begin(self, signal: Signal) -> Go:
+        return Go(2, 4) if signal.tokens + float(signal.embedding[0]) > 10 else Go(0, 1)
+
+    def after(self, walk: Walk) -> Answer:
+        return Answer()
+
+
+def test_a_policy_that_measures_no_margin_has_to_take_the_same_first_step() -> None:
+    expected = np.array([[0.5], [0.5], [1.0]], np.float32)
+    lengths = np.array([9, 10, 9])
+    assert _same_routes(_ByLength(), expected, expected, lengths) == 1
+    got = np.array([[0.5], [0.5], [1.0 + 1e-6]], np.float32)
+    assert _same_routes(_ByLength(), got, expected, lengths) == pytest.approx(2 / 3)
 
 
 @given(st.integers(1, 400))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from dimec.base.errors import ArtefactError, ConfigError, CorruptArtefactError, option
+from dimec.base.errors import ArtefactError, ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_folder, atomic_write, file_sha256
 from dimec.bundle.footprint import Footprint, measure_footprint
@@ -22,19 +22,16 @@ from dimec.bundle.manifest import (
     FileRecord,
     Precision,
     TierManifest,
-    TierRecord,
     file_records,
     graph_names,
-    tier_version,
     verify_bundle,
     write_manifest,
 )
 from dimec.bundle.tokens import check_rules
-from dimec.bundle.triton import Backend, check_repository, write_triton_repository
-from dimec.policies.kinds import POLICY, StoredPolicy
-from dimec.runs.workspace import RunDirectory, fitted_deployment
-from dimec.tiers.costs import check_tier_names
-from dimec.tiers.deployment import Deployment
+from dimec.bundle.triton import Backend, check_repository, check_served, write_triton_repository
+from dimec.policies.kinds import POLICY
+from dimec.policies.step import Site
+from dimec.runs.workspace import RunDirectory
 from dimec.training.checks import check_vocabulary
 from dimec.training.export.cuts import (
     cut_embeddings,
@@ -53,8 +50,9 @@ from dimec.training.export.parity import (
     require_parity,
 )
 from dimec.training.export.parity_rows import load_rows
+from dimec.training.export.plan import Export
 from dimec.training.export.quantise import quantise_graph
-from dimec.training.finish import model_fingerprint, versions
+from dimec.training.finish import versions
 from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier, token_limit
 
@@ -84,7 +82,7 @@ class ExportReport:
 
     Attributes:
         path: the bundle.
-        tiers: mobile, edge and cloud.
+        tiers: from the device on.
         reused: whether the bundle stood already, of the same run and settings.
         triton: the Triton model repository, if one was asked for.
     """
@@ -123,17 +121,18 @@ def export_run(
         run: trained and fitted.
         out: the folder to write: it must not exist, be empty, or hold a bundle.
         int8: tiers with 8-bit weights; the others get fp32.
-        looks: exits before the mobile's own at which a policy may stop, and at which its layers
-            are cut; all of the model's by default.
-        triton: where to write a Triton model repository of the edge and the cloud as well.
+        looks: exits before the first tier's own at which a policy may stop, and at which its
+            layers are cut; all of the model's by default.
+        triton: where to write a Triton model repository of every tier but the first as well.
         triton_backend, triton_instances: see :func:`dimec.bundle.triton.write_triton_repository`.
         force: take an int8 tier also where it is not shown to agree, see :func:`require_parity`.
         overwrite: replace the bundle, and the repository, that is there.
         progress: where to report to.
 
     Raises:
-        ConfigError: an unknown tier, a look where the mobile has no exit, an encoder or a tokenizer
-            that cannot be exported, or a folder that holds something else.
+        ConfigError: an unknown tier, a look where the first has no exit, a policy that cannot be
+            served, tiers of several models, an encoder or a tokenizer that cannot be exported, a
+            repository of no tier, or a folder that holds something else.
         ArtefactError: the run is not fitted, or damaged.
         DataError, MismatchError: a run of an earlier version, whose data is gone or has changed.
         ParityError: a graph does not answer as the trained model does.
@@ -148,7 +147,9 @@ def export_run(
         )
     require_exporter()
     with run.locked():
-        export = _Export.of(run, int8, looks)
+        export = Export.of(run, int8, looks)
+        if triton is not None:
+            check_served(export.deployment.names)
         reused = _claim(out, export, overwrite)
         if reused:
             progress.say(f"{out} is exported already, using it as it is")
@@ -167,70 +168,7 @@ def export_run(
     return ExportReport(out, _tier_reports(out, progress), reused, made)
 
 
-@dataclass(frozen=True)
-class _Export:
-    """What decides on the content of a bundle, apart from the model itself."""
-
-    run: RunDirectory
-    training: Mapping[str, Any]
-    stored: StoredPolicy
-    deployment: Deployment
-    segments: Mapping[str, tuple[int, ...]]
-    precisions: Mapping[str, Precision]
-    versions: dict[Any, str]
-
-    @classmethod
-    def of(cls, run: RunDirectory, int8: Collection[str], looks: Collection[int] | None) -> _Export:
-        training, stored = run.training(), run.stored_policy()
-        if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
-            raise CorruptArtefactError(
-                f"the model in {run.model_path} is missing or altered since it was trained; "
-                f"train again with: dimec train --out {run.typed} --overwrite"
-            )
-        deployment = fitted_deployment(stored)
-        names = deployment.names
-        check_tier_names(int8, "int8", names)
-        precisions: dict[str, Precision] = {
-            tier: "int8" if tier in int8 else "fp32" for tier in names
-        }
-        versions_ = {
-            tier.name: tier_version(training["model"], tier.layer, precisions[tier.name])
-            for tier in deployment.tiers
-        }
-        segments: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
-        segments |= {names[0]: _segments(training["exits"], deployment.exits[0], looks)}
-        return cls(run, training, stored, deployment, segments, precisions, versions_)
-
-    @property
-    def first(self) -> str:
-        """The name of the device's tier."""
-        return self.deployment.names[0]
-
-    def records(self) -> tuple[TierRecord, ...]:
-        """The tiers as a manifest has them."""
-        return tuple(
-            TierRecord(**asdict(tier), version=self.versions[tier.name])
-            for tier in self.deployment.tiers
-        )
-
-
-def _segments(exits: Sequence[int], last: int, looks: Collection[int] | None) -> tuple[int, ...]:
-    """Where the mobile's layers are cut: after the exits that may be looked at, and its own.
-
-    Raises:
-        ConfigError: a look where the model has no exit before the mobile's own.
-    """
-    before = [layer for layer in exits if layer < last]
-    for layer in () if looks is None else looks:
-        if layer not in (*before, last):
-            raise ConfigError(
-                f"{option('looks')}: the mobile can stop at the exits "
-                f"{', '.join(map(str, (*before, last)))} of this run, got {layer}"
-            )
-    return (*(layer for layer in before if looks is None or layer in looks), last)
-
-
-def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
+def _claim(out: Path, export: Export, overwrite: bool) -> bool:
     """Whether ``out`` holds this very bundle already.
 
     Raises:
@@ -263,8 +201,8 @@ def _claim(out: Path, export: _Export, overwrite: bool) -> bool:
     return True
 
 
-def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress) -> None:
-    """Graphs, tokenizer, router and manifests, checked against the trained model."""
+def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress) -> None:
+    """Graphs, tokenizer, policy and manifests, checked against the trained model."""
     run = export.run
     wanted = run.settings().model.max_tokens
     rows = load_rows(run, wanted)
@@ -273,7 +211,8 @@ def _write_bundle(export: _Export, folder: Path, force: bool, progress: Progress
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)
-    reference = make_reference(model, tokenizer, rows, max_tokens, run.router(), progress)
+    steps = export.stored.policy.steps(Site(export.deployment, export.seen))
+    reference = make_reference(model, tokenizer, rows, max_tokens, steps, progress)
     inputs = _inputs(reference, rows.pairs is not None)
     shape = {
         "labels": model.label_names,
@@ -305,7 +244,7 @@ def _inputs(reference: Reference, pairs: bool) -> list[str]:
     return ["input_ids", MASK, *(["token_type_ids"] if told else [])]
 
 
-def _write_graphs(export: _Export, folder: Path, whole: Any, inputs: list[str]) -> None:
+def _write_graphs(export: Export, folder: Path, whole: Any, inputs: list[str]) -> None:
     for tier, exit_ in zip(export.deployment.names, export.deployment.exits, strict=True):
         place, segments = folder / tier, export.segments[tier]
         parts = (
@@ -326,14 +265,14 @@ def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
     """The tokenizer as one file, set to cut texts as training does.
 
     Raises:
-        ConfigError: it is of the kind that runs in Python only, or has rules that a mobile refuses.
+        ConfigError: it is of the kind that runs in Python only, or has rules that a device refuses.
     """
     from tokenizers import Tokenizer
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise ConfigError(
-            f"{type(tokenizer).__name__} is a tokenizer in Python only, and the mobile needs a "
+            f"{type(tokenizer).__name__} is a tokenizer in Python only, and a device needs a "
             "tokenizer.json; train with the encoder's fast tokenizer"
         )
     copy = Tokenizer.from_str(backend.to_str())
@@ -346,7 +285,7 @@ def _write_tokenizer(tokenizer: Any, max_tokens: int, path: Path) -> None:
 
 
 def _write_manifests(
-    export: _Export, folder: Path, shape: Mapping[str, Any], parities: Mapping[str, Parity]
+    export: Export, folder: Path, shape: Mapping[str, Any], parities: Mapping[str, Parity]
 ) -> None:
     common: dict[str, Any] = {
         "tiers": export.records(),

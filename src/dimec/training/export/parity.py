@@ -22,7 +22,7 @@ from dimec.base.progress import Progress
 from dimec.bundle.graphs import MASK, Graph, run_segments
 from dimec.bundle.manifest import Precision, graph_names
 from dimec.cartography import softmax
-from dimec.routing import CentroidRouter
+from dimec.policies.step import Go, Signal, Steps
 from dimec.training.batching import Encoded, encode
 from dimec.training.export.parity_rows import ParityRows
 from dimec.training.inference import predict
@@ -63,7 +63,8 @@ class Parity:
         difference: the largest difference of a class probability, at any of its exits.
         agreement: share of the answers with the model's label; of those given to a row by itself
             and those given in a batch, and of the exits, whichever is lowest.
-        routes: the same for the route, on the mobile; None elsewhere.
+        routes: share of the rows that the policy sends the same way first, on the first tier;
+            None elsewhere. Where it goes on depends on the answers, which are compared themselves.
         embedding: the largest difference of a pooled embedding's component; None elsewhere.
         made_up: how many of the rows are not of the run's data: the longest text, and texts of
             added tokens.
@@ -92,7 +93,7 @@ class Reference:
         encoded: the same as token ids.
         probabilities: exit → (N, C) there.
         embeddings: (N, D) pooled.
-        router: the run's.
+        steps: of the run's policy, which learn nothing here.
         made_up: how many texts, at the end, are not of the run's data.
     """
 
@@ -100,8 +101,13 @@ class Reference:
     encoded: Encoded
     probabilities: Mapping[int, FloatArray]
     embeddings: FloatArray
-    router: CentroidRouter
+    steps: Steps
     made_up: int = 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.integer]:
+        """(N,) tokens of each text."""
+        return np.diff(self.encoded.offsets)
 
     def batch(self, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
         """Model inputs (B, T) of some texts, as a tier gets them."""
@@ -114,7 +120,7 @@ def make_reference(
     tokenizer: Any,
     rows: ParityRows,
     max_tokens: int,
-    router: CentroidRouter,
+    steps: Steps,
     progress: Progress,
 ) -> Reference:
     """Answers of the trained model to the rows, to all added tokens, and to one longest text."""
@@ -131,7 +137,7 @@ def make_reference(
         encoded,
         probabilities,
         embeddings,
-        router.copy(adaptive=False),
+        steps,
         len(texts) - len(rows),
     )
 
@@ -305,7 +311,9 @@ def _compare(
     embeddings, wanted = np.concatenate([answer[1] for answer in answers]), reference.embeddings
     moved = float(np.abs(embeddings - wanted[order]).max())
     routes = (
-        _same_routes(reference.router, embeddings, wanted[order]) if np.isfinite(moved) else 0.0
+        _same_routes(reference.steps, embeddings, wanted[order], reference.lengths[order])
+        if np.isfinite(moved)
+        else 0.0
     )
     return _Part(exits, routes, moved)
 
@@ -322,12 +330,24 @@ def _worst(parts: Sequence[ExitParity]) -> ExitParity:
     return ExitParity(parts[0].exit, difference, min(part.agreement for part in parts))
 
 
-def _same_routes(router: CentroidRouter, got: FloatArray, expected: FloatArray) -> float:
-    """Share of rows on the same route; where two routes tie but for rounding, either is right."""
-    same = router.route(got) == router.route(expected)
-    for row in np.flatnonzero(~same):
-        same[row] = router.route_one(expected[row]).margin < _TIE
-    return float(same.mean())
+def _same_routes(
+    steps: Steps, got: FloatArray, expected: FloatArray, lengths: npt.NDArray[np.integer]
+) -> float:
+    """Share of rows on the same route; where two routes tie but for rounding, either is right.
+
+    Args:
+        steps: of a policy; asked for the first step only.
+        got, expected: (N, D) embeddings.
+        lengths: (N,) in tokens.
+    """
+    same = 0
+    for ours, theirs, tokens in zip(got, expected, lengths.tolist(), strict=True):
+        wanted = steps.begin(Signal(theirs, tokens))
+        same += steps.begin(Signal(ours, tokens)) == wanted or (
+            # A policy that measures nothing has no scores, and a margin that says nothing.
+            isinstance(wanted, Go) and bool(wanted.scores) and wanted.margin < _TIE
+        )
+    return same / len(got)
 
 
 def _mixed_batches(order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
