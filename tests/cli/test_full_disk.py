@@ -62,7 +62,7 @@ class TestAFullDisk:
     def test_fitting_leaves_the_old_router(self, run: Path, cli: Cli) -> None:
         before = contents(run)
         line = _with_a_full_disk(1000, "fit", run, "--lambda", "0.03").complaint()
-        assert "router.safetensors" in line
+        assert "policy.safetensors" in line
         assert contents(run) == before
         assert cli("evaluate", run).code == 0
 
