@@ -143,7 +143,7 @@ def prepare(
         source,
         labels=splits.train.label_names,
         exits=options.exits,
-        tiers=options.tiers,
+        tiers=options.tier_layers,
         head_pooling=options.head_pooling,
         embedding_pooling=options.embedding_pooling,
         head_dropout=options.head_dropout,
