@@ -17,7 +17,7 @@ from dimec_studies.plan import Plan
 def deployment_of(plan: Plan, run: Run) -> Deployment:
     """Where the tiers of a trained run stand, at the plan's prices."""
     layers = int(run.training()["layers"])
-    _, tiers = resolve_exits(plan.model.exits, plan.model.tiers, layers)
+    _, tiers = resolve_exits(plan.model.exits, plan.model.tier_layers, layers)
     return Deployment.paper(tiers, plan.cost_model())
 
 

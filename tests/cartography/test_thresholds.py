@@ -348,6 +348,9 @@ def test_prices_that_cannot_be_told_are_refused() -> None:
         one_sample(CostModel())
     with pytest.raises(ConfigError, match="each at least as deep"):
         one_sample(CostModel(), exits=(6, 4, 12))
-    for bad in ((6.0, 8.5), (6.0, 8.5, math.nan), (6.0, 8.5, 18.0, 20.0)):
-        with pytest.raises(ConfigError, match=r"three finite prices.*got \["):
+    for bad in ((), (6.0, 8.5, math.nan)):
+        with pytest.raises(ConfigError, match=r"finite prices, one a tier, got \["):
             one_sample(bad)
+    for other in ((6.0, 8.5), (6.0, 8.5, 18.0, 20.0)):
+        with pytest.raises(DataError, match=rf"\(1, {len(other)}\), one column"):
+            one_sample(other)

@@ -97,7 +97,7 @@ class TestFitEvaluateReport:
             ("fit", "training.json", "dimec train"),
             ("fit", "trace-validation.safetensors", "dimec train"),
             ("fit", "dynamics/logits.safetensors", "dimec train"),
-            ("evaluate", "router.safetensors", "dimec fit"),
+            ("evaluate", "policy.json", "dimec fit"),
             ("evaluate", "trace-test.safetensors", "dimec train"),
             ("report", "report/ledger.json", "dimec evaluate"),
         ],
@@ -117,8 +117,8 @@ class TestFitEvaluateReport:
             ("fit", "trace-validation.safetensors"),
             ("fit", "dynamics/logits.safetensors"),
             ("evaluate", "trace-test.safetensors"),
-            ("evaluate", "router.safetensors"),
-            ("report", "router.safetensors"),
+            ("evaluate", "policy.safetensors"),
+            ("report", "policy.safetensors"),
         ],
     )
     def test_a_damaged_file_is_refused(
@@ -170,7 +170,8 @@ class TestFitEvaluateReport:
         for step in ("fit", "evaluate"):
             assert "was made by the model" in _complaint(cli, run, step)
         assert cli("fit", other).code == 0
-        shutil.copy(run / "router.safetensors", other)
+        for name in ("policy.json", "policy.safetensors"):
+            shutil.copy(run / name, other)
         assert "was fitted on another model" in _complaint(cli, other, "evaluate")
 
     def test_probabilities_that_are_nan(self, run: Path, cli: Cli) -> None:

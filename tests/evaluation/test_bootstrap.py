@@ -150,8 +150,9 @@ def test_intervals_are_in_order(trace: Trace) -> None:
             value = getattr(row, field.name)
             if field.name.startswith("gain") and value is None:
                 continue  # of policies that have no random twin
-            assert field.name == "policy" or type(value) is float
-            assert field.name == "policy" or math.isfinite(value)
+            assert field.name in {"policy", "shares"} or type(value) is float
+            assert field.name in {"policy", "shares"} or math.isfinite(value)
+        assert all(map(math.isfinite, row.shares.values()))
 
 
 def test_the_gain_over_random_is_paired(small_trace: TraceFactory) -> None:

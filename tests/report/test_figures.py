@@ -50,7 +50,8 @@ def test_the_policies_csv_is_the_ledger(ledger: Ledger) -> None:
         }
         for record in records
     ]
-    assert told == ledger.to_dicts()
+    rows = [{k: v for k, v in row.items() if k != "shares"} for row in ledger.to_dicts()]
+    assert told == rows
 
 
 def test_shares_are_those_of_the_pools_and_of_each_router(

@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(
 def test_inputs_of_different_splits_are_refused(make_inputs: MakeInputs) -> None:
     with pytest.raises(MismatchError, match=r"embeddings of 12 validation samples.*got 7"):
         make_inputs(12, embeddings=np.zeros((7, 3), dtype=np.float32))
-    with pytest.raises(MismatchError, match="pool codes 0, 1 and 2"):
+    with pytest.raises(MismatchError, match="pool codes of 0 to 2"):
         make_inputs(12, pools=np.full(12, 3))
 
 

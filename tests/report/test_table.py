@@ -62,7 +62,7 @@ def test_nothing_overflows_or_is_cut(ledger: Ledger, metric: str, width: int) ->
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     for row in ledger.rows:
-        for value in (row.accuracy, row.drop, row.reduction, row.share_mobile, row.share_cloud):
+        for value in (row.accuracy, row.drop, row.reduction, *row.shares.values()):
             assert percent(value).replace("100.0", "100") in text.split()
         assert f"{row.cost:.2f}" in text.split()
 

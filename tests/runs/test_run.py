@@ -15,6 +15,7 @@ from dimec.cartography import build_pools
 from dimec.runs.fitting import DEFAULT_LAMBDA, LAMBDAS, describe_fit
 from dimec.runs.run import Run, settings_of
 from dimec.tiers.costs import CostModel
+from dimec.tiers.deployment import Deployment
 from support.builders import make_trace
 from support.written import EXITS, MODEL, N, written_run
 
@@ -55,7 +56,7 @@ class TestFit:
             mine = embeddings[pools == pool]
             if len(mine):
                 np.testing.assert_allclose(router.centroids[pool], mine.mean(axis=0))
-        assert router.metadata["tiers"] == [1, 2, 6]
+        assert run.deployment() == Deployment.paper((1, 2, 6))
 
     def test_other_tiers_among_the_exits(self, run: Run) -> None:
         result = run.fit(tiers=(2, 3, 6))
@@ -87,7 +88,7 @@ class TestFit:
     def test_lambda_and_a_wanted_drop_exclude_each_other(self, run: Run) -> None:
         with pytest.raises(ConfigError, match="not both"):
             run.fit(lam=0.01, target_drop=0.01)
-        assert not run.router_path.exists()
+        assert not run.policy_path.exists()
 
     @pytest.mark.parametrize("drop", [-0.1, 1.0, float("nan")])
     def test_a_wanted_drop_is_a_fraction(self, run: Run, drop: float) -> None:
@@ -112,7 +113,7 @@ class TestFit:
         # All are taken for easy, and the mobile is wrong on the hard third.
         with pytest.raises(ConfigError, match=r"no lambda.*at 1 points; the nearest is 33\.33"):
             run.fit(target_drop=0.01, alphas=(0.0,), betas=(1.0,))
-        assert not run.router_path.exists()
+        assert not run.policy_path.exists()
 
     def test_a_fit_that_saves_nothing_says_which_drop_would_save(self, run: Run) -> None:
         # At no cost the second value of α, which no sample reaches, is the best.

@@ -138,10 +138,10 @@ class TestEvaluate:
     def test_it_leaves_the_fitted_router_as_it_is(self, run: Run) -> None:
         """The adaptive row learns on a copy, so a second evaluation gives the same ledger."""
         run.fit()
-        before = run.router_path.read_bytes()
+        before = run.policy_path.read_bytes()
         first, second = run.evaluate(draws=10), run.evaluate(draws=10)
         assert first.to_dicts() == second.to_dicts()
-        assert run.router_path.read_bytes() == before
+        assert run.policy_path.read_bytes() == before
 
 
 class TestReport:

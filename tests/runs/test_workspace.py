@@ -22,6 +22,7 @@ from dimec.routing import CentroidRouter
 from dimec.runs.rows import same_rows
 from dimec.runs.workspace import RunDirectory
 from support.builders import make_trace
+from support.stored import store_router
 
 MODEL = "a" * 64
 RECORD = {
@@ -159,12 +160,10 @@ class TestArtefacts:
     def test_a_router_of_another_model_is_refused(self, run: RunDirectory) -> None:
         router = CentroidRouter().fit(np.eye(3), np.arange(3))
         for model in ("b" * 64, None):
-            router.metadata = {} if model is None else {"model": model}
-            router.save(run.router_path)
+            store_router(router, run.path, {} if model is None else {"model": model})
             with pytest.raises(MismatchError, match="dimec fit"):
                 run.router()
-        router.metadata = {"model": MODEL}
-        router.save(run.router_path)
+        store_router(router, run.path, {"model": MODEL})
         assert np.array_equal(run.router().centroids, router.centroids)
 
     def test_what_is_missing_names_the_command_that_makes_it(self, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 EASY, MEDIUM, HARD = 0, 1, 2
 
@@ -98,6 +99,47 @@ def threshold_table(
 def best_cell(table: Sequence[Cell]) -> Cell:
     """The largest mean reward; then the lower cost, the lower α, the lower β."""
     return min(table, key=lambda cell: (-cell.reward, cell.cost, cell.alpha, cell.beta))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Thresholds of any number of tiers, and what they are worth."""
+
+    alpha: float
+    betas: tuple[float, ...]
+    reward: float
+    cost: float
+    shares: tuple[float, ...]
+
+
+def tier_of(mu: float, sigma: float, alpha: float, betas: Vector) -> int:
+    """Under α the last tier; else the first whose threshold the variance does not exceed."""
+    if mu < alpha:
+        return len(betas) + 1
+    return next((k for k, beta in enumerate(betas) if sigma <= beta), len(betas))
+
+
+def choices_of(
+    points: Sequence[tuple[float, float]],
+    confidences: Matrix,
+    price: Vector,
+    lam: float,
+    alphas: Vector,
+    betas: Vector,
+) -> list[Choice]:
+    """Every α with every K - 2 values of β that do not descend."""
+    tiers = len(price)
+    found = []
+    for alpha in sorted(set(alphas)):
+        for chosen in product(sorted(set(betas)), repeat=tiers - 2):
+            if list(chosen) != sorted(chosen):
+                continue
+            pools = [tier_of(mu, sigma, alpha, chosen) for mu, sigma in points]
+            reward = mean([confidences[i][k] - lam * price[k] for i, k in enumerate(pools)])
+            shares = tuple(pools.count(k) / len(pools) for k in range(tiers))
+            cost = mean([price[k] for k in pools])
+            found.append(Choice(alpha, chosen, reward, cost, shares))
+    return found
 
 
 # --- Routing: Algorithm 2 ------------------------------------------------------------------------

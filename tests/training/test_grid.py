@@ -84,7 +84,7 @@ def test_the_best_point_becomes_the_run(searched: Path) -> None:
 def test_the_run_can_be_fitted(settings: RunSettings, searched: Path, tmp_path: Path) -> None:
     run = Run(shutil.copytree(searched, tmp_path / "copy"))
     run.fit()
-    assert run.evaluate(draws=10).row("dimec-fixed").share_mobile <= 1
+    assert run.evaluate(draws=10).row("dimec-fixed").shares["mobile"] <= 1
 
 
 def test_started_again_it_trains_nothing(settings: RunSettings, searched: Path) -> None:

@@ -306,7 +306,7 @@ class TestAFinishedRun:
         assert said.code == 0, said.err
         assert len(Run(run).training()["history"]) == 2
         assert (run / "notes.txt").read_text() == "mine"
-        for name in ("fit.json", "router.safetensors", "report"):
+        for name in ("fit.json", "policy.json", "policy.safetensors", "report"):
             assert not (run / name).exists()
 
     def test_overwrite_with_a_wrong_setting_discards_nothing(

@@ -6,7 +6,9 @@ from dimec.cartography.data_map import (
     MEDIUM,
     POOL_NAMES,
     DataMap,
+    betas_of,
     build_pools,
+    pool_names,
     pool_sizes,
 )
 from dimec.cartography.dynamics import TrainingDynamics, softmax
@@ -18,7 +20,9 @@ __all__ = [
     "POOL_NAMES",
     "DataMap",
     "TrainingDynamics",
+    "betas_of",
     "build_pools",
+    "pool_names",
     "pool_sizes",
     "softmax",
 ]

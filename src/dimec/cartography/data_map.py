@@ -7,6 +7,7 @@ arXiv 2009.10795) take the standard deviation; both are here, under names of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, DataError
+from dimec.tiers.costs import TIER_NAMES
 
 EASY, MEDIUM, HARD = 0, 1, 2
 POOL_NAMES = ("easy", "medium", "hard")
@@ -85,27 +87,61 @@ class DataMap:
         return cls(confidence, variance, np.sqrt(variance), right.mean(axis=0))
 
 
-def build_pools(data_map: DataMap, alpha: float, beta: float) -> IntArray:
+def pool_names(tiers: Sequence[str]) -> tuple[str, ...]:
+    """What the pools of these tiers are called: easy, medium and hard for the paper's three.
+
+    Pools of other tiers are called as their tiers.
+
+    Example:
+        >>> pool_names(("phone", "dc"))
+        ('phone', 'dc')
+    """
+    return POOL_NAMES if tuple(tiers) == TIER_NAMES else tuple(tiers)
+
+
+def build_pools(
+    data_map: DataMap, alpha: float | None, beta: float | Sequence[float] | None
+) -> IntArray:
     """Pool of each sample by equation 5: 0 easy, 1 medium, 2 hard.
 
     Easy: confidence ≥ α and variance ≤ β. Medium: confidence ≥ α and variance > β. Hard:
     confidence < α. The paper's Algorithm 1 (line 9) puts samples with confidence *below* α and a
     variance of at least β into the medium pool; its text and its equation 5 do as is done here.
 
+    dimec's extension to K tiers: the samples under α are the last tier's, and K - 2 thresholds of
+    variance part the others, the steadiest of which stay nearest to the device. So two tiers are
+    parted by α alone, and of one tier there is one pool.
+
+    Args:
+        data_map: of N samples.
+        alpha: the threshold of confidence; None where there is one tier.
+        beta: the threshold of variance, or K - 2 of them that do not descend; None for none.
+
     Returns:
-        (N,) codes.
+        (N,) codes from 0: the position of each sample's tier.
 
     Raises:
-        ConfigError: a threshold is not a finite number.
+        ConfigError: a threshold is not a finite number, or they descend.
     """
-    if not (np.isfinite(alpha) and np.isfinite(beta)):
+    betas = betas_of(beta)
+    if alpha is None:
+        if len(betas):
+            raise ConfigError("thresholds of variance part no pools where there is no alpha")
+        return np.zeros(len(data_map), np.int64)
+    if not (np.isfinite(alpha) and np.isfinite(betas).all()):
         raise ConfigError(f"alpha and beta must be finite numbers, got {alpha!r} and {beta!r}")
-    hard = data_map.confidence < alpha
-    pools: IntArray = np.where(hard, HARD, np.where(data_map.variance <= beta, EASY, MEDIUM))
-    return pools.astype(np.int64)
+    if (np.diff(betas) < 0).any():
+        raise ConfigError(f"thresholds of variance must not descend, got {betas.tolist()}")
+    # A variance that equals a threshold lies under it.
+    pools: IntArray = np.searchsorted(betas, data_map.variance, side="left").astype(np.int64)
+    return np.where(data_map.confidence < alpha, len(betas) + 1, pools)
 
 
-def pool_sizes(pools: IntArray) -> tuple[int, int, int]:
-    """How many samples are easy, medium and hard."""
-    easy, medium, hard = np.bincount(pools, minlength=3).tolist()
-    return easy, medium, hard
+def betas_of(beta: float | Sequence[float] | None) -> FloatArray:
+    """(K - 2,) thresholds of variance: none, the paper's one, or several."""
+    return np.atleast_1d(np.asarray([] if beta is None else beta, np.float64))
+
+
+def pool_sizes(pools: IntArray, tiers: int = len(POOL_NAMES)) -> tuple[int, ...]:
+    """How many samples each tier's pool has: the paper's are easy, medium and hard."""
+    return tuple(np.bincount(pools, minlength=tiers).tolist())

@@ -19,7 +19,7 @@ from dimec.cli.common import (
     show_ledger,
     show_scenarios,
 )
-from dimec.settings.lists import layers_of, numbers_of
+from dimec.settings.lists import numbers_of, prices_of, tiers_of
 
 if TYPE_CHECKING:
     from dimec.tiers.costs import CostModel
@@ -54,7 +54,11 @@ def fit(
     ] = None,
     betas: Annotated[str | None, typer.Option(help="Values of β, at least 0.")] = None,
     tiers: Annotated[
-        str | None, typer.Option(help="Exits of mobile,edge,cloud, among the trained ones.")
+        str | None,
+        typer.Option(
+            help="Exits of mobile,edge,cloud, among the trained ones, such as 2,3,6; 2,6 for "
+            "mobile and cloud; or any with names, nearest first, phone=1,gateway=2,box=3,dc=6."
+        ),
     ] = None,
     mobile_layer: Annotated[float | None, typer.Option(help="λ_m; default 1.5.")] = None,
     edge_layer: Annotated[float | None, typer.Option(help="λ_e; default 1.")] = None,
@@ -63,6 +67,15 @@ def fit(
     cloud_charge: Annotated[
         float | None,
         typer.Option(help="γ; default λ_m·l - o_c, which is dimec's choice and not the paper's."),
+    ] = None,
+    tier_prices: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tier-price",
+            metavar="NAME=LAYER,SEND,VISIT",
+            help="Prices of one tier in place of those above, such as box=1,2.5,0: of a layer, of "
+            "sending, of a visit. May be repeated.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -81,8 +94,9 @@ def fit(
         grid=grid,  # type: ignore[arg-type]  # checked where it is used
         alphas=_each_once("--alphas", numbers_of("--alphas", alphas)),
         betas=_each_once("--betas", numbers_of("--betas", betas)),
-        tiers=layers_of("--tiers", tiers),  # type: ignore[arg-type]
+        tiers=tiers_of("--tiers", tiers),
         cost_model=costs,
+        tier_prices=prices_of("--tier-price", tier_prices or ()),
     )
     if as_json:
         print_json(asdict(result))
@@ -125,7 +139,10 @@ def evaluate(
         known.scenario(scenario)  # an unknown name is refused before the work
     run = open_run(path)
     names = () if systems is None else tuple(systems.split(","))
-    ledger = run.evaluate(draws=draws, seed=seed, systems=names, scenarios=known)
+    with progress_bar() as progress:
+        ledger = run.evaluate(
+            draws=draws, seed=seed, systems=names, scenarios=known, progress=progress
+        )
     if as_json:
         print_json(ledger.to_dicts())
         return

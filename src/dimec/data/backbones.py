@@ -186,7 +186,7 @@ def check_model(settings: RunSettings) -> None:
     source = Path(backbone_source(model.backbone))
     if not source.is_dir() or (layers := check_backbone_files(source)) is None:
         return
-    exits, _ = resolve_exits(model.exits, model.tiers, layers)
+    exits, _ = resolve_exits(model.exits, model.tier_layers, layers)
     check_loss(training, exits)
 
 

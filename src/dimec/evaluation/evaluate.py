@@ -11,10 +11,10 @@ from dimec.base.arrays import FloatArray
 from dimec.base.errors import MismatchError
 from dimec.base.metrics import confusion_matrix, score
 from dimec.evaluation.bootstrap import bootstrap_means, check_bootstrap, column_means, interval
-from dimec.evaluation.ledger import Ledger, LedgerRow
+from dimec.evaluation.ledger import Ledger, LedgerRow, share_key
 from dimec.evaluation.replay import Replay, matched_name, reference_replay, replay_all
 from dimec.policies import Policy
-from dimec.tiers.costs import CLOUD, EDGE, MOBILE
+from dimec.tiers.costs import TIER_NAMES
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
@@ -31,14 +31,14 @@ def evaluate(
 ) -> Ledger:
     """Replay every policy on the same trace and account for accuracy and cost.
 
-    Drops and reductions are against sending every sample to the last tier, the cloud. Their
+    Drops and reductions are against sending every sample to the last tier: the cloud. Their
     intervals are paired percentile bootstrap intervals at 95 %: samples are drawn with
     replacement, the same ones for every policy.
 
     Args:
         trace: of N ≥ 1 samples, usually the test split.
         policies: in the order of the rows.
-        deployment: exits of the three tiers, and the cost structure.
+        deployment: the tiers and their prices.
         draws: of the bootstrap; at least 1.
         seed: of the bootstrap.
         matched: names of policies that get a row ``random@NAME`` behind them: random routing with
@@ -47,7 +47,7 @@ def evaluate(
         context: kept with the ledger.
 
     Raises:
-        DataError: an empty trace, or tiers that are not three.
+        DataError: an empty trace.
         ConfigError: the trace lacks a tier's exit, fewer than 1 draw, two policies of one name, or
             a name in ``matched`` that no policy has.
     """
@@ -121,16 +121,16 @@ def _rows(
             "reduction": reductions[k],
             "reduction_low": reduction_low,
             "reduction_high": reduction_high,
-            "share_mobile": shares[MOBILE],
-            "share_edge": shares[EDGE],
-            "share_cloud": shares[CLOUD],
         }
+        by_tier = dict(zip(one.names, shares.tolist(), strict=True))
+        values |= {share_key(name): by_tier[name] for name in TIER_NAMES if name in by_tier}
         if matched_name(one.policy) in names:
             twin = names.index(matched_name(one.policy))
             values["gain"] = mean_right[k] - mean_right[twin]
             low, high = interval(drawn_right[:, k] - drawn_right[:, twin])
             values |= {"gain_low": low, "gain_high": high}
-        rows.append(LedgerRow(policy=one.policy, **{key: float(v) for key, v in values.items()}))
+        numbers = {key: float(v) for key, v in values.items()}
+        rows.append(LedgerRow(policy=one.policy, **numbers, shares=by_tier))
     return tuple(rows)
 
 

@@ -13,12 +13,12 @@ from dimec.base.errors import ConfigError, DataError
 from dimec.evaluation.bootstrap import column_means
 from dimec.policies import OraclePolicy, Policy, RandomPolicy, RouterPolicy
 from dimec.routing import Router, SingleTierRouter
-from dimec.tiers.costs import CLOUD, TIER_NAMES
+from dimec.tiers.costs import TIER_NAMES
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.usage import Usage
 from dimec.traces.trace import Trace
 
-REFERENCE = "all-cloud"
+REFERENCE = "all-cloud"  # of the paper's tiers; see reference_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +31,10 @@ class Replay:
         policy: its name.
         labels: (N,) right labels of the samples.
         votes: (N, C) probability that the answer was each class.
-        tiers: (N, 3) probability that mobile, edge or cloud answered.
+        tiers: (N, K) probability that each tier answered: mobile, edge and cloud.
         cost: (N,) in units of λ.
         usage: what the answers took.
+        names: of the K tiers; the paper's by default.
     """
 
     policy: str
@@ -42,6 +43,7 @@ class Replay:
     tiers: FloatArray
     cost: FloatArray
     usage: Usage
+    names: tuple[str, ...] = TIER_NAMES
 
     @property
     def right(self) -> FloatArray:
@@ -57,17 +59,19 @@ def replay(policy: Policy, trace: Trace, deployment: Deployment) -> Replay:
     for column in range(len(trace.exits)):
         votes[np.arange(len(trace)), predictions[:, column]] += outcome.answers[:, column]
     price = deployment.price(outcome.usage)
-    return Replay(policy.name, trace.labels, votes, outcome.tiers, price, outcome.usage)
+    names = deployment.names
+    return Replay(policy.name, trace.labels, votes, outcome.tiers, price, outcome.usage, names)
 
 
-def standard_policies(routers: Mapping[str, Router]) -> list[Policy]:
+def standard_policies(
+    routers: Mapping[str, Router], tiers: Sequence[str] = TIER_NAMES
+) -> list[Policy]:
     """The rows of every report, but for the matched random ones that :func:`replay_all` adds.
 
-    all-mobile, all-edge, all-cloud, uniform random, each router, and the oracle.
+    all-NAME for each tier (all-mobile, all-edge, all-cloud), uniform random, each router, and the
+    oracle.
     """
-    singles = [
-        RouterPolicy(f"all-{name}", SingleTierRouter(k)) for k, name in enumerate(TIER_NAMES)
-    ]
+    singles = [RouterPolicy(f"all-{name}", SingleTierRouter(k)) for k, name in enumerate(tiers)]
     routed = [RouterPolicy(name, router) for name, router in routers.items()]
     return [*singles, RandomPolicy("random"), *routed, OraclePolicy()]
 
@@ -100,8 +104,14 @@ def replay_all(
 
 
 def reference_replay(trace: Trace, deployment: Deployment) -> Replay:
-    """Everything to the cloud: what drops and reductions are against."""
-    return replay(RouterPolicy(REFERENCE, SingleTierRouter(CLOUD)), trace, deployment)
+    """Everything to the last tier: what drops and reductions are against."""
+    router = SingleTierRouter(deployment.last)
+    return replay(RouterPolicy(reference_name(deployment), router), trace, deployment)
+
+
+def reference_name(deployment: Deployment) -> str:
+    """``all-cloud`` where the last tier is the cloud."""
+    return f"all-{deployment.names[-1]}"
 
 
 def matched_name(policy: str) -> str:

@@ -9,6 +9,8 @@ the other systems whose reward is made so, λ is the ledger's times a weight tha
 validation split by the rule that holds for all; α and β follow by equation 5.
 
 Cost of a sample: mobile λ_m·m, edge λ_e·n + o_e, cloud o_c + γ; nothing runs before the decision.
+
+With K tiers there are K pools (:func:`dimec.cartography.build_pools`): dimec's extension.
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ def fit_router(
 
     Args:
         trace: of the N validation samples.
-        data_map: of the same samples, at the mobile's exit.
-        deployment: exits and costs.
+        data_map: of the same samples, at the first tier's exit.
+        deployment: the K tiers and their prices.
         lam: λ of the reward.
         grid: which thresholds are tried.
         alphas, betas: values of their own in place of the grid's.
@@ -54,19 +56,12 @@ def fit_router(
     Raises:
         ConfigError: a negative λ, a grid without values, exits that the trace does not have.
     """
-    confidences = trace.confidences[:, trace.columns(deployment.exits)]
+    confidences = trace.confidences[:, trace.columns(deployment.exits, deployment.sources)]
     search = search_thresholds(
-        data_map,
-        confidences,
-        deployment.costs,
-        lam,
-        alphas,
-        betas,
-        exits=deployment.exits,
-        grid=grid,
+        data_map, confidences, deployment.prices, lam, alphas, betas, grid=grid
     )
     pools = build_pools(data_map, search.alpha, search.beta)
-    return CentroidRouter().fit(trace.embeddings, pools), search
+    return CentroidRouter().fit(trace.embeddings, pools, len(deployment)), search
 
 
 def _fitter(name: str, grid: Grid, adaptive: bool) -> System:

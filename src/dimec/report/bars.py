@@ -1,4 +1,4 @@
-"""Rows of bars: shares of mobile, edge and cloud, or of the pools."""
+"""Rows of bars: shares of the tiers, or of their pools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dimec.report.style import COLOURS, ON_COLOURS
+from dimec.report.style import tier_marks
 from dimec.report.wording import percent
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 def stacked_bars(axes: Axes, names: Sequence[str], shares: NDArray[np.float64]) -> None:
-    """One bar of three shares a row, from the top down; shares of 7 % and more are written."""
+    """One bar of K shares a row, from the top down; shares of 7 % and more are written."""
+    marks = tier_marks(shares.shape[1])
     for row, values in enumerate(shares):
         left = 0.0
         for code, share in enumerate(values):
-            axes.barh(row, share, 0.62, left, color=COLOURS[code], edgecolor="white")
+            axes.barh(row, share, 0.62, left, color=marks[code].colour, edgecolor="white")
             if share >= 0.07:
                 axes.text(
                     left + share / 2,
@@ -28,7 +29,7 @@ def stacked_bars(axes: Axes, names: Sequence[str], shares: NDArray[np.float64]) 
                     f"{percent(share, 0)} %",
                     ha="center",
                     va="center",
-                    color=ON_COLOURS[code],
+                    color=marks[code].on_colour,
                 )
             left += share
     name_rows(axes, names)

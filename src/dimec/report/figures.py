@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dimec.cartography import POOL_NAMES
+from dimec.cartography import POOL_NAMES, betas_of, pool_names
 from dimec.report import series as data
 from dimec.report.bars import stacked_bars
 from dimec.report.policy_plane import draw_policy_plane
 from dimec.report.projection import MAX_POINTS, MIN_POINTS
 from dimec.report.style import (
-    COLOURS,
     INK,
-    MARKERS,
     MUTED,
     RASTER_ABOVE,
     Drawing,
     Series,
     drawing_style,
     new_axes,
+    tier_marks,
     to_svg,
 )
 from dimec.report.wording import join, percent, pool_sentences, setting
@@ -59,71 +58,105 @@ def draw_all(inputs: ReportInputs, progress: Callable[[str], None]) -> list[Draw
 
 def draw_data_map(inputs: ReportInputs) -> Drawing:
     """Validation samples by variability and confidence, with α and β (paper, figure 1)."""
-    series = data.data_map_series(inputs.data_map, inputs.pools)
+    series = data.data_map_series(inputs.data_map, inputs.pools, inputs.names)
     with drawing_style("data_map"):
         figure, axes = new_axes(height=4.3)
         variance = np.asarray(series.columns["variance"], dtype=np.float64)
-        _scatter_pools(axes, series, "variance", "confidence")
-        right = 1.06 * max(float(variance.max(initial=0.0)), inputs.beta, 1e-6)
+        _scatter_pools(axes, series, "variance", "confidence", inputs.names)
+        right = 1.06 * max(float(variance.max(initial=0.0)), *betas_of(inputs.beta), 1e-6)
         _root_scale(axes, right)
         axes.set_ylim(-0.02, 1.02)
-        axes.axhline(inputs.alpha, color=INK, linewidth=1.1, linestyle="--")
-        axes.plot([inputs.beta] * 2, [inputs.alpha, 1.02], color=INK, linewidth=1.1, linestyle=":")
-        axes.annotate(
-            f"α = {inputs.alpha:.3g}",
-            (1, inputs.alpha),
-            (3, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="left",
-            va="center",
-            annotation_clip=False,
-        )
-        axes.annotate(
-            f"β = {inputs.beta:.3g}",
-            (inputs.beta, 1.02),
-            (0, 2),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            annotation_clip=False,
-        )
+        _draw_thresholds(axes, inputs)
         axes.set_xlabel("variability (variance over epochs, square-root scale)")
         axes.set_ylabel("confidence (mean P of the gold label)")
-        _pool_legend(axes)
+        _pool_legend(axes, inputs.names)
         svg = to_svg(figure)
-    words = " ".join(pool_sentences(inputs.pools))
+    words = " ".join(pool_sentences(inputs.pools, inputs.names))
     return Drawing(
         "data_map",
         "Data map",
-        f"Validation samples at the mobile's exit. Easy: confidence at least α = "
-        f"{inputs.alpha:.4g} and variance at most β = {inputs.beta:.4g}; medium: the same "
-        f"confidence, more variance; hard: less confidence. {words}",
+        f"Validation samples at the {inputs.names[0]}'s exit. {_told_thresholds(inputs)}{words}",
         f"Scatter plot of variance against confidence, coloured by pool. {words}",
         svg,
         series,
     )
 
 
+def _draw_thresholds(axes: Axes, inputs: ReportInputs) -> None:
+    """α as a line across the map, and β above it."""
+    if inputs.alpha is None:
+        return
+    axes.axhline(inputs.alpha, color=INK, linewidth=1.1, linestyle="--")
+    betas = betas_of(inputs.beta).tolist()
+    for beta in betas:
+        axes.plot([beta] * 2, [inputs.alpha, 1.02], color=INK, linewidth=1.1, linestyle=":")
+    axes.annotate(
+        f"α = {inputs.alpha:.3g}",
+        (1, inputs.alpha),
+        (3, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="left",
+        va="center",
+        annotation_clip=False,
+    )
+    for k, beta in enumerate(betas):
+        axes.annotate(
+            f"β = {beta:.3g}" if len(betas) == 1 else f"β{k + 1}",
+            (beta, 1.02),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            annotation_clip=False,
+        )
+
+
+def _told_thresholds(inputs: ReportInputs) -> str:
+    """What the lines part; nothing where there is one tier."""
+    if inputs.alpha is None:
+        return ""
+    betas = [f"{beta:.4g}" for beta in betas_of(inputs.beta)]
+    if inputs.names == TIER_NAMES:
+        return (
+            f"Easy: confidence at least α = {inputs.alpha:.4g} and variance at most β = "
+            f"{betas[0]}; medium: the same confidence, more variance; hard: less confidence. "
+        )
+    told = f"Confidence under α = {inputs.alpha:.4g}: {inputs.names[-1]}."
+    if betas:
+        told += f" The others are parted by their variance at β = {join(betas)}, the least first: "
+        told += f"{join(list(inputs.names[:-1]))}."
+    return f"{told} "
+
+
+def _told_pools(pools: tuple[str, ...]) -> str:
+    """Where the pools' inputs go."""
+    if pools == POOL_NAMES:
+        return "Easy inputs go to the mobile, medium ones to the edge, hard ones to the cloud."
+    return "Each pool is called as the tier that its inputs go to."
+
+
 def draw_shares(inputs: ReportInputs) -> Drawing:
     """The pools' shares, and what the routers make of them, as stacked bars."""
     series = data.share_series(inputs.ledger, inputs.pools)
     groups = list(dict.fromkeys(series.columns["of"]))
-    shares = np.nan_to_num(np.asarray(series.columns["share"], dtype=np.float64)).reshape(-1, 3)
+    shares = np.nan_to_num(np.asarray(series.columns["share"], dtype=np.float64)).reshape(
+        -1, len(inputs.names)
+    )
     with drawing_style("pools"):
         figure, axes = new_axes(height=max(3.4, 1.1 + 0.55 * len(groups)))
         stacked_bars(axes, groups, shares)
-        _pool_legend(axes, tiers=True)
+        _pool_legend(axes, inputs.names, tiers=True)
         svg = to_svg(figure)
+    pools = pool_names(inputs.names)
     told = [
-        f"{name}: {join([f'{percent(s)} % {p}' for s, p in zip(v, POOL_NAMES, strict=True)])}"
+        f"{name}: {join([f'{percent(s)} % {p}' for s, p in zip(v, pools, strict=True)])}"
         for name, v in zip(groups, shares, strict=True)
     ]
     return Drawing(
         "pools",
         "Shares of the pools and tiers",
-        f"{'; '.join(told)}. Easy inputs go to the mobile, medium ones to the edge, hard ones to "
-        "the cloud.",
+        f"{'; '.join(told)}. {_told_pools(pools)}",
         f"Stacked bars. {'; '.join(told)}.",
         svg,
         series,
@@ -132,14 +165,14 @@ def draw_shares(inputs: ReportInputs) -> Drawing:
 
 def draw_exits(inputs: ReportInputs) -> Drawing:
     """Accuracy of every exit on the test split, with the tiers marked (paper, figure 4a)."""
-    series = data.exit_series(inputs.exit_accuracy, inputs.tiers)
+    series = data.exit_series(inputs.exit_accuracy, inputs.tiers, inputs.names)
     exits, served = list(series.columns["exit"]), list(series.columns["tier"])
     accuracy = 100 * np.asarray(series.columns["accuracy"], dtype=np.float64)
     with drawing_style("tiers"):
         figure, axes = new_axes(height=3.4)
-        _draw_exit_marks(axes, exits, served, accuracy)
-        if inputs.tiers[2] in exits:
-            _draw_reference(axes, float(accuracy[exits.index(inputs.tiers[2])]))
+        _draw_exit_marks(axes, exits, served, accuracy, inputs.names)
+        if inputs.tiers[-1] in exits:
+            _draw_reference(axes, float(accuracy[exits.index(inputs.tiers[-1])]), inputs.names)
         axes.margins(x=0.14)
         _accuracy_limits(axes, accuracy)
         axes.set_xticks(exits)
@@ -155,7 +188,7 @@ def draw_exits(inputs: ReportInputs) -> Drawing:
         "tiers",
         "Accuracy per tier",
         "Accuracy on the test split if every input stopped at the same exit. The dashed line is "
-        "all-cloud; the axis does not start at 0.",
+        f"all-{inputs.names[-1]}; the axis does not start at 0.",
         f"Line plot. {join(told)}." if told else "No exit was recorded.",
         svg,
         series,
@@ -165,13 +198,13 @@ def draw_exits(inputs: ReportInputs) -> Drawing:
 def draw_tsne(inputs: ReportInputs) -> Drawing:
     """The pool embeddings in the plane (paper, figures 4b and 4c)."""
     count = len(inputs.pools)
-    series = data.tsne_series(inputs.embeddings, inputs.pools, inputs.seed)
+    series = data.tsne_series(inputs.embeddings, inputs.pools, inputs.seed, inputs.names)
     drawn = len(series.columns["sample"])
     with drawing_style("tsne"):
         figure, axes = new_axes(height=4.3)
         if drawn:
-            _scatter_pools(axes, series, "x", "y")
-            _pool_legend(axes)
+            _scatter_pools(axes, series, "x", "y", inputs.names)
+            _pool_legend(axes, inputs.names)
             axes.set_aspect("equal", adjustable="datalim")
         else:
             axes.text(
@@ -209,18 +242,24 @@ def draw_tsne(inputs: ReportInputs) -> Drawing:
     )
 
 
-def _draw_exit_marks(axes: Axes, exits: list[int], served: list[str], accuracy: FloatArray) -> None:
+def _draw_exit_marks(
+    axes: Axes,
+    exits: list[int],
+    served: list[str],
+    accuracy: FloatArray,
+    names: tuple[str, ...],
+) -> None:
     """One mark an exit: those of a tier in its colour and named, the others small."""
     axes.plot(exits, accuracy, color=MUTED, linewidth=1.0, zorder=1)
     for layer, tiers, value in zip(exits, served, accuracy, strict=True):
-        code = TIER_NAMES.index(tiers.split("+")[-1]) if tiers else None
+        mark = tier_marks(len(names))[names.index(tiers.split("+")[-1])] if tiers else None
         axes.plot(
             layer,
             value,
-            marker="o" if code is None else MARKERS[code],
-            markersize=5 if code is None else 9,
-            color="white" if code is None else COLOURS[code],
-            markeredgecolor=MUTED if code is None else COLOURS[code],
+            marker="o" if mark is None else mark.marker,
+            markersize=5 if mark is None else 9,
+            color="white" if mark is None else mark.colour,
+            markeredgecolor=MUTED if mark is None else mark.colour,
             linestyle="none",
         )
         if not tiers and len(exits) > 8:
@@ -238,32 +277,34 @@ def _draw_exit_marks(axes: Axes, exits: list[int], served: list[str], accuracy: 
         )
 
 
-def _draw_reference(axes: Axes, cloud: float) -> None:
-    axes.axhline(cloud, color=COLOURS[2], linewidth=1.0, linestyle="--", zorder=0)
+def _draw_reference(axes: Axes, last: float, names: tuple[str, ...]) -> None:
+    colour = tier_marks(len(names))[-1].colour
+    axes.axhline(last, color=colour, linewidth=1.0, linestyle="--", zorder=0)
     axes.annotate(
-        "all-cloud",
-        (0, cloud),
+        f"all-{names[-1]}",
+        (0, last),
         (4, 3),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        color=COLOURS[2],
+        color=colour,
         fontsize=9,
     )
 
 
-def _scatter_pools(axes: Axes, series: Series, x: str, y: str) -> None:
+def _scatter_pools(axes: Axes, series: Series, x: str, y: str, tiers: tuple[str, ...]) -> None:
     """Draw the samples by pool, the largest pool first so that it hides no other."""
     pool = np.asarray(series.columns["pool"])
     across, up = (np.asarray(series.columns[key], dtype=np.float64) for key in (x, y))
     size = float(np.clip(14_000 / max(1, len(pool)), 5, 24))
-    members = [pool == name for name in POOL_NAMES]
-    for code in sorted(range(3), key=lambda code: -int(members[code].sum())):
+    members = [pool == name for name in pool_names(tiers)]
+    marks = tier_marks(len(tiers))
+    for code in sorted(range(len(tiers)), key=lambda code: -int(members[code].sum())):
         axes.scatter(
             across[members[code]],
             up[members[code]],
-            s=size * (1.5 if MARKERS[code] == "^" else 1.0),  # a triangle looks smaller
-            marker=MARKERS[code],
-            color=COLOURS[code],
+            s=size * (1.5 if marks[code].marker == "^" else 1.0),  # a triangle looks smaller
+            marker=marks[code].marker,
+            color=marks[code].colour,
             alpha=0.7,
             linewidths=0,
             rasterized=len(pool) > RASTER_ABOVE,
@@ -282,8 +323,8 @@ def _root_scale(axes: Axes, right: float) -> None:
     axes.minorticks_off()
 
 
-def _pool_legend(axes: Axes, *, tiers: bool = False) -> None:
-    """A legend of all three pools above the axes, empty ones included."""
+def _pool_legend(axes: Axes, names: tuple[str, ...], *, tiers: bool = False) -> None:
+    """A legend of all pools above the axes, empty ones included."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -291,14 +332,15 @@ def _pool_legend(axes: Axes, *, tiers: bool = False) -> None:
             [],
             [],
             linestyle="none",
-            marker="s" if tiers else MARKERS[code],
-            color=COLOURS[code],
+            marker="s" if tiers else mark.marker,
+            color=mark.colour,
             markersize=8 if tiers else 6,
-            label=f"{POOL_NAMES[code]} → {TIER_NAMES[code]}" if tiers else POOL_NAMES[code],
+            label=f"{pool} → {tier}" if tiers and pool != tier else pool,
         )
-        for code in range(3)
+        for pool, tier, mark in zip(pool_names(names), names, tier_marks(len(names)), strict=True)
     ]
-    axes.figure.legend(handles=handles, ncols=3, loc="outside upper left", handletextpad=0.2)
+    columns = min(len(names), 4)
+    axes.figure.legend(handles=handles, ncols=columns, loc="outside upper left", handletextpad=0.2)
 
 
 def _accuracy_limits(axes: Axes, accuracy: FloatArray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -30,7 +31,7 @@ _SETTING_TITLES = {
     "task": "task",
     "source": "source",
     "backbone": "backbone",
-    "exits": "exits of mobile, edge, cloud (layers)",
+    "exits": "exits of {tiers} (layers)",
     "train_rows": "training rows",
     "validation_rows": "validation rows",
     "samples": "test rows",
@@ -38,8 +39,8 @@ _SETTING_TITLES = {
     "beta": "β, variance threshold",
     "grid": "threshold grid",
     "lam": "λ, weight of cost against confidence",
-    "prices": "prices of mobile, edge, cloud (λ)",
-    "cloud_charge": "γ, cloud charge (λ)",
+    "prices": "prices of {tiers} (λ)",
+    "cloud_charge": "γ, {last} charge (λ)",
     "draws": "bootstrap draws",
     "seed": "seed",
     "bootstrap_seed": "bootstrap seed",
@@ -64,7 +65,7 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
         table=ledger_html(ledger),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in ledger_notes(ledger)),
         figures="\n".join(map(_figure, drawings)),
-        settings=_settings(context, len(inputs.pools)),
+        settings=_settings(ledger, len(inputs.pools)),
     )
 
 
@@ -78,29 +79,25 @@ def ledger_html(ledger: Ledger) -> str:
         "drop, points",
         "cost, λ",
         "reduction %",
-        "mobile %",
-        "edge %",
-        "cloud %",
+        *(f"{tier} %" for tier in ledger.tiers),
     ]
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     routers = set(router_names(ledger))
-    body = "\n".join(_row(row, ledger.metric_name, row.policy in routers) for row in ledger.rows)
+    body = "\n".join(_row(row, ledger, row.policy in routers) for row in ledger.rows)
     return (
         '<table class="ledger">\n<caption>Test split, one row a policy; small print: 95 % '
         f"intervals.</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     )
 
 
-def _row(row: LedgerRow, metric_name: str, is_router: bool) -> str:
+def _row(row: LedgerRow, ledger: Ledger, is_router: bool) -> str:
     cells = [
         percent(row.accuracy),
-        *([] if metric_name == "accuracy" else [number(row.metric, 3)]),
+        *([] if ledger.metric_name == "accuracy" else [number(row.metric, 3)]),
         _with_interval(row.drop, row.drop_low, row.drop_high),
         number(row.cost),
         _with_interval(row.reduction, row.reduction_low, row.reduction_high),
-        percent(row.share_mobile),
-        percent(row.share_edge),
-        percent(row.share_cloud),
+        *(percent(row.shares.get(tier, math.nan)) for tier in ledger.tiers),
     ]
     kind = ' class="router"' if is_router else ""
     told = "".join(f"<td>{_minus(cell)}</td>" for cell in cells)
@@ -134,14 +131,15 @@ def _figure(drawing: Drawing) -> str:
     )
 
 
-def _settings(context: Mapping[str, Any], validation_rows: int) -> str:
+def _settings(ledger: Ledger, validation_rows: int) -> str:
     """Every setting that the ledger was made with: the known ones first, then the rest."""
+    context, words = ledger.context, {"tiers": ", ".join(ledger.tiers), "last": ledger.tiers[-1]}
     known = {"validation_rows": validation_rows, **context}
     told: list[tuple[str, Any]] = []
     for key, title in _SETTING_TITLES.items():
-        if key in known and known[key] != "":
+        if key in known and known[key] != "" and known[key] is not None:
             # A seed is a name, not a quantity: no thousands separator.
-            told.append((title, str(known[key]) if "seed" in key else known[key]))
+            told.append((title.format(**words), str(known[key]) if "seed" in key else known[key]))
     for key in sorted(set(context) - set(_SETTING_TITLES)):
         told += _flatten(str(key), context[key])
     rows = "\n".join(
@@ -151,10 +149,23 @@ def _settings(context: Mapping[str, Any], validation_rows: int) -> str:
     return f'<table class="settings">\n<tbody>\n{rows}\n</tbody>\n</table>'
 
 
+def _named_row(name: str, values: Mapping[str, Any]) -> tuple[str, Any]:
+    """``("tiers: phone", "layer 1, layer price 1.5")``, without what is empty."""
+    told = [
+        f"{key.replace('_', ' ')} {setting(value)}"
+        for key, value in values.items()
+        if key != "name" and value not in ("", None)
+    ]
+    return f"{name}: {values.get('name', '')}", ", ".join(told)
+
+
 def _flatten(name: str, value: Any) -> list[tuple[str, Any]]:
     """Nested settings as rows; those that are not set are left out."""
     if value is None:
         return []
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        # Tables with names, such as the tiers: a row each.
+        return [_named_row(name, one) for one in value]
     if not isinstance(value, Mapping):
         return [(name.replace("_", " "), value)]
     pairs = []

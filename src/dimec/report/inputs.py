@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.base.errors import MismatchError
+from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap
@@ -22,31 +23,33 @@ class ReportInputs:
 
     Attributes:
         ledger: one row a policy, replayed on the test split.
-        data_map: confidence and variability of the N validation samples at the mobile's exit.
-        pools: (N,) codes of the same samples, 0 easy, 1 medium, 2 hard.
-        alpha: confidence threshold of the pools.
-        beta: variance threshold of the pools.
+        data_map: confidence and variability of the N validation samples at the first tier's exit.
+        pools: (N,) codes of the same samples from 0, by tier: 0 easy, 1 medium, 2 hard.
+        alpha: confidence threshold of the pools; None where there is one tier.
+        beta: variance threshold of the pools, or all of them; None for none.
         embeddings: (N, D) pooled embeddings of the same samples.
         exit_accuracy: exit layer → accuracy (a fraction) on the test split.
-        tiers: the exits m, n, l of mobile, edge and cloud.
+        tiers: the exits of the K tiers: m, n, l of mobile, edge and cloud.
         seed: seeds the sampling and the start of the t-SNE figure.
+        names: of the K tiers.
     """
 
     ledger: Ledger
     data_map: DataMap
     pools: NDArray[np.int64]
-    alpha: float
-    beta: float
+    alpha: float | None
+    beta: float | Sequence[float] | None
     embeddings: NDArray[np.float32]
     exit_accuracy: Mapping[int, float]
     tiers: tuple[int, ...]
     seed: int
+    names: tuple[str, ...] = TIER_NAMES
 
     def __post_init__(self) -> None:
         """Check that the arrays describe the same samples.
 
         Raises:
-            MismatchError: the numbers of rows differ, or a pool code is not 0, 1 or 2.
+            MismatchError: the numbers of rows differ, or a pool code is no tier's.
         """
         rows = len(self.pools)
         for name, got in (
@@ -58,8 +61,9 @@ class ReportInputs:
                     f"report: expected the {name} of {rows} validation samples, as many as the "
                     f"pools have, got {got}; fit the router again on this run's validation trace"
                 )
-        if rows and not np.isin(self.pools, (0, 1, 2)).all():
+        codes = range(len(self.tiers))
+        if rows and not np.isin(self.pools, codes).all():
             raise MismatchError(
-                "report: expected pool codes 0, 1 and 2, got "
+                f"report: expected pool codes of 0 to {codes[-1]}, got "
                 f"{sorted(set(self.pools.tolist()))}; fit the router again"
             )

@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 from dimec.report.labels import place_labels
 from dimec.report.series import policy_series
 from dimec.report.style import (
-    COLOURS,
     INK,
-    MARKERS,
     MUTED,
     Drawing,
     drawing_style,
     new_axes,
+    tier_marks,
     to_svg,
 )
 from dimec.report.wording import find_row, join, number, percent, router_names
-from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,10 +34,10 @@ def policy_points(ledger: Ledger) -> tuple[list[str], NDArray[np.float64], NDArr
     """Names, points (K, 2) of cost (λ) and accuracy (%), and bars (K, 4).
 
     A bar holds the lowest and highest cost and the lowest and highest accuracy: the intervals of
-    reduction and drop, laid round all-cloud's cost and accuracy. Policies whose cost or accuracy
-    is not finite are left out; a bar that is not finite shrinks to its point.
+    reduction and drop, laid round the reference's cost and accuracy. Policies whose cost or
+    accuracy is not finite are left out; a bar that is not finite shrinks to its point.
     """
-    reference = find_row(ledger, "all-cloud")
+    reference = find_row(ledger, ledger.reference)
     rows = [row for row in ledger.rows if np.isfinite([row.cost, row.accuracy]).all()]
     points = np.array([[row.cost, 100 * row.accuracy] for row in rows]).reshape(-1, 2)
     bars = points[:, [0, 0, 1, 1]]
@@ -64,7 +62,7 @@ def draw_policy_plane(ledger: Ledger) -> Drawing:
     names, points, bars = policy_points(ledger)
     with drawing_style("accuracy_cost"):
         figure, axes = new_axes(width=6.4, height=4.6)
-        _draw_points(axes, names, points, bars, set(router_names(ledger)))
+        _draw_points(axes, ledger, names, points, bars)
         axes.set_xlabel("cost per input (λ): cheaper to the left")
         axes.set_ylabel("accuracy (%)")
         axes.grid()
@@ -79,18 +77,18 @@ def draw_policy_plane(ledger: Ledger) -> Drawing:
         "accuracy_cost",
         "Accuracy and cost of every policy",
         "Up is more accurate, left is cheaper. Bars are the 95 % intervals of drop and reduction "
-        "against all-cloud. Hollow diamonds route at random; the star sees the labels.",
+        f"against {ledger.reference}. Hollow diamonds route at random; the star sees the labels.",
         f"Scatter plot of cost against accuracy. {join(told)}." if told else "No policy.",
         svg,
         policy_series(ledger),
     )
 
 
-def _look(name: str, routers: set[str]) -> dict[str, Any]:
+def _look(name: str, routers: set[str], tiers: tuple[str, ...]) -> dict[str, Any]:
     """Marker and colour by the kind of policy."""
-    if name.removeprefix("all-") in TIER_NAMES:
-        code = TIER_NAMES.index(name.removeprefix("all-"))
-        return {"marker": MARKERS[code], "color": COLOURS[code], "markersize": 7}
+    if name.removeprefix("all-") in tiers:
+        mark = tier_marks(len(tiers))[tiers.index(name.removeprefix("all-"))]
+        return {"marker": mark.marker, "color": mark.colour, "markersize": 7}
     if name.startswith("random"):
         return {"marker": "D", "color": "white", "markeredgecolor": MUTED, "markersize": 6}
     if name == "oracle":
@@ -100,11 +98,12 @@ def _look(name: str, routers: set[str]) -> dict[str, Any]:
 
 def _draw_points(
     axes: Axes,
+    ledger: Ledger,
     names: list[str],
     points: NDArray[np.float64],
     bars: NDArray[np.float64],
-    routers: set[str],
 ) -> None:
+    routers = set(router_names(ledger))
     for name, (cost, accuracy), bar in zip(names, points, bars, strict=True):
         bold = name in routers
         for x, y in ((bar[:2], [accuracy] * 2), ([cost] * 2, bar[2:])):
@@ -116,7 +115,7 @@ def _draw_points(
                 linewidth=1.3 if bold else 1.0,
                 zorder=2,
             )
-        axes.plot(cost, accuracy, linestyle="none", zorder=3, **_look(name, routers))
+        axes.plot(cost, accuracy, linestyle="none", zorder=3, **_look(name, routers, ledger.tiers))
 
 
 def _write_names(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dimec.cartography import POOL_NAMES
+from dimec.cartography import pool_names
+from dimec.evaluation.ledger import share_key
 from dimec.report.projection import MIN_POINTS, project, sample_rows
 from dimec.report.style import Series
 from dimec.report.wording import router_names
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from dimec.evaluation.ledger import Ledger
 
 
-def data_map_series(data_map: DataMap, pools: NDArray[np.int64]) -> Series:
+def data_map_series(
+    data_map: DataMap, pools: NDArray[np.int64], tiers: Sequence[str] = TIER_NAMES
+) -> Series:
     """One record a validation sample: its place in the data map and its pool."""
+    names = pool_names(tiers)
     return Series(
         {
             "sample": list(range(len(pools))),
@@ -29,29 +33,36 @@ def data_map_series(data_map: DataMap, pools: NDArray[np.int64]) -> Series:
             "variance": data_map.variance.tolist(),
             "std": data_map.std.tolist(),
             "correctness": data_map.correctness.tolist(),
-            "pool": [POOL_NAMES[code] for code in pools],
+            "pool": [names[code] for code in pools],
         }
     )
 
 
 def share_series(ledger: Ledger, pools: NDArray[np.int64]) -> Series:
     """The pools' shares of the validation split, and each router's shares of the test split."""
-    counts = np.bincount(pools, minlength=3)
+    tiers = ledger.tiers
+    counts = np.bincount(pools, minlength=len(tiers))
     columns: dict[str, list[Any]] = {"of": [], "pool": [], "tier": [], "share": []}
     groups = {"pools (validation)": (counts / max(1, len(pools))).tolist()}
     for row in ledger.rows:
         if row.policy in router_names(ledger):
-            groups[f"{row.policy} (test)"] = [row.share_mobile, row.share_edge, row.share_cloud]
+            groups[f"{row.policy} (test)"] = [row.shares[name] for name in tiers]
     for name, shares in groups.items():
-        columns["of"] += [name] * 3
-        columns["pool"] += POOL_NAMES
-        columns["tier"] += TIER_NAMES
+        columns["of"] += [name] * len(tiers)
+        columns["pool"] += pool_names(tiers)
+        columns["tier"] += tiers
         columns["share"] += shares
     return Series(columns)
 
 
-def tsne_series(embeddings: NDArray[np.float32], pools: NDArray[np.int64], seed: int) -> Series:
+def tsne_series(
+    embeddings: NDArray[np.float32],
+    pools: NDArray[np.int64],
+    seed: int,
+    tiers: Sequence[str] = TIER_NAMES,
+) -> Series:
     """Places of at most 3,000 validation samples in the plane; none where there are under 10."""
+    names = pool_names(tiers)
     rows = sample_rows(len(embeddings), seed)
     if len(rows) < MIN_POINTS:
         rows = rows[:0]
@@ -59,18 +70,22 @@ def tsne_series(embeddings: NDArray[np.float32], pools: NDArray[np.int64], seed:
     return Series(
         {
             "sample": rows.tolist(),
-            "pool": [POOL_NAMES[code] for code in pools[rows]],
+            "pool": [names[code] for code in pools[rows]],
             "x": places[:, 0].tolist(),
             "y": places[:, 1].tolist(),
         }
     )
 
 
-def exit_series(exit_accuracy: Mapping[int, float], tiers: tuple[int, ...]) -> Series:
+def exit_series(
+    exit_accuracy: Mapping[int, float],
+    tiers: tuple[int, ...],
+    names: Sequence[str] = TIER_NAMES,
+) -> Series:
     """Accuracy of every exit, with the tiers that stop there (``mobile+edge`` where m = n)."""
     exits = sorted(exit_accuracy)
     served = [
-        "+".join(name for name, stop in zip(TIER_NAMES, tiers, strict=True) if stop == layer)
+        "+".join(name for name, stop in zip(names, tiers, strict=True) if stop == layer)
         for layer in exits
     ]
     accuracies = [float(exit_accuracy[layer]) for layer in exits]
@@ -81,5 +96,12 @@ def policy_series(ledger: Ledger) -> Series:
     """The ledger, one record a policy, with all its columns."""
     if not ledger.rows:
         return Series({"policy": []})
-    names = [field.name for field in fields(ledger.rows[0])]
-    return Series({name: [getattr(row, name) for row in ledger.rows] for name in names})
+    absent = {share_key(name) for name in TIER_NAMES}
+    columns: dict[str, list[Any]] = {}
+    for name in (field.name for field in fields(ledger.rows[0])):
+        if name == share_key(TIER_NAMES[0]):  # the place of the shares, whatever the tiers
+            for tier in ledger.tiers:
+                columns[share_key(tier)] = [row.shares.get(tier) for row in ledger.rows]
+        elif name not in absent | {"shares"}:
+            columns[name] = [getattr(row, name) for row in ledger.rows]
+    return Series(columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 COLOURS = ("#004488", "#DDAA33", "#BB5566")
 ON_COLOURS = ("#ffffff", "#000000", "#ffffff")  # text that is legible on each
 MARKERS = ("o", "^", "s")
+# Of more tiers than three: his "bright" scheme.
+_MORE_COLOURS = ("#4477AA", "#CCBB44", "#EE6677", "#228833", "#66CCEE", "#AA3377", "#BBBBBB")
+_ON_MORE_COLOURS = ("#ffffff", "#000000", "#000000", "#ffffff", "#000000", "#ffffff", "#000000")
+_MORE_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 INK = "#222222"
 MUTED = "#6b6b6b"
 GRID = "#dddddd"
@@ -56,6 +61,24 @@ _RC: dict[str, Any] = {
     "savefig.dpi": 200.0,
     "axes.unicode_minus": True,
 }
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a tier and its pool are drawn: colour, the colour of text on it, and marker."""
+
+    colour: str
+    on_colour: str
+    marker: str
+
+
+def tier_marks(count: int) -> list[Mark]:
+    """The marks of so many tiers, in order. Beyond seven they come again."""
+    few = [Mark(*parts) for parts in zip(COLOURS, ON_COLOURS, MARKERS, strict=True)]
+    if count <= len(few):  # the last of two is the cloud, as the last of three
+        return few[:count] if count != 2 else [few[0], few[2]]
+    more = zip(_MORE_COLOURS, _ON_MORE_COLOURS, _MORE_MARKERS, strict=True)
+    return list(itertools.islice(itertools.cycle(Mark(*parts) for parts in more), count))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from dimec.report.blocks import Column, fit_columns
@@ -47,7 +48,7 @@ def _build(ledger: Ledger, wide: bool, gap: int, width: int) -> list[Table]:
     from rich.text import Text
 
     names = [row.policy if wide else row.policy.replace("@", "@\n", 1) for row in ledger.rows]
-    cells = [_cells(row, ledger.metric_name, wide) for row in ledger.rows]
+    cells = [_cells(row, ledger, wide) for row in ledger.rows]
     columns = [Column("\npolicy", names, words=True)]
     for place, title in enumerate(_titles(ledger, wide)):
         columns.append(Column(title, [row[place] for row in cells]))
@@ -102,23 +103,21 @@ def _titles(ledger: Ledger, wide: bool) -> list[str]:
         "cost\nλ",
         "reduc-\ntion %",
         *bounds,
-        "mobile\n%",
-        "edge\n%",
-        "cloud\n%",
+        *(f"{tier}\n%" for tier in ledger.tiers),
     ]
 
 
-def _cells(row: LedgerRow, metric_name: str, wide: bool) -> list[str]:
+def _cells(row: LedgerRow, ledger: Ledger, wide: bool) -> list[str]:
     """The texts of one row, in the order of the titles."""
     drop = [percent(row.drop), interval(row.drop_low, row.drop_high)]
     reduction = [percent(row.reduction), interval(row.reduction_low, row.reduction_high)]
     return [
         percent(row.accuracy),
-        *([] if metric_name == "accuracy" else [number(row.metric, 3)]),
+        *([] if ledger.metric_name == "accuracy" else [number(row.metric, 3)]),
         *(drop if wide else ["\n".join(drop)]),
         number(row.cost),
         *(reduction if wide else ["\n".join(reduction)]),
-        *[_share(share) for share in (row.share_mobile, row.share_edge, row.share_cloud)],
+        *[_share(row.shares.get(tier, math.nan)) for tier in ledger.tiers],
     ]
 
 

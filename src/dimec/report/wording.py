@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimec.cartography import POOL_NAMES
+from dimec.cartography import pool_names
 from dimec.tiers.costs import TIER_NAMES
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SAME = 1e-9  # two fractions closer than this are the same value
 
+_PLACES = {"mobile": "on the mobile", "edge": "at the edge", "cloud": "in the cloud"}
 METRIC_TITLES = {"matthews": "Matthews", "f1": "F1", "accuracy": "accuracy"}
 
 
@@ -77,15 +78,20 @@ def ledger_notes(ledger: Ledger) -> list[str]:
     """What a reader must know to read the ledger: sizes, settings, the charge γ, the intervals."""
     context = ledger.context
     notes = [_sizes(context), _settings(context)]
-    if (charge := context.get("cloud_charge")) is not None:
-        was_set = context.get("costs", {}).get("cloud_charge") is not None
+    costs = context.get("costs", {})  # None where tiers have prices of their own
+    charge = context.get("cloud_charge")
+    if charge is not None and costs is not None and len(ledger.tiers) > 1:
+        was_set = costs.get("cloud_charge") is not None
         whose = "was set for this run" if was_set else "is dimec's choice, not the paper's"
-        notes.append(f"The cloud charge γ = {setting(charge)} λ {whose}: the paper gives no value.")
+        notes.append(
+            f"The {ledger.tiers[-1]} charge γ = {setting(charge)} λ {whose}: the paper gives no "
+            "value."
+        )
     draws = context.get("draws")
     how = f"95 % paired bootstrap intervals{f' over {setting(draws)} draws' if draws else ''}"
     notes.append(
-        "Drop (points of accuracy) and reduction (percent of cost) are against all-cloud, with "
-        f"{how}; a dash stands where no draw changes the value."
+        "Drop (points of accuracy) and reduction (percent of cost) are against "
+        f"{ledger.reference}, with {how}; a dash stands where no draw changes the value."
     )
     names = {row.policy for row in ledger.rows}
     if routers := router_names(ledger):
@@ -134,14 +140,14 @@ def _settings(context: Mapping[str, Any]) -> str:
     return f"Settings: {'; '.join(parts)}." if parts else ""
 
 
-def pool_sentences(pools: NDArray[np.int64]) -> list[str]:
+def pool_sentences(pools: NDArray[np.int64], tiers: Sequence[str] = TIER_NAMES) -> list[str]:
     """How the validation samples fall into pools; an empty pool is said in words."""
-    counts = np.bincount(pools, minlength=3)
-    sizes = [f"{setting(int(n))} {name}" for n, name in zip(counts, POOL_NAMES, strict=True)]
+    counts, names = np.bincount(pools, minlength=len(tiers)), pool_names(tiers)
+    sizes = [f"{setting(int(n))} {name}" for n, name in zip(counts, names, strict=True)]
     sentences = [f"The {setting(len(pools))} validation samples are {join(sizes)}."]
     sentences += [
         f"The {pool} pool is empty: the {tier} gets no traffic."
-        for pool, tier, n in zip(POOL_NAMES, TIER_NAMES, counts, strict=True)
+        for pool, tier, n in zip(names, tiers, counts, strict=True)
         if n == 0
     ]
     return sentences
@@ -159,7 +165,7 @@ def summary(ledger: Ledger, pools: NDArray[np.int64]) -> list[str]:
             "An oracle that sees the labels, which no router can reach, "
             f"{_saving(oracle)} and {_drop(oracle)}."
         )
-    return [*paragraphs, " ".join(pool_sentences(pools))]
+    return [*paragraphs, " ".join(pool_sentences(pools, ledger.tiers))]
 
 
 def single_tier_sentences(ledger: Ledger) -> list[str]:
@@ -170,7 +176,7 @@ def single_tier_sentences(ledger: Ledger) -> list[str]:
     """
     beaten: dict[str, list[LedgerRow]] = {}
     for router in (find_row(ledger, name) for name in router_names(ledger)):
-        singles = [row for tier in TIER_NAMES if (row := find_row(ledger, f"all-{tier}"))]
+        singles = [row for tier in ledger.tiers if (row := find_row(ledger, f"all-{tier}"))]
         better = [row for row in singles if router is not None and _beats(row, router)]
         if router is not None and better:
             beaten.setdefault(min(better, key=lambda row: row.cost).policy, []).append(router)
@@ -198,12 +204,7 @@ def _single_tier(single: LedgerRow, routers: Sequence[LedgerRow]) -> str:
 
 def router_paragraph(row: LedgerRow, matched: LedgerRow) -> str:
     """What one router saves and loses, and whether it beats random with the same shares."""
-    by_tier = zip(
-        (row.share_mobile, row.share_edge, row.share_cloud),
-        ("on the mobile", "at the edge", "in the cloud"),
-        strict=True,
-    )
-    shares = list(by_tier)
+    shares = [(share, _PLACES.get(t, f"on the {t}")) for t, share in row.shares.items()]
     everywhere = [where for share, where in shares if abs(share - 1) < _SAME]
     text = f"{row.policy} {_saving(row, of_what=True)} and {_drop(row)}"
     if row.drop_low <= 0 <= row.drop_high and row.drop_high - row.drop_low > _SAME:
@@ -219,7 +220,8 @@ def router_paragraph(row: LedgerRow, matched: LedgerRow) -> str:
 
 def _saving(row: LedgerRow, *, of_what: bool = False) -> str:
     amount = percent(abs(row.reduction))
-    everything = " sending everything to the cloud" if of_what else " all-cloud"
+    last = list(row.shares)[-1]
+    everything = f" sending everything to the {last}" if of_what else f" all-{last}"
     if amount in ("0.0", "n/a"):
         return f"costs as much as{everything}" if amount == "0.0" else "has no known cost"
     if row.reduction > 0:

@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Sequence
 
 from dimec.__about__ import __version__
+from dimec.base.errors import ConfigError
+from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import write_json
 from dimec.evaluation.evaluate import draw_up
 from dimec.evaluation.ledger import Ledger
@@ -23,6 +25,7 @@ def evaluate_run(
     seed: int,
     systems: Sequence[str],
     scenarios: Sequence[Scenario],
+    progress: Progress,
 ) -> Ledger:
     """See :meth:`dimec.runs.run.Run.evaluate`, which holds the run's lock meanwhile."""
     training, trace, router = run.training(), run.trace("test"), run.router()
@@ -57,11 +60,11 @@ def evaluate_run(
         "versions": {**training["versions"], "dimec": __version__},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    *standard, oracle = standard_policies(routers)
+    *standard, oracle = standard_policies(routers, deployment.names)
     rows = {policy.name for policy in standard}
     rivals = [
         one
-        for one in fit_systems(run, systems, deployment, fit["lam"])
+        for one in fit_systems(run, systems, deployment, fit["lam"], progress)
         if one.policy.name not in rows
     ]
     context["systems"] = {one.policy.name: dict(one.settings) for one in rivals}
@@ -82,26 +85,40 @@ def evaluate_run(
 
 
 def fit_systems(
-    run: RunDirectory, names: Sequence[str], deployment: Deployment, lam: float
+    run: RunDirectory,
+    names: Sequence[str],
+    deployment: Deployment,
+    lam: float,
+    progress: Progress | None = None,
 ) -> list[Fitted]:
     """Systems of the literature, fitted on the validation split of a run.
 
     Args:
         run: trained.
         names: of systems, or ``all`` for each that is neither dimec itself, which the run's own
-            router stands for, nor in need of a training of its own.
+            router stands for, nor in need of a training of its own. Of these, one that is not for
+            such tiers is left out, and the progress told; one that is named is an error.
         deployment: exits and costs.
         lam: the weight of one unit of cost.
+        progress: told which systems were left out, and why.
 
     Raises:
-        ConfigError: no such system.
+        ConfigError: no such system, or a named one that cannot be fitted for these tiers.
     """
     chosen = named_systems(names)
     if not chosen:
         return []
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
-    return [system(name).fit(inputs) for name in dict.fromkeys(chosen)]
+    fitted = []
+    for name in dict.fromkeys(chosen):
+        try:
+            fitted.append(system(name).fit(inputs))
+        except ConfigError as error:
+            if name in names:
+                raise
+            (progress or NoProgress()).say(f"{name} is left out: {error}")
+    return fitted
 
 
 def named_systems(names: Sequence[str]) -> list[str]:

@@ -10,14 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from dimec.base.errors import ConfigError
-from dimec.cartography import POOL_NAMES, DataMap
+from dimec.cartography import DataMap, betas_of, pool_names
 from dimec.cartography.thresholds import Grid, ThresholdSearch, grid_of
 from dimec.evaluation.evaluate import evaluate
 from dimec.evaluation.replay import standard_policies
 from dimec.policies import RouterPolicy
 from dimec.policies.dimec import fit_router
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import CLOUD, TIER_NAMES, CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
@@ -33,23 +32,27 @@ class FitResult:
     """What a fit found, all of it on the validation split.
 
     Attributes:
-        alpha, beta: the thresholds.
+        alpha: the threshold of confidence; None where there is one tier.
+        beta: the threshold of variance: a number for three tiers, None for fewer, several for more.
         lam: λ, as given, or as solved for from the wanted drop.
         grid: which grid was searched.
-        tiers: (m, n, l).
+        tiers: (m, n, l), or the exits of any number of tiers.
+        names: of the tiers.
         reward: mean reward of the thresholds on the validation split.
-        pools: number of samples in the easy, medium and hard pool.
-        empty: names of the empty pools; their tiers get no traffic.
+        pools: number of samples in each tier's pool: the easy, the medium and the hard.
+        empty: names of the empty pools (:func:`dimec.cartography.pool_names`); their tiers get no
+            traffic.
         validation_drop, validation_reduction: of dimec-fixed on the validation split itself, where
             the router was fitted: an optimistic view.
         advice: what to try where the router saves nothing there, in sentences; else empty.
     """
 
-    alpha: float
-    beta: float
+    alpha: float | None
+    beta: float | tuple[float, ...] | None
     lam: float
     grid: str
     tiers: tuple[int, ...]
+    names: tuple[str, ...]
     reward: float
     pools: tuple[int, ...]
     empty: tuple[str, ...]
@@ -64,25 +67,18 @@ class FittingProblem:
 
     Attributes:
         trace: of the N validation samples.
-        data_map: of the same samples, at the mobile's exit.
-        exits: (m, n, l).
-        costs: the cost structure.
+        data_map: of the same samples, at the first tier's exit.
+        deployment: the tiers at their prices.
         grid: which grid of thresholds to search.
         alphas, betas: values of their own in place of the grid's.
     """
 
     trace: Trace
     data_map: DataMap
-    exits: tuple[int, ...]
-    costs: CostModel
+    deployment: Deployment
     grid: Grid
     alphas: Sequence[float] | None = None
     betas: Sequence[float] | None = None
-
-    @property
-    def deployment(self) -> Deployment:
-        """The tiers at their prices."""
-        return Deployment.paper(self.exits, self.costs)
 
     def fit(self, lam: float) -> tuple[FitResult, CentroidRouter, ThresholdSearch]:
         """Search α and β, build the pools, and take their centres.
@@ -103,10 +99,15 @@ class FittingProblem:
             beta=search.beta,
             lam=lam,
             grid="custom" if own_values else self.grid,
-            tiers=self.exits,
+            tiers=deployment.exits,
+            names=deployment.names,
             reward=search.reward,
-            pools=(sizes[0], sizes[1], sizes[2]),
-            empty=tuple(name for name, size in zip(POOL_NAMES, sizes, strict=True) if not size),
+            pools=tuple(sizes),
+            empty=tuple(
+                name
+                for name, size in zip(pool_names(deployment.names), sizes, strict=True)
+                if not size
+            ),
             validation_drop=row.drop,
             validation_reduction=row.reduction,
         )
@@ -132,7 +133,7 @@ class FittingProblem:
                 f"no lambda from {LAMBDAS[0]:g} to {LAMBDAS[-1]:g} keeps the drop on the "
                 f"validation split at {100 * target_drop:g} points; the nearest is "
                 f"{100 * nearest.validation_drop:.2f} points at lambda {nearest.lam:g}; allow a "
-                "larger drop, or deepen the mobile's exit"
+                f"larger drop, or deepen the {self.deployment.names[0]}'s exit"
             )
         return max(fitting, key=_saving).lam
 
@@ -141,18 +142,18 @@ class FittingProblem:
 
         That is the cheapest single tier and the cheapest router of the ladder that lose at most a
         point, or no more than the router itself; where no router of the ladder does, the one that
-        loses least. No advice where the router saves something.
+        loses least. No advice where the router saves something, or there is one tier.
         """
-        if result.validation_reduction >= _NOTHING:
+        if result.validation_reduction >= _NOTHING or len(self.deployment) == 1:
             return ()
         allowed = max(_POINT, result.validation_drop)
         return (*self._single_tier(allowed), self._other_lambda(allowed))
 
     def _single_tier(self, allowed: float) -> list[str]:
-        ledger = evaluate(
-            self.trace, standard_policies({}), Deployment.paper(self.exits, self.costs), draws=1
-        )
-        rows = [(name, ledger.row(f"all-{name}")) for name in TIER_NAMES[:CLOUD]]
+        names = self.deployment.names
+        policies = standard_policies({}, names)
+        ledger = evaluate(self.trace, policies, self.deployment, draws=1)
+        rows = [(name, ledger.row(f"all-{name}")) for name in names[:-1]]
         fitting = [
             (name, row) for name, row in rows if row.drop <= allowed and row.reduction >= _NOTHING
         ]
@@ -206,14 +207,15 @@ def _drop_and_reduction(drop: float, reduction: float) -> str:
 
 def describe_fit(result: FitResult) -> list[str]:
     """Lines for a reader: thresholds, pools, and which tiers get no traffic."""
-    m, n, l = result.tiers  # noqa: E741
-    sizes = ", ".join(f"{size} {name}" for size, name in zip(result.pools, POOL_NAMES, strict=True))
+    pools = pool_names(result.names)
+    sizes = ", ".join(f"{size} {name}" for size, name in zip(result.pools, pools, strict=True))
+    exits = ", ".join(map(str, result.tiers))
     lines = [
-        f"exits {m}, {n}, {l}; lambda {result.lam:g}; grid {result.grid}",
-        f"alpha {result.alpha:.4g}, beta {result.beta:.4g}, mean reward {result.reward:.4f}",
+        f"exits {exits}; lambda {result.lam:g}; grid {result.grid}",
+        ", ".join([*_thresholds(result), f"mean reward {result.reward:.4f}"]),
         f"pools: {sizes}",
     ]
-    for name, tier in zip(POOL_NAMES, TIER_NAMES, strict=True):
+    for name, tier in zip(pools, result.names, strict=True):
         if name in result.empty:
             lines.append(f"the {name} pool is empty: the {tier} tier gets no traffic")
     lines.append(
@@ -221,3 +223,10 @@ def describe_fit(result: FitResult) -> list[str]:
         + _drop_and_reduction(result.validation_drop, result.validation_reduction)
     )
     return [*lines, *result.advice]
+
+
+def _thresholds(result: FitResult) -> list[str]:
+    """``alpha 0.6`` and ``beta 0.02``, where there are such thresholds."""
+    told = [] if result.alpha is None else [f"alpha {result.alpha:.4g}"]
+    betas = betas_of(result.beta).tolist()
+    return [*told, *([f"beta {' and '.join(f'{b:.4g}' for b in betas)}"] if betas else [])]

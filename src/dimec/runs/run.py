@@ -19,10 +19,11 @@ from dimec.evaluation.bootstrap import check_bootstrap
 from dimec.evaluation.ledger import Ledger
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.routed import RouterPolicy
+from dimec.runs.deploying import Prices, deploy
 from dimec.runs.evaluating import evaluate_run, named_systems
 from dimec.runs.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
 from dimec.runs.workspace import RunDirectory, fitted_deployment
-from dimec.tiers.costs import CostModel, check_lambda, check_tier_names, check_tiers
+from dimec.tiers.costs import CostModel, check_lambda, check_tier_names
 from dimec.tiers.scenario_file import Scenarios
 
 if TYPE_CHECKING:
@@ -47,20 +48,24 @@ class Run(RunDirectory):
         grid: Grid = "quantile",
         alphas: Sequence[float] | None = None,
         betas: Sequence[float] | None = None,
-        tiers: Sequence[int] | None = None,
+        tiers: Sequence[int] | Mapping[str, int] | None = None,
         cost_model: CostModel | None = None,
+        tier_prices: Mapping[str, Prices] | None = None,
     ) -> FitResult:
         """Choose α and β on the validation split, build the pools, and fit the router.
 
         Args:
             lam: λ, the weight of one unit of cost against confidence; 0.02 by default.
             target_drop: in place of ``lam``: the λ is taken whose router is the cheapest of those
-                that lose at most this much accuracy (a fraction) against all-cloud on the
+                that lose at most this much accuracy (a fraction) against the last tier on the
                 validation split, where it is fitted.
             grid: ``"quantile"`` or ``"paper"``, see :func:`dimec.cartography.thresholds.grid_of`.
             alphas, betas: values of their own in place of the grid's.
-            tiers: exits (m, n, l) in place of those of training.
+            tiers: exits in place of those of training: (m, n, l), those of one or two tiers, or a
+                mapping of any number of names to exits, the nearest first.
             cost_model: the paper's by default.
+            tier_prices: of tiers by name, in place of those that ``cost_model`` makes: of a layer,
+                of sending, and of a visit.
 
         Raises:
             ConfigError: both ``lam`` and ``target_drop``, exits that the model does not have.
@@ -80,9 +85,12 @@ class Run(RunDirectory):
                 raise MismatchError(
                     f"the dynamics and the validation trace of {self.path} differ in rows"
                 )
-            exits = check_tiers(trace.tiers if tiers is None else tiers)
-            data_map, costs = dynamics.data_map(exits[0]), cost_model or CostModel()
-            problem = FittingProblem(trace, data_map, exits, costs, grid, alphas, betas)
+            if tiers is None:
+                names = self.tier_names(len(trace.tiers))
+                tiers = dict(zip(names, trace.tiers, strict=True))
+            deployment = deploy(tiers, cost_model or CostModel(), tier_prices or {})
+            data_map = dynamics.data_map(deployment.exits[0])
+            problem = FittingProblem(trace, data_map, deployment, grid, alphas, betas)
             return _fit(self, problem, lam, target_drop)
 
     def evaluate(
@@ -92,6 +100,7 @@ class Run(RunDirectory):
         seed: int = 0,
         systems: Sequence[str] = (),
         scenarios: Scenarios | None = None,
+        progress: Progress | None = None,
     ) -> Ledger:
         """Replay every policy on the test trace.
 
@@ -102,18 +111,21 @@ class Run(RunDirectory):
             draws, seed: of the bootstrap.
             systems: names of systems of the literature (:func:`dimec.policies.systems`), which
                 are fitted on the validation split and replayed beside dimec's own routers;
-                ``("all",)`` for each that needs no training of its own.
+                ``("all",)`` for each that needs no training of its own and can be fitted for
+                these tiers.
             scenarios: those of the package by default.
+            progress: told which systems were left out, and why.
 
         Raises:
             ArtefactError: the run is not fitted, or damaged.
-            ConfigError: no such system, fewer than 1 draw, or a negative seed.
+            ConfigError: no such system, one that was named and cannot be fitted for these tiers,
+                fewer than 1 draw, or a negative seed.
         """
         check_bootstrap(draws, seed)
         named_systems(systems)
         with self.locked():
             chosen = (scenarios or Scenarios.load()).all()
-            return evaluate_run(self, draws, seed, systems, chosen)
+            return evaluate_run(self, draws, seed, systems, chosen, progress or NoProgress())
 
     def report(self, *, seed: int = 0, progress: Progress | None = None) -> Path:
         """Draw the figures and write ``report/report.html``; returns its path.
@@ -265,7 +277,7 @@ def _fit(
         "lam": result.lam,
         "grid": result.grid,
         "tiers": problem.deployment.to_json(),
-        "costs": asdict(problem.costs),
+        "costs": None if (costs := problem.deployment.priced_by) is None else asdict(costs),
     }
     names = ("alphas", "betas", "rewards", "costs", "shares")
     table = {name: getattr(search, name).tolist() for name in names}
@@ -285,7 +297,8 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
             f"the ledger in {run.report_path} is older than the fitted router; "
             f"draw it up again with: dimec evaluate {run.typed}"
         )
-    exits = fitted_deployment(stored).exits
+    deployment = fitted_deployment(stored)
+    exits = deployment.exits
     data_map = run.dynamics().data_map(exits[0])
     accuracies = test.correct.mean(axis=0).tolist()
     inputs = ReportInputs(
@@ -298,5 +311,6 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
         exit_accuracy=dict(zip(test.exits, accuracies, strict=True)),
         tiers=exits,
         seed=seed,
+        names=deployment.names,
     )
     return write_report(inputs, run.report_path, progress=progress.say)

@@ -23,6 +23,7 @@ from dimec.policies.kinds import POLICY, StoredPolicy
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
 from dimec.runs.rows import data_fingerprint, divide, read_dataset, same_rows
+from dimec.tiers.costs import tier_names
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.traces.trace import Trace
@@ -198,6 +199,23 @@ class RunDirectory:
         from dimec.settings.run import RunSettings
 
         return RunSettings.load(self.config_path)
+
+    def tier_names(self, count: int) -> tuple[str, ...]:
+        """What the tiers of its settings are called.
+
+        Args:
+            count: how many its traces have.
+
+        Raises:
+            MismatchError: the settings name other tiers than the traces have.
+        """
+        named = self.settings().model.tier_names if self.config_path.exists() else None
+        if named is not None and len(named) != count:
+            raise MismatchError(
+                f"{self.config_path} names the tiers {', '.join(named)}, the traces have {count}; "
+                f"train again with: dimec train --out {self.typed} --overwrite"
+            )
+        return named or tier_names(count)
 
     def training(self) -> dict[str, Any]:
         """What training wrote down: fingerprint of the model, history, sizes, versions."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from dimec.base.errors import ConfigError, option
-from dimec.tiers.costs import check_tiers
+from dimec.tiers.costs import check_names, check_tiers, tier_names
 
 if TYPE_CHECKING:
     from dimec.settings.training import TrainingSettings
@@ -31,17 +31,40 @@ def check_loss(plan: TrainingSettings, exits: Sequence[int]) -> None:
         )
 
 
+def named_tiers(
+    tiers: Sequence[int] | Mapping[str, int],
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The names and the exits of tiers that are given as layers, or as names with layers.
+
+    Example:
+        >>> named_tiers((2, 6)), named_tiers({"phone": 1, "dc": 6})
+        ((('mobile', 'cloud'), (2, 6)), (('phone', 'dc'), (1, 6)))
+
+    Raises:
+        ConfigError: no layers in order, more than three without names, or a name that none can be.
+    """
+    if isinstance(tiers, Mapping):
+        layers = check_tiers(tuple(tiers.values()))
+        return check_names(tuple(tiers), len(layers)), layers
+    if isinstance(tiers, str) or not isinstance(tiers, Sequence):
+        raise ConfigError(
+            f"expected the tiers' exits, or a table of names and exits, got {tiers!r:.60}"
+        )
+    layers = check_tiers(tiers)
+    return tier_names(len(layers)), layers
+
+
 def resolve_exits(
     exits: tuple[int, ...] | Literal["all"] | None,
     tiers: tuple[int, ...] | None,
     layers: int,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The layers that get a classifier, and the exits (m, n, l) of the tiers.
+    """The layers that get a classifier, and the exits of the tiers, the paper's (m, n, l).
 
     ``exits`` None stands for a third, a half and all of the layers (4, 6, 12 of 12, as in the
     paper); ``"all"`` for every layer. Three exits are the tiers themselves, and may repeat a layer
     where a tier is to be left out (3,3,6). More exits need ``tiers``, unless a third, a half and
-    the last are among them.
+    the last are among them. ``tiers`` may be any number of layers among the exits.
 
     Raises:
         ConfigError: out of order, beyond the last layer, without the last layer, or ambiguous.
@@ -91,7 +114,8 @@ def _tiers_among(
         return default
     raise ConfigError(
         f"{len(chosen)} exits do not tell the tiers: say which are the exits of mobile, edge and "
-        f"cloud with --tiers m,n,l (exits: {_listed(heads)})"
+        f"cloud with --tiers m,n,l, or of tiers with other names with --tiers phone=1,dc=6 "
+        f"(exits: {_listed(heads)})"
     )
 
 

@@ -102,13 +102,14 @@ GROUPS: dict[str, type[Settings]] = {
 }
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by group and name; a setting that is itself a table stays whole."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+        if key in GROUPS:
+            flat |= {f"{key}.{name}": setting for name, setting in value.items()}
         else:
-            flat[prefix + key] = value
+            flat[key] = value
     return flat
 
 

@@ -90,13 +90,12 @@ def record_trace(
     """Run the model over a split once and keep what any policy may want to replay."""
     stage = f"recording the {split} trace"
     logits, embeddings = predict(model, encoded, accelerator, progress, stage)
-    m, n, l = model.config.tiers  # noqa: E741
     return Trace(
         embeddings=embeddings,
         probabilities=softmax(logits).astype(np.float32),
         labels=dataset.labels,
         exits=model.exits,
-        tiers=(m, n, l),
+        tiers=tuple(model.config.tiers),
         guids=tuple(dataset.guids),
         label_names=dataset.label_names,
         task=dataset.task,

@@ -17,6 +17,7 @@ from dimec.data import Splits
 from dimec.data.backbones import backbone_source, short
 from dimec.data.dataset import SPLITS
 from dimec.data.survey import Counter
+from dimec.policies.kinds import ARRAYS
 from dimec.runs.intake import Intake
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
@@ -86,6 +87,7 @@ def discard(run: RunDirectory) -> None:
         run.config_path,
         run.fit_path,
         run.policy_path,
+        run.policy_path.with_name(ARRAYS),
         run.trace_path("validation"),
         run.trace_path("test"),
         run.data_path,
@@ -141,7 +143,7 @@ def prepare(
         source,
         labels=splits.train.label_names,
         exits=options.exits,
-        tiers=options.tiers,
+        tiers=options.tier_layers,
         head_pooling=options.head_pooling,
         embedding_pooling=options.embedding_pooling,
         head_dropout=options.head_dropout,
