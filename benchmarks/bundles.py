@@ -104,7 +104,7 @@ def _train(seed: int) -> Any:
         seed=seed,
         out=ROOT / "benchmarks" / "out" / f"run-{_TRAIN_ROWS}-{_EPOCHS}-{seed}",
     )
-    if not run.router_path.exists():
+    if not run.policy_path.exists():
         run.fit()
     return run
 
@@ -144,19 +144,21 @@ def with_route(bundle: str, tier: int, out: Path) -> Path:
     import numpy as np
 
     from dimec.bundle.manifest import MANIFEST, TierBundle, file_records, write_manifest
+    from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
+    from dimec.policies.routed import RouterPolicy
     from dimec.routing import CentroidRouter
 
     mobile = TierBundle.open(Path(bundle) / "mobile", "mobile")
     out.mkdir(parents=True)
     for name in mobile.manifest.files:
-        if name != "router.safetensors":
+        if name not in (POLICY, ARRAYS):
             _place(mobile.path / name, out / name)
-    fitted = CentroidRouter.load(mobile.file("router.safetensors"))
+    stored = StoredPolicy.load(mobile.path)
+    fitted: Any = stored.policy.router  # type: ignore[attr-defined]  # these bundles have routers
     counts = np.where(np.arange(3) == tier, 1, 0)
     sums = np.repeat(fitted.sums.sum(axis=0)[None] / fitted.counts.sum(), 3, axis=0)
     router = CentroidRouter.from_state(sums * counts[:, None], counts)
-    router.metadata = fitted.metadata
-    router.save(out / "router.safetensors")
+    StoredPolicy(RouterPolicy(stored.policy.name, router), stored.fitted_on).save(out)
     manifest = mobile.manifest.model_copy(update={"files": file_records(out)})
     write_manifest(out, manifest)
     assert (out / MANIFEST).exists()

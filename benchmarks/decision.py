@@ -104,13 +104,13 @@ def measure(bundle: str, texts: int, repeats: int) -> dict[str, Any]:
     """Quantiles of the seconds of every part, for each pass over the texts."""
     from dimec.bundle.graphs import Graph
     from dimec.mobile import Mobile
-    from dimec.routing import CentroidRouter
+    from dimec.policies.kinds import StoredPolicy
 
     chosen = read_texts(bundle, texts)
     cloud = Graph(Path(bundle) / "cloud" / "model.onnx")
     with Mobile.open(Path(bundle) / "mobile", state=":memory:") as mobile:
         core = mobile.engine.core
-        router = CentroidRouter.load(mobile.engine.bundle.file("router.safetensors"))
+        router = StoredPolicy.load(mobile.engine.bundle.path).policy.router  # type: ignore[attr-defined]
         found: dict[str, Any] = {"with inference": [], "in a row": []}
         for repeat in range(repeats + 1):
             # The first round warms up, and is not counted.

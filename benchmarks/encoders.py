@@ -24,6 +24,8 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     centres are those of random thirds of some texts.
     """
     from dimec.bundle.manifest import TierBundle, file_records, write_manifest
+    from dimec.policies.kinds import StoredPolicy
+    from dimec.policies.routed import RouterPolicy
     from dimec.training.export.graphs import (
         cut_embeddings,
         cut_segments,
@@ -44,18 +46,23 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     save_graph(cut_segments(whole, [first])[first], mobile / f"layers-{first}.onnx")
     save_graph(cut_tier(whole, inputs, last), cloud / "model.onnx")
     shutil.copyfile(given.file("tokenizer.json"), mobile / "tokenizer.json")
-    _router(mobile, width, seed).save(mobile / "router.safetensors")
+    StoredPolicy(RouterPolicy("dimec", _router(mobile, width, seed))).save(mobile)
     manifest = given.manifest.model_copy(
         update={
-            "exit": first,
             "segments": (first,),
-            "exits": exits_of(layers),
+            "tiers": _records(given.manifest, layers),
             "width": width,
             "inputs": tuple(inputs),
             "files": file_records(mobile),
         }
     )
     write_manifest(mobile, manifest)
+
+
+def _records(manifest: Any, layers: int) -> Any:
+    """The tiers of a manifest at the exits of another model."""
+    pairs = zip(manifest.tiers, exits_of(layers), strict=True)
+    return tuple(record.model_copy(update={"layer": layer}) for record, layer in pairs)
 
 
 def _model(manifest: Any, layers: int, width: int, seed: int) -> Any:
