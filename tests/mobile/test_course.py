@@ -9,7 +9,7 @@ import pytest
 from dimec.base.errors import ConfigError, TierError
 from dimec.mobile import course
 from dimec.mobile.course import Course, Tariff, fallback_order
-from dimec.tiers.costs import CostModel
+from dimec.tiers.deployment import Deployment
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_unknown_policy_is_refused() -> None:
 def test_an_answer_costs_its_tier_and_every_sending_in_vain(
     served_by: str, failures: list[tuple[str, bool]], cost: float
 ) -> None:
-    tariff = Tariff(CostModel(), (2, 3, 6))
+    tariff = Tariff(Deployment.paper((2, 3, 6)))
     errors = [TierError(tier, "timeout", "late", sent) for tier, sent in failures]
     assert tariff.cost(served_by, errors) == cost
     assert tariff.cloud == 9

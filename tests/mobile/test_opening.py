@@ -20,6 +20,7 @@ from dimec.base.errors import (
 from dimec.bundle.manifest import TierBundle
 from dimec.mobile import Mobile
 from dimec.routing import CentroidRouter
+from support.stored import store_router
 from support.tiers import (
     Tier,
     offline_routes,
@@ -85,7 +86,7 @@ class TestOpening:
         folder = one_pool_bundle(bundle, tmp_path / "bundle")
         manifest = json.loads((folder / "manifest.json").read_text())
         router = CentroidRouter().fit(np.zeros((3, 5)), np.arange(3))
-        router.save(folder / "router.safetensors")
+        store_router(router, folder)
         from dimec.bundle.manifest import TierManifest, file_records, write_manifest
 
         manifest["files"] = {

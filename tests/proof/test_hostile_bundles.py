@@ -40,7 +40,8 @@ class TestFilesOfABundle:
 
     @pytest.mark.parametrize("tamper", TAMPERINGS)
     @pytest.mark.parametrize(
-        "name", ["embed.onnx", "layers-1.onnx", "tokenizer.json", "router.safetensors"]
+        "name",
+        ["embed.onnx", "layers-1.onnx", "tokenizer.json", "policy.json", "policy.safetensors"],
     )
     def test_predict_says_one_line(
         self, bundle: Path, cli: Cli, tamper: Callable[[Path, str], None], name: str

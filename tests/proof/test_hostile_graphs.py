@@ -14,6 +14,7 @@ import pytest
 from dimec.base.errors import DimecError
 from dimec.base.storage import save_arrays
 from dimec.routing import CentroidRouter
+from support.stored import fitted_on, store_router
 from support.tampering import (
     Cli,
     change,
@@ -55,12 +56,14 @@ class TestGraphsThatAreOthers:
         assert "labels" in cli(*predict(bundle / "mobile")).complaint()
 
     def test_a_router_of_another_width(self, bundle: Path, cli: Cli) -> None:
-        path = bundle / "mobile" / "router.safetensors"
+        folder = bundle / "mobile"
         router = CentroidRouter().fit(np.eye(3), np.arange(3))
-        router.metadata = CentroidRouter.load(path).metadata
-        router.save(path)
-        sign(bundle / "mobile")
-        assert "router.safetensors" in cli(*predict(bundle / "mobile")).complaint()
+        store_router(router, folder, fitted_on(folder))
+        sign(folder)
+        assert (
+            "policy.json decides on embeddings of 3 values"
+            in cli(*predict(bundle / "mobile")).complaint()
+        )
 
     @pytest.mark.parametrize(
         ("sums", "counts"),
@@ -85,24 +88,36 @@ class TestGraphsThatAreOthers:
     def test_a_router_whose_parts_are_none(
         self, bundle: Path, cli: Cli, sums: Any, counts: Any
     ) -> None:
-        path = bundle / "mobile" / "router.safetensors"
+        path = bundle / "mobile" / "policy.safetensors"
         arrays = {"sums": np.asarray(sums), "counts": np.asarray(counts)}
-        metadata = {"adaptive": False, "fitted_on": CentroidRouter.load(path).metadata}
-        save_arrays(path, "centroid router", arrays, metadata)
+        save_arrays(path, "policy", arrays, {"kind": "centroid", "name": "dimec"})
         sign(bundle / "mobile")
         line = cli(*predict(bundle / "mobile")).complaint()
-        assert "router.safetensors" in line
+        assert "policy.json" in line
         assert len(line) < 400
 
-    @pytest.mark.parametrize("metadata", [{"adaptive": True}, {"adaptive": 1, "fitted_on": [1]}])
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"settings": {"adaptive": 1}},
+            {"settings": {}},
+            {"settings": [1]},
+            {"fitted_on": [1]},
+            {"kind": "no such kind"},
+            {"kind": "tier"},
+            {"name": "another"},
+            {"arrays": []},
+            {"format": 0},
+        ],
+        ids=range(9),
+    )
     def test_a_router_whose_record_is_none(
-        self, bundle: Path, cli: Cli, metadata: dict[str, Any]
+        self, bundle: Path, cli: Cli, changes: dict[str, Any]
     ) -> None:
-        path = bundle / "mobile" / "router.safetensors"
-        arrays = {"sums": np.ones((3, 32)), "counts": np.ones(3, np.int64)}
-        save_arrays(path, "centroid router", arrays, metadata)
+        path = bundle / "mobile" / "policy.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
         sign(bundle / "mobile")
-        assert "router.safetensors" in cli(*predict(bundle / "mobile")).complaint()
+        assert "policy.json" in cli(*predict(bundle / "mobile")).complaint()
 
     def test_a_tokenizer_with_more_words_than_the_graph(self, bundle: Path, cli: Cli) -> None:
         """Its ids lie beyond the embedding table, whether the manifest admits it or not."""
