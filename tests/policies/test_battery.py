@@ -20,6 +20,7 @@ from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.scenes import (
     ARRAYS,
+    OTHER_TIERS,
     SCENES,
     Scene,
     assert_same,
@@ -31,8 +32,12 @@ from support.scenes import (
 )
 
 NAMES = list(every_system())
+# They answer on the device or go on elsewhere, and make no sense with one tier.
+OFFLOADING = {"adaee", "splitee", "splitee-s", "i-splitee", "bottlenet++", "bottlefit"}
+OFFLOADING |= {"neurosurgeon-latency", "neurosurgeon-energy"}
 every = pytest.mark.parametrize("name", NAMES)
-everywhere = pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
+EVERYWHERE = SCENES | OTHER_TIERS
+everywhere = pytest.mark.parametrize("scene", EVERYWHERE.values(), ids=list(EVERYWHERE))
 # Enough samples and exits for settings, answers and places to differ.
 RICH = Scene(samples=60, classes=3)
 
@@ -41,7 +46,7 @@ def assert_adds_up(outcome: Outcome, trace: Trace, deployment: Deployment) -> No
     """What holds for any way of answering N samples on three tiers."""
     n = len(trace)
     assert outcome.answers.shape == (n, len(trace.exits))
-    assert outcome.tiers.shape == (n, 3)
+    assert outcome.tiers.shape == (n, len(deployment))
     assert len(outcome.usage) == n
     for name, values in parts(outcome).items():
         assert values.dtype == np.float64, name
@@ -125,6 +130,20 @@ def test_a_stored_policy_is_the_same_policy(name: str, tmp_path: Path) -> None:
     assert type(again.policy) is type(policy)
     assert again.policy.name == name
     assert_same(again.policy.replay(trace, RICH.deployment), policy.replay(trace, RICH.deployment))
+
+
+@every
+def test_a_single_tier_is_served_or_refused_in_one_line(name: str) -> None:
+    """Where there is nowhere to go on, whoever has to says so."""
+    scene = Scene(tiers=(6,))
+    if name in OFFLOADING:
+        with pytest.raises(ConfigError, match="a second tier"):
+            every_system()[name].fit(scene.inputs())
+        return
+    policy = every_system()[name].fit(scene.inputs()).policy
+    outcome = policy.replay(scene.trace("test"), scene.deployment)
+    assert_adds_up(outcome, scene.trace("test"), scene.deployment)
+    assert (outcome.tiers == 1).all()
 
 
 def test_there_are_systems() -> None:

@@ -210,7 +210,7 @@ def sample_of(
     tiers: list[float],
     split: float,
     trace: Trace,
-    exits: tuple[int, int, int],
+    exits: tuple[int, ...],
     prices: CostModel,
 ) -> Sample:
     column, (m, n, l) = one(answers), exits  # noqa: E741

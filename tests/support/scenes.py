@@ -38,7 +38,7 @@ class Scene:
     """Shape of a pair of traces: a validation split to fit on, a test split to replay."""
 
     exits: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
-    tiers: tuple[int, int, int] = (2, 3, 6)
+    tiers: tuple[int, ...] = (2, 3, 6)
     classes: int = 2
     samples: int = 30
     confidences: str = "random"
@@ -47,7 +47,8 @@ class Scene:
     @property
     def deployment(self) -> Deployment:
         """At the paper's prices."""
-        return Deployment.paper(self.tiers)
+        names = None if len(self.tiers) <= 3 else [f"tier-{k}" for k in range(len(self.tiers))]
+        return Deployment.paper(self.tiers, names=names)
 
     def trace(self, split: str) -> Trace:
         """The trace of ``"validation"`` or of ``"test"``; a mistaken write to it raises."""
@@ -111,6 +112,15 @@ SCENES = {
     "one exit, one sample, uniform": Scene(
         exits=(6,), tiers=(6, 6, 6), samples=1, confidences="uniform"
     ),
+}
+
+
+# Other numbers of tiers, for what holds of any; the second cost formulas are of the paper's three.
+OTHER_TIERS = {
+    "two tiers": Scene(tiers=(2, 6)),
+    "two tiers at one exit": Scene(tiers=(6, 6), classes=3),
+    "four tiers": Scene(tiers=(1, 2, 3, 6), confidences="peaked"),
+    "five tiers, two of them at one exit": Scene(tiers=(1, 3, 3, 5, 6), samples=12),
 }
 
 

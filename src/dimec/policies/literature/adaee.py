@@ -30,7 +30,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
-from dimec.policies.base import Outcome, one_hot, require_one_model, split_outcome
+from dimec.policies.base import (
+    Outcome,
+    one_hot,
+    require_one_model,
+    require_two_tiers,
+    split_outcome,
+)
 from dimec.policies.kinds import FromSettings, register_kind
 from dimec.policies.literature.bandit_steps import ArmSteps
 from dimec.policies.literature.bandits import check_share, check_weight, ucb_choices
@@ -73,6 +79,7 @@ class AdaEEPolicy(FromSettings):
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit on the mobile or offload, at the threshold played."""
         require_one_model(deployment, self.name)
+        require_two_tiers(deployment)
         mobile, *_, cloud = trace.columns(deployment.exits, deployment.sources)
         near, far = trace.confidences[:, mobile], trace.confidences[:, cloud]
         played = ucb_choices(threshold_rewards(near, far, self.overhead), self.c)

@@ -33,7 +33,7 @@ import numpy as np
 
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, MismatchError
-from dimec.policies.base import Outcome, no_steps, outcome_of, require_one_model
+from dimec.policies.base import Outcome, no_steps, outcome_of, require_one_model, require_two_tiers
 from dimec.policies.registry import System, register
 from dimec.policies.step import Site, Steps
 from dimec.tiers.deployment import Deployment
@@ -118,6 +118,7 @@ class BottleneckPolicy:
                 f"the split lies behind layer {layer}, the model has {deployment.layers}"
             )
         require_one_model(deployment, self.name)
+        require_two_tiers(deployment)
         sent = np.ones(len(trace), bool)
         if self.threshold is not None:
             sent = trace.confidences[:, trace.columns((layer,))[0]] < self.threshold

@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, option
-from dimec.policies.base import Outcome, no_steps, outcome_of, require_one_model
+from dimec.policies.base import Outcome, no_steps, outcome_of, require_one_model, require_two_tiers
 from dimec.policies.registry import System, register
 from dimec.policies.step import Site, Steps
 from dimec.tiers.deployment import Deployment
@@ -157,6 +157,7 @@ class NeurosurgeonPolicy:
         """Decide from the lengths; the embeddings' width tells the shape of the encoder."""
         shape = ModelShape.of_width(trace.embeddings.shape[1])
         require_one_model(deployment, self.name)
+        require_two_tiers(deployment)
         layers = deployment.layers
         split = self.splits(trace.lengths, layers, shape)
         away = split < layers

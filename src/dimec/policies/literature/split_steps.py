@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dimec.policies.base import require_two_tiers
 from dimec.policies.literature.bandit_steps import ArmSteps
 from dimec.policies.literature.bandits import layer_costs, offload_cost
 from dimec.policies.step import Answer, Go, Look, Signal, Step, Walk
@@ -34,6 +35,7 @@ class SplitSteps(ArmSteps):
         side: bool = False,
     ) -> None:
         super().__init__(len(layers), c)
+        require_two_tiers(deployment)
         costs = layer_costs(deployment, layers)
         self._layers, self._alpha, self._side = list(layers), alpha, side
         self._stay = (price * costs).tolist()
