@@ -42,7 +42,7 @@ TABLE = (
     ("reproduce docs --max-train-rows 9", "--max-train-rows", "docs"),
     ("reproduce docs --epochs 3", "--epochs", "docs"),
     ("reproduce docs --workers 2", "--workers", "docs"),
-    ("predict BUNDLE text --timeout 2", "--timeout", "--edge or --cloud"),
+    ("predict BUNDLE text --timeout 2", "--timeout", "--tier, --edge or --cloud"),
     ("predict BUNDLE text --fallback cost", "--fallback", "--edge or --cloud"),
     ("predict BUNDLE text --token-file x", "--token-file", "--edge or --cloud"),
     ("predict BUNDLE text --ca x", "--ca", "--edge or --cloud"),
@@ -85,8 +85,12 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
         ("trace", ("seed",), {"rows": "test", "limit": None}),
         ("trace", ("seed",), {"rows": "all", "limit": 3}),
         ("reproduce", ("seeds",), {"items": ["docs", "fig1"]}),
-        ("predict", ("timeout", "ca"), {"edge": None, "cloud": "https://far.test"}),
-        ("predict", ("insecure",), {"edge": "http://x", "cloud": None, "token_file": Path("x")}),
+        ("predict", ("timeout", "ca"), {"edge": None, "tier": None, "cloud": "https://far.test"}),
+        (
+            "predict",
+            ("insecure",),
+            {"edge": "http://x", "cloud": None, "tier": None, "token_file": Path("x")},
+        ),
     ],
 )
 def test_the_same_options_work_where_they_do_something(
@@ -96,7 +100,7 @@ def test_the_same_options_work_where_they_do_something(
 
 
 def test_a_token_of_the_environment_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"edge": "http://x", "cloud": None, "token_file": None}
+    values = {"edge": "http://x", "cloud": None, "tier": None, "token_file": None}
     given = Given(frozenset({"insecure"}), values, {"insecure": "--insecure"})
     monkeypatch.setenv("DIMEC_TOKEN", "t0ken")
     refuse_idle("predict", given)
