@@ -32,7 +32,7 @@ TABLE = (
     ("bottleneck RUN --tail-learning-rate 0.1", "--tail-learning-rate", "--train-tail"),
     ("trace RUN --task vader/tweets --seed 1", "--seed", "--limit"),
     ("trace RUN --task vader/tweets --text-column x", "--text-column", "vader/tweets"),
-    ("predict BUNDLE text --timeout 2", "--timeout", "--edge or --cloud"),
+    ("predict BUNDLE text --timeout 2", "--timeout", "--tier, --edge or --cloud"),
     ("predict BUNDLE text --fallback cost", "--fallback", "--edge or --cloud"),
     ("predict BUNDLE text --token-file x", "--token-file", "--edge or --cloud"),
     ("predict BUNDLE text --ca x", "--ca", "--edge or --cloud"),
@@ -74,8 +74,12 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
         ("bottleneck", ("tail_learning_rate", "train_tail"), {"train_tail": True}),
         ("trace", ("seed",), {"rows": "test", "limit": None}),
         ("trace", ("seed",), {"rows": "all", "limit": 3}),
-        ("predict", ("timeout", "ca"), {"edge": None, "cloud": "https://far.test"}),
-        ("predict", ("insecure",), {"edge": "http://x", "cloud": None, "token_file": Path("x")}),
+        ("predict", ("timeout", "ca"), {"edge": None, "tier": None, "cloud": "https://far.test"}),
+        (
+            "predict",
+            ("insecure",),
+            {"edge": "http://x", "cloud": None, "tier": None, "token_file": Path("x")},
+        ),
     ],
 )
 def test_the_same_options_work_where_they_do_something(
@@ -85,7 +89,7 @@ def test_the_same_options_work_where_they_do_something(
 
 
 def test_a_token_of_the_environment_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"edge": "http://x", "cloud": None, "token_file": None}
+    values = {"edge": "http://x", "cloud": None, "tier": None, "token_file": None}
     given = Given(frozenset({"insecure"}), values, {"insecure": "--insecure"})
     monkeypatch.setenv("DIMEC_TOKEN", "t0ken")
     refuse_idle("predict", given)

@@ -102,8 +102,29 @@ class TestTexts:
             assert [a["served_by"] for a in found] == [a["route"] for a in found]
             assert {a["served_by"] for a in found} == {"mobile", "edge", "cloud"}
             refused = answers(cli(*words, *texts(30)))
+            named = [
+                word for name, url in tiers.urls.items() for word in ("--tier", f"{name}={url}")
+            ]
+            words = ["predict", bundle, "--json", "--timeout", "30", *named]
+            again = answers(cli(*words, "--token-file", tmp_path / "token", *texts(30)))
+        assert [a["served_by"] for a in again] == [a["served_by"] for a in found]
         assert {a["served_by"] for a in refused} == {"mobile"}
         assert "edge: refused; cloud: refused" in {a["fallback_reason"] for a in refused}
+
+    @pytest.mark.parametrize(
+        ("words", "complaint"),
+        [
+            (["--tier", "edge"], "expected --tier NAME=URL, once for each tier, got 'edge'"),
+            (["--tier", "edge="], "expected --tier NAME=URL"),
+            (["--tier", "cloud=http://a", "--tier", "cloud=http://b"], "once for each tier"),
+            (["--tier", "box=http://a"], "given for 'box'; the bundle's tiers with a server are"),
+            (["--tier", "edge=http://a", "--edge", "http://a"], "the tier edge was given"),
+        ],
+    )
+    def test_an_address_goes_with_one_tier(
+        self, bundle: Path, cli: Cli, words: list[str], complaint: str
+    ) -> None:
+        assert complaint in cli("predict", bundle, "a text", *words).complaint()
 
 
 class TestFiles:

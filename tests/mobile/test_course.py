@@ -10,6 +10,9 @@ from dimec.base.errors import ConfigError, TierError
 from dimec.mobile import course
 from dimec.mobile.course import Course, Tariff, fallback_order
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.tier import Tier
+
+PAPER = Deployment.paper((2, 3, 6))
 
 
 @pytest.mark.parametrize(
@@ -26,16 +29,44 @@ from dimec.tiers.deployment import Deployment
 def test_the_order_of_the_tiers(
     route: str, fallback: course.Fallback, order: tuple[str, ...]
 ) -> None:
-    assert fallback_order(route, fallback) == order
-    way = Course(route, fallback)
+    assert fallback_order(PAPER.names.index(route), fallback, PAPER) == order
+    way = Course(order)
     for number, tier in enumerate(order):
         assert way.tier == tier
         assert way.tried == order[:number]
         way.failed(TierError(tier, "timeout", "late", sent=True))
 
 
+@pytest.mark.parametrize(
+    ("route", "fallback", "order"),
+    [
+        ("phone", "accuracy", ("phone",)),
+        ("gateway", "accuracy", ("gateway", "dc", "box", "phone")),
+        ("box", "accuracy", ("box", "dc", "gateway", "phone")),
+        ("dc", "accuracy", ("dc", "box", "gateway", "phone")),
+        ("phone", "cost", ("phone",)),
+        ("gateway", "cost", ("gateway", "dc", "phone")),
+        ("box", "cost", ("box", "gateway", "dc", "phone")),
+        ("dc", "cost", ("dc", "phone")),
+    ],
+)
+def test_the_order_of_tiers_of_any_number_and_price(
+    route: str, fallback: course.Fallback, order: tuple[str, ...]
+) -> None:
+    """A gateway at 4, a box at 6, and a last tier that is cheaper than both."""
+    tiers = Deployment(
+        (
+            Tier("phone", 1, layer_price=1.0),
+            Tier("gateway", 2, layer_price=1.5, send_price=1.0),
+            Tier("box", 3, layer_price=1.0, send_price=3.0),
+            Tier("dc", 6, send_price=1.0, visit_price=2.0),
+        )
+    )
+    assert fallback_order(tiers.names.index(route), fallback, tiers) == order
+
+
 def test_the_reason_names_each_tier_and_its_failure() -> None:
-    way = Course("cloud", "accuracy")
+    way = Course(fallback_order(2, "accuracy", PAPER))
     assert way.reason is None
     way.failed(TierError("cloud", "circuit open", "left alone", sent=False))
     assert way.reason == "cloud: circuit open"
@@ -46,7 +77,7 @@ def test_the_reason_names_each_tier_and_its_failure() -> None:
 
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ConfigError, match="accuracy, cost, got 'speed'"):
-        Course("edge", "speed")  # type: ignore[arg-type]
+        fallback_order(1, "speed", PAPER)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -65,10 +96,10 @@ def test_an_unknown_policy_is_refused() -> None:
 def test_an_answer_costs_its_tier_and_every_sending_in_vain(
     served_by: str, failures: list[tuple[str, bool]], cost: float
 ) -> None:
-    tariff = Tariff(Deployment.paper((2, 3, 6)))
+    tariff = Tariff(PAPER)
     errors = [TierError(tier, "timeout", "late", sent) for tier, sent in failures]
     assert tariff.cost(served_by, errors) == cost
-    assert tariff.cloud == 9
+    assert tariff.last.price == 9
 
 
 def test_the_examples_hold() -> None:

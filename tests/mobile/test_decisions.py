@@ -37,7 +37,7 @@ def embeddings(number: int, seed: int = 1) -> list[Embedding]:
 
 
 def answer(decision: Decision, id_: str) -> tuple[Decision, Prediction]:
-    route = decision.route.tier_name
+    route = TIER_NAMES[decision.route.tier]
     none: dict[str, Any] = {"fallback_reason": None, "tried": ()}
     given_ = Prediction(
         id_, "a", 1.0, {"a": 1.0}, route, {}, 0.0, route, milliseconds=1.0, cost=1.0,

@@ -118,4 +118,6 @@ class TestOpening:
         ledger = fixed.ledger()
         assert ledger.answers == 400
         assert ledger.mean_cost is not None
-        assert ledger.reduction == pytest.approx(1 - ledger.mean_cost / fixed.engine.tariff.cloud)
+        assert ledger.reduction == pytest.approx(
+            1 - ledger.mean_cost / fixed.engine.tariff.last.price
+        )

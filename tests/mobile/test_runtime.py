@@ -46,7 +46,7 @@ class TestOneText:
             assert answer.label == core.labels[int(expected.argmax())]
             assert answer.probability == max(answer.probabilities.values())
             assert answer.route == answer.served_by == decision.tier_name == route
-            assert tuple(answer.distances.values()) == decision.distances
+            assert answer.distances == decision.scores
             assert answer.margin == decision.margin
             assert answer.cost == prices[route]
             assert (answer.fallback_reason, answer.tried, answer.recorded) == (None, (), True)

@@ -12,18 +12,22 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import TierError
 from dimec.mobile.core import Embedded
-from dimec.mobile.course import Course
+from dimec.mobile.course import Course, fallback_order
 from dimec.mobile.engine import Item
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.window import MOST_ROWS, Window
+from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.deployment import Deployment
 
 ROUTES = ("mobile", "edge", "cloud")
+
+DEPLOYMENT = Deployment.paper((2, 3, 6))
 
 
 def item(number: int, route: str, length: int = 5) -> Item:
     inputs = {"input_ids": np.zeros((1, length), np.int64)}
     embedded = Embedded(inputs, np.zeros(3, np.float32), None)
-    course = Course(route, "accuracy")
+    course = Course(fallback_order(TIER_NAMES.index(route), "accuracy", DEPLOYMENT))
     return Item(None, f"{number}", False, "", float(number), embedded=embedded, course=course)
 
 
@@ -39,7 +43,7 @@ def failure(tier: str) -> TierError:
 
 
 def test_answers_leave_in_the_order_of_arrival() -> None:
-    window = Window()
+    window = Window(TIER_NAMES)
     for number, route in enumerate(["mobile", "cloud", "mobile"]):
         window.add(item(number, route))
     tier, remote = window.take(local=True) or ("", [])
@@ -57,7 +61,7 @@ def test_answers_leave_in_the_order_of_arrival() -> None:
 
 
 def test_one_that_is_answered_already_keeps_its_place() -> None:
-    window = Window()
+    window = Window(TIER_NAMES)
     window.add(item(0, "edge"))
     known = item(1, "edge")
     answer([known])
@@ -70,7 +74,7 @@ def test_one_that_is_answered_already_keeps_its_place() -> None:
 
 
 def test_the_mobile_is_asked_one_at_a_time_and_only_if_it_may() -> None:
-    window = Window()
+    window = Window(TIER_NAMES)
     for number in range(3):
         window.add(item(number, "mobile"))
     assert window.take(local=False) is None
@@ -84,7 +88,7 @@ def test_the_mobile_is_asked_one_at_a_time_and_only_if_it_may() -> None:
 
 
 def test_a_request_has_inputs_of_about_a_length_and_the_oldest_first() -> None:
-    window = Window()
+    window = Window(TIER_NAMES)
     lengths = [10, 90, 12, 80, 9, 200, 11]
     for number, length in enumerate(lengths):
         window.add(item(number, "edge", length))
@@ -95,7 +99,7 @@ def test_a_request_has_inputs_of_about_a_length_and_the_oldest_first() -> None:
 
 
 def test_a_request_has_only_so_many_rows() -> None:
-    window = Window()
+    window = Window(TIER_NAMES)
     for number in range(2 * MOST_ROWS + 1):
         window.add(item(number, "cloud"))
     sizes = [len((window.take(local=True) or ("", []))[1]) for _ in range(3)]
@@ -104,7 +108,7 @@ def test_a_request_has_only_so_many_rows() -> None:
 
 @pytest.mark.parametrize("route", ["edge", "cloud"])
 def test_each_input_of_a_failed_request_goes_on_for_the_same_reason(route: str) -> None:
-    window = Window()
+    window = Window(TIER_NAMES)
     for number in range(3):
         window.add(item(number, route))
     seen = []
@@ -120,7 +124,7 @@ def test_each_input_of_a_failed_request_goes_on_for_the_same_reason(route: str) 
 
 @given(st.data())
 def test_whatever_happens_each_leaves_once_and_in_order(data: st.DataObject) -> None:
-    window = Window()
+    window = Window(TIER_NAMES)
     left: list[str] = []
     taken: list[tuple[str, list[Item]]] = []
     arrived = 0

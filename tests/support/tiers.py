@@ -61,6 +61,20 @@ def one_pool_bundle(bundle: Path, folder: Path) -> Path:
     return folder
 
 
+def renamed(bundle: Path, folder: Path, *names: str) -> Path:
+    """A copy of a bundle whose tiers have other names."""
+    old = TierBundle.open(next(bundle.glob("*/embed.onnx")).parent).manifest
+    tiers = tuple(
+        record.model_copy(update={"name": name})
+        for record, name in zip(old.tiers, names, strict=True)
+    )
+    for before, name in zip(old.names, names, strict=True):
+        shutil.copytree(bundle / before, folder / name)
+        manifest = TierBundle.open(folder / name).manifest
+        write_manifest(folder / name, manifest.model_copy(update={"tier": name, "tiers": tiers}))
+    return folder
+
+
 def texts(number: int, seed: int = 100) -> list[str]:
     """Reviews."""
     return [text for text, _ in reviews(number, seed)]

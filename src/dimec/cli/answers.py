@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dimec.base.errors import shown
@@ -70,10 +70,11 @@ class Tally:
         answers = self._served.total()
         if not answers:
             return ["no text was left to answer"]
-        cloud, mean = mobile.engine.tariff.cloud, self._cost / answers
+        last, mean = mobile.engine.tariff.last, self._cost / answers
         served = ", ".join(f"{tier} {count}" for tier, count in self._served.most_common())
         lines = [
-            f"{answers} answers, served by {served}; mean cost {mean:.2f} λ, cloud {cloud:g} λ"
+            f"{answers} answers, served by {served}; mean cost {mean:.2f} λ, {last.name} "
+            f"{last.price:g} λ"
         ]
         lines += [
             f"{count} fell back, {reason}" for reason, count in self._fallbacks.most_common(5)
@@ -83,9 +84,9 @@ class Tally:
         return lines
 
 
-def missing_tiers(**urls: str | None) -> str | None:
-    """A note on the tiers that no address was given for."""
-    missing = [tier for tier, url in urls.items() if url is None]
+def missing_tiers(served: Iterable[str], urls: Mapping[str, str]) -> str | None:
+    """A note on those of the served tiers that no address was given for."""
+    missing = [tier for tier in served if tier not in urls]
     if not missing:
         return None
     return (

@@ -64,10 +64,12 @@ def _no_token(given: Given) -> bool:
 
 
 def _no_https(given: Given) -> bool:
-    return not any((given[tier] or "").startswith("https:") for tier in ("edge", "cloud"))
+    urls = [given[tier] or "" for tier in ("edge", "cloud")]
+    urls += [word.partition("=")[2] for word in given["tier"] or ()]
+    return not any(url.startswith("https:") for url in urls)
 
 
-_TIERS = ("edge", "cloud")
+_TIERS = ("tier", "edge", "cloud")
 _OF_TIERS = ("timeout", "fallback", "token_file", "ca", "insecure")
 
 RULES = (
@@ -120,8 +122,13 @@ RULES = (
         lambda given: given["rows"] == "all" and given["limit"] is None,
         "without --limit or --rows test: all rows are taken",
     ),
-    Idle("predict", _OF_TIERS, _without(*_TIERS), "without --edge or --cloud"),
-    Idle("predict", ("ca",), _no_https, "without an address of https:// for --edge or --cloud"),
+    Idle("predict", _OF_TIERS, _without(*_TIERS), "without --tier, --edge or --cloud"),
+    Idle(
+        "predict",
+        ("ca",),
+        _no_https,
+        "without an address of https:// for --tier, --edge or --cloud",
+    ),
     Idle("predict", ("insecure",), _no_token, "without a token, of --token-file or DIMEC_TOKEN"),
     Idle("predict", ("as_json",), _beside("output"), "with --output, which holds JSON lines"),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from dimec.base.errors import ConfigError, DataError
+from dimec.base.errors import ConfigError, DataError, quoted
 from dimec.cli.answers import Tally, answer_table, missing_tiers
 from dimec.cli.common import progress_bar, results_console
 from dimec.cli.inputs import Reading, read_rows
@@ -52,8 +52,8 @@ Timeout = Annotated[
 Fallback = Annotated[
     str,
     typer.Option(
-        help="Whom to ask where a tier fails. accuracy: cloud, edge, mobile; edge, cloud, mobile. "
-        "cost: the same for the cloud; edge, mobile.",
+        help="Whom to ask where a tier fails. accuracy: the deepest of the others first. cost: the "
+        "dearest of those that are cheaper. The device is the last.",
         rich_help_panel=SERVERS,
     ),
 ]
@@ -62,7 +62,7 @@ Fallback = Annotated[
 def predict(
     bundle: Annotated[
         Path,
-        typer.Argument(metavar="BUNDLE", help="The folder of an export, or mobile/ in it."),
+        typer.Argument(metavar="BUNDLE", help="The folder of an export, or the device's in it."),
     ],
     texts: Annotated[
         list[str] | None,
@@ -116,6 +116,14 @@ def predict(
             help="JSON lines, one for each text, in order. After an interruption the same command "
             "goes on where it stopped.",
             rich_help_panel=FILES,
+        ),
+    ] = None,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL",
+            help="Of the server of the tier of this name; once for each.",
+            rich_help_panel=SERVERS,
         ),
     ] = None,
     edge: Annotated[
@@ -176,11 +184,12 @@ def predict(
         raise ConfigError("the options of a file go with --input; texts are taken as they are")
     kind = None if input_ is None else reading.kind(input_)
     from dimec.mobile import Mobile
+    from dimec.mobile.runtime import named_urls
 
+    urls = named_urls(_tiers(tier or []), edge, cloud)
     mobile = Mobile.open(
         bundle,
-        edge=edge,
-        cloud=cloud,
+        tiers=urls,
         state=state,
         adaptive=adaptive,
         timeout=timeout,
@@ -190,12 +199,23 @@ def predict(
         insecure=insecure,
     )
     with mobile, _closed_pipes():
-        if note := missing_tiers(edge=edge, cloud=cloud):
+        if note := missing_tiers(mobile.engine.names[1:], urls):
             print(note, file=sys.stderr)
         if input_ is None:
             _answer_texts(mobile, texts or [], workers, as_json)
         else:
             _answer_file(mobile, Source(input_, kind, reading), output, workers)
+
+
+def _tiers(given: list[str]) -> dict[str, str]:
+    """Name of a tier → address, of words NAME=URL."""
+    urls: dict[str, str] = {}
+    for word in given:
+        name, equals, url = word.partition("=")
+        if not (name and equals and url) or name in urls:
+            raise ConfigError(f"expected --tier NAME=URL, once for each tier, got {quoted(word)}")
+        urls[name] = url
+    return urls
 
 
 class Source(NamedTuple):

@@ -55,10 +55,10 @@ def _run(
     import secrets
 
     from dimec.mobile import Mobile
-    from dimec.mobile.course import fallback_order
+    from dimec.mobile.course import check_fallback
     from dimec.serving.local import LocalTiers
 
-    fallback_order("mobile", fallback)  # type: ignore[arg-type]  # before the servers start
+    check_fallback(fallback)  # before the servers start
     token = secrets.token_urlsafe(32)
     with LocalTiers(bundle, token=token, log=log) as tiers:
         mobile = Mobile.open(

@@ -24,12 +24,18 @@ import numpy.typing as npt
 from dimec.base.errors import ConfigError, DataError, TierError
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
-from dimec.mobile.engine import MOBILE, Engine, Item
-from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
-from dimec.mobile.runtime import endpoints, next_id, no_more_ids, not_configured, paired
+from dimec.mobile.engine import Engine, Item
+from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
+from dimec.mobile.runtime import (
+    endpoints,
+    named_urls,
+    next_id,
+    no_more_ids,
+    not_configured,
+    paired,
+)
 from dimec.mobile.stream import AHEAD, lighten, processors
 from dimec.mobile.window import Window
-from dimec.routing import Route
 
 if TYPE_CHECKING:
     from dimec.client.tier_client import AsyncTierClient
@@ -65,6 +71,7 @@ class AsyncMobile:
         cls,
         bundle: Path | str,
         *,
+        tiers: Mapping[str, str] | None = None,
         edge: str | None = None,
         cloud: str | None = None,
         state: Path | str | None = None,
@@ -83,8 +90,7 @@ class AsyncMobile:
         )
         return cls(
             make_engine,
-            edge=edge,
-            cloud=cloud,
+            urls={**named_urls(tiers, edge, cloud)},
             timeout=timeout,
             token=token,
             ca=ca,
@@ -151,7 +157,7 @@ class AsyncMobile:
         self._streams.add(stream)
         return stream.run(_paired(texts, ids))
 
-    async def decide(self, text: Text) -> Route:
+    async def decide(self, text: Text) -> Choice:
         """As :meth:`dimec.mobile.Mobile.decide`."""
         return await self._in_thread(self._engine.look, text)
 
@@ -201,7 +207,7 @@ class AsyncMobile:
             TierError: it gave no usable answer.
         """
         engine = self._engine
-        if tier == MOBILE:
+        if tier == engine.device:
             (item,) = items
             return (await self._in_thread(engine.classify, item))[None]
         client = self._clients.get(tier)
@@ -226,7 +232,7 @@ class _Stream:
         self._limit = AHEAD * workers
         self._workers = workers
         self._processors = processors()
-        self._window = Window()
+        self._window = Window(engine.names)
         self._ready: deque[Prediction] = deque()
         self._recording = 0
         self._taking = True
@@ -293,7 +299,7 @@ class _Stream:
         try:
             await self._mobile.settle(item)
             if not item.known:
-                lighten(item)
+                lighten(item, self._engine.device)
         except BaseException:
             self._engine.drop([item])
             raise
@@ -305,7 +311,7 @@ class _Stream:
     async def _work(self) -> None:
         try:
             while True:
-                local = self._window.running[MOBILE] < self._processors
+                local = self._window.running[self._engine.device] < self._processors
                 if (work := self._window.take(local)) is None:
                     await self._bell.wait()
                 else:

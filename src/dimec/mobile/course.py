@@ -10,33 +10,40 @@ from dimec.tiers.tier import Tier
 
 Fallback = Literal["accuracy", "cost"]
 
-# Whom to ask, by policy and by the tier that the router chose. "accuracy" asks the deepest model
-# that may still answer, "cost" never a dearer tier than the one that was chosen.
-_ORDERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "accuracy": {
-        "mobile": ("mobile",),
-        "edge": ("edge", "cloud", "mobile"),
-        "cloud": ("cloud", "edge", "mobile"),
-    },
-    "cost": {
-        "mobile": ("mobile",),
-        "edge": ("edge", "mobile"),
-        "cloud": ("cloud", "edge", "mobile"),
-    },
-}
 
+def fallback_order(tier: int, fallback: Fallback, deployment: Deployment) -> tuple[str, ...]:
+    """Names of the tiers to ask for an input that is sent to ``tier``; the device is the last.
 
-def fallback_order(route: str, fallback: Fallback) -> tuple[str, ...]:
-    """Tiers to ask for an input that the router sends to ``route``; the mobile is the last.
+    ``"accuracy"`` asks the deepest tier that may still answer, ``"cost"`` never a dearer tier than
+    the one that was chosen.
+
+    Args:
+        tier: position of the tier that was chosen.
+        fallback: what to keep up.
+        deployment: the tiers and their prices.
 
     Raises:
-        ConfigError: an unknown policy.
+        ConfigError: an unknown fallback.
     """
-    if fallback not in _ORDERS:
+    check_fallback(fallback)
+    others = [k for k in range(len(deployment) - 1, 0, -1) if k != tier]
+    if fallback == "cost":
+        prices = deployment.prices
+        others = sorted((k for k in others if prices[k] < prices[tier]), key=lambda k: -prices[k])
+    order = (tier, *others, 0) if tier else (0,)
+    return tuple(deployment.names[k] for k in order)
+
+
+def check_fallback(fallback: str) -> None:
+    """Refuse what is no fallback.
+
+    Raises:
+        ConfigError: says which there are.
+    """
+    if fallback not in get_args(Fallback):
         raise ConfigError(
             f"{option('fallback')} must be one of {', '.join(get_args(Fallback))}, got {fallback!r}"
         )
-    return _ORDERS[fallback][route]
 
 
 class Tariff:
@@ -52,9 +59,9 @@ class Tariff:
         self._offload = {tier.name: tier.send_price for tier in self.tiers}
 
     @property
-    def cloud(self) -> float:
-        """Price of an answer from the cloud in λ: what all-cloud pays for each."""
-        return self._price["cloud"]
+    def last(self) -> Tier:
+        """The last tier: the reference, which may answer everything at its price."""
+        return self.tiers[-1]
 
     def cost(self, served_by: str, failures: list[TierError]) -> float:
         """λ: the serving tier's price, and the offloading to each tier that got the input."""
@@ -66,8 +73,11 @@ class Tariff:
 class Course:
     """Where an input is on its way through the tiers.
 
+    Args:
+        order: names of the tiers to ask, see :func:`fallback_order`; the last cannot fail.
+
     Example:
-        >>> course = Course("edge", "accuracy")
+        >>> course = Course(fallback_order(1, "accuracy", Deployment.paper((2, 3, 6))))
         >>> course.tier
         'edge'
         >>> course.failed(TierError("edge", "timeout", "no answer within 1 s", sent=True))
@@ -80,8 +90,8 @@ class Course:
 
     __slots__ = ("_order", "failures")
 
-    def __init__(self, route: str, fallback: Fallback) -> None:
-        self._order = fallback_order(route, fallback)
+    def __init__(self, order: tuple[str, ...]) -> None:
+        self._order = order
         self.failures: list[TierError] = []
 
     @property

@@ -17,7 +17,6 @@ from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import State
 from dimec.routing import CentroidRouter, Route
-from dimec.tiers.costs import TIER_NAMES
 
 # Answers that wait for room on the disk: some megabytes at most, with their embeddings.
 MOST_WAITING = 4096
@@ -76,7 +75,7 @@ class Decisions:
     def pools(self) -> dict[str, int]:
         """Tier → number of embeddings in the pool that decisions rest on."""
         with self._deciding:
-            return dict(zip(TIER_NAMES, self._router.counts.tolist(), strict=True))
+            return dict(zip(self.state.tiers, self._router.counts.tolist(), strict=True))
 
     @property
     def waiting(self) -> int:

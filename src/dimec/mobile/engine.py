@@ -26,16 +26,14 @@ from dimec.bundle.footprint import resident_bytes
 from dimec.bundle.graphs import pad_batch
 from dimec.bundle.manifest import TierBundle, is_whole, read_manifest
 from dimec.mobile.core import Core, Embedded, Text
-from dimec.mobile.course import Course, Fallback, Tariff, fallback_order
+from dimec.mobile.course import Course, Fallback, Tariff, check_fallback, fallback_order
 from dimec.mobile.decisions import Claims, Decision, Decisions
-from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
+from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
 from dimec.mobile.state.store import State, default_path
 from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
 from dimec.policies.routed import RouterPolicy
-from dimec.routing import CentroidRouter, Route
-from dimec.tiers.costs import TIER_NAMES
+from dimec.routing import CentroidRouter
 
-MOBILE = TIER_NAMES[0]
 _LONGEST_ID = 200
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -92,6 +90,10 @@ class Item:
 class Engine:
     """Bundle, router, state and prices of a mobile, and the steps of an answer.
 
+    Attributes:
+        names: of the tiers, in order.
+        device: the first of them, which this is.
+
     Args:
         bundle: the mobile tier's folder, or the folder above it.
         state: path of the state file; None for the default one, ``":memory:"`` for none.
@@ -116,17 +118,21 @@ class Engine:
     ) -> None:
         started = time.perf_counter()
         self._memory_base = resident_bytes()
-        fallback_order(MOBILE, fallback)
+        check_fallback(fallback)
         self.fallback = fallback
         self.adaptive = adaptive
         self.bundle = open_mobile_bundle(bundle)
         manifest = self.bundle.manifest
-        self.tariff = Tariff(manifest.deployment)
+        deployment = manifest.deployment
+        self.names = deployment.names
+        self.device = self.names[0]
+        self.tariff = Tariff(deployment)
+        self._orders = [fallback_order(k, fallback, deployment) for k in range(len(deployment))]
         self.core = Core(self.bundle, threads)
         router = _router(self.bundle)
         identity = _identity(self.bundle)
         path = default_path(identity) if state is None else state
-        self.state = State(path, identity, router.sums, router.counts)
+        self.state = State(path, identity, router.sums, router.counts, self.names)
         self._decisions = Decisions(router, self.state, adaptive)
         self._claims = Claims()
         self.closed = False
@@ -196,7 +202,7 @@ class Engine:
         """Choose a tier, and learn from the input if the router does."""
         assert item.embedded is not None
         item.decision = self._decisions.decide(item.embedded.pooled)
-        item.course = Course(item.decision.route.tier_name, self.fallback)
+        item.course = Course(self._orders[item.decision.route.tier])
 
     def classify(self, item: Item) -> npt.NDArray[np.float32]:
         """(C,) probabilities of the mobile itself."""
@@ -214,12 +220,9 @@ class Engine:
             label=self.core.labels[best],
             probability=values[best],
             probabilities=dict(zip(self.core.labels, values, strict=True)),
-            route=route.tier_name,
-            distances={
-                tier: distance if math.isfinite(distance) else None
-                for tier, distance in zip(TIER_NAMES, route.distances, strict=True)
-            },
-            margin=route.margin if math.isfinite(route.margin) else None,
+            route=self.names[route.tier],
+            distances=self._by_name(route.distances),
+            margin=_finite(route.margin),
             served_by=served_by,
             fallback_reason=course.reason,
             tried=course.tried,
@@ -265,18 +268,23 @@ class Engine:
 
     # --- What can be asked of it -----------------------------------------------------------------
 
-    def look(self, text: Text) -> Route:
+    def look(self, text: Text) -> Choice:
         """The decision on a text; nothing is learnt or recorded.
 
         Raises:
             DataError: no text for this task.
         """
         self.core.check(text)
-        return self._decisions.look(self.core.embed(self.core.tokenise(text)).pooled)
+        route = self._decisions.look(self.core.embed(self.core.tokenise(text)).pooled)
+        scores = self._by_name(route.distances)
+        return Choice(route.tier, self.names[route.tier], scores, _finite(route.margin))
+
+    def _by_name(self, scores: Sequence[float]) -> dict[str, float | None]:
+        return {name: _finite(score) for name, score in zip(self.names, scores, strict=True)}
 
     def ledger(self) -> LedgerSummary:
         """All recorded answers, added up."""
-        totals, cloud = self.state.totals(), self.tariff.cloud
+        totals, price = self.state.totals(), self.tariff.last.price
         mean = totals.cost / totals.answers if totals.answers else None
         return LedgerSummary(
             answers=totals.answers,
@@ -284,7 +292,7 @@ class Engine:
             served=totals.served,
             fallbacks=totals.fallbacks,
             mean_cost=mean,
-            reduction=1 - mean / cloud if mean is not None and cloud else None,
+            reduction=1 - mean / price if mean is not None and price else None,
             mean_milliseconds=totals.milliseconds / totals.answers if totals.answers else None,
             pools=self._decisions.pools,
             waiting=self._decisions.waiting,
@@ -306,7 +314,7 @@ class Engine:
 
 
 def open_mobile_bundle(path: Path | str) -> TierBundle:
-    """The mobile tier's bundle: in the folder itself, or in ``mobile/`` of it."""
+    """The mobile tier's bundle: in the folder itself, or in its folder below."""
     path = Path(path)
     if is_whole(path):
         path = path / read_manifest(path).names[0]
@@ -354,6 +362,11 @@ def _identity(bundle: TierBundle) -> str:
     policy = [files[name].sha256 for name in (POLICY, ARRAYS) if name in files]
     parts = [bundle.manifest.version, *policy]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _finite(value: float) -> float | None:
+    """None for what JSON cannot say: the score of a tier that cannot be reached."""
+    return value if math.isfinite(value) else None
 
 
 def _trace_of(traceparent: str | None) -> str:

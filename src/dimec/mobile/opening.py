@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from dimec.base.errors import CorruptArtefactError, MismatchError, StorageError
 from dimec.base.storage import storage_errors
 from dimec.mobile.state.hold import MEMORY, Hold, busy, copy_into, is_passing
 from dimec.mobile.state.rows import SCHEMA, check_sum, new_pool, write_pool
-from dimec.tiers.costs import TIER_NAMES
 
 _FORMAT = "1"
 _KIND = "dimec mobile state"
@@ -40,9 +39,18 @@ class StateFile:
         path: the file, or ``":memory:"``.
         identity: of the bundle.
         sums, counts: of the fitted router, for a file that is new.
+        tiers: their names, in order.
     """
 
-    def __init__(self, path: Path | str, identity: str, sums: FloatArray, counts: IntArray) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        identity: str,
+        sums: FloatArray,
+        counts: IntArray,
+        tiers: Sequence[str],
+    ) -> None:
+        self._tiers = tiers
         self._path = path
         self._identity = identity
         self._fitted = sums, counts
@@ -134,12 +142,12 @@ class StateFile:
         meta = {"kind": _KIND, "format": _FORMAT, "identity": self._identity}
         database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         for tier, (total, count) in enumerate(zip(*self._fitted, strict=True)):
-            database.execute("INSERT INTO pools VALUES (?, ?, ?, ?)", new_pool(tier))
-            write_pool(database, tier, total, int(count))
+            database.execute("INSERT INTO pools VALUES (?, ?, ?, ?)", new_pool(self._tiers[tier]))
+            write_pool(database, self._tiers[tier], total, int(count))
 
     def _pools(self, rows: Mapping[str, tuple[bytes, int, int]]) -> tuple[FloatArray, IntArray]:
         sums, counts = np.empty_like(self._fitted[0]), np.empty_like(self._fitted[1])
-        for tier, name in enumerate(TIER_NAMES):
+        for tier, name in enumerate(self._tiers):
             total, count, check = rows[name]
             if check != check_sum(total, count):
                 raise ValueError(f"the pool of the {name} tier was altered")

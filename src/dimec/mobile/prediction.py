@@ -7,6 +7,23 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Where a text would be sent, and how clear that is.
+
+    Attributes:
+        tier: position of the tier; 0 is the device.
+        tier_name: its name.
+        scores: tier → the router's score, lower is nearer; None for a tier that is never reached.
+        margin: the second lowest score less the lowest; None where one tier only can be reached.
+    """
+
+    tier: int
+    tier_name: str
+    scores: dict[str, float | None]
+    margin: float | None
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One answer, and how it came about.
 
@@ -15,7 +32,7 @@ class Prediction:
         label: the most probable class.
         probability: of ``label``.
         probabilities: class → probability, in the model's order; they add up to 1.
-        route: the tier that the router chose: ``mobile``, ``edge`` or ``cloud``.
+        route: name of the tier that the router chose.
         distances: tier → distance of the embedding to its pool's centre; None for an empty pool.
         margin: the second smallest distance minus the smallest; None where one tier only can be
             reached.
@@ -61,7 +78,8 @@ class LedgerSummary:
         served: tier → answers that it gave.
         fallbacks: reason, as in :attr:`Prediction.fallback_reason` → answers.
         mean_cost: λ an answer; None where there is none.
-        reduction: 1 - mean cost / price of the cloud; above 0 it is cheaper than all-cloud.
+        reduction: 1 - mean cost / price of the last tier; above 0 it is cheaper than to send all
+            there.
         mean_milliseconds: wall time of an answer; None where there is none.
         pools: tier → number of embeddings in the pool that the router decides with.
         waiting: answers that were given and are not yet in the state, for want of room.

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from dimec.base.errors import ConfigError, DataError, TierError
+from dimec.base.errors import ConfigError, DataError, TierError, option, quoted
 from dimec.base.progress import NoProgress, Progress
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
-from dimec.mobile.engine import MOBILE, Engine, Item
-from dimec.mobile.prediction import LedgerSummary, MobileInfo, Prediction
-from dimec.routing import Route
+from dimec.mobile.engine import Engine, Item
+from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
 
 if TYPE_CHECKING:
     from dimec.client.endpoint import Endpoint
@@ -58,6 +57,7 @@ class Mobile:
         cls,
         bundle: Path | str,
         *,
+        tiers: Mapping[str, str] | None = None,
         edge: str | None = None,
         cloud: str | None = None,
         state: Path | str | None = None,
@@ -74,17 +74,18 @@ class Mobile:
 
         Args:
             bundle: the mobile tier's folder, or the folder above it.
-            edge, cloud: addresses of the servers, such as ``http://127.0.0.1:8001``; without one,
-                that tier is never reached and the next best answers.
+            tiers: name of a tier → address of its server, such as ``http://127.0.0.1:8001``; a
+                tier without one is never reached, and the next best answers.
+            edge, cloud: addresses of tiers of these names.
             state: file for the router's state and the ledger; by default one of the bundle's own
                 below ``XDG_STATE_HOME`` or ``~/.local/state``; ``":memory:"`` forgets all of it
                 when it closes.
             adaptive: the router learns from every input, and goes on from what the state has
                 learnt. Without it, the router stays as it was fitted.
             timeout: seconds for a tier's answer, retries included.
-            fallback: ``"accuracy"``: cloud, then edge, then mobile; edge, then cloud, then mobile.
-                ``"cost"``: the same for the cloud; edge, then mobile.
-            token: bearer token for both servers.
+            fallback: whom to ask where a tier fails. ``"accuracy"``: the deepest of the others
+                first; ``"cost"``: the dearest of those that are cheaper. The device is the last.
+            token: bearer token for the servers.
             ca: file with the certificates to trust in place of the system's.
             insecure: send the token over plain HTTP to another machine all the same.
             threads: processor threads of one run of a graph; None leaves it to onnxruntime.
@@ -96,10 +97,11 @@ class Mobile:
             StateBusyError: another process holds the state.
             StorageError: the state cannot be written.
         """
+        urls = named_urls(tiers, edge, cloud)
         engine = Engine(bundle, state=state, adaptive=adaptive, fallback=fallback, threads=threads)
         clients: dict[str, TierClient] = {}
         try:
-            for endpoint in endpoints(engine, edge, cloud, timeout, token, ca, insecure):
+            for endpoint in endpoints(engine, urls, timeout, token, ca, insecure):
                 from dimec.client.tier_client import TierClient
 
                 transport = (transports or {}).get(endpoint.tier)
@@ -192,7 +194,7 @@ class Mobile:
         self._streams.add(stream)
         return stream.run(arrivals)
 
-    def decide(self, text: Text) -> Route:
+    def decide(self, text: Text) -> Choice:
         """The router's decision on a text, alone: nothing is answered, learnt or recorded.
 
         Raises:
@@ -234,7 +236,7 @@ class Mobile:
             TierError: it gave no usable answer.
         """
         engine = self.engine
-        if tier == MOBILE:
+        if tier == engine.device:
             return np.stack([engine.classify(item) for item in items])
         client = self._clients.get(tier)
         if client is None:
@@ -251,8 +253,7 @@ def not_configured(tier: str) -> TierError:
 
 def endpoints(
     engine: Engine,
-    edge: str | None,
-    cloud: str | None,
+    urls: Mapping[str, str],
     timeout: float,
     token: str | None,
     ca: Path | str | None,
@@ -261,23 +262,49 @@ def endpoints(
     """Where the tiers are reached that an address was given for.
 
     Raises:
-        ConfigError: an address, the token or the timeout cannot work.
+        ConfigError: no such tier, or an address, the token or the timeout cannot work.
     """
     from dimec.client.endpoint import Endpoint
 
     manifest = engine.bundle.manifest
+    served = engine.names[1:]
+    if unknown := [tier for tier in urls if tier not in served]:
+        raise ConfigError(
+            f"an address was given for {quoted(unknown[0])}; the bundle's tiers with a server are "
+            f"{', '.join(served) or 'none'}"
+        )
+    for tier, url in urls.items():
+        yield Endpoint(
+            tier,
+            url,
+            manifest.versions[tier],
+            len(manifest.labels),
+            token=token,
+            ca=None if ca is None else Path(ca),
+            timeout=timeout,
+            insecure=insecure,
+        )
+
+
+def named_urls(
+    tiers: Mapping[str, str] | None, edge: str | None, cloud: str | None
+) -> dict[str, str]:
+    """Tier → address, of the two ways to give one.
+
+    Raises:
+        ConfigError: one tier was given both ways.
+    """
+    urls = dict(tiers or {})
     for tier, url in (("edge", edge), ("cloud", cloud)):
-        if url is not None:
-            yield Endpoint(
-                tier,
-                url,
-                manifest.versions[tier],
-                len(manifest.labels),
-                token=token,
-                ca=None if ca is None else Path(ca),
-                timeout=timeout,
-                insecure=insecure,
+        if url is None:
+            continue
+        if tier in urls:
+            raise ConfigError(
+                f"the tier {tier} was given an address twice, by its name and as {option(tier)}; "
+                "give one"
             )
+        urls[tier] = url
+    return urls
 
 
 def paired(

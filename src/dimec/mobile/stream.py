@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, TierError
 from dimec.mobile.core import Text
-from dimec.mobile.engine import MOBILE, Engine, Item
+from dimec.mobile.engine import Engine, Item
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.window import Window
 
@@ -34,12 +34,12 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def lighten(item: Item) -> None:
+def lighten(item: Item, device: str) -> None:
     """Let go of most of the memory of an input of a stream that another tier is to answer.
 
     It is needed again only where every other tier fails.
     """
-    if item.way.tier != MOBILE and item.embedded is not None:
+    if item.way.tier != device and item.embedded is not None:
         item.embedded.hidden = None
 
 
@@ -62,7 +62,7 @@ class Stream:
         self._workers = workers
         self._limit = AHEAD * workers
         self._processors = processors()
-        self._window = Window()
+        self._window = Window(engine.names)
         self._ready: deque[Prediction] = deque()
         self._recording = 0
         self._stopping = False
@@ -125,7 +125,7 @@ class Stream:
             if not item.known:
                 engine.embed(item)
                 engine.decide(item)
-                lighten(item)
+                lighten(item, engine.device)
             with self._work:
                 self._window.add(item)
                 self._work.notify()
@@ -187,7 +187,7 @@ class Stream:
     def _next(self) -> tuple[str, list[Item]] | None:
         with self._work:
             while not self._stopping and self._crash is None:
-                local = self._window.running[MOBILE] < self._processors
+                local = self._window.running[self._engine.device] < self._processors
                 if (work := self._window.take(local)) is not None:
                     return work
                 self._work.wait()

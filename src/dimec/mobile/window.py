@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from dimec.base.errors import TierError
-from dimec.mobile.engine import MOBILE, Item
-from dimec.tiers.costs import TIER_NAMES
+from dimec.mobile.engine import Item
 
 MOST_ROWS = 32  # of one request
 # How much longer than the shortest an input of the same request may be: padding is computed too.
@@ -23,16 +22,20 @@ _SLACK = 8  # tokens
 class Window:
     """Keeps the order of arrival; answers leave in it, whatever the order in which they come.
 
+    Args:
+        tiers: names of the tiers, in order; the first is this device.
+
     Example (not run, needs inputs that were decided on):
-        >>> window = Window()  # doctest: +SKIP
+        >>> window = Window(names)  # doctest: +SKIP
         >>> window.add(first), window.add(second)  # doctest: +SKIP
         >>> tier, items = window.take(local=True)  # doctest: +SKIP
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tiers: Sequence[str]) -> None:
+        self._device = tiers[0]
         self._order: deque[Item] = deque()
-        self._queues: dict[str, deque[Item]] = {tier: deque() for tier in TIER_NAMES}
-        self.running: dict[str, int] = dict.fromkeys(TIER_NAMES, 0)
+        self._queues: dict[str, deque[Item]] = {tier: deque() for tier in tiers}
+        self.running: dict[str, int] = dict.fromkeys(tiers, 0)
 
     def __len__(self) -> int:
         """Inputs that have not left by :meth:`finished`."""
@@ -52,13 +55,13 @@ class Window:
         Args:
             local: whether the mobile itself may be given something.
         """
-        remote = [queue for tier, queue in self._queues.items() if tier != MOBILE and queue]
+        remote = [queue for tier, queue in self._queues.items() if tier != self._device and queue]
         if remote:
             # The one whose first input has waited longest.
             queue = min(remote, key=lambda queue: queue[0].started)
             items = _of_a_length(queue, MOST_ROWS)
-        elif local and self._queues[MOBILE]:
-            items = [self._queues[MOBILE].popleft()]
+        elif local and self._queues[self._device]:
+            items = [self._queues[self._device].popleft()]
         else:
             return None
         tier = items[0].way.tier

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import DataError
-from dimec.tiers.costs import TIER_NAMES
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,6 @@ class Route:
     tier: int
     distances: tuple[float, ...] = ()
     margin: float = 0.0
-
-    @property
-    def tier_name(self) -> str:
-        """``"mobile"``, ``"edge"`` or ``"cloud"``."""
-        return TIER_NAMES[self.tier]
 
 
 @runtime_checkable

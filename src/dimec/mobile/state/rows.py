@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.mobile.prediction import Prediction
-from dimec.tiers.costs import TIER_NAMES
 
 SCHEMA = (
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -43,17 +42,17 @@ class Record(NamedTuple):
     embedding: npt.NDArray[np.floating] | None
 
 
-def new_pool(tier: int) -> tuple[str, bytes, int, int]:
+def new_pool(tier: str) -> tuple[str, bytes, int, int]:
     """The values of a row of ``pools`` that is yet to be written by :func:`write_pool`."""
-    return TIER_NAMES[tier], b"", 0, 0
+    return tier, b"", 0, 0
 
 
 def write_pool(
-    database: sqlite3.Connection, tier: int, total: npt.NDArray[np.float64], count: int
+    database: sqlite3.Connection, tier: str, total: npt.NDArray[np.float64], count: int
 ) -> None:
     """Put a pool's (D,) sum and its count in place of the old ones."""
     blob = total.astype("<f8").tobytes()
-    row = (blob, count, check_sum(blob, count), TIER_NAMES[tier])
+    row = (blob, count, check_sum(blob, count), tier)
     database.execute("UPDATE pools SET sum = ?, count = ?, check_sum = ? WHERE tier = ?", row)
 
 

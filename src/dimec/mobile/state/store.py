@@ -32,7 +32,7 @@ from dimec.mobile.opening import StateFile, transaction
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
 from dimec.mobile.state.rows import INSERT, SELECT, Record, prediction_of, row_of, write_pool
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.costs import tier_names
 
 __all__ = ["MEMORY", "State", "Totals", "default_path"]
 
@@ -79,8 +79,9 @@ class State:
     Args:
         path: the file, made where there is none; ``":memory:"`` keeps all of it in memory.
         identity: of the bundle; a state goes with one.
-        sums: (3, D) float64 of the fitted router.
-        counts: (3,) int64 of the fitted router.
+        sums: (K, D) float64 of the fitted router.
+        counts: (K,) int64 of the fitted router.
+        tiers: names of the K tiers; those of :func:`dimec.tiers.costs.tier_names` by default.
 
     Raises:
         StateBusyError: another process holds it.
@@ -89,16 +90,25 @@ class State:
         StorageError: it cannot be written, and not because the disk is full or read-only.
 
     Attributes:
-        sums: (3, D) float64 of the pools in the file.
-        counts: (3,) int64 of the pools in the file.
+        tiers: names of the K tiers.
+        sums: (K, D) float64 of the pools in the file.
+        counts: (K,) int64 of the pools in the file.
         opened: how often the file was opened; one more where it was deleted or replaced.
     """
 
-    def __init__(self, path: Path | str, identity: str, sums: FloatArray, counts: IntArray) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        identity: str,
+        sums: FloatArray,
+        counts: IntArray,
+        tiers: Sequence[str] | None = None,
+    ) -> None:
+        self.tiers = tier_names(len(sums)) if tiers is None else tuple(tiers)
         self.path = MEMORY if str(path) == MEMORY else Path(path).absolute()
         self.sums, self.counts = sums.copy(), counts.copy()
         self.opened = 0
-        self._file = StateFile(self.path, identity, sums.copy(), counts.copy())
+        self._file = StateFile(self.path, identity, sums.copy(), counts.copy(), self.tiers)
         self._mutex = threading.RLock()
         self._hold: Hold | None = None
         self._database: sqlite3.Connection | None = None
@@ -138,12 +148,12 @@ class State:
                 for prediction, embedding in records:
                     row = row_of(prediction, embedding is not None)
                     if database.execute(INSERT, row).rowcount and embedding is not None:
-                        tier = TIER_NAMES.index(prediction.route)
+                        tier = self.tiers.index(prediction.route)
                         sums[tier] += embedding
                         counts[tier] += 1
                         touched.add(tier)
                 for tier in touched:
-                    write_pool(database, tier, sums[tier], int(counts[tier]))
+                    write_pool(database, self.tiers[tier], sums[tier], int(counts[tier]))
             self.sums, self.counts = sums, counts
 
     def totals(self) -> Totals:
@@ -162,8 +172,8 @@ class State:
         groups["fallback_reason"].pop(None, None)
         return Totals(
             answers,
-            {tier: groups["route"].get(tier, 0) for tier in TIER_NAMES},
-            {tier: groups["served_by"].get(tier, 0) for tier in TIER_NAMES},
+            {tier: groups["route"].get(tier, 0) for tier in self.tiers},
+            {tier: groups["served_by"].get(tier, 0) for tier in self.tiers},
             groups["fallback_reason"],
             cost,
             milliseconds,
