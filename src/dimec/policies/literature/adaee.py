@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
+from dimec.base.errors import ConfigError
 from dimec.policies.base import Outcome, one_hot, require_one_model, split_outcome
 from dimec.policies.literature.bandits import check_share, check_weight, ucb_choices
 from dimec.policies.registry import System, register
@@ -62,6 +63,8 @@ class AdaEEPolicy:
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Exit on the mobile or offload, at the threshold played."""
         require_one_model(deployment, self.name)
+        if len(deployment) < 2:
+            raise ConfigError(f"{self.name} offloads to another tier, and there is only one")
         mobile, *_, cloud = trace.columns(deployment.exits, deployment.sources)
         near, far = trace.confidences[:, mobile], trace.confidences[:, cloud]
         played = ucb_choices(threshold_rewards(near, far, self.overhead), self.c)

@@ -82,7 +82,8 @@ def depth_pools(layers: npt.NDArray[np.integer], deployment: Deployment) -> IntA
 def fit_depth_router(trace: Trace, deployment: Deployment, threshold: float) -> CentroidRouter:
     """DIMEE's router: the centres of the pools that early exit makes of the validation samples."""
     layers = np.asarray(trace.exits)[confident_exit(trace, deployment, threshold)]
-    return CentroidRouter().fit(trace.embeddings, depth_pools(layers, deployment))
+    pools = depth_pools(layers, deployment)
+    return CentroidRouter().fit(trace.embeddings, pools, len(deployment))
 
 
 def _check_threshold(threshold: float) -> float:
