@@ -20,7 +20,14 @@ def trained(
 ) -> Path:
     """A run with exits at all four layers, of four tiers with names."""
     out = tmp_path_factory.mktemp("tiers") / "run"
-    words = ["train", "--task", f"csv:{tiny_reviews}", "--backbone", tiny_backbone, *FAST[2:]]
+    words: list[str | Path] = [
+        "train",
+        "--task",
+        f"csv:{tiny_reviews}",
+        "--backbone",
+        tiny_backbone,
+        *FAST[2:],
+    ]
     said = dimec(*words, "--epochs", "2", "--exits", "all", "--tiers", NAMED, "--out", out)
     assert said.code == 0, said.err
     return out
@@ -75,8 +82,8 @@ def test_fit_evaluate_and_report_go_by_the_tiers(trained: Path, name: str) -> No
         assert told == paper
         assert row["policy"] in case.page
     assert {"dimec-fixed", "dimec-adaptive", "random", "oracle"} <= by_name.keys()
-    told = ["adaee is left out: adaee offloads to another tier, and there is only one"]
-    assert case.left_out == (told if len(tiers) == 1 else [])
+    absent = ["adaee is left out: adaee offloads to another tier, and there is only one"]
+    assert case.left_out == (absent if len(tiers) == 1 else [])
     assert {"deebert", "splitee", "dimee"} <= by_name.keys()
     for tier in tiers:
         assert f'<th scope="col">{tier} %</th>' in case.page
