@@ -307,3 +307,33 @@ def test_a_context_that_is_none_is_refused(
     (tmp_path / "ledger-context.json").write_text(json.dumps(content))
     with pytest.raises(CorruptArtefactError, match="not a ledger"):
         Ledger.load(tmp_path)
+
+
+# --- Other tiers than the paper's three ----------------------------------------------------------
+
+
+def test_shares_go_by_the_tiers_names(small_trace: TraceFactory) -> None:
+    trace = small_trace(50)
+    deployment = Deployment.paper(trace.exits[:1] + trace.exits[-1:], names=("mobile", "dc"))
+    ledger = evaluate(trace, standard_policies({}, deployment.names), deployment, draws=5)
+    assert ledger.tiers == ("mobile", "dc")
+    assert ledger.reference == "all-dc"
+    row = ledger.row("random")
+    assert row.shares == {"mobile": 0.5, "dc": 0.5}
+    assert (row.share_mobile, row.share_edge, row.share_cloud) == (0.5, None, None)
+    told = ledger.to_dicts()[0]
+    assert "share_edge" not in told
+    assert told["share_mobile"] == told["shares"]["mobile"] == 1
+    assert ledger.row("all-dc").drop == ledger.row("all-dc").reduction == 0
+
+
+def test_a_ledger_without_shares_by_name_is_read(small_trace: TraceFactory, tmp_path: Path) -> None:
+    trace = small_trace(50)
+    ledger = evaluate(trace, standard_policies({}), deployment_of(trace), draws=5)
+    ledger.save(tmp_path)
+    file = tmp_path / "ledger.json"
+    old = [{k: v for k, v in row.items() if k != "shares"} for row in json.loads(file.read_text())]
+    file.write_text(json.dumps(old))
+    again = Ledger.load(tmp_path)
+    assert again.rows == ledger.rows
+    assert again.reference == "all-cloud"

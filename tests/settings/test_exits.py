@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
-from dimec.settings.exits import resolve_exits
+from dimec.settings.exits import named_tiers, resolve_exits
 
 
 class TestResolveExits:
@@ -28,6 +28,10 @@ class TestResolveExits:
             ((1, 2, 3, 6), None, 6, (1, 2, 3, 6), (2, 3, 6)),
             ((1, 2, 4, 6), (1, 2, 6), 6, (1, 2, 4, 6), (1, 2, 6)),
             ((2, 6), (2, 2, 6), 6, (2, 6), (2, 2, 6)),
+            # other numbers of tiers
+            (None, (2, 6), 6, (2, 6), (2, 6)),
+            ("all", (6,), 6, (1, 2, 3, 4, 5, 6), (6,)),
+            ("all", (1, 2, 3, 6), 6, (1, 2, 3, 4, 5, 6), (1, 2, 3, 6)),
         ],
     )
     def test_heads_and_tiers(
@@ -70,3 +74,25 @@ class TestResolveExits:
         heads, (m, n, l) = resolve_exits(None, None, layers)  # noqa: E741
         assert 1 <= m <= n <= l == layers
         assert {m, n, l} == set(heads)
+
+
+def test_tiers_with_and_without_names() -> None:
+    assert named_tiers((2, 6)) == (("mobile", "cloud"), (2, 6))
+    assert named_tiers([2, 3, 6]) == (("mobile", "edge", "cloud"), (2, 3, 6))
+    assert named_tiers({"a": 1, "b": 1, "c": 3, "d": 6}) == (("a", "b", "c", "d"), (1, 1, 3, 6))
+
+
+@pytest.mark.parametrize(
+    ("tiers", "word"),
+    [
+        ((1, 2, 3, 6), "4 tiers need names"),
+        ({"a": 6, "b": 2}, "at least as deep"),
+        ({"A": 2, "b": 6}, "a tier's name is"),
+        ({}, "the tiers' exits"),
+        ("2,6", "a table of names and exits, got '2,6'"),
+        (7, "a table of names and exits, got 7"),
+    ],
+)
+def test_tiers_that_are_none_are_refused(tiers: Any, word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        named_tiers(tiers)

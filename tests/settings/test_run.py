@@ -150,3 +150,38 @@ class TestRunSettings:
             "training.batch_size: 16 here, 8 there",
             "seed: 1 here, 2 there",
         ]
+
+
+class TestTiers:
+    def test_a_table_of_names_keeps_its_order(self, tmp_path: Path) -> None:
+        model = {"tiers": {"phone": 1, "box": 3, "dc": 6}}
+        settings = RunSettings.of({"data": {"task": "glue/sst2"}, "model": model})
+        settings.save(tmp_path / "config.toml")
+        again = RunSettings.load(tmp_path / "config.toml")
+        assert again == settings
+        assert again.model.tier_names == ("phone", "box", "dc")
+        assert again.model.tier_layers == (1, 3, 6)
+
+    def test_layers_have_no_names_of_their_own(self) -> None:
+        settings = RunSettings.of({"data": {"task": "glue/sst2"}, "model": {"tiers": [2, 6]}})
+        assert (settings.model.tier_names, settings.model.tier_layers) == (None, (2, 6))
+
+    def test_other_tiers_differ_as_a_whole(self) -> None:
+        one, two = (
+            RunSettings.of({"data": {"task": "glue/sst2"}, "model": {"tiers": tiers}})
+            for tiers in ({"phone": 1, "dc": 6}, [1, 6])
+        )
+        assert one.differences(two) == ["model.tiers: {'phone': 1, 'dc': 6} here, [1, 6] there"]
+
+    @pytest.mark.parametrize(
+        ("tiers", "word"),
+        [
+            ([1, 2, 3, 6], "model.tiers: 4 tiers need names"),
+            ({"phone": 6, "dc": 1}, "model.tiers: the tiers' exits must be layers"),
+            ({"phone": "x"}, "model.tiers: expected the tiers' exits"),
+            ("2,6", "model.tiers: expected the tiers' exits"),
+        ],
+    )
+    def test_what_are_no_tiers_is_refused(self, tiers: Any, word: str) -> None:
+        with pytest.raises(ConfigError, match=word):
+            RunSettings.of({"data": {"task": "glue/sst2"}, "model": {"tiers": tiers}})
