@@ -114,8 +114,12 @@ def test_a_mobile_of_another_export_falls_back_by_version(
 def _with_other_versions(mobile: Path, out: Path) -> Path:
     shutil.copytree(mobile, out)
     manifest = TierBundle.open(out).manifest
-    versions = {**manifest.versions, "edge": "17", "cloud": "18"}
-    write_manifest(out, manifest.model_copy(update={"versions": versions}))
+    others = {"edge": "17", "cloud": "18"}
+    tiers = tuple(
+        record.model_copy(update={"version": others.get(record.name, record.version)})
+        for record in manifest.tiers
+    )
+    write_manifest(out, manifest.model_copy(update={"tiers": tiers}))
     return out
 
 

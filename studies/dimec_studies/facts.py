@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dimec.data.glue import TASKS
 from dimec.report.wording import join, number, percent, setting
-from dimec.tiers.costs import MOBILE
+from dimec.tiers.names import MOBILE
 from dimec_studies.markdown import span
 from dimec_studies.paper import (
     BASELINE,

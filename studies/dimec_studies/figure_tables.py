@@ -11,7 +11,7 @@ import numpy as np
 from dimec.cartography import POOL_NAMES
 from dimec.cartography.thresholds import PAPER_BETAS
 from dimec.report.wording import join, number, percent, setting
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from dimec_studies.markdown import MISSING, count, table
 from dimec_studies.tables import wide_range
 from dimec_studies.titles import cost_title, system_title, task_title

@@ -11,7 +11,7 @@ import numpy as np
 from dimec.report.bars import name_rows, stacked_bars
 from dimec.report.style import COLOURS, INK, MARKERS, MUTED, Drawing, Series, drawing_style, to_svg
 from dimec.report.wording import number, percent
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from dimec_studies.figure_tables import (
     Entry,
     grouped,

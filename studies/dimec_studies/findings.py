@@ -14,7 +14,7 @@ from dimec.cartography.thresholds import PAPER_ALPHAS, PAPER_BETAS
 from dimec.data.glue import TASKS
 from dimec.policies import system, tagged
 from dimec.report.wording import join, number, percent, setting
-from dimec.tiers.costs import EDGE
+from dimec.tiers.names import EDGE
 from dimec_studies.markdown import MISSING, bounded, count, span, table, value
 from dimec_studies.paper import BASELINE, COUNTERPARTS, Paper, PaperTable, uniform_reduction
 from dimec_studies.tables import (

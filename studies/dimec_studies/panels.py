@@ -18,7 +18,7 @@ from dimec.report.style import (
     require,
     to_svg,
 )
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from dimec_studies.markdown import Statistic
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 from dimec.base.errors import CorruptArtefactError
-from dimec.tiers.costs import CLOUD, EDGE, MOBILE
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import CLOUD, EDGE, MOBILE
 
 BASELINE = "BERT"
 RANDOM = "Random"

@@ -21,8 +21,8 @@ from dimec.policies import (
     tagged,
 )
 from dimec.routing import SingleTierRouter
-from dimec.tiers.costs import TIER_NAMES
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import TIER_NAMES
 from dimec.traces.trace import Trace
 
 (LAST_EXIT,) = (one.name for one in tagged("reference"))

@@ -24,7 +24,7 @@ from dimec.bundle.manifest import (
     verify_bundle,
     write_manifest,
 )
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.builders import json_values
 
 GRAPHS = {"mobile": "layers-1.onnx", "edge": "model.onnx", "cloud": "model.onnx"}

@@ -63,7 +63,7 @@ class TestFitEvaluateReport:
             (["fit", "--betas", ""], "--betas: expected numbers"),
             (["fit", "--tiers", "1,3,4"], "no exit at layer 3"),
             (["fit", "--tiers", "4,2,1"], "4"),
-            (["fit", "--tiers", "1,2"], "1, 2"),
+            (["fit", "--tiers", "1,x"], "1,x"),
             (["fit", "--lambda", "0.1", "--target-drop", "1"], "not both"),
             (["fit", "--target-drop", "200"], "--target-drop: expected points"),
             (["fit", "--mobile-layer", "-2"], "--mobile-layer"),

@@ -82,9 +82,13 @@ def test_fit_evaluate_and_report_go_by_the_tiers(trained: Path, name: str) -> No
         assert told == paper
         assert row["policy"] in case.page
     assert {"dimec-fixed", "dimec-adaptive", "random", "oracle"} <= by_name.keys()
-    absent = ["adaee is left out: adaee offloads to another tier, and there is only one"]
-    assert case.left_out == (absent if len(tiers) == 1 else [])
-    assert {"deebert", "splitee", "dimee"} <= by_name.keys()
+    offloading = ["adaee", "splitee", "splitee-s", "i-splitee"]
+    offloading += ["neurosurgeon-latency", "neurosurgeon-energy"]
+    away = offloading if len(tiers) == 1 else []
+    absent = "is left out: to offload takes a second tier, and there is one only"
+    assert case.left_out == [f"{name} {absent}" for name in away]
+    assert {"deebert", "lee", "dimee"} <= by_name.keys()
+    assert ("splitee" in by_name) == (len(tiers) > 1)
     for tier in tiers:
         assert f'<th scope="col">{tier} %</th>' in case.page
         assert tier in case.table
@@ -93,7 +97,7 @@ def test_fit_evaluate_and_report_go_by_the_tiers(trained: Path, name: str) -> No
 def test_a_system_that_is_named_is_not_left_out_in_silence(trained: Path) -> None:
     assert dimec("fit", trained, "--tiers", "4").code == 0
     line = dimec("evaluate", trained, "--systems", "deebert,adaee").complaint()
-    assert line == "adaee offloads to another tier, and there is only one"
+    assert line == "to offload takes a second tier, and there is one only"
 
 
 def _check_thresholds(fit: dict[str, Any], tiers: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from dimec.base.errors import ConfigError, DataError, MissingArtefactError, StateBusyError
 from dimec.mobile import AsyncMobile, Mobile, Prediction
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.tiers import (
     Behaviour,
     Tier,

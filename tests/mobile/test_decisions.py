@@ -20,7 +20,7 @@ from dimec.mobile.decisions import Claims, Decision, Decisions
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.store import MEMORY, State
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.tiers import full_disk
 
 WIDTH = 6

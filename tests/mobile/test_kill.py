@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dimec.mobile import Mobile
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.stored import stored_router
 from support.tiers import assert_pools_fit, offline_routes, texts
 

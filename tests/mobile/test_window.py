@@ -16,8 +16,8 @@ from dimec.mobile.course import Course, fallback_order
 from dimec.mobile.engine import Item
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.window import MOST_ROWS, Window
-from dimec.tiers.costs import TIER_NAMES
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import TIER_NAMES
 
 ROUTES = ("mobile", "edge", "cloud")
 

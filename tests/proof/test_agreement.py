@@ -21,7 +21,7 @@ import dimec
 from dimec.evaluation.ledger import Ledger
 from dimec.runs.run import Run
 from dimec.serving.local import LocalTiers
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.tiny import dimec as command_line
 from support.tiny import reviews
 

@@ -24,7 +24,7 @@ from chaos_driver import ChaosProxy
 from dimec.bundle.manifest import MANIFEST, file_records
 from dimec.client.breaker import CircuitBreaker
 from dimec.client.endpoint import REASONS
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.offline import CLOSE, Offline, Replay, unseen_texts
 from support.processes import Server
 from support.state_file import check_state

@@ -19,7 +19,7 @@ import pytest
 import dimec
 from chaos_driver import ChaosProxy
 from dimec.base.errors import StateBusyError
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.offline import CLOSE, Offline, Replay, unseen_texts
 from support.processes import Server
 from support.state_file import check_state, read_answers

@@ -64,18 +64,22 @@ _LABELS: tuple[Any, ...] = (
 )
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 EXTREMES: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("vocabulary", "max_tokens", "padding", "width", "exit"), _SIZES),
-    "exits": tuple([size] * 3 for size in _SIZES),
+    **dict.fromkeys(("vocabulary", "max_tokens", "padding", "width"), _SIZES),
     "segments": (*([], [2], [1, 2], [2, 1], [1, 1]), *([size] for size in _SIZES)),
     "labels": _LABELS,
     "inputs": (_INPUTS[:1], _INPUTS[1:2], _INPUTS[:2], _INPUTS, _INPUTS[:2] * 2, ("hidden",), ()),
     "pairs": (True, False, None, 2),
-    "costs": tuple(
-        {name: price}
-        for name in ("mobile_layer", "edge_layer", "offload_edge", "offload_cloud", "cloud_charge")
-        for price in _PRICES
-    ),
     "provenance": ({"x": float("nan")}, {"x": "\udfff"}, {"\ud800": 1}, {"x\x1b[2J": [[[]]]}),
+}
+
+
+# And of each of its tiers.
+TIER_EXTREMES: dict[str, tuple[Any, ...]] = {
+    "layer": _SIZES,
+    **dict.fromkeys(("layer_price", "send_price", "visit_price"), _PRICES),
+    "name": ("", "x" * 99, "Mobile", "a/b", "..", "\x1b[31m", "cloud", 7, None),
+    "version": ("", "0", "-1", "1" * 40, "x", 1, None),
+    "source": ("x" * 999, "\ud800", None),
 }
 
 
@@ -84,6 +88,12 @@ def extreme_manifests(sound: dict[str, Any]) -> Iterator[tuple[str, Any, dict[st
     for field, values in EXTREMES.items():
         for value in values:
             yield field, value, {**sound, field: value}
+    for place, record in enumerate(sound["tiers"]):
+        for field, values in TIER_EXTREMES.items():
+            for value in values:
+                tiers = [*sound["tiers"]]
+                tiers[place] = {**record, field: value}
+                yield f"tiers.{place}.{field}", value, {**sound, "tiers": tiers}
 
 
 # Trailers that would matter, were they headers; and those that no message may have.

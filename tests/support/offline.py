@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dimec.bundle.graphs import Graph, pad_batch, run_segments
 from dimec.bundle.manifest import TierBundle
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.stored import stored_router
 from support.tiny import reviews
 

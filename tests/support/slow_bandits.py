@@ -10,8 +10,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from dimec.policies import Outcome
-from dimec.tiers.costs import CLOUD, MOBILE, CostModel
+from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import CLOUD, MOBILE
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 from support.scenes import CONFIDENCES, draw_probabilities

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 
 def read_answers(path: Path) -> list[dict[str, Any]]:

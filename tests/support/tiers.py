@@ -26,7 +26,7 @@ from dimec.protocol import (
     encode_response,
 )
 from dimec.routing import CentroidRouter
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 from support.stored import store_router, stored_router
 from support.tiny import reviews
 

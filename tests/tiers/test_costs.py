@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
-from dimec.tiers.costs import CLOUD, EDGE, MOBILE, TIER_NAMES, CostModel, check_lambda, check_tiers
+from dimec.tiers.costs import CostModel, check_lambda
 from dimec.tiers.costs import rewards as rewards_of
+from dimec.tiers.names import CLOUD, EDGE, MOBILE, TIER_NAMES
+from dimec.tiers.tier import check_tiers
 from support import reference
 from support.builders import Floats, matrices
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, DataError
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 EASY, MEDIUM, HARD = 0, 1, 2
 POOL_NAMES = ("easy", "medium", "hard")

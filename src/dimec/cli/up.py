@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -63,7 +63,7 @@ def _run(
     with LocalTiers(bundle, token=token, log=log) as tiers:
         mobile = Mobile.open(
             bundle,
-            **_addresses(tiers.urls),
+            tiers=tiers.urls,
             token=token,
             state=state,
             adaptive=adaptive,
@@ -74,13 +74,6 @@ def _run(
             for tier, url in tiers.urls.items():
                 print(f"{tier} at {url}", file=sys.stderr)
             _answer(mobile)
-
-
-def _addresses(urls: Mapping[str, str]) -> dict[str, Any]:
-    """Where the tiers are, as :meth:`Mobile.open` takes it."""
-    from dimec.tiers.costs import TIER_NAMES
-
-    return dict(urls) if urls.keys() <= set(TIER_NAMES) else {"tiers": dict(urls)}
 
 
 def _answer(mobile: Mobile) -> None:

@@ -14,8 +14,8 @@ from dimec.evaluation.bootstrap import bootstrap_means, check_bootstrap, column_
 from dimec.evaluation.ledger import Ledger, LedgerRow, share_key
 from dimec.evaluation.replay import Replay, matched_name, reference_replay, replay_all
 from dimec.policies import Policy
-from dimec.tiers.costs import TIER_NAMES
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import TIER_NAMES
 from dimec.traces.trace import Trace
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.base.storage import read_json, write_json
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dimec.base.errors import ConfigError, DataError
 from dimec.evaluation.bootstrap import column_means
 from dimec.policies import OraclePolicy, Policy, RandomPolicy, RouterPolicy
 from dimec.routing import Router, SingleTierRouter
-from dimec.tiers.costs import TIER_NAMES
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import TIER_NAMES
 from dimec.tiers.usage import Usage
 from dimec.traces.trace import Trace
 

@@ -24,7 +24,7 @@ from dimec.report.style import (
     to_svg,
 )
 from dimec.report.wording import join, percent, pool_sentences, setting
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.base.errors import MismatchError
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap

@@ -14,7 +14,7 @@ from dimec.evaluation.ledger import share_key
 from dimec.report.projection import MIN_POINTS, project, sample_rows
 from dimec.report.style import Series
 from dimec.report.wording import router_names
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimec.cartography import pool_names
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 if TYPE_CHECKING:
     from dimec.evaluation.ledger import Ledger, LedgerRow

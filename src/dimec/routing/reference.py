@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, DataError
 from dimec.routing.base import Route
-from dimec.tiers.costs import TIER_NAMES
+from dimec.tiers.names import TIER_NAMES
 
 
 def check_shares(shares: Sequence[float], tiers: int) -> FloatArray:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from dimec.base.errors import ConfigError, option
 from dimec.policies.literature.bottleneck import CODE_BITS, CODE_WIDTH, token_code_bytes
 from dimec.settings.option import Option
-from dimec.tiers.costs import MOBILE
+from dimec.tiers.names import MOBILE
 
 Objective = Literal["task", "distil"]
 OBJECTIVES: tuple[Objective, ...] = ("task", "distil")

@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 from dimec.base.errors import ConfigError, option
 from dimec.settings.exits import named_tiers
-from dimec.tiers.costs import CostModel, check_tier_names
+from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import check_tier_names
 from dimec.tiers.tier import Tier
 
 # Of a layer, of sending, of a visit, in units of λ.

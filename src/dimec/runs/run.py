@@ -23,7 +23,8 @@ from dimec.runs.deploying import Prices, deploy
 from dimec.runs.evaluating import evaluate_run, named_systems
 from dimec.runs.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
 from dimec.runs.workspace import RunDirectory, fitted_deployment
-from dimec.tiers.costs import CostModel, check_lambda, check_tier_names
+from dimec.tiers.costs import CostModel, check_lambda
+from dimec.tiers.names import check_tier_names
 from dimec.tiers.scenario_file import Scenarios
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from dimec.policies.kinds import POLICY, StoredPolicy
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
 from dimec.runs.rows import data_fingerprint, divide, read_dataset, same_rows
-from dimec.tiers.costs import tier_names
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
+from dimec.tiers.names import tier_names
 from dimec.traces.trace import Trace
 
 if TYPE_CHECKING:

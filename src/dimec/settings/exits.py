@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from dimec.base.errors import ConfigError, option
-from dimec.tiers.costs import check_names, check_tiers, tier_names
+from dimec.tiers.names import check_names, tier_names
+from dimec.tiers.tier import check_tiers
 
 if TYPE_CHECKING:
     from dimec.settings.training import TrainingSettings

@@ -8,18 +8,15 @@ for the cloud's service. It gives λ_m = 1.5, λ_e = 1, o_e = 2.5 and o_c = 3, a
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, option
-from dimec.tiers.tier import LARGEST_PRICE, Tier, check_tier_name
-from dimec.tiers.tier import check_tiers as check_tiers
-
-MOBILE, EDGE, CLOUD = 0, 1, 2
-TIER_NAMES = ("mobile", "edge", "cloud")
+from dimec.tiers.names import check_names, tier_names
+from dimec.tiers.tier import LARGEST_PRICE, Tier, check_tiers
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class CostModel:
 
         Args:
             layers: of each tier, from the shallowest to the deepest.
-            names: of the tiers; by default those of :func:`tier_names`.
+            names: of the tiers; by default those of :func:`dimec.tiers.names.tier_names`.
 
         Raises:
             ConfigError: layers out of order, not one name each, or a name twice.
@@ -99,47 +96,6 @@ class CostModel:
             charge = self.charge(layer)
             return Tier(name, layer, send_price=self.offload_cloud, visit_price=charge)
         return Tier(name, layer, layer_price=self.edge_layer, send_price=self.offload_edge)
-
-
-def tier_names(count: int) -> tuple[str, ...]:
-    """What tiers are called that nobody named: the paper's names, two are mobile and cloud.
-
-    Raises:
-        ConfigError: more than three have to be named.
-    """
-    called = {1: TIER_NAMES[:1], 2: (TIER_NAMES[MOBILE], TIER_NAMES[CLOUD]), 3: TIER_NAMES}
-    if count not in called:
-        raise ConfigError(
-            f"{count} tiers need names of their own; give them as "
-            f"{option('tiers')} phone=1,gateway=2,box=3,dc=6"
-        )
-    return called[count]
-
-
-def check_names(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """``names`` as a tuple, if they are the different names of so many tiers.
-
-    Raises:
-        ConfigError: not so many, one twice, or one that no tier can have.
-    """
-    checked = tuple(check_tier_name(name) for name in names)
-    if len(checked) != count or len(set(checked)) != count:
-        raise ConfigError(
-            f"expected a name of its own for each of {count} tiers, got {', '.join(checked)}"
-        )
-    return checked
-
-
-def check_tier_names(names: Collection[str], purpose: str, tiers: Sequence[str]) -> None:
-    """Refuse what is the name of none of these tiers.
-
-    Raises:
-        ConfigError: names the first, and what it was given for.
-    """
-    if unknown := set(names) - set(tiers):
-        raise ConfigError(
-            f"expected the tiers {', '.join(tiers)} for {purpose}, got {min(unknown)!r}"
-        )
 
 
 def rewards(

@@ -10,7 +10,8 @@ import numpy as np
 
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError
-from dimec.tiers.costs import CostModel, check_names
+from dimec.tiers.costs import CostModel
+from dimec.tiers.names import check_names
 from dimec.tiers.tier import Tier, check_tiers
 from dimec.tiers.usage import Usage
 
@@ -55,7 +56,7 @@ class Deployment:
         Args:
             exits: (m, n, l), or the layers of any number of tiers.
             costs: the prices; the paper's by default.
-            names: of the tiers; see :func:`dimec.tiers.costs.tier_names`.
+            names: of the tiers; see :func:`dimec.tiers.names.tier_names`.
 
         Raises:
             ConfigError: exits out of order, or not one name each.

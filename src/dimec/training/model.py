@@ -16,7 +16,7 @@ from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
 from dimec.data.backbones import backbone_source, short
 from dimec.settings.exits import resolve_exits
-from dimec.tiers.costs import check_tiers
+from dimec.tiers.tier import check_tiers
 from dimec.training.pretrained import encoder_class, load_encoder
 
 Pooling = Literal["cls", "mean", "max"]

@@ -15,8 +15,8 @@ from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.policies import System
 from dimec.policies.literature.neurosurgeon import NeurosurgeonPolicy, split_bytes, split_costs
 from dimec.policies.registry import FitInputs, system
-from dimec.tiers.costs import CLOUD, MOBILE
 from dimec.tiers.latency import LayerProfile, Measurement, ModelShape
+from dimec.tiers.names import CLOUD, MOBILE
 from dimec.tiers.scenario_file import Scenarios
 from dimec.tiers.scenarios import Scenario
 from support.builders import deployment_of, make_trace

@@ -32,7 +32,7 @@ from dimec.mobile.opening import StateFile, transaction
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
 from dimec.mobile.state.rows import INSERT, SELECT, Record, prediction_of, row_of, write_pool
-from dimec.tiers.costs import tier_names
+from dimec.tiers.names import tier_names
 
 __all__ = ["MEMORY", "State", "Totals", "default_path"]
 

@@ -11,8 +11,8 @@ from dimec.bundle.manifest import Precision, TierRecord, tier_version
 from dimec.policies.base import Policy
 from dimec.policies.kinds import StoredPolicy
 from dimec.runs.workspace import RunDirectory, fitted_deployment
-from dimec.tiers.costs import check_tier_names
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.names import check_tier_names
 from dimec.tiers.tier import Tier
 from dimec.training.finish import model_fingerprint
 
