@@ -145,7 +145,8 @@ def with_route(bundle: str, tier: int, out: Path) -> Path:
     """
     import numpy as np
 
-    from dimec.bundle.manifest import MANIFEST, TierBundle, file_records, write_manifest
+    from dimec.bundle.folders import TierBundle, file_records, write_manifest
+    from dimec.bundle.manifest import MANIFEST
     from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
     from dimec.policies.routed import RouterPolicy
     from dimec.routing import CentroidRouter
@@ -169,7 +170,7 @@ def with_route(bundle: str, tier: int, out: Path) -> Path:
 
 def first_folder(bundle: str) -> Path:
     """The folder of a bundle's first tier, which has the name of that tier."""
-    from dimec.bundle.manifest import read_manifest
+    from dimec.bundle.folders import read_manifest
 
     return Path(bundle) / read_manifest(bundle).names[0]
 

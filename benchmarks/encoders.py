@@ -24,7 +24,8 @@ def make_random_bundle(source: str, layers: int, width: int, seed: int, out: str
     Tokenizer, labels and longest text are those of the bundle ``source``; the router's three
     centres are those of random thirds of some texts.
     """
-    from dimec.bundle.manifest import TierBundle, TierRecord, file_records, write_manifest
+    from dimec.bundle.folders import TierBundle, file_records, write_manifest
+    from dimec.bundle.manifest import TierRecord
     from dimec.policies.kinds import StoredPolicy
     from dimec.policies.routed import RouterPolicy
     from dimec.tiers.deployment import Deployment

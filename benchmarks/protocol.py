@@ -93,8 +93,8 @@ def measure_client(
     bundle: str, texts_from: str, texts: int, repeats: int
 ) -> dict[str, list[float]]:
     """Median seconds of an answer by our client, by plain sockets, and by the graph alone."""
+    from dimec.bundle.folders import TierBundle
     from dimec.bundle.graphs import Graph
-    from dimec.bundle.manifest import TierBundle
     from dimec.client.endpoint import Endpoint
     from dimec.client.tier_client import TierClient
 

@@ -179,7 +179,7 @@ def messages(bundle: str, texts_from: str, count: int) -> list[_Message]:
     import numpy as np
     from tokenizers import Tokenizer
 
-    from dimec.bundle.manifest import TierBundle
+    from dimec.bundle.folders import TierBundle
     from dimec.protocol import InferRequest, encode_request
 
     manifest = TierBundle.open(Path(bundle) / TIER, TIER).manifest

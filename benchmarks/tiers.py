@@ -158,8 +158,8 @@ def _encoded(folder: str, count: int) -> list[dict[str, Any]]:
 
 
 def _ours(bundle: Path, threads: int) -> _Call:
+    from dimec.bundle.folders import TierBundle
     from dimec.bundle.graphs import Graph, run_segments
-    from dimec.bundle.manifest import TierBundle
 
     manifest = TierBundle.open(bundle).manifest
     first, *segments = (Graph(bundle / name, threads=threads) for name in manifest.graphs)

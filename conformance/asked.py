@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import pad_batch
-from dimec.bundle.manifest import TierBundle
 from dimec.client.endpoint import Endpoint
 from dimec.mobile.core import Core
 from support.tiers import texts

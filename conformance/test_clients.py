@@ -13,7 +13,7 @@ import pytest
 
 from asked import BATCHES, CLOSE, TIERS, endpoint, inputs
 from dimec.base.errors import TierError
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.client.tier_client import AsyncTierClient, TierClient
 from dimec.protocol import BINARY_HEADER
 from triton_server import TritonServer

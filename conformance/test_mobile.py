@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dimec.bundle.manifest import TierBundle, write_manifest
+from dimec.bundle.folders import TierBundle, write_manifest
 from dimec.mobile import AsyncMobile, Mobile, Prediction
 from support.tiers import texts
 from support.tiny import dimec

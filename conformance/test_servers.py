@@ -13,7 +13,7 @@ import tritonclient.http as tritonclient
 from tritonclient.utils import InferenceServerException
 
 from asked import BATCHES, CLOSE, inputs
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from triton_server import TritonServer
 
 OUTPUT = "probabilities"

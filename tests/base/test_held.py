@@ -9,8 +9,8 @@ import pytest
 from dimec.base import held
 from dimec.base.errors import CorruptArtefactError
 from dimec.base.held import held_copy
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import TierBundle
 
 
 def _answer(bundle: TierBundle) -> np.ndarray:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dimec.base.errors import CorruptArtefactError
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.footprint import measure_footprint, resident_bytes
-from dimec.bundle.manifest import TierBundle
 
 
 @pytest.mark.parametrize("tier", ["mobile", "edge", "cloud"])

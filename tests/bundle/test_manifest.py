@@ -14,16 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ArtefactError, CorruptArtefactError, MissingArtefactError
-from dimec.bundle.manifest import (
-    MANIFEST,
-    FileRecord,
-    TierBundle,
-    TierManifest,
-    file_records,
-    tier_version,
-    verify_bundle,
-    write_manifest,
-)
+from dimec.bundle.folders import TierBundle, file_records, verify_bundle, write_manifest
+from dimec.bundle.manifest import MANIFEST, FileRecord, TierManifest, tier_version
 from dimec.tiers.names import TIER_NAMES
 from support.builders import json_values
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dimec.base.errors import ArtefactError, ConfigError
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.triton import write_triton_repository
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dimec.bundle.manifest import verify_bundle
+from dimec.bundle.folders import verify_bundle
 from support.tiny import Said, contents, environment
 
 Cli = Callable[..., Said]

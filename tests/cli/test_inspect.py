@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.tiers.deployment import Deployment
 
 if TYPE_CHECKING:

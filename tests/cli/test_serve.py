@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.bundle.manifest import BundleManifest, TierBundle, write_manifest
+from dimec.bundle.folders import TierBundle, write_manifest
+from dimec.bundle.manifest import BundleManifest
 from support.served import VERSION, Server, expected, inputs_of, make_tier
 from support.tiny import Said, command
 

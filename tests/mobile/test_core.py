@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError
+from dimec.bundle.folders import TierBundle, file_records, write_manifest
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import TierBundle, file_records, write_manifest
 from dimec.data import load_task
 from dimec.mobile.core import Core
 from dimec.runs.run import Run

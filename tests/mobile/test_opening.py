@@ -17,7 +17,7 @@ from dimec.base.errors import (
     MissingArtefactError,
     StateBusyError,
 )
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.mobile import Mobile
 from dimec.routing import CentroidRouter
 from support.stored import store_router
@@ -87,7 +87,8 @@ class TestOpening:
         manifest = json.loads((folder / "manifest.json").read_text())
         router = CentroidRouter().fit(np.zeros((3, 5)), np.arange(3))
         store_router(router, folder)
-        from dimec.bundle.manifest import TierManifest, file_records, write_manifest
+        from dimec.bundle.folders import file_records, write_manifest
+        from dimec.bundle.manifest import TierManifest
 
         manifest["files"] = {
             name: record.model_dump() for name, record in file_records(folder).items()

@@ -21,7 +21,8 @@ import pytest
 
 import dimec
 from chaos_driver import ChaosProxy
-from dimec.bundle.manifest import MANIFEST, file_records
+from dimec.bundle.folders import file_records
+from dimec.bundle.manifest import MANIFEST
 from dimec.client.breaker import CircuitBreaker
 from dimec.client.endpoint import REASONS
 from dimec.tiers.names import TIER_NAMES

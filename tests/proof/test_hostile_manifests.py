@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import DimecError
-from dimec.bundle.manifest import MANIFEST, TierBundle
+from dimec.bundle.folders import TierBundle
+from dimec.bundle.manifest import MANIFEST
 from dimec.mobile.core import Core
 from dimec.protocol import InferRequest
 from dimec.serving.checks import check_request

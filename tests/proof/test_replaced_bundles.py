@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.bundle.manifest import MANIFEST, TierBundle, file_records, write_manifest
+from dimec.bundle.folders import TierBundle, file_records, write_manifest
+from dimec.bundle.manifest import MANIFEST
 from support.served import INFER, Server, ask, expected, inputs_of, make_tier, message
 
 INPUTS = inputs_of([1, 50, 999])

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ProtocolError
-from dimec.bundle.manifest import TierBundle, TierManifest
+from dimec.bundle.folders import TierBundle
+from dimec.bundle.manifest import TierManifest
 from dimec.protocol import InferRequest
 from dimec.serving.checks import check_request
 from support.served import LONGEST, VOCABULARY, inputs_of

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.protocol import BINARY_HEADER, decode_request
 from dimec.serving.app import TierApp, create_app
 from dimec.serving.logs import JsonLog

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.serving.metrics import Metrics
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import ConfigError, CorruptArtefactError
-from dimec.bundle.manifest import TierBundle, file_records, write_manifest
+from dimec.bundle.folders import TierBundle, file_records, write_manifest
 from dimec.serving.model import TierModel, _Line
 from support.served import FAILING, expected, inputs_of, paper_records
 

@@ -237,7 +237,7 @@ def test_a_log_that_nobody_reads_does_not_keep_it(tier: Path, tmp_path: Path) ->
 
 _WITH_STDIN = """
 import sys
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import (TierBundle)
 from dimec.serving.server import serve
 from dimec.serving.settings import ServerSettings
 serve(TierBundle.open(sys.argv[1]), ServerSettings.of(port=0, threads=1), stop_with_stdin=True)
@@ -366,7 +366,7 @@ def test_addresses_that_cannot_be_listened_on_are_said() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tier: Path) -> None:
-    from dimec.bundle.manifest import TierBundle
+    from dimec.bundle.folders import TierBundle
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'dimec\[serve\]'"):

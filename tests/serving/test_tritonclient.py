@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 import tritonclient.http as triton
 
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import Graph, pad_batch
-from dimec.bundle.manifest import TierBundle
 from support.served import Server
 from support.tiny import command, reviews
 

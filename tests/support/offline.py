@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import Graph, pad_batch, run_segments
-from dimec.bundle.manifest import TierBundle
 from dimec.routing import CentroidRouter
 from dimec.tiers.names import TIER_NAMES
 from support.stored import stored_router

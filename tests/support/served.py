@@ -29,7 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
-from dimec.bundle.manifest import TierManifest, TierRecord, file_records, write_manifest
+from dimec.bundle.folders import file_records, write_manifest
+from dimec.bundle.manifest import TierManifest, TierRecord
 from dimec.protocol import (
     BINARY_HEADER,
     InferRequest,
@@ -300,7 +301,7 @@ class Server:
 
 _SERVE = """
 import json, sys
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import (TierBundle)
 from dimec.serving.server import serve
 from dimec.serving.settings import ServerSettings
 serve(TierBundle.open(sys.argv[1]), ServerSettings.of(**json.loads(sys.argv[2])))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from dimec.base.errors import DimecError
-from dimec.bundle.manifest import MANIFEST, file_records
+from dimec.bundle.folders import file_records
+from dimec.bundle.manifest import MANIFEST
 from support.tiny import Said, command, environment
 
 Cli = Callable[..., Said]

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx2
 import numpy as np
 
+from dimec.bundle.folders import TierBundle, file_records, write_manifest
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import TierBundle, file_records, write_manifest
 from dimec.mobile import Mobile, Prediction
 from dimec.mobile.core import Core
 from dimec.protocol import (

@@ -122,6 +122,10 @@ def test_prices_of_four_tiers_by_hand() -> None:
     ]
 
 
+def test_prices_of_more_than_three_tiers_need_no_names() -> None:
+    assert CostModel().for_exits(1, 2, 3, 6) == (1.5, 4.5, 5.5, 9.0)
+
+
 def test_two_tiers_are_the_mobile_and_the_cloud_and_one_is_the_mobile() -> None:
     assert [(t.name, t.price) for t in CostModel().tiers((2, 6))] == [("mobile", 3.0), ("cloud", 9)]
     assert [(t.name, t.price) for t in CostModel().tiers((6,))] == [("mobile", 9.0)]

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 import dimec
 from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.training import MultiExitClassifier, checks
 from dimec.training.checks import TESTED_KINDS, check_vocabulary, fit_vocabulary, try_export
 from dimec.training.job import load_tokenizer

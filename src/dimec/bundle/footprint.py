@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dimec.base.errors import CorruptArtefactError
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import Graph, run_segments
-from dimec.bundle.manifest import TierBundle
 
 _PATIENCE = 300.0  # seconds; a graph that takes longer to load is not one to serve
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, quoted, shown
 from dimec.bundle.cutting import Cutter
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 
 # Normalisers that change the length of a text a little at most; Replace, Prepend, Precompiled and
 # ByteLevel within bounds of their own.

@@ -20,7 +20,8 @@ from typing import Literal
 
 from dimec.base.errors import ConfigError
 from dimec.base.storage import atomic_folder
-from dimec.bundle.manifest import TierBundle, TierManifest, verify_bundle
+from dimec.bundle.folders import TierBundle, verify_bundle
+from dimec.bundle.manifest import TierManifest
 
 Backend = Literal["onnxruntime", "python"]
 BACKENDS: tuple[Backend, ...] = ("onnxruntime", "python")

@@ -63,7 +63,7 @@ def _bundle_of(run: Run, progress: Progress) -> Path:
     """The run's bundle, exported unless the one that is there is of the same model and router."""
     from dimec.base.errors import ArtefactError
     from dimec.base.storage import file_sha256
-    from dimec.bundle.manifest import verify_bundle
+    from dimec.bundle.folders import verify_bundle
 
     path = run.path / "bundle"
     try:

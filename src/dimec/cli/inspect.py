@@ -13,7 +13,7 @@ from dimec.cli.common import AsJson, print_json, show_columns
 from dimec.cli.streams import json_text
 
 if TYPE_CHECKING:
-    from dimec.bundle.manifest import TierBundle
+    from dimec.bundle.folders import TierBundle
 
 _MB = 1e6
 
@@ -59,7 +59,7 @@ def inspect(
 
 
 def _tiers(path: Path) -> list[TierBundle]:
-    from dimec.bundle.manifest import TierBundle, is_whole, verify_bundle
+    from dimec.bundle.folders import TierBundle, is_whole, verify_bundle
 
     if is_whole(path):
         return list(verify_bundle(path)[1].values())

@@ -87,7 +87,7 @@ def serve(
         dimec serve bundles/mine/cloud --host 0.0.0.0 --port 8002 --tls-cert cert.pem
         --tls-key key.pem --token-file token
     """
-    from dimec.bundle.manifest import TierBundle, is_whole
+    from dimec.bundle.folders import TierBundle, is_whole
     from dimec.serving.server import serve as run_server
     from dimec.serving.settings import ServerSettings
 
@@ -111,7 +111,7 @@ def serve(
 
 def _one_tier_of(bundle: Path) -> str:
     """What to serve of a whole bundle."""
-    from dimec.bundle.manifest import read_manifest
+    from dimec.bundle.folders import read_manifest
 
     served = [str(bundle / name) for name in read_manifest(bundle).names[1:]]
     if not served:

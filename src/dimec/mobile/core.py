@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, shown
 from dimec.bundle.cutting import Cutter
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import (
     HIDDEN,
     HIDDEN_OUT,
@@ -18,7 +19,6 @@ from dimec.bundle.graphs import (
     run_segment,
     segment_name,
 )
-from dimec.bundle.manifest import TierBundle
 from dimec.bundle.tokens import encode, load_tokenizer
 
 Text = str | tuple[str, str]

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MismatchError, quoted
+from dimec.bundle.folders import TierBundle, is_whole, read_manifest
 from dimec.bundle.footprint import resident_bytes
 from dimec.bundle.graphs import pad_batch
-from dimec.bundle.manifest import TierBundle, is_whole, read_manifest
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, check_fallback, fallback_order
 from dimec.mobile.decisions import Claims, Decision, Decisions

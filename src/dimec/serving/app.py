@@ -9,7 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.serving.auth import BearerAuth
 from dimec.serving.batching import Batcher
 from dimec.serving.entries import RunLimits

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from dimec.base.errors import MissingArtefactError, ServerError
 from dimec.base.storage import storage_errors
-from dimec.bundle.manifest import is_whole, read_manifest
+from dimec.bundle.folders import is_whole, read_manifest
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0  # a server gives itself 10 to answer what it has accepted

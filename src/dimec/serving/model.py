@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, shown
 from dimec.base.held import Held
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import TierBundle
 from dimec.serving.checks import OUTPUT
 
 # Bounds of the measurement, in tokens: a busy machine measures anything.

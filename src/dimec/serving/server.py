@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dimec.base.errors import ConfigError, MissingExtraError, ServerError
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.serving.settings import ServerSettings
 from dimec.serving.terminal import has_terminal
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dimec.base.errors import DimecError
-from dimec.bundle.manifest import MANIFEST, TierBundle
+from dimec.bundle.folders import TierBundle
+from dimec.bundle.manifest import MANIFEST
 from dimec.serving.app import TierApp, create_app
 from dimec.serving.exchange import Receive, Scope, Send
 from dimec.serving.logs import JsonLog, error_fields

@@ -66,7 +66,8 @@ class CostModel:
         Raises:
             ConfigError: the layers are out of order.
         """
-        return tuple(tier.price for tier in self.tiers(layers))
+        numbered = [f"tier-{k}" for k in range(1, len(layers) + 1)]  # a price needs no name
+        return tuple(tier.price for tier in self.tiers(layers, numbered))
 
     def tiers(self, layers: Sequence[int], names: Sequence[str] | None = None) -> tuple[Tier, ...]:
         """The tiers that these layers make, at these prices.

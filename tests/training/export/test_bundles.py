@@ -26,8 +26,9 @@ from dimec.base.errors import (
     ParityError,
     RunBusyError,
 )
+from dimec.bundle.folders import TierBundle, verify_bundle
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import MANIFEST, TierBundle, verify_bundle
+from dimec.bundle.manifest import MANIFEST
 from dimec.runs.run import Run
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment

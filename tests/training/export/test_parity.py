@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from dimec.base.errors import ConfigError, ParityError
 from dimec.base.progress import NoProgress
-from dimec.bundle.manifest import TierBundle
+from dimec.bundle.folders import TierBundle
 from dimec.policies.routed import RouterPolicy
 from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Walk
 from dimec.routing import CentroidRouter

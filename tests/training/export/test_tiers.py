@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import ConfigError
+from dimec.bundle.folders import TierBundle, verify_bundle
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import MANIFEST, TierBundle, verify_bundle
+from dimec.bundle.manifest import MANIFEST
 from dimec.bundle.triton import write_triton_repository
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxTiersPolicy

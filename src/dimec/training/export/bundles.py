@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from dimec.base.errors import ArtefactError, ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_folder, atomic_write, file_sha256
+from dimec.bundle.folders import file_records, verify_bundle, write_manifest
 from dimec.bundle.footprint import Footprint, measure_footprint
 from dimec.bundle.graphs import MASK
 from dimec.bundle.manifest import (
@@ -22,10 +23,7 @@ from dimec.bundle.manifest import (
     FileRecord,
     Precision,
     TierManifest,
-    file_records,
     graph_names,
-    verify_bundle,
-    write_manifest,
 )
 from dimec.bundle.tokens import check_rules
 from dimec.bundle.triton import Backend, check_repository, check_served, write_triton_repository
