@@ -97,7 +97,7 @@ def impostor_bundle(proof_bundle: Path, tmp_path: Path) -> Path:
     folder = Path(shutil.copytree(proof_bundle / "cloud", tmp_path / "impostor"))
     shutil.copy(proof_bundle / "edge" / "model.onnx", folder / "model.onnx")
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["version"] = str(int(manifest["version"]) + 1)
+    manifest["tiers"][-1]["version"] = str(int(manifest["tiers"][-1]["version"]) + 1)
     manifest["files"] = {name: r.model_dump() for name, r in file_records(folder).items()}
     (folder / MANIFEST).write_text(json.dumps(manifest))
     return folder

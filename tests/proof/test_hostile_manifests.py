@@ -110,10 +110,12 @@ class TestExtremes:
                 inputs["input_ids"][:] = manifest_.vocabulary - 1
                 sound = check_request(InferRequest(inputs), manifest_, 8).inputs
                 assert model(sound, True).shape == (rows, len(manifest_.labels))
-        assert refused == {"vocabulary", "max_tokens", "padding", "width", "exit", "exits"} | {
-            *("labels", "inputs", "pairs", "costs", "provenance", "segments")
+        assert refused == {"vocabulary", "max_tokens", "padding", "width"} | {
+            *("labels", "inputs", "pairs", "provenance", "segments", "tier layer", "tier name"),
+            *("tier layer_price", "tier send_price", "tier visit_price", "tier version"),
+            "tier source",
         }
-        assert {field for field, _ in served} >= {"vocabulary", "max_tokens", "costs"}
+        assert {field for field, _ in served} >= {"vocabulary", "max_tokens", "tier layer_price"}
 
     def test_a_mobile_answers_what_it_opens_with(self, bundle: Path) -> None:
         path = bundle / "mobile" / MANIFEST
@@ -132,14 +134,19 @@ class TestExtremes:
                 probabilities = core.classify(core.embed(core.tokenise(given)))
                 assert probabilities.shape == (len(core.labels),)
                 assert np.isfinite(probabilities).all()
-        assert {field for field, _ in opened} >= {"max_tokens", "costs"}
+        assert {field for field, _ in opened} >= {"max_tokens", "tier layer_price"}
 
     @pytest.mark.parametrize("price", [1e308, 10**400, float("inf"), float("nan"), 1e13])
     def test_no_price_makes_json_that_is_none(self, bundle: Path, cli: Cli, price: float) -> None:
-        for name in ("mobile_layer", "cloud_charge"):
-            change(bundle / "mobile", costs={name: price})
-            assert "cost" in cli(*predict(bundle / "mobile"), "--json").complaint()
-        change(bundle / "mobile", costs={"mobile_layer": 1e12, "cloud_charge": 1e12})
+        first, edge, last = json.loads((bundle / "mobile" / MANIFEST).read_text())["tiers"]
+        for tiers in (
+            [{**first, "layer_price": price}, edge, last],
+            [first, edge, {**last, "visit_price": price}],
+        ):
+            change(bundle / "mobile", tiers=tiers)
+            assert "_price" in cli(*predict(bundle / "mobile"), "--json").complaint()
+        first["layer_price"] = last["visit_price"] = 1e12
+        change(bundle / "mobile", tiers=[first, edge, last])
         said = cli(*predict(bundle / "mobile"), "--json")
         assert json.loads(said.out, parse_constant=pytest.fail)["cost"] > 0
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +42,10 @@ def _newer(folder: Path, target: Path) -> Path:
             tensor.CopyFrom(onnx.numpy_helper.from_array(table, "table"))
     (target / "model.onnx.data").unlink()
     onnx.save(graph, target / "model.onnx", save_as_external_data=True, location="model.onnx.data")
-    changes: dict[str, Any] = {"version": "43", "files": file_records(target)}
     manifest = TierBundle.open(folder).manifest
-    changes["versions"] = manifest.versions | {"edge": "43"}
+    first, edge, last = manifest.tiers
+    tiers = (first, edge.model_copy(update={"version": "43"}), last)
+    changes = {"tiers": tiers, "files": file_records(target)}
     write_manifest(target, manifest.model_copy(update=changes))
     return target
 

@@ -256,9 +256,9 @@ def test_one_embedding_that_is_not_finite_is_refused(pools: list[int], value: fl
         (np.zeros((3, 2, 1)), [0, 1, 2], r"\(N, D\), got \(3, 2, 1\)"),
         (np.zeros((3, 2)), [0, 1], r"each of 3 rows, got \(2,\)"),
         (np.zeros((2, 2)), [[0, 1]], r"each of 2 rows, got \(1, 2\)"),
-        (np.zeros((2, 2)), [0, 3], "0 .easy., 1 .medium. or 2 .hard."),
-        (np.zeros((2, 2)), [0, -1], "0 .easy., 1 .medium. or 2 .hard."),
-        (np.zeros((2, 2)), [0, 0.5], "0 .easy., 1 .medium. or 2 .hard."),
+        (np.zeros((2, 2)), [0, 3], "whole numbers from 0 to 2"),
+        (np.zeros((2, 2)), [0, -1], "whole numbers from 0 to 2"),
+        (np.zeros((2, 2)), [0, 0.5], "whole numbers from 0 to 2"),
         (np.zeros((0, 2)), [], "no samples"),
         (np.array([[0.0, 1.0], [0.0, np.nan]]), [0, 1], "sample 1 .*not finite"),
         (np.array([[np.inf, 1.0], [0.0, 0.0]]), [0, 1], "sample 0 .*not finite"),
@@ -270,7 +270,7 @@ def test_samples_that_cannot_be_fitted_are_refused(
     router = CentroidRouter()
     with pytest.raises(DataError, match=message):
         router.fit(embeddings, np.asarray(pools))
-    assert router.counts.tolist() == [0, 0, 0]
+    assert router.counts.tolist() == []
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -290,7 +290,7 @@ def test_inputs_that_cannot_be_routed_are_refused(adaptive: bool) -> None:
     with pytest.raises(DataError, match=r"\(N, 2\), got \(1, 3\)"):
         router.learn_one(np.zeros(3), 0)
     for tier in (-1, 3):
-        with pytest.raises(DataError, match=f"0 .mobile., 1 .edge. or 2 .cloud., got {tier}"):
+        with pytest.raises(DataError, match=f"from 0 to 2, got {tier}"):
             router.learn_one(np.zeros(2), tier)
     assert state(router) == before
 

@@ -88,12 +88,10 @@ def extreme_manifests(sound: dict[str, Any]) -> Iterator[tuple[str, Any, dict[st
     for field, values in EXTREMES.items():
         for value in values:
             yield field, value, {**sound, field: value}
-    for place, record in enumerate(sound["tiers"]):
-        for field, values in TIER_EXTREMES.items():
-            for value in values:
-                tiers = [*sound["tiers"]]
-                tiers[place] = {**record, field: value}
-                yield f"tiers.{place}.{field}", value, {**sound, "tiers": tiers}
+    first, *others = sound["tiers"]
+    for field, values in TIER_EXTREMES.items():
+        for value in values:
+            yield f"tier {field}", value, {**sound, "tiers": [{**first, field: value}, *others]}
 
 
 # Trailers that would matter, were they headers; and those that no message may have.

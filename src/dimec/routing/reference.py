@@ -48,7 +48,7 @@ class RandomRouter:
 
     def __init__(self, shares: Sequence[float] | None = None, seed: int = 0) -> None:
         given = [1 / len(TIER_NAMES)] * len(TIER_NAMES) if shares is None else shares
-        self.shares = check_shares(given, len(given))
+        self.shares = check_shares(given, max(1, len(given)))
         self.seed = seed
         self._cumulative = np.cumsum(self.shares)[:-1]
         self._rng = np.random.default_rng(seed)
