@@ -181,8 +181,12 @@ class Plan(_Plan):
         Its name tells what was changed, so that its results never take the place of the profile's.
 
         Raises:
-            ConfigError: a task that the plan does not have.
+            ConfigError: a task that the plan does not have, or other than three tiers.
         """
+        if tiers is not None and len(tiers) != 3:
+            raise ConfigError(
+                f"model.tiers: the studies are of the paper's three tiers, got {len(tiers)}"
+            )
         values = self.model_dump(mode="json", exclude_none=True) | {"items": self.items}
         trained, chosen = [], []  # what tells these runs, these results from the profile's own
         if backbone is not None and backbone != self.model.backbone:

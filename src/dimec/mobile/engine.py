@@ -336,7 +336,10 @@ def _router(bundle: TierBundle) -> CentroidRouter:
             bundle.read(name)  # it is still the file that was checked
     policy = stored.policy
     if not isinstance(policy, RouterPolicy) or not isinstance(policy.router, CentroidRouter):
-        raise CorruptArtefactError(f"{path} is no policy that a mobile can run yet")
+        raise ConfigError(
+            f"{path} holds the policy {policy.name}, and the mobile of this version runs routers "
+            "only; replay it with dimec evaluate, or fit the run again with: dimec fit"
+        )
     router = policy.router
     if not router.counts.any():
         raise CorruptArtefactError(
