@@ -20,7 +20,6 @@ from dimec.policies.step import (
     Step,
     Visit,
     Walk,
-    looks_at,
 )
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.tier import Tier
@@ -167,7 +166,6 @@ def test_the_way_of_one_sample() -> None:
     np.testing.assert_array_equal(walk.signal.embedding, trace.embeddings[1])
     assert walk.visits == [Visit(0, 0, 2), Visit(1, 2, 4, "hidden"), Visit(2, 0, 6, "text")]
     assert [(one.tier, one.layer) for one in walk.looks] == [(0, 1), (0, 2), (1, 4), (2, 6)]
-    assert [one.layer for one in looks_at(walk.looks, 0)] == [1, 2]
     assert walk.looks[look].layer == 4
     for one in walk.looks:
         np.testing.assert_array_equal(one.probabilities, trace.probabilities[1, one.layer - 1])

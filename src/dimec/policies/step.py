@@ -11,7 +11,7 @@ the arrays with each answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -262,8 +262,3 @@ class FixedSteps:
 
     def restore(self, state: State) -> None:
         """Nothing."""
-
-
-def looks_at(looks: Sequence[Look], tier: int) -> list[Look]:
-    """The exits seen at one tier, in order."""
-    return [look for look in looks if look.tier == tier]

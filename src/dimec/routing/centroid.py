@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
-from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, shown
-from dimec.base.storage import load_arrays, save_arrays
+from dimec.base.errors import ConfigError, DataError
 from dimec.cartography import POOL_NAMES
 from dimec.routing.base import Route, as_embeddings
 
-_KIND = "centroid router"
 _UNFITTED = "this router has not been fitted; call fit(embeddings, pools) first"
 _MOST = 1 << 53  # embeddings in a pool of a file: more is no count, and adding one must be exact
 _FARTHEST = 1e100  # of a pool's sum in a file: its square still is a number
@@ -43,12 +39,10 @@ class CentroidRouter:
 
     Attributes:
         adaptive: whether :meth:`learn_one` and :meth:`route` change the state.
-        metadata: JSON values kept with the router's file: what it was fitted on.
     """
 
     def __init__(self, adaptive: bool = False) -> None:
         self.adaptive = adaptive
-        self.metadata: dict[str, Any] = {}
         self._sums: FloatArray | None = None
         self._counts: IntArray = np.zeros(0, np.int64)
         self._centres: FloatArray | None = None  # those of route_one, once it was asked
@@ -222,33 +216,7 @@ class CentroidRouter:
         twin = CentroidRouter(self.adaptive if adaptive is None else adaptive)
         twin._sums = None if self._sums is None else self._sums.copy()
         twin._counts = self._counts.copy()
-        twin.metadata = copy.deepcopy(self.metadata)
         return twin
-
-    def save(self, path: Path) -> None:
-        """Write the state to one checksummed safetensors file (no pickle)."""
-        metadata = {"adaptive": self.adaptive, "fitted_on": self.metadata}
-        save_arrays(Path(path), _KIND, {"sums": self.sums, "counts": self._counts}, metadata)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            ArtefactError: missing, truncated, altered, or not a router.
-        """
-        arrays, metadata = load_arrays(Path(path), _KIND, "dimec fit")
-        try:
-            _check_arrays(arrays["sums"], arrays["counts"])
-            router = cls.from_state(arrays["sums"], arrays["counts"], metadata["adaptive"] is True)
-            router.metadata = dict(metadata["fitted_on"])
-        except KeyError as error:
-            raise CorruptArtefactError(f"{path} lacks {error}; make it again: dimec fit") from None
-        except (DataError, TypeError, ValueError) as error:
-            raise CorruptArtefactError(
-                f"{path} holds no pools ({shown(str(error), 160)}); make it again: dimec fit"
-            ) from None
-        return router
 
 
 def _check_arrays(sums: npt.NDArray[Any], counts: npt.NDArray[Any]) -> None:
