@@ -176,7 +176,7 @@ def _one_pass(mobile: Any, texts: Sequence[str]) -> dict[str, Any]:
         seconds.append(time.perf_counter() - start)
         if answer.fallback_reason is not None:
             raise RuntimeError(f"an answer came by a fallback: {answer.fallback_reason}")
-        served.append(answer.served_by)
+        served.append(answer.answered_by)
     p50, p99 = np.quantile(seconds, (0.5, 0.99)).tolist()
     shares = {tier: served.count(tier) / len(served) for tier in ("mobile", "edge", "cloud")}
     return {"mean": sum(seconds) / len(seconds), "p50": p50, "p99": p99, "shares": shares}

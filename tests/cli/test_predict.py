@@ -78,7 +78,7 @@ class TestTexts:
                 expected = mobile.predict(text)
                 assert answer["label"] == expected.label
                 assert answer["route"] == expected.route
-                assert answer["served_by"] == "mobile"
+                assert answer["answered_by"] == "mobile"
         reasons = {a["route"]: a["fallback_reason"] for a in found}
         assert reasons["mobile"] is None
         assert reasons["cloud"] == "cloud: not configured; edge: not configured"
@@ -99,16 +99,16 @@ class TestTexts:
             said = cli(*words, "--token-file", tmp_path / "token", *texts(30))
             found = answers(said)
             assert said.err == ""
-            assert [a["served_by"] for a in found] == [a["route"] for a in found]
-            assert {a["served_by"] for a in found} == {"mobile", "edge", "cloud"}
+            assert [a["answered_by"] for a in found] == [a["route"] for a in found]
+            assert {a["answered_by"] for a in found} == {"mobile", "edge", "cloud"}
             refused = answers(cli(*words, *texts(30)))
             named = [
                 word for name, url in tiers.urls.items() for word in ("--tier", f"{name}={url}")
             ]
             words = ["predict", bundle, "--json", "--timeout", "30", *named]
             again = answers(cli(*words, "--token-file", tmp_path / "token", *texts(30)))
-        assert [a["served_by"] for a in again] == [a["served_by"] for a in found]
-        assert {a["served_by"] for a in refused} == {"mobile"}
+        assert [a["answered_by"] for a in again] == [a["answered_by"] for a in found]
+        assert {a["answered_by"] for a in refused} == {"mobile"}
         assert "edge: refused; cloud: refused" in {a["fallback_reason"] for a in refused}
 
     @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ class TestFiles:
             for text in (b"the film is moving\n", b"the plot is dull\n"):
                 process.stdin.write(text)
                 process.stdin.flush()
-                assert json.loads(process.stdout.readline())["served_by"] == "mobile"
+                assert json.loads(process.stdout.readline())["answered_by"] == "mobile"
             process.stdin.close()
             assert process.wait(60) == 0
 

@@ -92,10 +92,10 @@ class TestOneText:
 
         answers = run(open_async(), work)
         assert timeless(answers) == timeless(expected)
-        assert [a.served_by for a in answers] == list(TIER_NAMES)
+        assert [a.answered_by for a in answers] == list(TIER_NAMES)
 
     @pytest.mark.parametrize(
-        ("route", "edge", "cloud", "served_by", "reason"),
+        ("route", "edge", "cloud", "answered_by", "reason"),
         [
             ("edge", unreachable, None, "cloud", "edge: unreachable"),
             ("cloud", None, failing(500), "edge", "cloud: server error"),
@@ -116,7 +116,7 @@ class TestOneText:
         route: str,
         edge: Behaviour | None,
         cloud: Behaviour | None,
-        served_by: str,
+        answered_by: str,
         reason: str,
     ) -> None:
         tiers["edge"].behaviour, tiers["cloud"].behaviour = edge, cloud
@@ -125,7 +125,7 @@ class TestOneText:
             expected = other.predict(text)
         answer = run(open_async(), lambda mobile: mobile.predict(text))
         assert timeless([answer]) == timeless([expected])
-        assert (answer.served_by, answer.fallback_reason) == (served_by, reason)
+        assert (answer.answered_by, answer.fallback_reason) == (answered_by, reason)
 
     def test_that_is_none_is_refused(self, open_async: OpenAsync) -> None:
         async def work(mobile: AsyncMobile) -> int:
@@ -182,7 +182,7 @@ class TestCancelled:
             # Whoever waited for the answer gets one of his own.
             return await second
 
-        assert run(open_async(adaptive=True), work).served_by == "edge"
+        assert run(open_async(adaptive=True), work).answered_by == "edge"
         assert check(open_mobile) == 1
 
     def test_at_any_moment(
@@ -261,7 +261,7 @@ class TestManyTexts:
         answers = run(open_async(adaptive=adaptive), work)
         assert [a.id for a in answers] == ids
         assert [a.route for a in answers] == expected
-        assert all(a.served_by == a.route and a.recorded for a in answers)
+        assert all(a.answered_by == a.route and a.recorded for a in answers)
 
     def test_that_are_long_in_coming_hold_no_answer_back(self, open_async: OpenAsync) -> None:
         async def work(mobile: AsyncMobile) -> int:

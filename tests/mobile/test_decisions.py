@@ -1,4 +1,4 @@
-"""The router and its file: what is under way, what is recorded, what is forgotten."""
+"""The policy and its file: what is under way, what is recorded, what is forgotten."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from dimec.mobile import decisions as module
 from dimec.mobile.decisions import Claims, Decision, Decisions
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.store import MEMORY, State
+from dimec.policies.routed import RouterPolicy
+from dimec.policies.step import Signal, Site, Steps
 from dimec.routing import CentroidRouter
+from dimec.tiers.deployment import Deployment
 from dimec.tiers.names import TIER_NAMES
 from support.tiers import full_disk
 
@@ -37,18 +40,43 @@ def embeddings(number: int, seed: int = 1) -> list[Embedding]:
 
 
 def answer(decision: Decision, id_: str) -> tuple[Decision, Prediction]:
-    route = TIER_NAMES[decision.route.tier]
+    route = TIER_NAMES[decision.first.tier]
     none: dict[str, Any] = {"fallback_reason": None, "tried": ()}
     given_ = Prediction(
-        id_, "a", 1.0, {"a": 1.0}, route, {}, 0.0, route, milliseconds=1.0, cost=1.0,
+        id_, "a", 1.0, {"a": 1.0}, route, {}, 0.0, (), route, milliseconds=1.0, cost=1.0,
         recorded=True, **none,
     )  # fmt: skip
     return decision, given_
 
 
+def steps_of(router: CentroidRouter) -> Steps:
+    deployment = Deployment.paper((2, 3, 6))
+    return RouterPolicy("dimec", router).steps(Site(deployment, deployment.exits))
+
+
 def open_state(path: Path | str) -> State:
-    router = fitted()
-    return State(path, "ab" * 32, router.sums, router.counts)
+    return State(path, "ab" * 32, TIER_NAMES, steps_of(fitted().copy(adaptive=True)).restore)
+
+
+def decisions(state: State, *, adaptive: bool) -> Decisions:
+    steps, twin = (steps_of(fitted().copy(adaptive)) for _ in range(2))
+    return Decisions(steps, twin, state, steps.learns)
+
+
+def counts(online: Decisions) -> list[int]:
+    """Of the pools that decisions rest on."""
+    known: list[int] = (online.memory() or fitted().state())["counts"].tolist()
+    return known
+
+
+def in_file(state: State) -> list[int]:
+    """Of the pools in the file."""
+    known: list[int] = (state.arrays or fitted().state())["counts"].tolist()
+    return known
+
+
+def signal(embedding: Embedding) -> Signal:
+    return Signal(embedding, 9)
 
 
 @pytest.fixture
@@ -62,65 +90,62 @@ def state(path: Path) -> Iterator[State]:
         yield opened
 
 
-def same(pools: dict[str, int], counts: npt.NDArray[np.int64]) -> bool:
-    return bool(list(pools.values()) == counts.tolist())
-
-
 class TestDeciding:
     def test_an_adaptive_router_decides_as_it_does_offline(self, state: State) -> None:
         stream, offline = embeddings(200), fitted().copy(adaptive=True)
-        online = Decisions(fitted(), state, adaptive=True)
-        decided = [online.decide(x) for x in stream]
-        assert [d.route.tier for d in decided] == offline.route(np.stack(stream)).tolist()
-        assert same(online.pools, offline.counts)
+        online = decisions(state, adaptive=True)
+        decided = [online.decide(signal(x)) for x in stream]
+        assert [d.first.tier for d in decided] == offline.route(np.stack(stream)).tolist()
+        assert counts(online) == offline.counts.tolist()
         for number, decision in enumerate(decided):
             online.record([answer(decision, f"{number}")])
         # Recorded in the same order, the sums agree to the last bit.
-        assert state.sums.tobytes() == offline.sums.tobytes()
-        assert state.counts.tolist() == offline.counts.tolist()
+        assert state.arrays["sums"].tobytes() == offline.sums.tobytes()
+        assert in_file(state) == offline.counts.tolist()
 
     def test_looking_teaches_nothing(self, state: State) -> None:
-        online = Decisions(fitted(), state, adaptive=True)
+        online = decisions(state, adaptive=True)
         x = embeddings(1)[0]
-        before = online.pools
-        assert online.look(x) == online.look(x) == fitted().route_one(x)
-        assert online.pools == before
+        before = counts(online)
+        looks = [online.look(signal(x)) for _ in range(2)]
+        assert looks[0] == looks[1]
+        assert looks[0].scores == fitted().route_one(x).distances
+        assert counts(online) == before
 
     def test_a_fixed_router_stays_as_fitted_whatever_the_file_has_learnt(
         self, state: State
     ) -> None:
-        learner = Decisions(fitted(), state, adaptive=True)
+        learner = decisions(state, adaptive=True)
         for number, x in enumerate(embeddings(50)):
-            learner.record([answer(learner.decide(x), f"{number}")])
-        assert state.counts.sum() == 59
-        fixed = Decisions(fitted(), state, adaptive=False)
+            learner.record([answer(learner.decide(signal(x)), f"{number}")])
+        assert sum(in_file(state)) == 59
+        fixed = decisions(state, adaptive=False)
         for number, x in enumerate(embeddings(50, seed=2)):
-            decision = fixed.decide(x)
-            assert decision.route == fitted().route_one(x)
+            decision = fixed.decide(signal(x))
+            assert decision.first.scores == fitted().route_one(x).distances
             fixed.record([answer(decision, f"fixed {number}")])
-        assert same(fixed.pools, fitted().counts)
-        assert state.counts.sum() == 59
+        assert counts(fixed) == fitted().counts.tolist()
+        assert sum(in_file(state)) == 59
         assert state.totals().answers == 100
-        goes_on = Decisions(fitted(), state, adaptive=True)
-        assert goes_on.pools == learner.pools
+        goes_on = decisions(state, adaptive=True)
+        assert counts(goes_on) == counts(learner)
 
 
 class TestForgetting:
     def test_what_is_abandoned_was_never_learnt(self, state: State) -> None:
-        online = Decisions(fitted(), state, adaptive=True)
-        one, two, three = (online.decide(x) for x in embeddings(3))
+        online = decisions(state, adaptive=True)
+        one, two, three = (online.decide(signal(x)) for x in embeddings(3))
         online.record([answer(two, "two")])
         online.abandon([one])
         online.abandon([one, two])
         twin = fitted().copy(adaptive=True)
         for decision in (two, three):
-            assert decision.embedding is not None
-            twin.learn_one(decision.embedding, decision.route.tier)
-        assert same(online.pools, twin.counts)
+            twin.learn_one(decision.walk.signal.embedding, decision.first.tier)
+        assert counts(online) == twin.counts.tolist()
         x = embeddings(1, seed=5)[0]
-        assert online.look(x) == twin.route_one(x)
+        assert online.look(signal(x)).scores == twin.route_one(x).distances
         online.record([answer(three, "three")])
-        assert state.counts.tolist() == twin.counts.tolist()
+        assert in_file(state) == twin.counts.tolist()
 
     @given(st.lists(st.tuples(st.sampled_from("dra"), st.integers(0, 5)), max_size=40))
     def test_what_it_knows_is_the_file_and_what_is_under_way(
@@ -128,28 +153,28 @@ class TestForgetting:
     ) -> None:
         stream = iter(embeddings(50, seed=3))
         with contextlib.closing(open_state(MEMORY)) as state:
-            online = Decisions(fitted(), state, adaptive=True)
+            online = decisions(state, adaptive=True)
             under_way: list[Decision] = []
             known = fitted().counts
             for number, (step, pick) in enumerate(steps):
                 if step == "d":
-                    under_way.append(online.decide(next(stream)))
-                    known[under_way[-1].route.tier] += 1
+                    under_way.append(online.decide(signal(next(stream))))
+                    known[under_way[-1].first.tier] += 1
                 elif under_way:
                     decision = under_way.pop(pick % len(under_way))
                     if step == "r":
                         assert online.record([answer(decision, f"{number}")])
                     else:
                         online.abandon([decision])
-                        known[decision.route.tier] -= 1
-            assert same(online.pools, known)
-            file = CentroidRouter.from_state(state.sums, state.counts, adaptive=True)
+                        known[decision.first.tier] -= 1
+            assert counts(online) == known.tolist()
+            file = fitted().copy(adaptive=True)
+            file.restore(state.arrays or file.state())
             for decision in under_way:
-                assert decision.embedding is not None
-                file.learn_one(decision.embedding, decision.route.tier)
+                file.learn_one(decision.walk.signal.embedding, decision.first.tier)
             x = embeddings(1, seed=9)[0]
-            seen, expected = online.look(x), file.route_one(x)
-            np.testing.assert_allclose(seen.distances, expected.distances, rtol=1e-9)
+            seen, expected = online.look(signal(x)), file.route_one(x)
+            np.testing.assert_allclose(seen.scores, expected.distances, rtol=1e-9)
 
 
 class TestNoRoom:
@@ -158,27 +183,27 @@ class TestNoRoom:
         stream = embeddings(120)
         with full_disk(2000):
             state = open_state(path)
-            online = Decisions(fitted(), state, adaptive)
+            online = decisions(state, adaptive=adaptive)
             for number, x in enumerate(stream[:60]):
-                assert not online.record([answer(online.decide(x), f"{number}")])
+                assert not online.record([answer(online.decide(signal(x)), f"{number}")])
             assert online.waiting == 60
             assert online.find("59") is not None
         with contextlib.closing(state):
             for number, x in enumerate(stream[60:], 60):
-                assert online.record([answer(online.decide(x), f"{number}")])
+                assert online.record([answer(online.decide(signal(x)), f"{number}")])
             assert online.waiting == 0
             assert state.totals().answers == 120
             offline = fitted().copy(adaptive)
             offline.route(np.stack(stream))
-            assert same(online.pools, offline.counts)
-            assert state.counts.tolist() == offline.counts.tolist()
+            assert counts(online) == offline.counts.tolist()
+            assert in_file(state) == offline.counts.tolist()
 
     def test_answers_wait_and_are_recorded_later_in_their_order(self, state: State) -> None:
-        online = Decisions(fitted(), state, adaptive=True)
+        online = decisions(state, adaptive=True)
         stream = embeddings(200)
         with full_disk(60_000):
             kept = [
-                online.record([answer(online.decide(x), f"{number}")])
+                online.record([answer(online.decide(signal(x)), f"{number}")])
                 for number, x in enumerate(stream[:150])
             ]
             assert 0 < sum(kept) < 150
@@ -192,20 +217,20 @@ class TestNoRoom:
             assert early.recorded
         offline = fitted().copy(adaptive=True)
         offline.route(np.stack(stream[:150]))
-        assert same(online.pools, offline.counts)
-        assert online.record([answer(online.decide(stream[150]), "150")])
+        assert counts(online) == offline.counts.tolist()
+        assert online.record([answer(online.decide(signal(stream[150])), "150")])
         assert online.waiting == 0
         offline.route(stream[150][None])
-        assert state.sums.tobytes() == offline.sums.tobytes()
+        assert state.arrays["sums"].tobytes() == offline.sums.tobytes()
         recorded = online.find("149")
         assert recorded is not None
         assert recorded.recorded
         assert state.totals().answers == 151
 
     def test_the_rest_is_recorded_on_the_way_out(self, state: State) -> None:
-        online = Decisions(fitted(), state, adaptive=True)
+        online = decisions(state, adaptive=True)
         with full_disk(0):
-            assert not online.record([answer(online.decide(embeddings(1)[0]), "one")])
+            assert not online.record([answer(online.decide(signal(embeddings(1)[0])), "one")])
             assert not online.flush()
         assert online.flush()
         assert state.find("one") is not None
@@ -214,10 +239,10 @@ class TestNoRoom:
         self, state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(module, "MOST_WAITING", 10)
-        online = Decisions(fitted(), state, adaptive=True)
+        online = decisions(state, adaptive=True)
         with full_disk(0):
             for number, x in enumerate(embeddings(25)):
-                assert not online.record([answer(online.decide(x), f"{number}")])
+                assert not online.record([answer(online.decide(signal(x)), f"{number}")])
         assert (online.waiting, online.lost) == (10, 15)
         assert [r.message for r in caplog.records if "not recorded" in r.message] == [
             caplog.records[0].message
@@ -225,48 +250,47 @@ class TestNoRoom:
         assert online.flush()
         assert state.totals().answers == 10
         assert state.find("15") is not None
-        assert state.counts.sum() == fitted().counts.sum() + 10
+        assert sum(in_file(state)) == fitted().counts.sum() + 10
         # Forgetting one input now leaves a router of what the file has.
-        online.abandon([online.decide(embeddings(1)[0])])
-        assert same(online.pools, state.counts)
+        online.abandon([online.decide(signal(embeddings(1)[0]))])
+        assert counts(online) == in_file(state)
 
 
 class TestTheFileGoesAway:
     def test_the_router_begins_anew_with_it(self, state: State, path: Path) -> None:
-        online = Decisions(fitted(), state, adaptive=True)
+        online = decisions(state, adaptive=True)
         stream = embeddings(20)
         for number, x in enumerate(stream[:10]):
-            online.record([answer(online.decide(x), f"{number}")])
-        pending = online.decide(stream[10])
+            online.record([answer(online.decide(signal(x)), f"{number}")])
+        pending = online.decide(signal(stream[10]))
         shutil.rmtree(path.parent)
-        last = online.decide(stream[11])
+        last = online.decide(signal(stream[11]))
         assert online.record([answer(last, "last")])
         twin = fitted().copy(adaptive=True)
         for decision in (last, pending):
-            assert decision.embedding is not None
-            twin.learn_one(decision.embedding, decision.route.tier)
-        assert same(online.pools, twin.counts)
+            twin.learn_one(decision.walk.signal.embedding, decision.first.tier)
+        assert counts(online) == twin.counts.tolist()
         assert online.record([answer(pending, "pending")])
-        assert state.counts.tolist() == twin.counts.tolist()
+        assert in_file(state) == twin.counts.tolist()
 
     def test_another_bundles_state_in_its_place_makes_answers_wait(
         self, state: State, path: Path
     ) -> None:
-        online = Decisions(fitted(), state, adaptive=False)
+        online = decisions(state, adaptive=False)
         other = path.with_name("other")
-        State(other, "cd" * 32, np.zeros((3, 2)), np.zeros(3, np.int64)).close()
+        State(other, "cd" * 32, TIER_NAMES).close()
         other.replace(path)
-        assert not online.record([answer(online.decide(embeddings(1)[0]), "one")])
+        assert not online.record([answer(online.decide(signal(embeddings(1)[0])), "one")])
         path.unlink()
         assert online.flush()
 
 
 def test_many_threads_at_once(state: State) -> None:
-    online = Decisions(fitted(), state, adaptive=True)
+    online = decisions(state, adaptive=True)
 
     def work(worker: int) -> None:
         for number, x in enumerate(embeddings(40, seed=worker)):
-            decision = online.decide(x)
+            decision = online.decide(signal(x))
             if number % 5 == 0:
                 online.abandon([decision])
             else:
@@ -280,9 +304,9 @@ def test_many_threads_at_once(state: State) -> None:
     totals = state.totals()
     assert totals.answers == 6 * 32
     assert list(totals.routes) == list(TIER_NAMES)
-    learnt = state.counts - fitted().counts
+    learnt = np.array(in_file(state)) - fitted().counts
     assert learnt.tolist() == list(totals.routes.values())
-    assert same(online.pools, state.counts)
+    assert counts(online) == in_file(state)
 
 
 def test_a_claim_is_held_by_one() -> None:

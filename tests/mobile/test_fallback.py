@@ -26,7 +26,7 @@ Tiers = dict[str, Tier]
 
 class TestWhenATierFails:
     @pytest.mark.parametrize(
-        ("route", "fallback", "edge", "cloud", "served_by", "reason", "extra"),
+        ("route", "fallback", "edge", "cloud", "answered_by", "reason", "extra"),
         [
             ("edge", "accuracy", unreachable, None, "cloud", "edge: unreachable", 0),
             ("edge", "cost", unreachable, None, "mobile", "edge: unreachable", 0),
@@ -63,7 +63,7 @@ class TestWhenATierFails:
         fallback: str,
         edge: Behaviour | None,
         cloud: Behaviour | None,
-        served_by: str,
+        answered_by: str,
         reason: str,
         extra: float,
     ) -> None:
@@ -71,11 +71,11 @@ class TestWhenATierFails:
         text = by_route(mobile, texts(60))[route][0]
         tiers["edge"].behaviour, tiers["cloud"].behaviour = edge, cloud
         answer = mobile.predict(text, id="one")
-        prices = {tier.name: tier.price for tier in mobile.engine.tariff.tiers}
-        assert (answer.route, answer.served_by) == (route, served_by)
+        prices = {tier.name: tier.price for tier in mobile.engine.deployment.tiers}
+        assert (answer.route, answer.answered_by) == (route, answered_by)
         assert answer.fallback_reason == reason
         assert answer.tried == tuple(part.split(":")[0] for part in reason.split("; "))
-        assert answer.cost == pytest.approx(prices[served_by] + extra)
+        assert answer.cost == pytest.approx(prices[answered_by] + extra)
         many = list(mobile.predict_many([text], ids=["two"]))
         assert timeless(many) == timeless([answer])
 
@@ -96,8 +96,8 @@ class TestWhenATierFails:
             edge, cloud = mobile.predict(routes["edge"][0]), mobile.predict(routes["cloud"][0])
             assert edge.fallback_reason == "edge: not configured; cloud: not configured"
             assert cloud.fallback_reason == "cloud: not configured; edge: not configured"
-            assert edge.served_by == cloud.served_by == "mobile"
-            assert edge.cost == cloud.cost == mobile.engine.tariff.tiers[0].price
+            assert edge.answered_by == cloud.answered_by == "mobile"
+            assert edge.cost == cloud.cost == mobile.engine.deployment.tiers[0].price
             assert mobile.ledger().fallbacks == {edge.fallback_reason: 1, cloud.fallback_reason: 1}
 
     def test_a_whole_request_falls_back_for_the_same_reason(
@@ -106,7 +106,7 @@ class TestWhenATierFails:
         tiers["edge"].behaviour = tiers["cloud"].behaviour = failing(500)
         mobile = open_mobile()
         answers = list(mobile.predict_many(texts(100)))
-        assert {a.served_by for a in answers} == {"mobile"}
+        assert {a.answered_by for a in answers} == {"mobile"}
         for answer in answers:
             assert (answer.fallback_reason is None) == (answer.route == "mobile")
         assert len(tiers["edge"].rows) < 60

@@ -39,18 +39,18 @@ def test_each_text_goes_to_the_tier_of_that_name(named: Path, servers: dict[str,
         ledger = mobile.ledger()
     assert chosen.tier_name == NAMES[chosen.tier] == answers[0].route
     assert tuple(chosen.scores) == NAMES
-    assert {a.served_by for a in answers} == set(NAMES)
-    assert all(a.served_by == a.route and a.fallback_reason is None for a in answers)
-    for counts in (ledger.routes, ledger.served, ledger.pools):
+    assert {a.answered_by for a in answers} == set(NAMES)
+    assert all(a.answered_by == a.route and a.fallback_reason is None for a in answers)
+    for counts in (ledger.routes, ledger.answered):
         assert tuple(counts) == NAMES
-    assert ledger.served == {n: sum(a.served_by == n for a in answers) for n in NAMES}
+    assert ledger.answered == {n: sum(a.answered_by == n for a in answers) for n in NAMES}
 
 
 def test_the_deepest_of_the_others_stands_in(named: Path, servers: dict[str, Tier]) -> None:
     servers["box"].behaviour = failing(503)
     with Mobile.open(named / "phone", **options(servers)) as mobile:
         answers = [a for a in mobile.predict_many(texts(40)) if a.route == "box"]
-    assert {a.served_by for a in answers} == {"dc"}
+    assert {a.answered_by for a in answers} == {"dc"}
     assert all(str(a.fallback_reason).startswith("box: ") for a in answers)
 
 
@@ -59,7 +59,7 @@ def test_the_asynchronous_mobile_takes_names_too(named: Path, servers: dict[str,
         transports = {name: tier.async_transport() for name, tier in servers.items()}
         given = {**options(servers), "transports": transports}
         async with AsyncMobile.open(named / "phone", **given) as mobile:
-            return [a.served_by async for a in mobile.predict_many(texts(40))]
+            return [a.answered_by async for a in mobile.predict_many(texts(40))]
 
     assert set(asyncio.run(ask())) == set(NAMES)
 

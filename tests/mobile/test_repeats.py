@@ -16,6 +16,7 @@ from dimec.mobile import Mobile, Prediction
 from support.tiers import (
     Tier,
     by_route,
+    pools,
     texts,
 )
 
@@ -27,16 +28,16 @@ class TestTheSameInputAgain:
     def test_has_the_same_answer(self, open_mobile: OpenMobile, tiers: Tiers) -> None:
         mobile = open_mobile(adaptive=True)
         first = mobile.predict("the film is moving", id="one")
-        pools = mobile.ledger().pools
+        before = pools(mobile)
         assert mobile.predict("the film is moving", id="one") == first
         assert mobile.predict("quite another text", id="one") == first
         assert list(mobile.predict_many(["and another"], ids=["one"])) == [first]
-        assert mobile.ledger().pools == pools
+        assert pools(mobile) == before
         assert mobile.ledger().answers == 1
         mobile.close()
         again = open_mobile(adaptive=True)
         assert again.predict("the film is moving", id="one") == first
-        assert again.ledger().pools == pools
+        assert pools(again) == before
 
     def test_without_an_id_it_is_another_input(self, open_mobile: OpenMobile) -> None:
         mobile = open_mobile()

@@ -20,6 +20,7 @@ from support.tiers import (
     Tier,
     by_route,
     one_pool_bundle,
+    pools,
     texts,
 )
 
@@ -33,7 +34,7 @@ class TestOneText:
     ) -> None:
         mobile = open_mobile()
         core = mobile.engine.core
-        prices = {tier.name: tier.price for tier in mobile.engine.tariff.tiers}
+        prices = {tier.name: tier.price for tier in mobile.engine.deployment.tiers}
         for route, some in by_route(mobile, texts(60)).items():
             answer, decision = mobile.predict(some[0]), mobile.decide(some[0])
             embedded = core.embed(core.tokenise(some[0]))
@@ -45,7 +46,7 @@ class TestOneText:
             np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=1e-6)
             assert answer.label == core.labels[int(expected.argmax())]
             assert answer.probability == max(answer.probabilities.values())
-            assert answer.route == answer.served_by == decision.tier_name == route
+            assert answer.route == answer.answered_by == decision.tier_name == route
             assert answer.distances == decision.scores
             assert answer.margin == decision.margin
             assert answer.cost == prices[route]
@@ -53,6 +54,7 @@ class TestOneText:
             assert 0 < answer.milliseconds < 20_000
             assert json.loads(json.dumps(answer.to_dict())) == {
                 **dataclasses.asdict(answer),
+                "path": [dataclasses.asdict(stay) for stay in answer.path],
                 "tried": [],
             }
         assert tiers["edge"].rows == tiers["cloud"].rows == [1]
@@ -65,11 +67,11 @@ class TestOneText:
     @pytest.mark.parametrize("text", [None, b"bytes", ("a", "pair"), "\ud800"])
     def test_is_a_text_or_nothing_happens(self, open_mobile: OpenMobile, text: Any) -> None:
         mobile = open_mobile(adaptive=True)
-        pools = mobile.ledger().pools
+        before = pools(mobile)
         with pytest.raises(DataError):
             mobile.predict(text, id="one")
         assert mobile.ledger().answers == 0
-        assert mobile.ledger().pools == pools
+        assert pools(mobile) == before
         assert mobile.predict("a text", id="one").id == "one"
 
     def test_of_a_pool_that_is_empty_tells_no_distance(self, bundle: Path, tmp_path: Path) -> None:

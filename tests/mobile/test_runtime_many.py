@@ -25,6 +25,7 @@ from support.tiers import (
     by_route,
     full_disk,
     offline_routes,
+    pools,
     texts,
     timeless,
 )
@@ -55,7 +56,7 @@ class TestManyTexts:
         answers = list(mobile.predict_many(iter(some), ids=ids, workers=workers))
         assert [a.id for a in answers] == ids
         assert [a.route for a in answers] == offline_routes(bundle, mobile, some, adaptive)
-        assert all(a.served_by == a.route and a.recorded for a in answers)
+        assert all(a.answered_by == a.route and a.recorded for a in answers)
         assert mobile.ledger().answers == 300
         with sqlite3.connect(mobile.engine.state.path) as database:
             assert [
@@ -115,7 +116,7 @@ class TestManyTexts:
         answers = mobile.ledger().answers
         assert 20 < answers < 200
         fitted = stored_router(bundle / "mobile").counts
-        assert sum(mobile.ledger().pools.values()) == fitted.sum() + answers
+        assert sum(pools(mobile)) == fitted.sum() + answers
         # What was forgotten has left no trace: the rest decides as it would have anyway.
         rest = [a.route for a in mobile.predict_many(some[answers:])]
         assert rest == offline_routes(bundle, mobile, some, adaptive=True)[answers:]
@@ -174,7 +175,7 @@ class TestManyTexts:
         assert next(stream).id == "one"
         delivered.set()
         # The stream has broken while nobody looked, and does not hold on to its inputs.
-        assert mobile.predict(there, id="two").served_by == "edge"
+        assert mobile.predict(there, id="two").answered_by == "edge"
         with pytest.raises(RuntimeError, match="a bug"):
             next(stream)
         assert_pools_fit(mobile)

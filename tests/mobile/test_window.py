@@ -16,6 +16,7 @@ from dimec.mobile.course import Course, fallback_order
 from dimec.mobile.engine import Item
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.window import MOST_ROWS, Window
+from dimec.policies.step import Go, Signal, Walk
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.names import TIER_NAMES
 
@@ -27,7 +28,10 @@ DEPLOYMENT = Deployment.paper((2, 3, 6))
 def item(number: int, route: str, length: int = 5) -> Item:
     inputs = {"input_ids": np.zeros((1, length), np.int64)}
     embedded = Embedded(inputs, np.zeros(3, np.float32), None)
-    course = Course(fallback_order(TIER_NAMES.index(route), "accuracy", DEPLOYMENT))
+    tier = TIER_NAMES.index(route)
+    order = fallback_order(tier, "accuracy", DEPLOYMENT)
+    walk = Walk(Signal(embedded.pooled, length))
+    course = Course(walk, Go(tier, DEPLOYMENT.exits[tier]), order, DEPLOYMENT)
     return Item(None, f"{number}", False, "", float(number), embedded=embedded, course=course)
 
 
@@ -35,11 +39,14 @@ def answer(some: Sequence[Item]) -> None:
     for one in some:
         tier = one.way.tier
         rest: dict[str, Any] = {"milliseconds": 0.0, "cost": 0.0, "recorded": True}
-        one.prediction = Prediction(one.id, "", 1, {}, "", {}, None, tier, None, (), **rest)
+        one.prediction = Prediction(one.id, "", 1, {}, "", {}, None, (), tier, None, (), **rest)
 
 
-def failure(tier: str) -> TierError:
-    return TierError(tier, "timeout", "late", sent=True)
+def fail(window: Window, tier: str, some: Sequence[Item]) -> None:
+    """The tier gives no answer to what was taken for it."""
+    for one in some:
+        one.way.failed(TierError(tier, "timeout", "late", sent=True))
+    window.done(tier, some)
 
 
 def test_answers_leave_in_the_order_of_arrival() -> None:
@@ -83,7 +90,7 @@ def test_the_mobile_is_asked_one_at_a_time_and_only_if_it_may() -> None:
         assert len(taken) == 1
         assert window.running["mobile"] == running
     answer(taken)
-    window.answered("mobile")
+    window.done("mobile", taken)
     assert window.running["mobile"] == 1
 
 
@@ -114,7 +121,7 @@ def test_each_input_of_a_failed_request_goes_on_for_the_same_reason(route: str) 
     seen = []
     while (work := window.take(local=True)) is not None and work[0] != "mobile":
         seen.append((work[0], len(work[1])))
-        window.failed(*work, failure(work[0]))
+        fail(window, *work)
     other = {"edge": "cloud", "cloud": "edge"}[route]
     assert seen == [(route, 3), (other, 3)]
     assert work is not None
@@ -141,16 +148,16 @@ def test_whatever_happens_each_leaves_once_and_in_order(data: st.DataObject) -> 
             tier, items = taken.pop(data.draw(st.integers(0, len(taken) - 1)))
             if step == "answer" or tier == "mobile":
                 answer(items)
-                window.answered(tier)
+                window.done(tier, items)
             else:
-                window.failed(tier, items, failure(tier))
+                fail(window, tier, items)
             left += [i.id for i in window.finished()]
     for tier, items in taken:
         answer(items)
-        window.answered(tier)
+        window.done(tier, items)
     while (work := window.take(local=True)) is not None:
         answer(work[1])
-        window.answered(work[0])
+        window.done(*work)
     left += [i.id for i in window.finished()]
     assert left == [f"{number}" for number in range(arrived)]
     assert window.clear() == []

@@ -129,17 +129,17 @@ def check_answer(
     probabilities = [prediction.probabilities[label] for label in offline.labels]
     assert prediction.id == f"input-{row}"
     assert prediction.route == route
-    assert prediction.served_by in TIER_NAMES
-    assert truth.disagreement(prediction.served_by, row, probabilities) < CLOSE, prediction
+    assert prediction.answered_by in TIER_NAMES
+    assert truth.disagreement(prediction.answered_by, row, probabilities) < CLOSE, prediction
     assert prediction.probability == max(probabilities)
     assert prediction.label == offline.labels[probabilities.index(max(probabilities))]
-    own = offline.prices[prediction.served_by]
+    own = offline.prices[prediction.answered_by]
     if prediction.fallback_reason is None:
-        assert prediction.served_by == route
+        assert prediction.answered_by == route
         assert prediction.cost == pytest.approx(own)
         return
     # Each tier tried in vain names a known reason, and was paid for where the input was sent to it.
-    assert prediction.served_by != route
+    assert prediction.answered_by != route
     tried = [part.partition(": ") for part in prediction.fallback_reason.split("; ")]
     assert tried[0][0] == route
     assert {reason for _, _, reason in tried} <= set(REASONS)
@@ -179,7 +179,7 @@ def test_twenty_thousand_inputs(
                 print(f"{row:6} {time.monotonic() - start:5.1f} s  {name}")
             check_answer(offline, truth, row, routes[row], prediction)
             assert prediction.recorded
-            served[prediction.served_by] += 1
+            served[prediction.answered_by] += 1
             for part in (prediction.fallback_reason or "").split("; "):
                 reasons[part] += 1
             answers += 1
@@ -206,9 +206,9 @@ def test_twenty_thousand_inputs(
     embeddings = {f"input-{row}": truth.embeddings[row] for row in range(INPUTS)}
     recorded = check_state(state, offline.router, embeddings, adaptive=True)
     assert len(recorded) == INPUTS
-    assert Counter(answer["served_by"] for answer in recorded) == served
+    assert Counter(answer["answered_by"] for answer in recorded) == served
     assert summary.answers == INPUTS
-    assert summary.served == dict(served)
+    assert summary.answered == dict(served)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -248,6 +248,6 @@ def test_the_asynchronous_twin(
     assert len(answers) == len(texts)
     for row, prediction in enumerate(answers):
         check_answer(offline, truth, row, routes[row], prediction)
-    assert {prediction.served_by for prediction in answers} == set(TIER_NAMES)
+    assert {prediction.answered_by for prediction in answers} == set(TIER_NAMES)
     embeddings = {f"input-{row}": truth.embeddings[row] for row in range(len(texts))}
     assert len(check_state(state, offline.router, embeddings, adaptive=True)) == len(texts)

@@ -256,7 +256,7 @@ def one_answer(bundle: Path, url: str, text: str) -> dimec.Prediction:
 def check_own_answer(offline: Offline, text: str, prediction: dimec.Prediction) -> None:
     """The mobile answered itself, and rightly, and says why."""
     assert prediction.route == "cloud"
-    assert prediction.served_by == "mobile"
+    assert prediction.answered_by == "mobile"
     assert prediction.fallback_reason is not None
     assert prediction.fallback_reason.startswith("cloud: ")
     probabilities = [prediction.probabilities[label] for label in offline.labels]
@@ -267,7 +267,7 @@ def test_an_honest_answer_is_taken(proof_bundle: Path, offline: Offline, hard_te
     """The control: what the attacks change is what makes the difference."""
     with HostileServer("cloud", offline.manifest.versions["cloud"]) as server:
         prediction = one_answer(proof_bundle, server.url, hard_text)
-    assert (prediction.served_by, prediction.fallback_reason) == ("cloud", None)
+    assert (prediction.answered_by, prediction.fallback_reason) == ("cloud", None)
     assert list(prediction.probabilities.values()) == [0.125, 0.875]
     assert server.asked == 1
 
@@ -316,12 +316,12 @@ def test_a_digest_that_was_there_once_must_be_there_always(
     with HostileServer("cloud", version, without) as server:
         # A server that never sends one, as Triton, is taken at its word.
         prediction = one_answer(proof_bundle, server.url, hard_text)
-        assert prediction.served_by == "cloud"
+        assert prediction.answered_by == "cloud"
         server.attack = honest
         with dimec.Mobile.open(
             proof_bundle, cloud=server.url, state=":memory:", timeout=TIMEOUT
         ) as mobile:
-            assert mobile.predict(hard_text).served_by == "cloud"
+            assert mobile.predict(hard_text).answered_by == "cloud"
             server.attack = without
             prediction = mobile.predict(hard_text)
     check_own_answer(offline, hard_text, prediction)

@@ -146,12 +146,12 @@ def test_no_altered_question_or_answer_gets_through(
     hard = [row for row, route in enumerate(truth.routes(offline.router)) if route == "cloud"]
     with dimec.Mobile.open(proof_bundle, cloud=relay.url, state=":memory:", timeout=5) as mobile:
         first = mobile.predict(texts[hard[0]])
-        assert first.served_by == "cloud"
+        assert first.answered_by == "cloud"
         assert relay.altered == 0
         setattr(relay, way, hide(other_token if way == "up" else other_probability))
         for row in hard[1:4]:
             prediction = mobile.predict(texts[row])
             probabilities = [prediction.probabilities[label] for label in offline.labels]
-            assert prediction.served_by == "mobile", prediction
+            assert prediction.answered_by == "mobile", prediction
             assert truth.disagreement("mobile", row, probabilities) < CLOSE
         assert relay.altered > 3  # tried again, and again in vain

@@ -75,8 +75,8 @@ class Job:
         assert len({answer["id"] for answer in answers}) == len(answers)
         for row, answer in enumerate(answers):
             probabilities = [answer["probabilities"][label] for label in offline.labels]
-            assert truth.disagreement(answer["served_by"], row, probabilities) < CLOSE, row
-            assert (answer["served_by"] == answer["route"]) == (answer["fallback_reason"] is None)
+            assert truth.disagreement(answer["answered_by"], row, probabilities) < CLOSE, row
+            assert (answer["answered_by"] == answer["route"]) == (answer["fallback_reason"] is None)
         return answers
 
     def embeddings(self, truth: Replay) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class TestServersThatStop:
                 if row == 1000:
                     stopper.start()
                 probabilities = [prediction.probabilities[label] for label in offline.labels]
-                assert truth.disagreement(prediction.served_by, row, probabilities) < CLOSE
+                assert truth.disagreement(prediction.answered_by, row, probabilities) < CLOSE
                 reasons[prediction.fallback_reason or ""] += 1
             stopper.join()
         print(ways, codes, dict(reasons))
@@ -212,7 +212,7 @@ class TestServersThatStop:
         job = Job(proof_bundle, tmp_path, 500, "--edge", edge.url, "--cloud", cloud.url)
         job.run()
         answers = job.check(offline, offline.replay(job.texts))
-        assert {answer["served_by"] for answer in answers} == {"mobile"}
+        assert {answer["answered_by"] for answer in answers} == {"mobile"}
         assert {answer["route"] for answer in answers} == set(TIER_NAMES)
 
 

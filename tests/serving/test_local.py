@@ -31,7 +31,7 @@ def tiers(
         yield running, log
 
 
-def test_a_mobile_is_served_by_them(tiers: tuple[LocalTiers, Path], tiny_bundle: Path) -> None:
+def test_a_mobile_is_answered_by_them(tiers: tuple[LocalTiers, Path], tiny_bundle: Path) -> None:
     running, log = tiers
     assert list(running.urls) == ["edge", "cloud"]
     edge, cloud = running.urls["edge"], running.urls["cloud"]
@@ -40,7 +40,7 @@ def test_a_mobile_is_served_by_them(tiers: tuple[LocalTiers, Path], tiny_bundle:
     ) as mobile:
         answers = list(mobile.predict_many(texts(60)))
         assert [a.fallback_reason for a in answers] == [None] * 60
-        assert {a.served_by for a in answers} == {a.route for a in answers} != {"mobile"}
+        assert {a.answered_by for a in answers} == {a.route for a in answers} != {"mobile"}
     assert '"event"' in log.read_text()
     assert TOKEN not in log.read_text()
 

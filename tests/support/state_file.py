@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
 
 from dimec.routing import CentroidRouter
 from dimec.tiers.names import TIER_NAMES
@@ -43,10 +44,9 @@ def check_state(
     """
     with contextlib.closing(_open(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall()[0][0] == "ok"
-        pools = {
-            row["tier"]: (np.frombuffer(row["sum"], np.float64), row["count"])
-            for row in database.execute("SELECT tier, sum, count FROM pools")
-        }
+        row = database.execute("SELECT arrays FROM memory").fetchone()
+    pools = router.state() if row is None else safetensors.numpy.load(row["arrays"])
+    assert (row is None) == (not adaptive or not read_answers(path))
     answers = read_answers(path)
     ids = [answer["id"] for answer in answers]
     assert len(set(ids)) == len(ids)
@@ -56,7 +56,7 @@ def check_state(
     learnt = answers if adaptive else []
     by_route = Counter(answer["route"] for answer in learnt)
     for tier, name in enumerate(TIER_NAMES):
-        total, count = pools[name]
+        total, count = pools["sums"][tier], pools["counts"][tier]
         taken = [embeddings[a["id"]] for a in learnt if a["route"] == name]
         assert count == router.counts[tier] + by_route[name]
         expected = router.sums[tier] + np.sum(taken, axis=0, dtype=np.float64)

@@ -1,24 +1,48 @@
-"""States of a mobile without a mobile: a router of three pools, and answers made up."""
+"""States of a mobile without a mobile: arrays that learn, and answers made up."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dimec.mobile.prediction import Prediction
+from dimec.base.errors import DataError
+from dimec.mobile.prediction import Prediction, Stay
+from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import State
+from dimec.policies.kinds import Arrays
+from dimec.tiers.names import TIER_NAMES
 
 WIDTH = 8
-SUMS = np.arange(3.0 * WIDTH).reshape(3, WIDTH)
-COUNTS = np.array([4, 0, 2])
 IDENTITY = "ab" * 32
 
 
 def open_state(path: Path | str, identity: str = IDENTITY) -> State:
-    return State(path, identity, SUMS, COUNTS)
+    return State(path, identity, TIER_NAMES, check)
+
+
+def check(arrays: Arrays) -> None:
+    """What :func:`learn` makes, or DataError."""
+    found = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+    if found != {"sum": ("float64", (WIDTH,)), "count": ("int64", ())}:
+        raise DataError(f"expected a sum and a count, got {found}")
+
+
+def learn(known: Arrays, records: Sequence[Record]) -> Arrays:
+    """The sum of all lessons, and their number."""
+    total, count = known.get("sum", np.zeros(WIDTH)), known.get("count", np.array(0))
+    for record in records:
+        assert isinstance(record.lesson, np.ndarray)
+        total, count = total + record.lesson, count + 1
+    return {"sum": total, "count": np.array(count, np.int64)}
+
+
+def learnt_by(state: State) -> tuple[bytes, int]:
+    """What is in the file, bit for bit."""
+    return state.arrays["sum"].tobytes(), int(state.arrays["count"])
 
 
 def prediction(id_: str, **changes: Any) -> Prediction:
@@ -30,7 +54,8 @@ def prediction(id_: str, **changes: Any) -> Prediction:
         route="cloud",
         distances={"mobile": 1 / 3, "edge": None, "cloud": 0.0},
         margin=1 / 3,
-        served_by="mobile",
+        path=(Stay("mobile", 0, 2, None),),
+        answered_by="mobile",
         fallback_reason="cloud: timeout; edge: unreachable",
         tried=("cloud", "edge"),
         milliseconds=1.25,

@@ -59,7 +59,7 @@ class Tally:
 
     def add(self, prediction: Prediction) -> None:
         """Count an answer."""
-        self._served[prediction.served_by] += 1
+        self._served[prediction.answered_by] += 1
         self._cost += prediction.cost
         self._unrecorded += not prediction.recorded
         if prediction.fallback_reason is not None:
@@ -70,7 +70,7 @@ class Tally:
         answers = self._served.total()
         if not answers:
             return ["no text was left to answer"]
-        last, mean = mobile.engine.tariff.last, self._cost / answers
+        last, mean = mobile.engine.deployment.tiers[-1], self._cost / answers
         served = ", ".join(f"{tier} {count}" for tier, count in self._served.most_common())
         lines = [
             f"{answers} answers, served by {served}; mean cost {mean:.2f} λ, {last.name} "
@@ -101,7 +101,7 @@ def _margin(prediction: Prediction) -> str:
 
 def _served(prediction: Prediction) -> str:
     reason = prediction.fallback_reason
-    return prediction.served_by if reason is None else f"{prediction.served_by} ({reason})"
+    return prediction.answered_by if reason is None else f"{prediction.answered_by} ({reason})"
 
 
 def _unrecorded(prediction: Prediction) -> str:

@@ -60,7 +60,7 @@ class AsyncMobile:
     def __init__(self, make_engine: Callable[[], Engine], **connection: Any) -> None:
         self._make_engine = make_engine
         self._connection = connection
-        self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[_AsyncStream] = weakref.WeakSet()
         self._clients: dict[str, AsyncTierClient] = {}
         self._opened: Engine | None = None
         # The graphs take the processors, and a thread more records meanwhile.
@@ -75,7 +75,7 @@ class AsyncMobile:
         edge: str | None = None,
         cloud: str | None = None,
         state: Path | str | None = None,
-        adaptive: bool = False,
+        adaptive: bool | None = None,
         timeout: float = 1.0,
         fallback: Fallback = "accuracy",
         token: str | None = None,
@@ -132,10 +132,7 @@ class AsyncMobile:
         try:
             await self.settle(item)
             while item.prediction is None:
-                try:
-                    engine.answer(item, (await self.ask(item.way.tier, [item]))[0])
-                except TierError as error:
-                    item.way.failed(error)
+                await self.lead(item.way.tier, [item])
         except BaseException:
             engine.drop([item])
             raise
@@ -153,7 +150,7 @@ class AsyncMobile:
             raise DataError("expected several texts, got one; use predict for it")
         if workers < 1:
             raise ConfigError(f"expected at least 1 worker, got {workers}")
-        stream = _Stream(self, self._engine, workers)
+        stream = _AsyncStream(self, self._engine, workers)
         self._streams.add(stream)
         return stream.run(_paired(texts, ids))
 
@@ -200,21 +197,31 @@ class AsyncMobile:
             await self._in_thread(engine.embed, item)
             engine.decide(item)
 
-    async def ask(self, tier: str, items: list[Item]) -> npt.NDArray[Any]:
-        """(B, C) probabilities of B inputs from one tier; one input only where that is the mobile.
+    async def lead(self, tier: str, items: list[Item]) -> None:
+        """Lead inputs on at a tier: run them here, or ask it for their probabilities."""
+        engine = self._engine
+        if tier == engine.device:
+            await self._in_thread(engine.run, items)
+            return
+        try:
+            rows = await self._ask(tier, items)
+        except TierError as error:
+            engine.failed(items, error)
+        else:
+            engine.see(items, rows)
+
+    async def _ask(self, tier: str, items: list[Item]) -> npt.NDArray[Any]:
+        """(B, C) probabilities of B inputs from another tier.
 
         Raises:
             TierError: it gave no usable answer.
         """
         engine = self._engine
-        if tier == engine.device:
-            (item,) = items
-            return (await self._in_thread(engine.classify, item))[None]
         client = self._clients.get(tier)
         if client is None:
             raise not_configured(tier)
         first = items[0]
-        answer = await client.infer(engine.batch(items), id=first.id, traceparent=first.trace())
+        answer = await client.infer(engine.batch(items), id=first.id, traceparent=first.context())
         return answer.probabilities
 
     async def record(self, items: list[Item]) -> list[Prediction]:
@@ -223,7 +230,7 @@ class AsyncMobile:
         return await asyncio.shield(asyncio.wrap_future(recording))
 
 
-class _Stream:
+class _AsyncStream:
     """As :class:`dimec.mobile.stream.Stream`, with tasks; one of them takes the texts."""
 
     def __init__(self, mobile: AsyncMobile, engine: Engine, workers: int) -> None:
@@ -324,14 +331,8 @@ class _Stream:
             self._ring()
 
     async def _do(self, tier: str, items: list[Item]) -> None:
-        try:
-            rows = await self._mobile.ask(tier, items)
-        except TierError as error:
-            self._window.failed(tier, items, error)
-        else:
-            for item, row in zip(items, rows, strict=True):
-                self._engine.answer(item, row)
-            self._window.answered(tier)
+        await self._mobile.lead(tier, items)
+        self._window.done(tier, items)
         self._ring()
 
     async def _record(self) -> None:

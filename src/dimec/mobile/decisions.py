@@ -1,7 +1,8 @@
-"""The router at work: it decides, learns, and has every answer recorded once."""
+"""The policy at work: it decides, learns, and has every answer recorded once."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable, Sequence
@@ -9,14 +10,12 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from dimec.base.errors import ArtefactError, StateBusyError, StorageError
+from dimec.base.errors import ArtefactError, ConfigError, StateBusyError, StorageError
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import State
-from dimec.routing import CentroidRouter, Route
+from dimec.policies.kinds import Arrays
+from dimec.policies.step import Go, Learns, Signal, Step, Steps, Walk
 
 # Answers that wait for room on the disk: some megabytes at most, with their embeddings.
 MOST_WAITING = 4096
@@ -27,86 +26,91 @@ _log = logging.getLogger(__name__)
 
 
 class Decision(NamedTuple):
-    """A route, and what an adaptive router learnt from the input.
+    """The first step of an input, and the way that begins with it.
 
     Attributes:
-        route: where the input goes.
-        embedding: (D,) that was learnt; None where nothing was.
-        number: of the decision, in order of arrival.
+        first: where the input goes.
+        walk: its way, which others lead on.
+        number: of the decision, in order of arrival; 0 where nothing is learnt by deciding.
     """
 
-    route: Route
-    embedding: npt.NDArray[np.floating] | None
+    first: Go
+    walk: Walk
     number: int
 
 
 class Decisions:
-    """A router whose state is that of a state file.
+    """Steps whose memory is that of a state file.
 
-    An adaptive router learns from an input as soon as it has decided on it, in order of arrival.
-    The file learns of it when the answer is recorded; an input that never gets an answer is
-    forgotten. So what the router knows is what the file says, and what is under way.
+    What learns by deciding does so at once, in order of arrival; what learns from answers, when
+    the answer is recorded. The file learns of it with the answer, in one transaction; an input
+    that never gets an answer is forgotten. So what the policy knows is what the file says, and
+    what is under way.
 
-    A fixed router stays as it was fitted, whatever an adaptive one may have learnt before in the
-    same file. Safe to call from several threads.
+    Steps that learn nothing here leave alone whatever others have learnt before in the same file.
+    Safe to call from several threads.
 
     Args:
-        router: the fitted one.
-        state: opened with that router's sums and counts.
-        adaptive: whether it learns.
+        steps: the policy's, as fitted.
+        twin: another of the same; by it the file's arrays learn.
+        state: the file.
+        learns: when they learn here: as they do, or never.
     """
 
-    def __init__(self, router: CentroidRouter, state: State, adaptive: bool) -> None:
-        self.adaptive = adaptive
+    def __init__(self, steps: Steps, twin: Steps, state: State, learns: Learns) -> None:
+        self.learns = learns
         self.state = state
         self.lost = 0
+        self._steps, self._twin = steps, twin
+        self._fitted = steps.state()
         self._waiting: list[tuple[Decision, Record]] = []
         self._under_way: dict[int, Decision] = {}
         self._number = 0
         self._opened = state.opened
-        self._deciding = threading.Lock()
+        # Only where something is learnt does a decision have to wait for others.
+        learning = learns != "never"
+        self._deciding: contextlib.AbstractContextManager[object] = (
+            threading.RLock() if learning else contextlib.nullcontext()
+        )
         self._recording = threading.RLock()
         self._complained = False
-        if adaptive:
-            router = CentroidRouter.from_state(state.sums, state.counts, adaptive=True)
-        self._router = router if adaptive else router.copy(adaptive=False)
+        if learning:
+            self._rebuild()
 
-    @property
-    def pools(self) -> dict[str, int]:
-        """Tier → number of embeddings in the pool that decisions rest on."""
+    def memory(self) -> Arrays:
+        """What decisions rest on now, as arrays by name; empty where nothing is learnt."""
         with self._deciding:
-            return dict(zip(self.state.tiers, self._router.counts.tolist(), strict=True))
+            return self._steps.state()
 
     @property
     def waiting(self) -> int:
         """Answers that wait for room on the disk."""
         return len(self._waiting)
 
-    def look(self, embedding: npt.NDArray[np.floating]) -> Route:
-        """Decide on an embedding (D,), and learn nothing."""
-        if not self.adaptive:
-            return self._router.route_one(embedding)
+    def look(self, signal: Signal) -> Go:
+        """Decide, and learn nothing."""
         with self._deciding:
-            return self._router.route_one(embedding)
+            return _first(self._steps.begin(signal))
 
-    def decide(self, embedding: npt.NDArray[np.floating]) -> Decision:
-        """Decide on an embedding (D,), and learn from it.
+    def decide(self, signal: Signal) -> Decision:
+        """Decide, and learn from the input if the policy learns by deciding.
 
         To be followed by :meth:`record` or :meth:`abandon`.
         """
-        if not self.adaptive:
-            return Decision(self._router.route_one(embedding), None, 0)
         with self._deciding:
-            route = self._router.route_one(embedding)
-            self._router.learn_one(embedding, route.tier)
-            self._number += 1
-            decision = Decision(route, embedding, self._number)
-            self._under_way[decision.number] = decision
-        return decision
+            first = _first(self._steps.begin(signal))
+            if self.learns != "deciding":
+                return Decision(first, Walk(signal), 0)
+            return self._learn(Decision(first, Walk(signal), 0))
+
+    def after(self, walk: Walk) -> Step:
+        """What comes next, now that one more exit has spoken."""
+        with self._deciding:
+            return self._steps.after(walk)
 
     def abandon(self, decisions: Iterable[Decision]) -> None:
         """Forget what was learnt from inputs that will have no answer."""
-        if not self.adaptive:
+        if self.learns != "deciding":
             return
         with self._recording, self._deciding:
             left = [self._under_way.pop(d.number, None) for d in decisions]
@@ -123,14 +127,14 @@ class Decisions:
 
     def record(self, answers: Sequence[tuple[Decision, Prediction]]) -> bool:
         """Record answers, all or none; False where the disk refuses and they have to wait."""
-        some = [(d, Record(prediction, d.embedding)) for d, prediction in answers]
         with self._recording:
+            some = [self._noted(decision, prediction) for decision, prediction in answers]
             recorded = self.flush() and self._write(some)
             if not recorded:
                 self._keep(some)
             if self.state.opened != self._opened:
                 self._opened = self.state.opened
-                if self.adaptive:
+                if self.learns != "never":
                     with self._deciding:
                         self._rebuild()
         return recorded
@@ -144,9 +148,36 @@ class Decisions:
                 del self._waiting[: len(some)]
             return True
 
+    def _noted(self, decision: Decision, prediction: Prediction) -> tuple[Decision, Record]:
+        """An answer to be recorded, with what was learnt from it."""
+        if self.learns == "answered" and not prediction.tried:
+            with self._deciding:
+                decision = self._learn(decision)
+        return decision, Record(prediction, decision if decision.number else None)
+
+    def _learn(self, decision: Decision) -> Decision:
+        """Learn, the file not yet; the caller holds the lock."""
+        self._number += 1
+        decision = decision._replace(number=self._number)
+        self._teach(self._steps, decision)
+        self._under_way[decision.number] = decision
+        return decision
+
+    def _teach(self, steps: Steps, decision: Decision) -> None:
+        walk = decision.walk
+        steps.learn(Walk(walk.signal) if self.learns == "deciding" else walk, decision.first)
+
+    def _after(self, known: Arrays, records: Sequence[Record]) -> Arrays:
+        """What the file's arrays become by these answers."""
+        self._twin.restore(known or self._fitted)
+        for record in records:
+            assert isinstance(record.lesson, Decision)
+            self._teach(self._twin, record.lesson)
+        return self._twin.state()
+
     def _write(self, some: Sequence[tuple[Decision, Record]]) -> bool:
         try:
-            self.state.write([record for _, record in some])
+            self.state.write([record for _, record in some], self._after)
         except (StorageError, ArtefactError, StateBusyError) as error:
             if not self._complained:
                 self._complained = True
@@ -165,18 +196,22 @@ class Decisions:
 
     def _settle(self, some: Iterable[tuple[Decision, Record]]) -> None:
         """What was decided is recorded, or never will be."""
-        if self.adaptive:
+        if self.learns != "never":
             with self._deciding:
                 for decision, _ in some:
                     self._under_way.pop(decision.number, None)
 
     def _rebuild(self) -> None:
-        """The router from what the file says and what is under way; the caller holds the locks."""
-        router = CentroidRouter.from_state(self.state.sums, self.state.counts, adaptive=True)
+        """Know what the file says and what is under way; the caller holds the locks."""
+        self._steps.restore(self.state.arrays or self._fitted)
         for decision in self._under_way.values():
-            if decision.embedding is not None:
-                router.learn_one(decision.embedding, decision.route.tier)
-        self._router = router
+            self._teach(self._steps, decision)
+
+
+def _first(step: Step) -> Go:
+    if isinstance(step, Go):
+        return step
+    raise ConfigError("a policy cannot answer before any exit was seen")
 
 
 class Claims:

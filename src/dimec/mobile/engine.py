@@ -1,14 +1,12 @@
 """What the synchronous and the asynchronous mobile share: every step of an answer but the waiting.
 
-An input is an :class:`Item`. It is admitted, claimed, embedded and decided on; then each tier of
-its course is asked until one answers; then it is recorded, or dropped. The two mobiles call these
-steps, one from threads and the other from tasks.
+An input is an :class:`Item`. It is admitted, claimed, embedded and decided on; then the device
+runs it on, or another tier is asked, as its course says, until there is an answer; then it is
+recorded, or dropped. The two mobiles call these steps, one from threads and the other from tasks.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 import re
@@ -21,18 +19,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MismatchError, quoted
-from dimec.bundle.folders import TierBundle, is_whole, read_manifest
+from dimec.base.arrays import Float32Array
+from dimec.base.errors import ConfigError, DataError, TierError, quoted
 from dimec.bundle.footprint import resident_bytes
 from dimec.bundle.graphs import pad_batch
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, check_fallback, fallback_order
 from dimec.mobile.decisions import Claims, Decision, Decisions
-from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
+from dimec.mobile.fitted import adapted, open_mobile_bundle, policy_of, state_identity, steps_of
+from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction, Stay
 from dimec.mobile.state.store import State, default_path
-from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
-from dimec.policies.routed import RouterPolicy
-from dimec.routing import CentroidRouter
+from dimec.policies.kinds import Arrays
+from dimec.policies.step import Signal
 
 _LONGEST_ID = 200
 _TRACEPARENT = re.compile(
@@ -51,6 +49,7 @@ class Item:
         traceparent: W3C trace context, or "" to make one when it is needed.
         started: when it came, in seconds of the performance counter.
         claimed: whether ``id`` is claimed for it.
+        decision, course: where it goes, once it was decided on.
         prediction: the answer, once there is one.
         known: whether ``prediction`` was recorded before.
     """
@@ -79,8 +78,8 @@ class Item:
         assert self.course is not None
         return self.course
 
-    def trace(self) -> str:
-        """The trace context to send along."""
+    def context(self) -> str:
+        """The W3C trace context to send along."""
         if not self.traceparent:
             bits = os.urandom(24).hex()
             self.traceparent = f"00-{bits[:32]}-{bits[32:]}-01"
@@ -88,21 +87,24 @@ class Item:
 
 
 class Engine:
-    """Bundle, router, state and prices of a mobile, and the steps of an answer.
+    """Bundle, policy, state and prices of a mobile, and the steps of an answer.
 
     Attributes:
+        deployment: the tiers and their prices.
         names: of the tiers, in order.
         device: the first of them, which this is.
+        adaptive: whether the policy learns here.
 
     Args:
         bundle: the mobile tier's folder, or the folder above it.
         state: path of the state file; None for the default one, ``":memory:"`` for none.
-        adaptive: whether the router learns.
+        adaptive: whether the policy learns; None for what was fitted.
         fallback: ``"accuracy"`` or ``"cost"``, see :func:`dimec.mobile.course.fallback_order`.
         threads: processor threads of one run of a graph.
 
     Raises:
-        ConfigError: an unknown fallback.
+        ConfigError: an unknown fallback, a policy that cannot learn but should, or one with steps
+            that cannot be taken here.
         ArtefactError: the bundle or the state cannot be used.
         StateBusyError, StorageError: the state cannot be held or written.
     """
@@ -112,7 +114,7 @@ class Engine:
         bundle: Path | str,
         *,
         state: Path | str | None,
-        adaptive: bool,
+        adaptive: bool | None,
         fallback: Fallback,
         threads: int | None,
     ) -> None:
@@ -120,20 +122,23 @@ class Engine:
         self._memory_base = resident_bytes()
         check_fallback(fallback)
         self.fallback = fallback
-        self.adaptive = adaptive
         self.bundle = open_mobile_bundle(bundle)
         manifest = self.bundle.manifest
-        deployment = manifest.deployment
+        self.deployment = deployment = manifest.deployment
         self.names = deployment.names
         self.device = self.names[0]
-        self.tariff = Tariff(deployment)
+        self._tariff = Tariff(deployment)
         self._orders = [fallback_order(k, fallback, deployment) for k in range(len(deployment))]
         self.core = Core(self.bundle, threads)
-        router = _router(self.bundle)
-        identity = _identity(self.bundle)
+        stored = policy_of(self.bundle)
+        policy = adapted(stored.policy, adaptive)
+        steps, twin = (steps_of(policy, stored, self.bundle) for _ in range(2))
+        learns = "never" if adaptive is False else steps.learns
+        self.policy, self.adaptive = policy.name, learns != "never"
+        identity = state_identity(self.bundle)
         path = default_path(identity) if state is None else state
-        self.state = State(path, identity, router.sums, router.counts, self.names)
-        self._decisions = Decisions(router, self.state, adaptive)
+        self.state = State(path, identity, self.names, twin.restore if self.adaptive else None)
+        self._decisions = Decisions(steps, twin, self.state, learns)
         self._claims = Claims()
         self.closed = False
         self._start_seconds = time.perf_counter() - started
@@ -199,35 +204,56 @@ class Engine:
         item.text = None
 
     def decide(self, item: Item) -> None:
-        """Choose a tier, and learn from the input if the router does."""
+        """Have the policy say where to go, and learn from the input if it does."""
         assert item.embedded is not None
-        item.decision = self._decisions.decide(item.embedded.pooled)
-        item.course = Course(self._orders[item.decision.route.tier])
+        item.decision = decision = self._decisions.decide(_signal(item.embedded))
+        order = self._orders[decision.first.tier]
+        item.course = Course(decision.walk, decision.first, order, self.deployment)
 
-    def classify(self, item: Item) -> npt.NDArray[np.float32]:
-        """(C,) probabilities of the mobile itself."""
-        assert item.embedded is not None
-        return self.core.classify(item.embedded)
+    def run(self, items: Iterable[Item]) -> None:
+        """Run inputs on this device, exit by exit, until each is answered or to go to a tier."""
+        for item in items:
+            course, embedded = item.way, item.embedded
+            assert embedded is not None
+            while course.answer is None and course.tier == self.device:
+                course.see(self.core.run(embedded, course.layer), self._decisions.after)
+            if course.walk.looks:
+                embedded.hidden = None  # should another tier fail, what was seen is the answer
+            self._settle(item)
 
-    def answer(self, item: Item, probabilities: npt.NDArray[np.float32]) -> None:
-        """Make the prediction of the (C,) probabilities that the tier asked last gave."""
-        assert item.decision is not None
-        route, course, values = item.decision.route, item.way, probabilities.tolist()
-        best = int(probabilities.argmax())
-        served_by = course.tier
+    def see(self, items: Iterable[Item], rows: Iterable[Float32Array]) -> None:
+        """The tier that was asked for inputs has given the (C,) probabilities of each."""
+        for item, row in zip(items, rows, strict=True):
+            item.way.see(row, self._decisions.after)
+            self._settle(item)
+
+    def failed(self, items: Iterable[Item], error: TierError) -> None:
+        """The tier that was asked for inputs gave no usable answer."""
+        for item in items:
+            item.way.failed(error)
+            self._settle(item)
+
+    def _settle(self, item: Item) -> None:
+        """Make the prediction, if the course has come to its end."""
+        course = item.way
+        if course.answer is None:
+            return
+        values, first = course.answer.probabilities.tolist(), course.first
+        best = course.answer.prediction
         item.prediction = Prediction(
             id=item.id,
             label=self.core.labels[best],
             probability=values[best],
             probabilities=dict(zip(self.core.labels, values, strict=True)),
-            route=self.names[route.tier],
-            distances=self._by_name(route.distances),
-            margin=_finite(route.margin),
-            served_by=served_by,
+            route=self.names[first.tier],
+            distances=self._by_name(first.scores),
+            margin=_finite(first.margin) if first.scores else None,
+            path=tuple(Stay(self.names[v.tier], v.start, v.stop, v.payload) for v in course.path),
+            answered_by=self.names[course.answer.tier],
             fallback_reason=course.reason,
             tried=course.tried,
             milliseconds=1e3 * (time.perf_counter() - item.started),
-            cost=self.tariff.cost(served_by, course.failures),
+            cost=self._tariff.cost(course.path, course.failures),
             recorded=True,
         )
 
@@ -275,26 +301,32 @@ class Engine:
             DataError: no text for this task.
         """
         self.core.check(text)
-        route = self._decisions.look(self.core.embed(self.core.tokenise(text)).pooled)
-        scores = self._by_name(route.distances)
-        return Choice(route.tier, self.names[route.tier], scores, _finite(route.margin))
+        first = self._decisions.look(_signal(self.core.embed(self.core.tokenise(text))))
+        margin = _finite(first.margin) if first.scores else None
+        return Choice(first.tier, self.names[first.tier], self._by_name(first.scores), margin)
+
+    def memory(self) -> Arrays:
+        """What the policy's decisions rest on now, as arrays by name, where it learns."""
+        return self._decisions.memory()
 
     def _by_name(self, scores: Sequence[float]) -> dict[str, float | None]:
-        return {name: _finite(score) for name, score in zip(self.names, scores, strict=True)}
+        """Tier → score; empty where the policy measures none."""
+        names = self.names if scores else ()
+        return {name: _finite(score) for name, score in zip(names, scores, strict=True)}
 
     def ledger(self) -> LedgerSummary:
         """All recorded answers, added up."""
-        totals, price = self.state.totals(), self.tariff.last.price
+        totals, price = self.state.totals(), self.deployment.prices[-1]
         mean = totals.cost / totals.answers if totals.answers else None
         return LedgerSummary(
             answers=totals.answers,
+            learnt=totals.learnt,
             routes=totals.routes,
-            served=totals.served,
+            answered=totals.answered,
             fallbacks=totals.fallbacks,
             mean_cost=mean,
             reduction=1 - mean / price if mean is not None and price else None,
             mean_milliseconds=totals.milliseconds / totals.answers if totals.answers else None,
-            pools=self._decisions.pools,
             waiting=self._decisions.waiting,
             lost=self._decisions.lost,
         )
@@ -305,6 +337,7 @@ class Engine:
             bundle=str(self.bundle.path),
             version=self.bundle.manifest.version,
             state=str(self.state.path),
+            policy=self.policy,
             adaptive=self.adaptive,
             start_seconds=self._start_seconds,
             memory_base_bytes=self._memory_base,
@@ -313,58 +346,9 @@ class Engine:
         )
 
 
-def open_mobile_bundle(path: Path | str) -> TierBundle:
-    """The mobile tier's bundle: in the folder itself, or in its folder below."""
-    path = Path(path)
-    if is_whole(path):
-        path = path / read_manifest(path).names[0]
-    bundle = TierBundle.open(path)
-    if not bundle.manifest.is_first:
-        first = bundle.manifest.names[0]
-        raise CorruptArtefactError(
-            f"{path} is the bundle of the {bundle.manifest.tier} tier, expected the {first} "
-            f"tier's; give the folder {first}/ of the export"
-        )
-    return bundle
-
-
-def _router(bundle: TierBundle) -> CentroidRouter:
-    path = bundle.file(POLICY)
-    stored = StoredPolicy.load(bundle.path)
-    for name in (POLICY, ARRAYS):
-        if name in bundle.manifest.files:
-            bundle.read(name)  # it is still the file that was checked
-    policy = stored.policy
-    if not isinstance(policy, RouterPolicy) or not isinstance(policy.router, CentroidRouter):
-        raise ConfigError(
-            f"{path} holds the policy {policy.name}, and the mobile of this version runs routers "
-            "only; replay it with dimec evaluate, or fit the run again with: dimec fit"
-        )
-    router = policy.router
-    if not router.counts.any():
-        raise CorruptArtefactError(
-            f"{path} has nothing in its pools; make the bundle again with: dimec export"
-        )
-    if router.sums.shape != (len(bundle.manifest.tiers), bundle.manifest.width):
-        raise CorruptArtefactError(
-            f"{path} decides on embeddings of {router.sums.shape[1]} values, expected "
-            f"{bundle.manifest.width}; make the bundle again with: dimec export"
-        )
-    fitted_on, model = stored.fitted_on.get("model"), bundle.manifest.provenance.get("model")
-    if fitted_on is not None and model is not None and fitted_on != model:
-        raise MismatchError(
-            f"{path} was fitted on another model than the one in {bundle.path}; make the bundle "
-            "again with: dimec export"
-        )
-    return router
-
-
-def _identity(bundle: TierBundle) -> str:
-    """What a state goes with: the model that embeds, and the policy that was fitted."""
-    files = bundle.manifest.files
-    policy = [files[name].sha256 for name in (POLICY, ARRAYS) if name in files]
-    parts = [bundle.manifest.version, *policy]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def _signal(embedded: Embedded) -> Signal:
+    """What there is of an input before any layer has run."""
+    return Signal(embedded.pooled, embedded.inputs["input_ids"].shape[1])
 
 
 def _finite(value: float) -> float | None:

@@ -1,21 +1,20 @@
-"""Opening a state file: as sqlite has it, checked, and with its pools read."""
+"""Opening a state file: as sqlite has it, checked, and with what was learnt."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from dimec.base.arrays import FloatArray, IntArray
-from dimec.base.errors import CorruptArtefactError, MismatchError, StorageError
+from dimec.base.errors import CorruptArtefactError, DataError, MismatchError, StorageError
 from dimec.base.storage import storage_errors
 from dimec.mobile.state.hold import MEMORY, Hold, busy, copy_into, is_passing
-from dimec.mobile.state.rows import SCHEMA, check_sum, new_pool, write_pool
+from dimec.mobile.state.rows import ANY_LEARNT, READ_MEMORY, SCHEMA, arrays_of
+from dimec.policies.kinds import Arrays
 
-_FORMAT = "1"
+# 2: paths, and what any policy has learnt in place of a router's pools.
+_FORMAT = "2"
 _KIND = "dimec mobile state"
 
 # Of sqlite's primary result codes, those that speak of the disk and not of the content.
@@ -29,7 +28,7 @@ _REFUSED = {
     sqlite3.SQLITE_LOCKED,
 }
 
-Opened = tuple[sqlite3.Connection, FloatArray, IntArray]
+Opened = tuple[sqlite3.Connection, Arrays]
 
 
 class StateFile:
@@ -38,22 +37,16 @@ class StateFile:
     Args:
         path: the file, or ``":memory:"``.
         identity: of the bundle.
-        sums, counts: of the fitted router, for a file that is new.
-        tiers: their names, in order.
+        check: takes up what was learnt; raises DataError where it is not the policy's. None where
+            nobody does.
     """
 
     def __init__(
-        self,
-        path: Path | str,
-        identity: str,
-        sums: FloatArray,
-        counts: IntArray,
-        tiers: Sequence[str],
+        self, path: Path | str, identity: str, check: Callable[[Arrays], None] | None
     ) -> None:
-        self._tiers = tiers
         self._path = path
         self._identity = identity
-        self._fitted = sums, counts
+        self._check = check
 
     def open(self, hold: Hold | None) -> Opened:
         """Open the file that is held, and make a state of it where it is empty.
@@ -84,7 +77,7 @@ class StateFile:
                 self._check_pages(database)
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute("PRAGMA synchronous=NORMAL")
-                return database, *self._load(database)
+                return database, self._load(database)
             except BaseException:
                 database.close()
                 raise
@@ -101,7 +94,7 @@ class StateFile:
             with self.errors(), storage_errors(path):
                 copy_into(database, path)
                 self._check_pages(database)
-                return database, *self._load(database)
+                return database, self._load(database)
         except BaseException:
             database.close()
             raise
@@ -112,19 +105,18 @@ class StateFile:
         if found != "ok":
             raise self.damage(" ".join(found.split()))
 
-    def _load(self, database: sqlite3.Connection) -> tuple[FloatArray, IntArray]:
-        """The pools; those of the fitted router, which are written, in a new file."""
+    def _load(self, database: sqlite3.Connection) -> Arrays:
+        """What was learnt; nothing in a new file."""
         with transaction(database):
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
             if not tables:
                 self._initialise(database)
-            elif not tables >= {"meta", "pools", "answers", "jobs"}:
+            elif not tables >= {"meta", "answers", "jobs"}:
                 raise self.damage("it is a database of another program")
             try:
                 self._check_meta(dict(database.execute("SELECT key, value FROM meta")))
-                pools = {row[0]: row[1:] for row in database.execute("SELECT * FROM pools")}
-                return self._pools(pools)
-            except (LookupError, ValueError, TypeError) as error:
+                return self._learnt(database)
+            except (LookupError, ValueError, TypeError, DataError) as error:
                 raise self.damage(str(error)) from None
 
     def _check_meta(self, meta: Mapping[str, str]) -> None:
@@ -141,18 +133,17 @@ class StateFile:
             database.execute(statement)
         meta = {"kind": _KIND, "format": _FORMAT, "identity": self._identity}
         database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        for tier, (total, count) in enumerate(zip(*self._fitted, strict=True)):
-            database.execute("INSERT INTO pools VALUES (?, ?, ?, ?)", new_pool(self._tiers[tier]))
-            write_pool(database, self._tiers[tier], total, int(count))
 
-    def _pools(self, rows: Mapping[str, tuple[bytes, int, int]]) -> tuple[FloatArray, IntArray]:
-        sums, counts = np.empty_like(self._fitted[0]), np.empty_like(self._fitted[1])
-        for tier, name in enumerate(self._tiers):
-            total, count, check = rows[name]
-            if check != check_sum(total, count):
-                raise ValueError(f"the pool of the {name} tier was altered")
-            sums[tier], counts[tier] = np.frombuffer(total, "<f8"), count
-        return sums, counts
+    def _learnt(self, database: sqlite3.Connection) -> Arrays:
+        row = database.execute(READ_MEMORY).fetchone()
+        if row is None:
+            if database.execute(ANY_LEARNT).fetchone()[0]:
+                raise ValueError("what was learnt is missing")
+            return {}
+        arrays = arrays_of(row)
+        if self._check is not None:
+            self._check(arrays)
+        return arrays
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -167,6 +158,8 @@ class StateFile:
                 ) from error
             # The statements are always the same, so it is the file that does not fit them.
             raise self.damage(str(error)) from None
+        except UnicodeDecodeError:
+            raise self.damage("a text in it is not UTF-8") from None
 
     def damage(self, problem: str) -> CorruptArtefactError:
         """What is said of a file that holds something else."""

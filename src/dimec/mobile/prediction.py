@@ -8,19 +8,37 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """Where a text would be sent, and how clear that is.
+    """Where a text would be sent first, and how clear that is.
 
     Attributes:
         tier: position of the tier; 0 is the device.
         tier_name: its name.
-        scores: tier → the router's score, lower is nearer; None for a tier that is never reached.
-        margin: the second lowest score less the lowest; None where one tier only can be reached.
+        scores: tier → the policy's score, lower is nearer; None for a tier that is never reached;
+            empty where it measures none.
+        margin: the second lowest score less the lowest; None where there are not two.
     """
 
     tier: int
     tier_name: str
     scores: dict[str, float | None]
     margin: float | None
+
+
+@dataclass(frozen=True)
+class Stay:
+    """What one tier did for an answer.
+
+    Attributes:
+        tier: its name.
+        start: the layers that had run when the input came there: 0 where it came as text.
+        stop: the layer up to which it ran.
+        payload: what was sent there, ``"text"``; None where the input arose.
+    """
+
+    tier: str
+    start: int
+    stop: int
+    payload: str | None
 
 
 @dataclass(frozen=True)
@@ -32,18 +50,21 @@ class Prediction:
         label: the most probable class.
         probability: of ``label``.
         probabilities: class → probability, in the model's order; they add up to 1.
-        route: name of the tier that the router chose.
-        distances: tier → distance of the embedding to its pool's centre; None for an empty pool.
-        margin: the second smallest distance minus the smallest; None where one tier only can be
-            reached.
-        served_by: the tier that answered.
-        fallback_reason: why that is not ``route``: for each tier that was asked in vain, in order,
-            its name and one of :data:`dimec.client.tier_client.REASONS`, such as
-            ``"edge: circuit open; cloud: unreachable"``. None where ``route`` answered.
+        route: name of the tier that the policy chose first, before a layer had run.
+        distances: tier → how the policy scored it for that, lower is nearer; for a router the
+            distance of the embedding to its pool's centre; None for an empty pool. Empty for a
+            policy that measures none.
+        margin: the second smallest of them minus the smallest; None where there are not two.
+        path: what ran for the answer, stay by stay.
+        answered_by: the tier whose exit gave the answer.
+        fallback_reason: why another tier answered than the policy wanted: for each tier that was
+            asked in vain, in order, its name and one of
+            :data:`dimec.client.tier_client.REASONS`, such as
+            ``"edge: circuit open; cloud: unreachable"``. None where none was.
         tried: the tiers that were asked in vain, in order.
         milliseconds: wall time from the text to the answer. An answer that was given before, and is
             given again for its ``id``, has the time that it took then.
-        cost: in λ: the serving tier's price, and the offload price of every tier that got the input
+        cost: in λ: of all that ran on the path, and of sending the input to every tier that got it
             in vain.
         recorded: whether the answer is in the state. False where the disk refuses to write; the
             answer then waits in memory for room.
@@ -56,7 +77,8 @@ class Prediction:
     route: str
     distances: dict[str, float | None]
     margin: float | None
-    served_by: str
+    path: tuple[Stay, ...]
+    answered_by: str
     fallback_reason: str | None
     tried: tuple[str, ...]
     milliseconds: float
@@ -65,7 +87,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
-        return asdict(self) | {"tried": list(self.tried)}
+        values = asdict(self)
+        return values | {"path": list(values["path"]), "tried": list(self.tried)}
 
 
 @dataclass(frozen=True)
@@ -74,26 +97,26 @@ class LedgerSummary:
 
     Attributes:
         answers: how many there are.
-        routes: tier → answers that the router sent there.
-        served: tier → answers that it gave.
+        learnt: how many of them the policy has learnt from.
+        routes: tier → answers that the policy sent there first.
+        answered: tier → answers that it gave.
         fallbacks: reason, as in :attr:`Prediction.fallback_reason` → answers.
         mean_cost: λ an answer; None where there is none.
         reduction: 1 - mean cost / price of the last tier; above 0 it is cheaper than to send all
             there.
         mean_milliseconds: wall time of an answer; None where there is none.
-        pools: tier → number of embeddings in the pool that the router decides with.
         waiting: answers that were given and are not yet in the state, for want of room.
         lost: answers that were given and never will be: too many were waiting.
     """
 
     answers: int
+    learnt: int
     routes: dict[str, int]
-    served: dict[str, int]
+    answered: dict[str, int]
     fallbacks: dict[str, int]
     mean_cost: float | None
     reduction: float | None
     mean_milliseconds: float | None
-    pools: dict[str, int]
     waiting: int
     lost: int
 
@@ -106,7 +129,8 @@ class MobileInfo:
         bundle: the folder.
         version: of the mobile tier's model.
         state: path of the state file, or ``":memory:"``.
-        adaptive: whether the router learns.
+        policy: its name.
+        adaptive: whether it learns here.
         start_seconds: from the call of ``open`` to ready to answer.
         memory_base_bytes: resident memory of the process before ``open``.
         memory_bytes: resident memory of the process now.
@@ -116,6 +140,7 @@ class MobileInfo:
     bundle: str
     version: str
     state: str
+    policy: str
     adaptive: bool
     start_seconds: float
     memory_base_bytes: int

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class Mobile:
-    """Answers texts: the router decides before any layer runs, and the chosen tier classifies.
+    """Answers texts: the policy decides before any layer runs, and again once an exit has spoken.
 
-    A tier that fails is not the input's end: the next best one answers, and in the end the mobile
-    itself. Every answer is recorded in the state, with what the router learnt from it. Safe to
-    call from several threads.
+    A tier that fails is not the input's end: what an exit said before is the answer, or else the
+    next best tier answers, and in the end the mobile itself. Every answer is recorded in the state,
+    with what the policy learnt from it. Safe to call from several threads.
 
     Example (not run, needs a bundle and two servers):
         >>> with Mobile.open(
@@ -38,13 +38,13 @@ class Mobile:
         ...     cloud="http://127.0.0.1:8002",
         ... ) as mobile:  # doctest: +SKIP
         ...     answer = mobile.predict("a moving film")
-        ...     print(answer.label, answer.route, answer.served_by, answer.cost)
+        ...     print(answer.label, answer.route, answer.answered_by, answer.cost)
         ...     for answer in mobile.predict_many(open("reviews.txt")):
         ...         print(answer.label)
         positive edge edge 5.5
 
     Attributes:
-        engine: bundle, router and state.
+        engine: bundle, policy and state.
     """
 
     def __init__(self, engine: Engine, clients: Mapping[str, TierClient]) -> None:
@@ -61,7 +61,7 @@ class Mobile:
         edge: str | None = None,
         cloud: str | None = None,
         state: Path | str | None = None,
-        adaptive: bool = False,
+        adaptive: bool | None = None,
         timeout: float = 1.0,
         fallback: Fallback = "accuracy",
         token: str | None = None,
@@ -77,14 +77,15 @@ class Mobile:
             tiers: name of a tier → address of its server, such as ``http://127.0.0.1:8001``; a
                 tier without one is never reached, and the next best answers.
             edge, cloud: addresses of tiers of these names.
-            state: file for the router's state and the ledger; by default one of the bundle's own
-                below ``XDG_STATE_HOME`` or ``~/.local/state``; ``":memory:"`` forgets all of it
-                when it closes.
-            adaptive: the router learns from every input, and goes on from what the state has
-                learnt. Without it, the router stays as it was fitted.
+            state: file for what the policy learns and the ledger; by default one of the bundle's
+                own below ``XDG_STATE_HOME`` or ``~/.local/state``; ``":memory:"`` forgets all of
+                it when it closes.
+            adaptive: True: the policy learns from every input, and goes on from what the state has
+                learnt. False: it stays as it was fitted. None: as it was fitted to do.
             timeout: seconds for a tier's answer, retries included.
-            fallback: whom to ask where a tier fails. ``"accuracy"``: the deepest of the others
-                first; ``"cost"``: the dearest of those that are cheaper. The device is the last.
+            fallback: whom to ask where a tier fails and no exit has spoken before. ``"accuracy"``:
+                the deepest of the others first; ``"cost"``: the dearest of those that are cheaper.
+                The device is the last.
             token: bearer token for the servers.
             ca: file with the certificates to trust in place of the system's.
             insecure: send the token over plain HTTP to another machine all the same.
@@ -92,7 +93,8 @@ class Mobile:
             transports: tier → httpx2 transport, for tests.
 
         Raises:
-            ConfigError: an address or a setting cannot work.
+            ConfigError: an address or a setting cannot work, or the policy takes steps that these
+                tiers do not have.
             ArtefactError: the bundle or the state is missing, damaged or of another model.
             StateBusyError: another process holds the state.
             StorageError: the state cannot be written.
@@ -137,10 +139,7 @@ class Mobile:
                 engine.embed(item)
                 engine.decide(item)
             while item.prediction is None:
-                try:
-                    engine.answer(item, self._ask(item.way.tier, [item])[0])
-                except TierError as error:
-                    item.way.failed(error)
+                self._lead(item.way.tier, [item])
         except BaseException:
             engine.drop([item])
             raise
@@ -156,9 +155,11 @@ class Mobile:
     ) -> Generator[Prediction, None, None]:
         """Answer a stream of texts; the answers come in the order of the texts.
 
-        The router decides, and learns, strictly in that order. An answer is recorded before it is
-        given. Memory stays bounded, however long the stream. Leaving the loop early is safe: what
-        was under way and not yet recorded is forgotten, as if it had not come.
+        The policy decides, and learns by deciding, strictly in that order; one that learns from
+        answers does so as they are recorded, in that order too, while later inputs are under way.
+        An answer is recorded before it is given. Memory stays bounded, however long the stream.
+        Leaving the loop early is safe: what was under way and not yet recorded is forgotten, as if
+        it had not come.
 
         Args:
             texts: texts, or pairs; taken as room appears.
@@ -190,12 +191,12 @@ class Mobile:
 
         if workers < 1:
             raise ConfigError(f"expected at least 1 worker, got {workers}")
-        stream = Stream(self.engine, self._ask, workers)
+        stream = Stream(self.engine, self._lead, workers)
         self._streams.add(stream)
         return stream.run(arrivals)
 
     def decide(self, text: Text) -> Choice:
-        """The router's decision on a text, alone: nothing is answered, learnt or recorded.
+        """Where a text would go first: nothing is answered, learnt or recorded.
 
         Raises:
             DataError: not a text for this task.
@@ -229,20 +230,31 @@ class Mobile:
     ) -> None:
         self.close()
 
+    def _lead(self, tier: str, items: list[Item]) -> None:
+        """Lead B inputs on at a tier: run them here, or ask it for their probabilities."""
+        engine = self.engine
+        if tier == engine.device:
+            engine.run(items)
+            return
+        try:
+            rows = self._ask(tier, items)
+        except TierError as error:
+            engine.failed(items, error)
+        else:
+            engine.see(items, rows)
+
     def _ask(self, tier: str, items: list[Item]) -> npt.NDArray[np.float32]:
-        """(B, C) probabilities of B inputs from one tier.
+        """(B, C) probabilities of B inputs from another tier.
 
         Raises:
             TierError: it gave no usable answer.
         """
         engine = self.engine
-        if tier == engine.device:
-            return np.stack([engine.classify(item) for item in items])
         client = self._clients.get(tier)
         if client is None:
             raise not_configured(tier)
         first = items[0]
-        answer = client.infer(engine.batch(items), id=first.id, traceparent=first.trace())
+        answer = client.infer(engine.batch(items), id=first.id, traceparent=first.context())
         return answer.probabilities
 
 

@@ -7,12 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import wait
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from dimec.base.errors import ConfigError, TierError
+from dimec.base.errors import ConfigError
 from dimec.mobile.core import Text
 from dimec.mobile.engine import Engine, Item
 from dimec.mobile.prediction import Prediction
@@ -22,7 +18,7 @@ from dimec.mobile.window import Window
 AHEAD = 16
 _GLANCE = 0.1  # seconds between looks at whether the stream has ended meanwhile
 
-Ask = Callable[[str, list[Item]], npt.NDArray[np.float32]]
+Lead = Callable[[str, list[Item]], None]
 # A text and its id, if it has one; None says that the next one may be long in coming.
 Arrival = tuple[Text, str | None] | None
 
@@ -46,19 +42,19 @@ def lighten(item: Item, device: str) -> None:
 class Stream:
     """Answers one stream.
 
-    The caller's thread takes texts, embeds them and has the router decide, in order. Workers ask
+    The caller's thread takes texts, embeds them and has the policy decide, in order. Workers ask
     the tiers, several inputs at once, and record every answer as soon as all before it are
     recorded; that does not wait for the caller, who may be slow.
 
     Args:
         engine: the mobile's.
-        ask: gives the probabilities of inputs from one tier, or raises a TierError.
+        lead: leads inputs on at the tier that they are to go to.
         workers: threads.
     """
 
-    def __init__(self, engine: Engine, ask: Ask, workers: int) -> None:
+    def __init__(self, engine: Engine, lead: Lead, workers: int) -> None:
         self._engine = engine
-        self._ask = ask
+        self._lead = lead
         self._workers = workers
         self._limit = AHEAD * workers
         self._processors = processors()
@@ -194,18 +190,10 @@ class Stream:
             return None
 
     def _do(self, tier: str, items: list[Item]) -> None:
-        try:
-            rows: Any = self._ask(tier, items)
-        except TierError as error:
-            with self._work:
-                self._window.failed(tier, items, error)
-                self._work.notify_all()
-            return
-        for item, row in zip(items, rows, strict=True):
-            self._engine.answer(item, row)
+        self._lead(tier, items)
         with self._work:
-            self._window.answered(tier)
-            self._work.notify()
+            self._window.done(tier, items)
+            self._work.notify_all()
 
     def _record(self) -> None:
         """Record the answers at the head, unless another thread is at it, who takes these too."""

@@ -10,7 +10,6 @@ import itertools
 from collections import deque
 from collections.abc import Sequence
 
-from dimec.base.errors import TierError
 from dimec.mobile.engine import Item
 
 MOST_ROWS = 32  # of one request
@@ -68,16 +67,12 @@ class Window:
         self.running[tier] += 1
         return tier, items
 
-    def answered(self, tier: str) -> None:
-        """What was taken for ``tier`` has its predictions."""
-        self.running[tier] -= 1
-
-    def failed(self, tier: str, items: Sequence[Item], error: TierError) -> None:
-        """What was taken for ``tier`` goes to the next tier of each input's course."""
+    def done(self, tier: str, items: Sequence[Item]) -> None:
+        """What was taken for ``tier`` has its predictions, or goes on along each one's course."""
         self.running[tier] -= 1
         for item in items:
-            item.way.failed(error)
-            self._queues[item.way.tier].append(item)
+            if item.prediction is None:
+                self._queues[item.way.tier].append(item)
 
     def finished(self) -> list[Item]:
         """Inputs at the head that have their prediction, in order; they leave the window."""

@@ -88,6 +88,15 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Adaptable(Policy, Protocol):
+    """A policy that learns online or does not, as its user likes."""
+
+    def adapted(self, learns: bool) -> Policy:
+        """The same policy, which learns or stays as it was fitted."""
+        ...
+
+
 def outcome_of(
     trace: Trace, deployment: Deployment, legs: Sequence[Leg], answers: FloatArray | None = None
 ) -> Outcome:

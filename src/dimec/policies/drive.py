@@ -40,7 +40,7 @@ def drive(steps: Steps, trace: Trace, deployment: Deployment) -> Outcome:
     for i in range(len(trace)):
         walk, look = walked(steps, trace, deployment, i)
         walks.append(walk)
-        exit_ = walk.looks[look]
+        exit_ = walk.answer(Answer(look))
         answered[i] = trace.column(exit_.layer, deployment.tiers[exit_.tier].source)
     return _outcome(walks, answered, trace, deployment)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dimec.policies.base import Outcome, no_steps, one_hot, tier_outcome
@@ -54,6 +54,12 @@ class RouterPolicy:
         """Whether the router moves its centres as inputs arrive."""
         return bool(getattr(self.router, "adaptive", False))
 
+    def adapted(self, learns: bool) -> RouterPolicy:
+        """With a router that learns, or one that stays; others than by centroids know one way."""
+        if not isinstance(self.router, CentroidRouter):
+            return self
+        return RouterPolicy(self.name, self.router.copy(learns))
+
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Route the whole trace."""
         chosen = self.router.copy().route(trace.embeddings)
@@ -67,6 +73,11 @@ class RouterSteps:
         self._router = router.copy()
         self._layers = deployment.exits
         self.learns: Learns = "deciding" if getattr(router, "adaptive", False) else "never"
+
+    @property
+    def reach(self) -> Sequence[Go]:
+        """To any tier's own exit."""
+        return [Go(tier, layer) for tier, layer in enumerate(self._layers)]
 
     def begin(self, signal: Signal) -> Go:
         """To the router's choice."""
@@ -96,6 +107,8 @@ def _centroid(name: str, settings: Mapping[str, Any], arrays: Arrays) -> RouterP
     adaptive = settings["adaptive"]
     if not isinstance(adaptive, bool) or arrays.keys() != {"sums", "counts"}:
         raise ValueError("expected adaptive true or false, and the arrays sums and counts")
+    if not arrays["counts"].any():
+        raise ValueError("there is nothing in its pools")
     router = CentroidRouter.from_state(arrays["sums"], arrays["counts"], adaptive)
     router.restore(arrays)  # numbers of a file are looked at more closely
     return RouterPolicy(name, router)

@@ -11,7 +11,7 @@ the arrays with each answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -168,6 +168,17 @@ class Walk:
         here = self.visits[-1]
         self.looks.append(Look(here.tier, here.stop, probabilities))
 
+    def answer(self, step: Answer) -> Look:
+        """The look that answers.
+
+        Raises:
+            ConfigError: nothing of the kind was seen.
+        """
+        size = len(self.looks)
+        if step.look not in range(-size, size):
+            raise ConfigError(f"{size} exits were seen, so none of them is number {step.look}")
+        return self.looks[step.look]
+
     @staticmethod
     def _check(step: Go, here: Visit | None, deployment: Deployment) -> None:
         if step.tier not in range(len(deployment)):
@@ -215,10 +226,15 @@ class Steps(Protocol):
 
     Attributes:
         learns: whether and when :meth:`learn` is to be called.
+        reach: every step that it may ever take, each once: whether all of them can be taken where
+            it is to be served is asked before the first input.
     """
 
     @property
     def learns(self) -> Learns: ...
+
+    @property
+    def reach(self) -> Sequence[Go]: ...
 
     def begin(self, signal: Signal) -> Step:
         """Where to go with an input before any layer has run; changes nothing."""
@@ -231,7 +247,8 @@ class Steps(Protocol):
     def learn(self, walk: Walk, first: Go) -> None:
         """Take in what became of an input that ``begin`` sent to ``first``.
 
-        Where it learns ``"deciding"``, the walk has not begun.
+        Where it learns ``"deciding"``, the walk has not begun. Where ``"answered"``, all went as it
+        said: of inputs on whose way a tier failed it does not hear.
         """
         ...
 

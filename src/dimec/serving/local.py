@@ -49,7 +49,7 @@ class LocalTiers:
         >>> with LocalTiers("bundles/mine") as tiers:  # doctest: +SKIP
         ...     edge, cloud = tiers.urls["edge"], tiers.urls["cloud"]
         ...     with dimec.Mobile.open("bundles/mine", edge=edge, cloud=cloud) as mobile:
-        ...         print(mobile.predict("a moving film").served_by)
+        ...         print(mobile.predict("a moving film").answered_by)
 
     Attributes:
         urls: tier → address, such as ``http://127.0.0.1:41234``.

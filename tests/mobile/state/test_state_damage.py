@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,14 +19,17 @@ from dimec.base.errors import (
 )
 from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import State
-from support.states import embedding, open_state, prediction
+from support.states import embedding, learn, open_state, prediction
+
+# Sound arrays, of another policy.
+_OTHERS = safetensors.numpy.save({"sum": np.zeros(3), "count": np.array(1)})
 
 
 class TestDamage:
     @pytest.fixture
     def sound(self, state: State, path: Path) -> Path:
         for number in range(200):
-            state.write([Record(prediction(f"{number}"), embedding(number))])
+            state.write([Record(prediction(f"{number}"), embedding(number))], learn)
         state.close()
         return path
 
@@ -54,15 +60,18 @@ class TestDamage:
     @pytest.mark.parametrize(
         "statement",
         [
-            "UPDATE pools SET count = count + 1 WHERE tier = 'edge'",
-            "UPDATE pools SET sum = zeroblob(64) WHERE tier = 'cloud'",
-            "UPDATE pools SET sum = x'00' WHERE tier = 'cloud'",
-            "UPDATE pools SET sum = 'text', count = 'text' WHERE tier = 'mobile'",
-            "DELETE FROM pools WHERE tier = 'mobile'",
+            "UPDATE memory SET check_sum = check_sum + 1",
+            "UPDATE memory SET arrays = zeroblob(64)",
+            "UPDATE memory SET arrays = x'00'",
+            "UPDATE memory SET arrays = 'text', check_sum = 'text'",
+            f"UPDATE memory SET arrays = x'00', check_sum = {zlib.crc32(bytes(1))}",
+            f"UPDATE memory SET arrays = x'{_OTHERS.hex()}', check_sum = {zlib.crc32(_OTHERS)}",
+            "DELETE FROM memory",
+            "DROP TABLE memory",
             "DROP TABLE answers",
-            "ALTER TABLE pools RENAME COLUMN sum TO total",
+            "ALTER TABLE memory RENAME COLUMN arrays TO sums",
             "ALTER TABLE meta RENAME COLUMN key TO name",
-            "UPDATE meta SET value = '2' WHERE key = 'format'",
+            "UPDATE meta SET value = '1' WHERE key = 'format'",
             "DELETE FROM meta",
         ],
     )
@@ -70,10 +79,6 @@ class TestDamage:
         with contextlib.closing(sqlite3.connect(sound)) as database:
             database.execute(statement)
             database.commit()
-        # One column under another name holds the same, which is no damage.
-        if "RENAME COLUMN sum" in statement:
-            open_state(sound).close()
-            return
         with pytest.raises(CorruptArtefactError, match="no state that this version"):
             open_state(sound)
 
@@ -86,7 +91,7 @@ class TestDamage:
                 state.find("7")
             assert state.find("8") is not None
 
-    def test_a_damaged_page_that_the_pools_are_not_on(self, sound: Path) -> None:
+    def test_a_damaged_page_that_nothing_read_at_first_is_on(self, sound: Path) -> None:
         """It would go unnoticed until an answer on it is asked for, and spread by then."""
         with contextlib.closing(sqlite3.connect(sound)) as database:
             size = database.execute("PRAGMA page_size").fetchone()[0]
@@ -122,7 +127,7 @@ class TestDamage:
                 with contextlib.closing(open_state(victim)) as state:
                     state.find("7")
                     state.totals()
-                    state.write([Record(prediction("new"), embedding(1))])
+                    state.write([Record(prediction("new"), embedding(1))], learn)
                 opened += 1
             except DimecError:
                 refused += 1

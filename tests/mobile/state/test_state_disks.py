@@ -21,7 +21,8 @@ from dimec.base.errors import (
 )
 from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import State
-from support.states import COUNTS, SUMS, embedding, open_state, prediction
+from dimec.tiers.names import TIER_NAMES
+from support.states import embedding, learn, learnt_by, open_state, prediction
 from support.tiers import full_disk
 
 
@@ -32,22 +33,22 @@ class TestAFullDisk:
         def fill() -> None:
             nonlocal written
             for number in range(5000):
-                state.write([Record(prediction(f"{number}"), embedding(number))])
+                state.write([Record(prediction(f"{number}"), embedding(number))], learn)
                 written += 1
 
         with full_disk(200_000), pytest.raises(StorageError, match="free some space"):
             fill()
         assert written > 5
-        expected = state.sums.tobytes(), state.counts.tolist()
+        expected = learnt_by(state)
         with full_disk(200_000), pytest.raises(StorageError):
-            state.write([Record(prediction(f"more {n}"), embedding(n)) for n in range(500)])
-        assert (state.sums.tobytes(), state.counts.tolist()) == expected
+            state.write([Record(prediction(f"more {n}"), embedding(n)) for n in range(500)], learn)
+        assert learnt_by(state) == expected
         assert state.find(f"{written}") is None
-        state.write([Record(prediction("later"), embedding(0))])
-        after = state.sums.tobytes(), state.counts.tolist()
+        state.write([Record(prediction("later"), embedding(0))], learn)
+        after = learnt_by(state)
         state.close()
         with contextlib.closing(open_state(path)) as again:
-            assert (again.sums.tobytes(), again.counts.tolist()) == after
+            assert learnt_by(again) == after
             assert again.totals().answers == written + 1
         with contextlib.closing(sqlite3.connect(path)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -57,36 +58,36 @@ class TestAFullDisk:
         with full_disk(2000):
             state = open_state(path)
             assert state.opened == 0
-            assert state.sums.tobytes() == SUMS.tobytes()
+            assert state.arrays == {}
             for _ in range(2):
                 with pytest.raises(StorageError, match="cannot write"):
-                    state.write([Record(prediction("one"), embedding(1))])
+                    state.write([Record(prediction("one"), embedding(1))], learn)
             assert state.find("one") is None
             assert state.totals().answers == 0
             name = state.begin_job("/some/file")
             assert state.job("/some/file") == name
         with contextlib.closing(state):
-            state.write([Record(prediction("one"), embedding(1))])
+            state.write([Record(prediction("one"), embedding(1))], learn)
             assert state.opened == 1
         with contextlib.closing(open_state(path)) as again:
             assert again.find("one") is not None
-            assert again.counts.tolist() == [*COUNTS[:2], COUNTS[2] + 1]
+            assert again.arrays["count"] == 1
 
     def test_one_that_is_there_is_gone_on_from(self, path: Path) -> None:
         """The content is read, though sqlite has no room for the index of its log."""
         with contextlib.closing(open_state(path)) as state:
-            state.write([Record(prediction("one"), embedding(1))])
-            learnt = state.sums.tobytes()
+            state.write([Record(prediction("one"), embedding(1))], learn)
+            learnt = learnt_by(state)
         with full_disk(2000):
             state = open_state(path)
             assert state.find("one") is not None
-            assert state.sums.tobytes() == learnt
+            assert learnt_by(state) == learnt
             with pytest.raises(StorageError):
-                state.write([Record(prediction("two"), embedding(2))])
+                state.write([Record(prediction("two"), embedding(2))], learn)
             with pytest.raises(StateBusyError):
                 open_state(path)
         with contextlib.closing(state):
-            state.write([Record(prediction("two"), embedding(2))])
+            state.write([Record(prediction("two"), embedding(2))], learn)
         with contextlib.closing(open_state(path)) as again:
             assert again.totals().answers == 2
 
@@ -119,8 +120,8 @@ class TestAReadOnlyDisk:
     ) -> None:
         """Also what only the log of a killed process holds."""
         with contextlib.closing(open_state(path)) as state:
-            state.write([Record(prediction("one"), embedding(1))])
-            learnt = state.sums.tobytes()
+            state.write([Record(prediction("one"), embedding(1))], learn)
+            learnt = learnt_by(state)
             if killed:
                 shutil.copytree(path.parent, tmp_path / "as it was")
         if killed:
@@ -131,14 +132,14 @@ class TestAReadOnlyDisk:
         before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
         with contextlib.closing(open_state(path)) as state:
             assert state.find("one") is not None
-            assert state.sums.tobytes() == learnt
+            assert learnt_by(state) == learnt
             for _ in range(2):
                 with pytest.raises(StorageError, match="Read-only file system"):
-                    state.write([Record(prediction("two"), embedding(2))])
+                    state.write([Record(prediction("two"), embedding(2))], learn)
             assert state.find("one") is not None
             assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
             monkeypatch.undo()
-            state.write([Record(prediction("two"), embedding(2))])
+            state.write([Record(prediction("two"), embedding(2))], learn)
             assert state.opened == 1
         with contextlib.closing(open_state(path)) as again:
             assert again.totals().answers == 2
@@ -146,13 +147,13 @@ class TestAReadOnlyDisk:
     def test_nothing_is_there(self, path: Path, frozen: Callable[[], None]) -> None:
         frozen()
         with contextlib.closing(open_state(path)) as state:
-            assert state.sums.tobytes() == SUMS.tobytes()
+            assert state.arrays == {}
             assert state.totals().answers == 0
 
     def test_another_bundles_and_a_damaged_one_are_refused(
         self, path: Path, frozen: Callable[[], None]
     ) -> None:
-        State(path, "cd" * 32, SUMS, COUNTS).close()
+        State(path, "cd" * 32, TIER_NAMES).close()
         frozen()
         with pytest.raises(MismatchError):
             open_state(path)
@@ -163,34 +164,34 @@ class TestAReadOnlyDisk:
 
 class TestTheFileGoesAway:
     def test_deleted(self, state: State, path: Path) -> None:
-        state.write([Record(prediction("one"), embedding(1))])
+        state.write([Record(prediction("one"), embedding(1))], learn)
         shutil.rmtree(path.parent)
-        state.write([Record(prediction("two", route="mobile"), embedding(2))])
+        state.write([Record(prediction("two", route="mobile"), embedding(2))], learn)
         assert state.opened == 2
         assert state.find("one") is None
         assert state.find("two") is not None
-        assert state.counts.tolist() == [COUNTS[0] + 1, *COUNTS[1:]]
+        assert state.arrays["count"] == 1
         with pytest.raises(StateBusyError):
             open_state(path)
 
     def test_replaced_by_an_older_one(self, state: State, path: Path, tmp_path: Path) -> None:
-        state.write([Record(prediction("old"), embedding(1))])
+        state.write([Record(prediction("old"), embedding(1))], learn)
         state.close()
         backup = shutil.copy(path, tmp_path / "backup")
         with contextlib.closing(open_state(path)) as again:
-            again.write([Record(prediction("new"), embedding(2))])
+            again.write([Record(prediction("new"), embedding(2))], learn)
             for file in path.parent.glob("state.sqlite*"):
                 file.unlink()
             shutil.copy(backup, path)
-            again.write([Record(prediction("newest"), embedding(3))])
+            again.write([Record(prediction("newest"), embedding(3))], learn)
             assert again.find("old") is not None
             assert again.find("new") is None
-            assert again.counts[2] == COUNTS[2] + 2
+            assert again.arrays["count"] == 2
 
     def test_moved_away_with_all_that_it_has(self, state: State, path: Path) -> None:
-        state.write([Record(prediction("one"), embedding(1))])
+        state.write([Record(prediction("one"), embedding(1))], learn)
         path.rename(path.with_name("moved.sqlite"))
-        state.write([Record(prediction("two"), embedding(2))])
+        state.write([Record(prediction("two"), embedding(2))], learn)
         with contextlib.closing(open_state(path.with_name("moved.sqlite"))) as moved:
             assert moved.find("one") is not None
             assert moved.find("two") is None
@@ -210,7 +211,7 @@ class TestTheFileGoesAway:
 
     def test_another_bundles_state_in_its_place(self, state: State, path: Path) -> None:
         other = path.with_name("other.sqlite")
-        State(other, "cd" * 32, SUMS, COUNTS).close()
+        State(other, "cd" * 32, TIER_NAMES).close()
         before = other.read_bytes()
         other.replace(path)
         with pytest.raises(MismatchError):

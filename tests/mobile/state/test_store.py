@@ -21,7 +21,8 @@ from dimec.base.errors import (
 )
 from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import MEMORY, State, default_path
-from support.states import COUNTS, IDENTITY, SUMS, WIDTH, embedding, open_state, prediction
+from dimec.tiers.names import TIER_NAMES
+from support.states import IDENTITY, WIDTH, embedding, learn, open_state, prediction
 
 
 class TestWhatItHolds:
@@ -29,7 +30,7 @@ class TestWhatItHolds:
         "changes",
         [
             {},
-            {"margin": None, "fallback_reason": None, "tried": (), "served_by": "cloud"},
+            {"margin": None, "fallback_reason": None, "tried": (), "answered_by": "cloud"},
             {"id": "Größe ☃ 'quoted\""},
             {"distances": {"mobile": None, "edge": None, "cloud": 5e-324}, "cost": 1e308},
         ],
@@ -45,34 +46,34 @@ class TestWhatItHolds:
         with contextlib.closing(open_state(path)) as again:
             assert again.find(given_.id) == given_
 
-    def test_pools_are_the_fitted_ones_and_what_was_learnt(self, state: State, path: Path) -> None:
-        expected, counts = SUMS.copy(), COUNTS.copy()
+    def test_what_was_learnt_goes_with_the_answers(self, state: State, path: Path) -> None:
+        expected, lessons = np.zeros(WIDTH), 0
+        assert state.arrays == {}
         for number in range(30):
-            tier = number % 3
-            name = ("mobile", "edge", "cloud")[tier]
             learns = number % 4 > 0
-            given_ = prediction(f"{number}", route=name)
-            state.write([Record(given_, embedding(number) if learns else None)])
+            given_ = prediction(f"{number}")
+            state.write([Record(given_, embedding(number) if learns else None)], learn)
             if learns:
-                expected[tier] += embedding(number)
-                counts[tier] += 1
-            assert state.sums.tobytes() == expected.tobytes()
-            assert state.counts.tolist() == counts.tolist()
+                expected += embedding(number)
+                lessons += 1
+            assert state.arrays.get("sum", np.zeros(WIDTH)).tobytes() == expected.tobytes()
+            assert state.arrays.get("count", 0) == lessons
+        assert state.totals().learnt == lessons
         state.close()
         with contextlib.closing(open_state(path)) as again:
-            assert again.sums.tobytes() == expected.tobytes()
-            assert again.counts.tolist() == counts.tolist()
-            assert again.sums.shape == (3, WIDTH)
+            assert again.arrays["sum"].tobytes() == expected.tobytes()
+            assert again.arrays["count"] == lessons
+            assert again.arrays["count"].dtype == np.int64
 
     def test_an_id_is_recorded_once_and_taught_once(self, state: State) -> None:
-        state.write([Record(prediction("one", label="b"), embedding(1))])
-        before = state.sums.tobytes(), state.counts.tolist()
+        state.write([Record(prediction("one", label="b"), embedding(1))], learn)
+        before = state.arrays["sum"].tobytes(), state.arrays["count"].tolist()
         again = [Record(prediction("one"), embedding(2)), Record(prediction("one"), embedding(3))]
-        state.write(again)
+        state.write(again, learn)
         found = state.find("one")
         assert found is not None
         assert found.label == "b"
-        assert (state.sums.tobytes(), state.counts.tolist()) == before
+        assert (state.arrays["sum"].tobytes(), state.arrays["count"].tolist()) == before
 
     def test_totals(self, state: State) -> None:
         empty = state.totals()
@@ -80,16 +81,20 @@ class TestWhatItHolds:
         assert empty.routes == {"mobile": 0, "edge": 0, "cloud": 0}
         none = {"fallback_reason": None, "tried": ()}
         answers = [
-            prediction("1", route="mobile", served_by="mobile", cost=3.0, **none),
-            prediction("2", route="edge", served_by="edge", cost=5.5, **none),
-            prediction("3", route="cloud", served_by="edge", cost=8.5, fallback_reason="cloud: x"),
-            prediction("4", route="cloud", served_by="edge", cost=8.5, fallback_reason="cloud: x"),
+            prediction("1", route="mobile", answered_by="mobile", cost=3.0, **none),
+            prediction("2", route="edge", answered_by="edge", cost=5.5, **none),
+            prediction(
+                "3", route="cloud", answered_by="edge", cost=8.5, fallback_reason="cloud: x"
+            ),
+            prediction(
+                "4", route="cloud", answered_by="edge", cost=8.5, fallback_reason="cloud: x"
+            ),
         ]
         state.write([Record(answer, None) for answer in answers])
         totals = state.totals()
         assert totals.answers == 4
         assert totals.routes == {"mobile": 1, "edge": 1, "cloud": 2}
-        assert totals.served == {"mobile": 1, "edge": 3, "cloud": 0}
+        assert totals.answered == {"mobile": 1, "edge": 3, "cloud": 0}
         assert totals.fallbacks == {"cloud: x": 2}
         assert totals.cost == 25.5
         assert totals.milliseconds == 5.0
@@ -120,8 +125,8 @@ class TestWhoMayHoldIt:
         with pytest.raises(StateBusyError, match=r"in use by another .* wait .* or name another"):
             open_state(path)
         code = (
-            "import sys, numpy\nfrom dimec.mobile.state.store import State\n"
-            "State(sys.argv[1], 'ab' * 32, numpy.zeros((3, 8)), numpy.zeros(3, int))"
+            "import sys\nfrom dimec.mobile.state.store import State\n"
+            "State(sys.argv[1], 'ab' * 32, ('mobile', 'edge', 'cloud'))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
@@ -136,7 +141,7 @@ class TestWhoMayHoldIt:
         with pytest.raises(MismatchError, match=r"another bundle .* name another state file"):
             open_state(path, "cd" * 32)
         with pytest.raises(MismatchError):
-            State(path, "cd" * 32, np.zeros((3, 5)), np.zeros(3, np.int64))
+            State(path, "cd" * 32, TIER_NAMES)
         with contextlib.closing(open_state(path)) as again:
             assert again.find("one") is not None
 

@@ -1,80 +1,90 @@
-"""The tables of the state file, and answers and pools as rows of them."""
+"""The tables of the state file, and answers and what was learnt as rows of them."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 import zlib
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
 
-from dimec.mobile.prediction import Prediction
+from dimec.mobile.prediction import Prediction, Stay
+from dimec.policies.kinds import Arrays
 
 SCHEMA = (
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE pools(tier TEXT PRIMARY KEY, sum BLOB NOT NULL, count INTEGER NOT NULL, "
+    "CREATE TABLE memory(seq INTEGER PRIMARY KEY CHECK (seq = 1), arrays BLOB NOT NULL, "
     "check_sum INTEGER NOT NULL)",
     "CREATE TABLE answers(seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time REAL NOT NULL, "
     "label TEXT NOT NULL, probability REAL NOT NULL, probabilities TEXT NOT NULL, "
-    "route TEXT NOT NULL, distances TEXT NOT NULL, margin REAL, served_by TEXT NOT NULL, "
-    "fallback_reason TEXT, tried TEXT NOT NULL, milliseconds REAL NOT NULL, cost REAL NOT NULL, "
-    "learnt INTEGER NOT NULL)",
+    "route TEXT NOT NULL, distances TEXT NOT NULL, margin REAL, path TEXT NOT NULL, "
+    "answered_by TEXT NOT NULL, fallback_reason TEXT, tried TEXT NOT NULL, "
+    "milliseconds REAL NOT NULL, cost REAL NOT NULL, learnt INTEGER NOT NULL)",
     "CREATE TABLE jobs(target TEXT PRIMARY KEY, id TEXT NOT NULL, time REAL NOT NULL)",
 )
 _COLUMNS = (
-    "id, label, probability, probabilities, route, distances, margin, served_by, fallback_reason, "
-    "tried, milliseconds, cost"
+    "id, label, probability, probabilities, route, distances, margin, path, answered_by, "
+    "fallback_reason, tried, milliseconds, cost"
 )
 INSERT = (
-    f"INSERT INTO answers({_COLUMNS}, time, learnt) VALUES ({', '.join('?' * 14)}) "
+    f"INSERT INTO answers({_COLUMNS}, time, learnt) VALUES ({', '.join('?' * 15)}) "
     "ON CONFLICT(id) DO NOTHING"
 )
 SELECT = f"SELECT {_COLUMNS} FROM answers WHERE id = ?"
 
 
+# What was learnt is one row, so that it is there whole or not at all.
+WRITE_MEMORY = "INSERT OR REPLACE INTO memory VALUES (1, ?, ?)"
+READ_MEMORY = "SELECT arrays, check_sum FROM memory"
+ANY_LEARNT = "SELECT EXISTS (SELECT 1 FROM answers WHERE learnt)"
+
+
 class Record(NamedTuple):
-    """An answer to be recorded, and the (D,) embedding that the router learnt, if it did."""
+    """An answer to be recorded, and what the policy is to learn from it; None for nothing."""
 
     prediction: Prediction
-    embedding: npt.NDArray[np.floating] | None
+    lesson: object | None
 
 
-def new_pool(tier: str) -> tuple[str, bytes, int, int]:
-    """The values of a row of ``pools`` that is yet to be written by :func:`write_pool`."""
-    return tier, b"", 0, 0
+def memory_row(arrays: Arrays) -> tuple[bytes, int]:
+    """The values of :data:`WRITE_MEMORY`."""
+    blob = safetensors.numpy.save(dict(arrays))
+    return blob, zlib.crc32(blob)
 
 
-def write_pool(
-    database: sqlite3.Connection, tier: str, total: npt.NDArray[np.float64], count: int
-) -> None:
-    """Put a pool's (D,) sum and its count in place of the old ones."""
-    blob = total.astype("<f8").tobytes()
-    row = (blob, count, check_sum(blob, count), tier)
-    database.execute("UPDATE pools SET sum = ?, count = ?, check_sum = ? WHERE tier = ?", row)
+def arrays_of(row: tuple[Any, Any]) -> Arrays:
+    """The arrays of a row of :data:`READ_MEMORY`.
+
+    Raises:
+        ValueError: the row was altered.
+    """
+    blob, check = row
+    if not isinstance(blob, bytes) or zlib.crc32(blob) != check:
+        raise ValueError("what was learnt was altered")
+    try:
+        return safetensors.numpy.load(blob)
+    except SafetensorError as error:
+        raise ValueError(f"what was learnt cannot be read: {error}") from None
 
 
-def check_sum(total: bytes, count: int) -> int:
-    """Tells a pool that was altered from a sound one."""
-    return zlib.crc32(b"%d" % count, zlib.crc32(total))
-
-
-def row_of(prediction: Prediction, learnt: bool) -> tuple[Any, ...]:
+def row_of(prediction: Prediction, lesson: object | None) -> tuple[Any, ...]:
     """The values of :data:`INSERT`."""
     p = prediction
     return (
         *(p.id, p.label, p.probability, json.dumps(p.probabilities), p.route),
-        *(json.dumps(p.distances), p.margin, p.served_by, p.fallback_reason, ",".join(p.tried)),
-        *(p.milliseconds, p.cost, time.time(), learnt),
+        *(json.dumps(p.distances), p.margin, json.dumps([asdict(stay) for stay in p.path])),
+        *(p.answered_by, p.fallback_reason, ",".join(p.tried)),
+        *(p.milliseconds, p.cost, time.time(), lesson is not None),
     )
 
 
 def prediction_of(row: tuple[Any, ...]) -> Prediction:
     """The answer of a row of :data:`SELECT`."""
     id_, label, probability, probabilities, route, distances, margin, *rest = row
-    served_by, fallback_reason, tried, milliseconds, cost = rest
+    path, answered_by, fallback_reason, tried, milliseconds, cost = rest
     return Prediction(
         id=id_,
         label=label,
@@ -83,7 +93,8 @@ def prediction_of(row: tuple[Any, ...]) -> Prediction:
         route=route,
         distances=json.loads(distances),
         margin=margin,
-        served_by=served_by,
+        path=tuple(Stay(**stay) for stay in json.loads(path)),
+        answered_by=answered_by,
         fallback_reason=fallback_reason,
         tried=tuple(tried.split(",")) if tried else (),
         milliseconds=milliseconds,

@@ -1,9 +1,11 @@
-"""The mobile's memory on disk: what its router has learnt, and every answer that it gave.
+"""The mobile's memory on disk: what its policy has learnt, and every answer that it gave.
 
-One sqlite file with one writer, which holds the file itself. An answer and what the router learnt
+One sqlite file with one writer, which holds the file itself. An answer and what the policy learnt
 from it go into the same transaction, so that at every moment, a kill at any instruction included::
 
-    a pool's sum and count = those of the fitted router + those of its recorded answers
+    what the policy knows = what was fitted, and what the recorded answers taught it
+
+What was learnt is arrays that nobody here looks into. There are none before the first lesson.
 
 The write-ahead log is synchronised at checkpoints only (``synchronous=NORMAL``): a killed process
 loses nothing that was recorded; a power cut may take the last answers, and leaves a sound file.
@@ -22,17 +24,24 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError, StorageError
 from dimec.mobile.opening import StateFile, transaction
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
-from dimec.mobile.state.rows import INSERT, SELECT, Record, prediction_of, row_of, write_pool
-from dimec.tiers.names import tier_names
+from dimec.mobile.state.rows import (
+    INSERT,
+    SELECT,
+    WRITE_MEMORY,
+    Record,
+    memory_row,
+    prediction_of,
+    row_of,
+)
+from dimec.policies.kinds import Arrays
 
 __all__ = ["MEMORY", "State", "Totals", "default_path"]
 
@@ -41,11 +50,12 @@ _TRIES = 3  # to open a file that is replaced meanwhile
 
 
 class Totals(NamedTuple):
-    """FloatArray over all recorded answers."""
+    """Sums over all recorded answers."""
 
     answers: int
+    learnt: int
     routes: dict[str, int]
-    served: dict[str, int]
+    answered: dict[str, int]
     fallbacks: dict[str, int]
     cost: float
     milliseconds: float
@@ -79,9 +89,9 @@ class State:
     Args:
         path: the file, made where there is none; ``":memory:"`` keeps all of it in memory.
         identity: of the bundle; a state goes with one.
-        sums: (K, D) float64 of the fitted router.
-        counts: (K,) int64 of the fitted router.
-        tiers: names of the K tiers; those of :func:`dimec.tiers.costs.tier_names` by default.
+        tiers: names of the K tiers.
+        check: takes up what was learnt, and raises DataError where it is not the policy's; None
+            where nobody goes on from it.
 
     Raises:
         StateBusyError: another process holds it.
@@ -91,8 +101,7 @@ class State:
 
     Attributes:
         tiers: names of the K tiers.
-        sums: (K, D) float64 of the pools in the file.
-        counts: (K,) int64 of the pools in the file.
+        arrays: what was learnt, as it is in the file; empty before the first lesson.
         opened: how often the file was opened; one more where it was deleted or replaced.
     """
 
@@ -100,15 +109,14 @@ class State:
         self,
         path: Path | str,
         identity: str,
-        sums: FloatArray,
-        counts: IntArray,
-        tiers: Sequence[str] | None = None,
+        tiers: Sequence[str],
+        check: Callable[[Arrays], None] | None = None,
     ) -> None:
-        self.tiers = tier_names(len(sums)) if tiers is None else tuple(tiers)
+        self.tiers = tuple(tiers)
         self.path = MEMORY if str(path) == MEMORY else Path(path).absolute()
-        self.sums, self.counts = sums.copy(), counts.copy()
+        self.arrays: Arrays = {}
         self.opened = 0
-        self._file = StateFile(self.path, identity, sums.copy(), counts.copy(), self.tiers)
+        self._file = StateFile(self.path, identity, check)
         self._mutex = threading.RLock()
         self._hold: Hold | None = None
         self._database: sqlite3.Connection | None = None
@@ -118,7 +126,7 @@ class State:
         except StorageError as error:
             if not (isinstance(self.path, Path) and is_passing(error, self.path)):
                 raise
-            self._database, self.sums, self.counts = self._file.stand_in(self.path)
+            self._database, self.arrays = self._file.stand_in(self.path)
 
     def find(self, id_: str) -> Prediction | None:
         """The recorded answer of an input, if there is one."""
@@ -131,10 +139,19 @@ class State:
         except (ValueError, TypeError) as error:
             raise self._file.damage(f"the answer {id_!r} was altered: {error}") from None
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(
+        self,
+        records: Sequence[Record],
+        learn: Callable[[Arrays, Sequence[Record]], Arrays] | None = None,
+    ) -> None:
         """Record answers, and what was learnt from them, all or none.
 
         An answer whose ``id`` is recorded already changes nothing.
+
+        Args:
+            records: in their order.
+            learn: gives the arrays that follow from those before, none at first, and from the
+                records of new answers with a lesson; None where no record has one.
 
         Raises:
             StorageError: there is no room; the file is as it was.
@@ -142,38 +159,38 @@ class State:
         """
         with self._mutex, self._file.errors():
             self._reopen_if_moved()
-            sums, counts = self.sums.copy(), self.counts.copy()
+            arrays = self.arrays
             with transaction(self._connection()) as database:
-                touched = set()
-                for prediction, embedding in records:
-                    row = row_of(prediction, embedding is not None)
-                    if database.execute(INSERT, row).rowcount and embedding is not None:
-                        tier = self.tiers.index(prediction.route)
-                        sums[tier] += embedding
-                        counts[tier] += 1
-                        touched.add(tier)
-                for tier in touched:
-                    write_pool(database, self.tiers[tier], sums[tier], int(counts[tier]))
-            self.sums, self.counts = sums, counts
+                lessons = [
+                    record
+                    for record in records
+                    if database.execute(INSERT, row_of(*record)).rowcount
+                    and record.lesson is not None
+                ]
+                if lessons and learn is not None:
+                    arrays = learn(arrays, lessons)
+                    database.execute(WRITE_MEMORY, memory_row(arrays))
+            self.arrays = arrays
 
     def totals(self) -> Totals:
-        """FloatArray over all recorded answers."""
+        """Sums over all recorded answers."""
         with self._mutex, self._file.errors():
             database = self._connection()
-            answers, cost, milliseconds = database.execute(
-                "SELECT COUNT(*), TOTAL(cost), TOTAL(milliseconds) FROM answers"
+            answers, learnt, cost, milliseconds = database.execute(
+                "SELECT COUNT(*), TOTAL(learnt), TOTAL(cost), TOTAL(milliseconds) FROM answers"
             ).fetchone()
             groups = {
                 column: dict(
                     database.execute(f"SELECT {column}, COUNT(*) FROM answers GROUP BY {column}")
                 )
-                for column in ("route", "served_by", "fallback_reason")
+                for column in ("route", "answered_by", "fallback_reason")
             }
         groups["fallback_reason"].pop(None, None)
         return Totals(
             answers,
+            int(learnt),
             {tier: groups["route"].get(tier, 0) for tier in self.tiers},
-            {tier: groups["served_by"].get(tier, 0) for tier in self.tiers},
+            {tier: groups["answered_by"].get(tier, 0) for tier in self.tiers},
             groups["fallback_reason"],
             cost,
             milliseconds,
@@ -233,7 +250,7 @@ class State:
                 raise
             self._release()
             self._hold = hold
-            self._database, self.sums, self.counts = opened
+            self._database, self.arrays = opened
             if hold is None or place_of(self.path) == hold.place:
                 self.opened += 1
                 return

@@ -24,6 +24,7 @@ A sample that was offloaded counts as the cloud's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -105,6 +106,11 @@ class OffloadSteps(ArmSteps):
         deployment = site.deployment
         self._mobile, self._overhead = deployment.exits[0], overhead
         self._away = Go(deployment.last, deployment.layers, "hidden")
+
+    @property
+    def reach(self) -> Sequence[Go]:
+        """The mobile's exit, and the last."""
+        return [Go(0, self._mobile), self._away]
 
     def begin(self, signal: Signal) -> Go:
         """To the mobile's exit, with a threshold."""

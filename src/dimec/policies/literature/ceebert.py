@@ -22,6 +22,8 @@ Cost of a sample: λ_m·layer of the exit; everything runs on the mobile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -99,6 +101,11 @@ class ThresholdSteps(ArmSteps):
         self._layers = arm_layers(site)
         self._costs = layer_costs(site.deployment, self._layers).tolist()
         self._price = price
+
+    @property
+    def reach(self) -> Sequence[Go]:
+        """Every exit."""
+        return [Go(0, layer) for layer in self._layers]
 
     def begin(self, signal: Signal) -> Go:
         """To the first exit, with a threshold."""

@@ -29,6 +29,7 @@ Cost of a sample: λ_m·layer of the exit; everything runs on the mobile.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -152,6 +153,11 @@ class StoppingSteps(BanditSteps):
         super().__init__((len(self._layers) - 1, bins))
         self._costs = (price * layer_costs(site.deployment, self._layers)).tolist()
         self._bins, self._c = bins, c
+
+    @property
+    def reach(self) -> Sequence[Go]:
+        """Every exit."""
+        return [Go(0, layer) for layer in self._layers]
 
     def begin(self, signal: Signal) -> Go:
         """To the first exit."""

@@ -178,6 +178,11 @@ class TierExitSteps(FixedSteps):
         if not self._plan or self._plan[-1][1] < deployment.layers:
             self._plan.append((deployment.last, deployment.layers))
 
+    @property
+    def reach(self) -> Sequence[Go]:
+        """The exits of every tier."""
+        return [Go(*step) for step in self._plan]
+
     def begin(self, signal: Signal) -> Go:
         """To the first exit of the first tier."""
         return Go(*self._plan[0])

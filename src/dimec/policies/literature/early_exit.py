@@ -39,6 +39,11 @@ class OneStep(FixedSteps):
     def __init__(self, step: Go) -> None:
         self._step = step
 
+    @property
+    def reach(self) -> Sequence[Go]:
+        """The step."""
+        return [self._step]
+
     def begin(self, signal: Signal) -> Go:
         """The step."""
         return self._step
@@ -65,6 +70,11 @@ class ExitSteps(FixedSteps):
         self._tier = tier
         self._layers = [x for x in site.exits_of(tier) if x <= site.deployment.layers]
         self._satisfied = satisfied
+
+    @property
+    def reach(self) -> Sequence[Go]:
+        """Every exit."""
+        return [Go(self._tier, layer) for layer in self._layers]
 
     def begin(self, signal: Signal) -> Go:
         """To the first exit."""

@@ -20,6 +20,7 @@ Cost of a sample: λ_m·layer of the exit; everything runs on the mobile.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +93,11 @@ class ExitArmSteps(ArmSteps):
         self._layers = arm_layers(site)
         super().__init__(len(self._layers), c)
         self._costs = (price * layer_costs(site.deployment, self._layers)).tolist()
+
+    @property
+    def reach(self) -> Sequence[Go]:
+        """Every exit."""
+        return [Go(0, layer) for layer in self._layers]
 
     def begin(self, signal: Signal) -> Go:
         """To the exit played."""

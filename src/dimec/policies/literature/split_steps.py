@@ -42,6 +42,11 @@ class SplitSteps(ArmSteps):
         self._offload = (price * (costs + offload_cost(deployment))).tolist()
         self._away = Go(deployment.last, deployment.layers, "hidden")
 
+    @property
+    def reach(self) -> Sequence[Go]:
+        """Every split, and the last exit."""
+        return [*(Go(0, layer) for layer in self._layers), self._away]
+
     def begin(self, signal: Signal) -> Go:
         """To the split played, or to the first exit on the way there."""
         arm = self.arm()

@@ -23,6 +23,7 @@ Cost of a sample: λ_m·layer of the exit; everything runs on the mobile.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +102,11 @@ class DisagreementSteps(ArmSteps):
         arms = len(self._layers)
         known = savings(np.array(self._layers), scale).tolist()
         super().__init__(arms, math.sqrt(alpha), opening=(arms - 1,), offsets=known)
+
+    @property
+    def reach(self) -> Sequence[Go]:
+        """Every exit."""
+        return [Go(0, layer) for layer in self._layers]
 
     def begin(self, signal: Signal) -> Go:
         """To the first exit, on the way to the one played."""

@@ -1,0 +1,111 @@
+"""A mobile's fitted policy: read from its bundle, checked against it, and at work on its tiers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from dimec.base.errors import (
+    ConfigError,
+    CorruptArtefactError,
+    DataError,
+    MismatchError,
+    option,
+)
+from dimec.bundle.folders import TierBundle, is_whole, read_manifest
+from dimec.policies.base import Adaptable, Policy
+from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
+from dimec.policies.served import served_steps
+from dimec.policies.step import Site, Steps
+
+
+def open_mobile_bundle(path: Path | str) -> TierBundle:
+    """The first tier's bundle: in the folder itself, or in its folder below.
+
+    Raises:
+        ArtefactError: there is none, it is damaged, or it is another tier's.
+    """
+    path = Path(path)
+    if is_whole(path):
+        path = path / read_manifest(path).names[0]
+    bundle = TierBundle.open(path)
+    if not bundle.manifest.is_first:
+        first = bundle.manifest.names[0]
+        raise CorruptArtefactError(
+            f"{path} is the bundle of the {bundle.manifest.tier} tier, expected the {first} "
+            f"tier's; give the folder {first}/ of the export"
+        )
+    return bundle
+
+
+def policy_of(bundle: TierBundle) -> StoredPolicy:
+    """The policy that was exported with the first tier.
+
+    Raises:
+        ArtefactError: missing, altered, or fitted on another model.
+    """
+    path = bundle.file(POLICY)
+    stored = StoredPolicy.load(bundle.path)
+    for name in (POLICY, ARRAYS):
+        if name in bundle.manifest.files:
+            bundle.read(name)  # it is still the file that was checked
+    fitted_on, model = stored.fitted_on.get("model"), bundle.manifest.provenance.get("model")
+    if fitted_on is not None and model is not None and fitted_on != model:
+        raise MismatchError(
+            f"{path} was fitted on another model than the one in {bundle.path}; make the bundle "
+            "again with: dimec export"
+        )
+    return stored
+
+
+def adapted(policy: Policy, adaptive: bool | None) -> Policy:
+    """The policy that learns, or does not, as was asked for; None for what was fitted.
+
+    Raises:
+        ConfigError: it is to learn, and cannot.
+    """
+    if adaptive is None or adaptive == policy.learns_online:
+        return policy
+    if isinstance(policy, Adaptable):
+        return policy.adapted(adaptive)
+    if adaptive:
+        raise ConfigError(
+            f"the policy {policy.name} has nothing to learn from inputs; leave "
+            f"{option('adaptive')} out"
+        )
+    return policy
+
+
+def steps_of(policy: Policy, stored: StoredPolicy, bundle: TierBundle) -> Steps:
+    """A policy at work on a bundle's tiers, as in a replay of the trained model.
+
+    Args:
+        policy: what is to run.
+        stored: what it was stored as.
+        bundle: the first tier's.
+
+    Raises:
+        ConfigError: it has steps that cannot be taken on these tiers.
+        CorruptArtefactError: it is of other tiers or other embeddings.
+    """
+    manifest = bundle.manifest
+    stops = manifest.segments
+    # Where a fit does not say which exits the model has, those that can be had are all.
+    exits = stored.fitted_on.get("exits", sorted({*stops, *manifest.exits}))
+    try:
+        site = Site(manifest.deployment, tuple(exits))
+        return served_steps(policy, site, stops, manifest.width)
+    except (DataError, TypeError) as error:
+        raise CorruptArtefactError(
+            f"{bundle.file(POLICY)} does not go with this bundle: {error}; make the bundle again "
+            "with: dimec export"
+        ) from None
+
+
+def state_identity(bundle: TierBundle) -> str:
+    """What a state goes with: the model that embeds, and the policy that was fitted."""
+    files = bundle.manifest.files
+    policy = [files[name].sha256 for name in (POLICY, ARRAYS) if name in files]
+    parts = [bundle.manifest.version, *policy]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

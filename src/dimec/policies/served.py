@@ -1,0 +1,81 @@
+"""A policy where it is served: its steps on real tiers, and whether all of them can be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from dimec.base.errors import ConfigError, DataError, option, shown
+from dimec.policies.base import Policy, no_steps
+from dimec.policies.step import Answer, Go, Signal, Site, Steps
+
+
+def served_steps(policy: Policy, site: Site, stops: Collection[int], width: int) -> Steps:
+    """A policy's steps, each of which can be taken where it is served.
+
+    A server takes texts and answers at its tier's own exit; on the device the layers are cut.
+
+    Args:
+        policy: fitted.
+        site: the tiers, and every exit of the trained model, as in a replay.
+        stops: the exits at which the device can stop.
+        width: D, of the embeddings that it decides on.
+
+    Raises:
+        ConfigError: a step that cannot be taken there; says which, and what to do.
+        DataError: the policy cannot decide on such embeddings.
+    """
+    if policy.replay_only:
+        raise no_steps(policy)
+    steps = policy.steps(site)
+    for step in steps.reach:
+        _check(policy.name, step, site, stops)
+    _try_out(policy.name, steps, site, width)
+    return steps
+
+
+def _check(name: str, step: Go, site: Site, stops: Collection[int]) -> None:
+    tiers = site.deployment.tiers
+    if step.tier not in range(len(tiers)):
+        raise ConfigError(f"the policy {name} goes to tier {step.tier} of {len(tiers)}")
+    tier = tiers[step.tier]
+    if step.payload == "hidden":
+        raise ConfigError(
+            f"the policy {name} hands on hidden states to the {tier.name}, and a server takes "
+            "texts only; it can be replayed: dimec evaluate"
+        )
+    if step.tier and step.layer != tier.layer:
+        raise ConfigError(
+            f"the policy {name} looks at the exit of layer {step.layer} on the {tier.name}, whose "
+            f"server answers at layer {tier.layer} only; train with exits at the tiers and on the "
+            "device alone, or fit another policy"
+        )
+    if not step.tier and step.layer not in stops:
+        cut = ", ".join(map(str, sorted(stops)))
+        remedy = (
+            f"leave {option('looks')} out of dimec export"
+            if step.layer < tier.layer
+            else "fit another policy, or tiers whose first has more layers"
+        )
+        raise ConfigError(
+            f"the policy {name} looks at the exit of layer {step.layer} on the {tier.name}, which "
+            f"can stop at {cut}; {remedy}"
+        )
+
+
+def _try_out(name: str, steps: Steps, site: Site, width: int) -> None:
+    """Decide once, on an embedding of zeros."""
+    try:
+        first = steps.begin(Signal(np.zeros(width, np.float32), 2))
+    except Exception as error:  # a policy of others may raise anything
+        problem = shown(f"{type(error).__name__}: {error}", 120)
+        raise DataError(
+            f"the policy {name} cannot decide on embeddings of {width} values ({problem})"
+        ) from None
+    if isinstance(first, Answer):
+        raise DataError(f"the policy {name} answers before any exit was seen")
+    if len(first.scores) not in (0, len(site.deployment)):
+        raise DataError(
+            f"the policy {name} scores {len(first.scores)} tiers, expected {len(site.deployment)}"
+        )
