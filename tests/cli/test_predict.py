@@ -66,7 +66,7 @@ class TestTexts:
         said = cli("predict", bundle, "the film is moving", "the plot\nis [bold]dull[/bold] " * 9)
         assert said.code == 0
         assert said.err.count(NOTE) == 1
-        assert "served by" in said.out
+        assert "answered by" in said.out
         assert "the film is moving" in said.out
         assert "the plot is [bold]dull[/bold] the plot is [bo..." in said.out
 
@@ -131,7 +131,7 @@ class TestFiles:
     def test_to_standard_output(self, bundle: Path, cli: Cli, reviews_file: Path) -> None:
         said = cli("predict", bundle, "--input", reviews_file)
         assert len(answers(said)) == 40
-        assert "40 answers, served by mobile 40; mean cost" in said.err
+        assert "40 answers: mobile 40; mean cost" in said.err
         assert "fell back, cloud: not configured; edge: not configured" in said.err
 
     def test_to_a_file(self, bundle: Path, cli: Cli, reviews_file: Path, tmp_path: Path) -> None:

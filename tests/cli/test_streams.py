@@ -105,7 +105,7 @@ def test_json_loses_nothing(finished_run: Path, tmp_path: Path) -> None:
 def test_the_prompt_answers_where_the_price_cannot_be_shown(tiny_bundle: Path) -> None:
     words = command("up", tiny_bundle, "--state", ":memory:", "--timeout", "30")
     answer = _output("ascii", *words, given=b"a moving film\n")
-    assert "served by" in answer
+    assert "answered by" in answer
     assert answer.endswith(" ?\n")
 
 

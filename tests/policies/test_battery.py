@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from dimec.base.errors import ConfigError
 from dimec.policies import Outcome, Policy
-from dimec.policies.drive import drive, site_of
+from dimec.policies.drive import drive, site_of, walked
 from dimec.policies.kinds import StoredPolicy
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -91,6 +91,21 @@ def test_its_replay_agrees_with_its_steps(name: str, scene: Scene) -> None:
     if drivable(name, scene):
         driven = drive(policy.steps(site_of(trace, scene.deployment)), trace, scene.deployment)
         assert_same(driven, policy.replay(trace, scene.deployment))
+
+
+@every
+@everywhere
+def test_it_says_beforehand_which_steps_it_may_take(name: str, scene: Scene) -> None:
+    trace, policy = scene.trace("test"), fitted(name, scene).policy
+    if not drivable(name, scene):
+        return
+    steps, taken_ = policy.steps(site_of(trace, scene.deployment)), set()
+    for sample in range(len(trace)):
+        walk, _ = walked(steps, trace, scene.deployment, sample)
+        taken_ |= {(look.tier, look.layer) for look in walk.looks}
+    reach = [(step.tier, step.layer) for step in steps.reach]
+    assert taken_ <= set(reach)
+    assert len(set(reach)) == len(reach)
 
 
 @every

@@ -193,8 +193,7 @@ def escalation(proof_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Esc
     folder = tmp_path_factory.mktemp("escalation")
     run = Run(shutil.copytree(proof_run, folder / "run"))
     trace, policy = run.trace("test"), MaxSoftmaxTiersPolicy(THRESHOLD)
-    fitted_on = {**run.stored_policy().fitted_on, "exits": list(trace.exits)}
-    StoredPolicy(policy, fitted_on).save(run.path)
+    StoredPolicy(policy, run.stored_policy().fitted_on).save(run.path)
     run.export(folder / "bundle")
     return Escalation(folder / "bundle", policy.replay(trace, run.deployment()), trace)
 

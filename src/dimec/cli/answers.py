@@ -20,8 +20,8 @@ def answer_line(prediction: Prediction) -> str:
     """One answer on one line."""
     p = prediction
     return (
-        f"{shown(p.label)} {p.probability:.3f} · route {p.route} (margin {_margin(p)}) · "
-        f"served by {_served(p)} · {p.milliseconds:.1f} ms · {p.cost:g} λ{_unrecorded(p)}"
+        f"{shown(p.label)} {p.probability:.3f} · route {_route(p)} (margin {_margin(p)}) · "
+        f"answered by {_answered(p)} · {p.milliseconds:.1f} ms · {p.cost:g} λ{_unrecorded(p)}"
     )
 
 
@@ -37,9 +37,9 @@ def answer_table(texts: Iterable[Text], predictions: Iterable[Prediction]) -> Co
             Column("text", [_shown(text) for text in texts], words=True),
             Column("label", [shown(p.label) for p in given], words=True),
             Column("prob-\nability", [f"{p.probability:.3f}" for p in given]),
-            Column("route", [p.route for p in given], words=True),
+            Column("route", [_route(p) for p in given], words=True),
             Column("margin", [_margin(p) for p in given]),
-            Column("served by", [_served(p) + _unrecorded(p) for p in given], words=True),
+            Column("answered by", [_answered(p) + _unrecorded(p) for p in given], words=True),
             Column("ms", [f"{p.milliseconds:.1f}" for p in given]),
             Column("cost\nλ", [f"{p.cost:g}" for p in given]),
         ],
@@ -52,14 +52,14 @@ class Tally:
     """What a command's own answers add up to."""
 
     def __init__(self) -> None:
-        self._served: Counter[str] = Counter()
+        self._answered: Counter[str] = Counter()
         self._fallbacks: Counter[str] = Counter()
         self._cost = 0.0
         self._unrecorded = 0
 
     def add(self, prediction: Prediction) -> None:
         """Count an answer."""
-        self._served[prediction.answered_by] += 1
+        self._answered[prediction.answered_by] += 1
         self._cost += prediction.cost
         self._unrecorded += not prediction.recorded
         if prediction.fallback_reason is not None:
@@ -67,13 +67,13 @@ class Tally:
 
     def lines(self, mobile: Mobile) -> list[str]:
         """The sums, in words."""
-        answers = self._served.total()
+        answers = self._answered.total()
         if not answers:
             return ["no text was left to answer"]
         last, mean = mobile.engine.deployment.tiers[-1], self._cost / answers
-        served = ", ".join(f"{tier} {count}" for tier, count in self._served.most_common())
+        by = ", ".join(f"{tier} {count}" for tier, count in self._answered.most_common())
         lines = [
-            f"{answers} answers, served by {served}; mean cost {mean:.2f} λ, {last.name} "
+            f"{answers} answers: {by}; mean cost {mean:.2f} λ, {last.name} "
             f"{last.price:g} λ"
         ]
         lines += [
@@ -99,7 +99,13 @@ def _margin(prediction: Prediction) -> str:
     return "-" if prediction.margin is None else f"{prediction.margin:.3f}"
 
 
-def _served(prediction: Prediction) -> str:
+def _route(prediction: Prediction) -> str:
+    """Where the policy sent it, and what it passed on the way to the answer."""
+    way = [stay.tier for stay in prediction.path]
+    return " → ".join(way) if len(way) > 1 else prediction.route
+
+
+def _answered(prediction: Prediction) -> str:
     reason = prediction.fallback_reason
     return prediction.answered_by if reason is None else f"{prediction.answered_by} ({reason})"
 

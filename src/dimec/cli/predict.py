@@ -30,16 +30,18 @@ SERVERS, STATE, FILES = "Servers", "State", "Files"
 State = Annotated[
     Path | None,
     typer.Option(
-        help="File for the router's state and the ledger; default: one of the bundle's own below "
+        help="File for what the policy learns and the ledger; default: one of the bundle's own below "
         "XDG_STATE_HOME or ~/.local/state. :memory: keeps none.",
         rich_help_panel=STATE,
     ),
 ]
 Adaptive = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--adaptive",
-        help="The router learns from every input, and goes on from what the state has learnt.",
+        "--adaptive/--fixed",
+        show_default=False,
+        help="The policy learns from every input, and goes on from what the state has learnt; or "
+        "it stays as it was fitted. Default: as it was fitted to do; a router stays.",
         rich_help_panel=STATE,
     ),
 ]
@@ -52,7 +54,7 @@ Timeout = Annotated[
 Fallback = Annotated[
     str,
     typer.Option(
-        help="Whom to ask where a tier fails. accuracy: the deepest of the others first. cost: the "
+        help="Whom to ask where a tier fails and no exit has answered yet. accuracy: the deepest of the others first. cost: the "
         "dearest of those that are cheaper. The device is the last.",
         rich_help_panel=SERVERS,
     ),
@@ -133,7 +135,7 @@ def predict(
         str | None, typer.Option(metavar="URL", help="Of the cloud.", rich_help_panel=SERVERS)
     ] = None,
     state: State = None,
-    adaptive: Adaptive = False,
+    adaptive: Adaptive = None,
     timeout: Timeout = 1.0,
     fallback: Fallback = "accuracy",
     token_file: Annotated[
@@ -163,7 +165,10 @@ def predict(
         bool, typer.Option("--json", help="Print JSON lines, one for each text.")
     ] = False,
 ) -> None:
-    """Answer texts: each where the router sends it, or by the next best tier.
+    """Answer texts: each where the policy sends it, or by the next best tier.
+
+    A policy that looks again asks one tier after the other until one is sure; where a tier fails,
+    the answer before it stands.
 
     Texts given here are answered in a table; those of a file as JSON lines.
 

@@ -24,7 +24,7 @@ _PROMPT = "text> "
 def up(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of an export.")],
     state: State = None,
-    adaptive: Adaptive = False,
+    adaptive: Adaptive = None,
     timeout: Timeout = 1.0,
     fallback: Fallback = "accuracy",
     log: Annotated[
@@ -47,7 +47,7 @@ def up(
 def _run(
     bundle: Path,
     state: Path | None,
-    adaptive: bool,
+    adaptive: bool | None,
     timeout: float,
     fallback: str,
     log: Path | None,

@@ -130,9 +130,8 @@ class Engine:
         self._tariff = Tariff(deployment)
         self._orders = [fallback_order(k, fallback, deployment) for k in range(len(deployment))]
         self.core = Core(self.bundle, threads)
-        stored = policy_of(self.bundle)
-        policy = adapted(stored.policy, adaptive)
-        steps, twin = (steps_of(policy, stored, self.bundle) for _ in range(2))
+        policy = adapted(policy_of(self.bundle).policy, adaptive)
+        steps, twin = (steps_of(policy, self.bundle) for _ in range(2))
         learns = "never" if adaptive is False else steps.learns
         self.policy, self.adaptive = policy.name, learns != "never"
         identity = state_identity(self.bundle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from dimec.base.errors import (
     ConfigError,
@@ -77,12 +78,11 @@ def adapted(policy: Policy, adaptive: bool | None) -> Policy:
     return policy
 
 
-def steps_of(policy: Policy, stored: StoredPolicy, bundle: TierBundle) -> Steps:
+def steps_of(policy: Policy, bundle: TierBundle) -> Steps:
     """A policy at work on a bundle's tiers, as in a replay of the trained model.
 
     Args:
         policy: what is to run.
-        stored: what it was stored as.
         bundle: the first tier's.
 
     Raises:
@@ -91,10 +91,10 @@ def steps_of(policy: Policy, stored: StoredPolicy, bundle: TierBundle) -> Steps:
     """
     manifest = bundle.manifest
     stops = manifest.segments
-    # Where a fit does not say which exits the model has, those that can be had are all.
-    exits = stored.fitted_on.get("exits", sorted({*stops, *manifest.exits}))
+    # Those of the whole model, as in a replay; where nobody says, what can be had here is all.
+    known: Any = manifest.provenance.get("exits") or sorted({*stops, *manifest.exits})
     try:
-        site = Site(manifest.deployment, tuple(exits))
+        site = Site(manifest.deployment, tuple(known))
         return served_steps(policy, site, stops, manifest.width)
     except (DataError, TypeError) as error:
         raise CorruptArtefactError(

@@ -205,7 +205,7 @@ class TestOtherPolicies:
         run = named_run(finished_run, tmp_path / "run", TWO)
         before = contents(run.path)
         monkeypatch.setattr(RouterPolicy, "replay_only", "it looks at the right answers")
-        with pytest.raises(ConfigError, match=r"dimec can be replayed but not .*: it looks"):
+        with pytest.raises(ConfigError, match=r"dimec can be replayed, and not .*: it looks"):
             run.export(tmp_path / "bundle")
         assert contents(run.path) == before
         assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -28,7 +28,6 @@ from dimec.bundle.manifest import (
 from dimec.bundle.tokens import check_rules
 from dimec.bundle.triton import Backend, check_repository, check_served, write_triton_repository
 from dimec.policies.kinds import POLICY
-from dimec.policies.step import Site
 from dimec.runs.workspace import RunDirectory
 from dimec.training.checks import check_vocabulary
 from dimec.training.export.cuts import (
@@ -54,6 +53,8 @@ from dimec.training.finish import versions
 from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier, token_limit
 
+# What a bundle tells of its training: the exits, because a policy may ask for any of them.
+_TRAINED = ("model", "task", "source", "backbone", "exits")
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -209,8 +210,7 @@ def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress)
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)
-    steps = export.stored.policy.steps(Site(export.deployment, export.seen))
-    reference = make_reference(model, tokenizer, rows, max_tokens, steps, progress)
+    reference = make_reference(model, tokenizer, rows, max_tokens, export.steps(), progress)
     inputs = _inputs(reference, rows.pairs is not None)
     shape = {
         "labels": model.label_names,
@@ -289,7 +289,7 @@ def _write_manifests(
         "tiers": export.records(),
         "labels": shape["labels"],
         "provenance": {
-            **{name: export.training[name] for name in ("model", "task", "source", "backbone")},
+            **{name: export.training[name] for name in _TRAINED},
             "parity": {tier: parity.to_dict() for tier, parity in parities.items()},
             "packages": _packages(),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

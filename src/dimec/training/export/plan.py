@@ -8,8 +8,9 @@ from typing import Any
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, option
 from dimec.bundle.manifest import Precision, TierRecord, tier_version
-from dimec.policies.base import Policy
 from dimec.policies.kinds import StoredPolicy
+from dimec.policies.served import served_steps
+from dimec.policies.step import Site, Steps
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.names import check_tier_names
@@ -45,11 +46,10 @@ class Export:
 
         Raises:
             ConfigError: an unknown tier, a look where the first has no exit, a policy that cannot
-                be served, or tiers of several models.
+                be served or takes steps that the tiers do not have, or tiers of several models.
             ArtefactError: the run is not fitted, or damaged.
         """
         training, stored = run.training(), run.stored_policy()
-        _check_served_policy(stored.policy)
         if not run.model_path.exists() or model_fingerprint(run.model_path) != training["model"]:
             raise CorruptArtefactError(
                 f"the model in {run.model_path} is missing or altered since it was trained; "
@@ -72,6 +72,8 @@ class Export:
         }
         segments: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
         segments[names[0]] = _segments(training["exits"], deployment.tiers[0], looks)
+        site = Site(deployment, tuple(training["exits"]))
+        served_steps(stored.policy, site, segments[names[0]], run.shape().width)
         return cls(run, training, stored, deployment, segments, precisions, versions_)
 
     @property
@@ -79,29 +81,15 @@ class Export:
         """The name of the device's tier."""
         return self.deployment.names[0]
 
-    @property
-    def seen(self) -> tuple[int, ...]:
-        """The exits at which an input can be seen where the bundle runs, ascending."""
-        return tuple(sorted({*self.segments[self.first], *self.deployment.exits}))
+    def steps(self) -> Steps:
+        """The policy at work on its tiers."""
+        return self.stored.policy.steps(Site(self.deployment, tuple(self.training["exits"])))
 
     def records(self) -> tuple[TierRecord, ...]:
         """The tiers as a manifest has them."""
         return tuple(
             TierRecord(**asdict(tier), version=self.versions[tier.name])
             for tier in self.deployment.tiers
-        )
-
-
-def _check_served_policy(policy: Policy) -> None:
-    """Refuse a policy that exists on recorded traces only.
-
-    Raises:
-        ConfigError: says why it does.
-    """
-    if policy.replay_only:
-        raise ConfigError(
-            f"the fitted policy {policy.name} can be replayed but not served, so there is nothing "
-            f"to export: {policy.replay_only}"
         )
 
 
