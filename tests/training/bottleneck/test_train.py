@@ -35,8 +35,8 @@ from dimec.training.bottleneck.train import (
     train_bottleneck,
 )
 from dimec.training.inference import predict
-from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier
+from dimec.training.prepare import load_tokenizer
 from support.listeners import Heard, Killed
 from support.tiny import contents
 

@@ -34,7 +34,7 @@ from dimec.training.export.parity import (
     require_parity,
 )
 from dimec.training.export.parity_rows import load_rows
-from dimec.training.job import load_tokenizer
+from dimec.training.prepare import load_tokenizer
 
 MAX_TOKENS = 32
 GOOD = Parity(rows=1000, difference=1e-6, agreement=1.0, routes=1.0, embedding=1e-7)

@@ -54,8 +54,8 @@ from dimec.training.bottleneck.files import (
 )
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.finish import TRACED, model_fingerprint
-from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier
+from dimec.training.prepare import load_tokenizer
 
 __all__ = ["BottleneckSettings", "bottleneck_traces", "load_bottleneck", "train_bottleneck"]
 

@@ -51,8 +51,8 @@ from dimec.training.export.parity_rows import load_rows
 from dimec.training.export.plan import Export
 from dimec.training.export.quantise import quantise_graph
 from dimec.training.finish import versions
-from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier, token_limit
+from dimec.training.prepare import load_tokenizer
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
