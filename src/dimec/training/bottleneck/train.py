@@ -31,7 +31,7 @@ from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import load_arrays, save_arrays, write_json
 from dimec.cartography import softmax
 from dimec.data import Dataset, Splits
-from dimec.runs.bottleneck import BottleneckSettings, Plan
+from dimec.runs.bottleneck import BottleneckSchedule, BottleneckSettings
 from dimec.runs.workspace import RunDirectory
 from dimec.traces.trace import Trace
 from dimec.training.batching import Encoded, encode, inference_batches
@@ -77,8 +77,8 @@ class _Work:
     progress: Progress
 
     @property
-    def plan(self) -> Plan:
-        return self.settings.plan
+    def schedule(self) -> BottleneckSchedule:
+        return self.settings.schedule
 
     @property
     def trained(self) -> torch.nn.ModuleDict:
@@ -274,28 +274,28 @@ def _epochs(work: _Work) -> tuple[dict[str, float], list[BottleneckEpoch]]:
 
     Returns the scores at the start and the history.
     """
-    plan, folder, trained = work.plan, work.folder.checkpoint_path, work.trained
+    schedule, folder, trained = work.schedule, work.folder.checkpoint_path, work.trained
     validation = (work.encoded["validation"], work.splits.validation)
     rows = (work.encoded["train"], work.splits.train.labels)
     if done := latest_checkpoint(folder):
-        optimizer = make_optimizer(work.student, plan, plan.stage(done - 1))
+        optimizer = make_optimizer(work.student, schedule, schedule.stage(done - 1))
         start, history = _resume(folder, done, trained, optimizer)
-        work.progress.say(f"resuming {work.folder.path} after epoch {done} of {plan.epochs}")
+        work.progress.say(f"resuming {work.folder.path} after epoch {done} of {schedule.epochs}")
     else:
         logits = behind_logits(work.student, validation[0], work.progress, "the start")
         accuracy, metric = scores(validation[1], logits)
         start, history = {"accuracy": accuracy, "metric": metric}, []
-    while len(history) < plan.epochs:
+    while len(history) < schedule.epochs:
         epoch = len(history)
-        if epoch in (0, plan.first_stage):
-            optimizer = make_optimizer(work.student, plan, plan.stage(epoch))
+        if epoch in (0, schedule.first_stage):
+            optimizer = make_optimizer(work.student, schedule, schedule.stage(epoch))
         record = run_bottleneck_epoch(
-            work.student, work.teacher, optimizer, plan, epoch, rows, validation, work.progress
+            work.student, work.teacher, optimizer, schedule, epoch, rows, validation, work.progress
         )
         history.append(record)
         _keep(work, start, history, optimizer)
         work.progress.say(
-            f"epoch {epoch + 1} of {plan.epochs} ({record.stage}): loss {record.loss:.3f}, "
+            f"epoch {epoch + 1} of {schedule.epochs} ({record.stage}): loss {record.loss:.3f}, "
             f"validation accuracy {100 * record.accuracy:.1f} %; {record.seconds:.0f} s"
         )
     _load_weights(_best_path(folder, best_bottleneck(history)), work.student, work.settings)
