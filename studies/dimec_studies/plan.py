@@ -1,4 +1,4 @@
-"""What a reproduction trains and replays: a profile, which is a TOML file with every setting.
+"""What a study trains and replays: a study profile, which is a TOML file with every setting.
 
 Profiles come with the package (:data:`PROFILES`); any TOML file of the same form is one too.
 """
@@ -78,7 +78,7 @@ class FitPlan(_Plan):
 
 
 class Plan(_Plan):
-    """A profile.
+    """A study profile, read.
 
     Attributes:
         name: of the profile, and of the folder of its results.
@@ -127,7 +127,7 @@ class Plan(_Plan):
 
     @classmethod
     def load(cls, profile: str | Path) -> Self:
-        """A packaged profile by name, or a TOML file by path.
+        """A packaged study profile by name, or a TOML file by path.
 
         Raises:
             MissingArtefactError: neither.
@@ -140,13 +140,13 @@ class Plan(_Plan):
                 content = Path(profile).read_bytes()
             except OSError:
                 raise MissingArtefactError(
-                    f"no profile {str(profile)!r}; give one of {', '.join(PROFILES)}, or a TOML "
-                    "file in their form"
+                    f"no study profile {str(profile)!r}; give one of {', '.join(PROFILES)}, or a "
+                    "TOML file in their form"
                 ) from None
         try:
             return cls.of(parse_toml(content))
         except (ValueError, ConfigError) as error:
-            raise ConfigError(f"the profile {profile}: {error}") from None
+            raise ConfigError(f"the study profile {profile}: {error}") from None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -211,7 +211,7 @@ class Plan(_Plan):
             for name in tasks:
                 if name not in self.tasks:
                     raise ConfigError(
-                        f"the profile has no task {name!r}; it has {', '.join(self.tasks)}"
+                        f"the study profile has no task {name!r}; it has {', '.join(self.tasks)}"
                     )
             values["tasks"] = {name: values["tasks"][name] for name in tasks}
             values["table2"] = [name for name in self.table2 if name in tasks]
@@ -243,7 +243,7 @@ class Plan(_Plan):
         """A task or domain by its short name."""
         both = {**self.domains, **self.tasks}
         if name not in both:
-            raise ConfigError(f"the profile has no task {name!r}; it has {', '.join(both)}")
+            raise ConfigError(f"the study profile has no task {name!r}; it has {', '.join(both)}")
         return both[name]
 
     def settings(

@@ -202,7 +202,9 @@ class LayerProfile:
         """The machine's effective rate on a layer, at 128 tokens as the scenarios' rates."""
         seconds = float(self.regressors["layer"].seconds(RATE_TOKENS))
         if seconds <= 0:
-            raise DataError(f"the layers of the profile of {self.backbone} take no time at all")
+            raise DataError(
+                f"by the layer profile of {self.backbone} its layers take no time at all"
+            )
         return float(self.shape.layer_flops(RATE_TOKENS)) / seconds
 
     def seconds(
@@ -227,7 +229,7 @@ class LayerProfile:
         return self.regressors[part].seconds(tokens) * machines * ratio
 
     def save(self, path: Path) -> None:
-        """Write the profile as JSON."""
+        """Write the layer profile as JSON."""
         fields = {**asdict(self), "rows": [asdict(row) for row in self.rows]}
         write_json(path, {"kind": _KIND, "format": _FORMAT, **fields})
 
@@ -242,12 +244,12 @@ class LayerProfile:
 
     @classmethod
     def packaged(cls, name: str) -> Self:
-        """A profile that comes with dimec.
+        """A layer profile that comes with dimec.
 
         Raises:
             MissingArtefactError: none of that name; says which there are.
         """
-        folder = Path(str(files("dimec.tiers") / "profiles"))
+        folder = Path(str(files("dimec.tiers") / "layer_profiles"))
         names = sorted(path.stem for path in folder.glob("*.json"))
         if name not in names:
             raise MissingArtefactError(

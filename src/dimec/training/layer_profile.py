@@ -50,7 +50,7 @@ def measure_layers(
         tokens: lengths to measure.
         repeats: of each, at least 1.
         threads: that compute.
-        note: kept with the profile.
+        note: kept with the layer profile.
         clock: seconds, in place of those; for tests.
         progress: where to report to.
 
