@@ -39,17 +39,11 @@ from dimec.training.export.cuts import (
     save_graphs,
 )
 from dimec.training.export.graphs import require_exporter, trace_graph
-from dimec.training.export.parity import (
-    Parity,
-    Reference,
-    check_tier,
-    check_tokenizer,
-    make_reference,
-    require_parity,
-)
+from dimec.training.export.parity import Reference, check_tier, check_tokenizer, make_reference
 from dimec.training.export.parity_rows import load_rows
 from dimec.training.export.plan import Export
 from dimec.training.export.quantise import quantise_graph
+from dimec.training.export.verdict import Parity, require_parity
 from dimec.training.finish import versions
 from dimec.training.model import MultiExitClassifier, token_limit
 from dimec.training.prepare import load_tokenizer
