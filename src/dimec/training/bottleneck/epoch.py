@@ -38,8 +38,9 @@ from dimec.data import Dataset
 from dimec.runs.bottleneck import BottleneckSchedule
 from dimec.training.batching import Encoded, training_batches
 from dimec.training.bottleneck.code import Bottleneck
+from dimec.training.encoders import layer_list
 from dimec.training.inference import cross_entropy, predict
-from dimec.training.model import MultiExitClassifier, layer_list, pool
+from dimec.training.model import MultiExitClassifier, pool
 
 MAX_GRAD_NORM = 1.0
 _REPORT_EVERY = 10  # steps

@@ -31,6 +31,7 @@ from dimec.policies.kinds import POLICY
 from dimec.policies.step import Site
 from dimec.runs.workspace import RunDirectory
 from dimec.training.checks import check_vocabulary
+from dimec.training.encoders import token_limit
 from dimec.training.export.cuts import (
     cut_embeddings,
     cut_segments,
@@ -45,7 +46,7 @@ from dimec.training.export.plan import Export
 from dimec.training.export.quantise import quantise_graph
 from dimec.training.export.verdict import Parity, require_parity
 from dimec.training.finish import versions
-from dimec.training.model import MultiExitClassifier, token_limit
+from dimec.training.model import MultiExitClassifier
 from dimec.training.prepare import load_tokenizer
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
