@@ -23,7 +23,7 @@ from dimec_studies.own_findings import (
 )
 from dimec_studies.paper import BASELINE, COUNTERPARTS, Paper, PaperTable, uniform_reduction
 from dimec_studies.tables import (
-    Item,
+    StoredItem,
     deployment_of,
     find_summary,
     mean_of,
@@ -32,7 +32,7 @@ from dimec_studies.tables import (
 from dimec_studies.titles import is_reference, task_title
 
 
-def table_findings(item: Item, paper: Paper) -> list[str]:
+def table_findings(item: StoredItem, paper: Paper) -> list[str]:
     """The paragraphs and tables on one stored table; ``paper`` has its counterpart or not."""
     printed = paper.tables.get(item["item"])
     tasks = ordered_tasks(item, printed)
@@ -64,7 +64,7 @@ def find_setting(nested: Any, key: str) -> Any:
     return None
 
 
-def _sizes(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> str | None:
+def _sizes(item: StoredItem, tasks: Sequence[str], printed: PaperTable | None) -> str | None:
     """Encoder and rows, and what they leave of BERT's score."""
     rows, shares, behind = [], [], []
     for name in tasks:
@@ -106,7 +106,7 @@ def _sizes(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> str 
     return f"{text} The reference is the whole model, in GLUE's score times 100.\n\n{body}"
 
 
-def _encoder(item: Item, printed: PaperTable | None) -> str:
+def _encoder(item: StoredItem, printed: PaperTable | None) -> str:
     backbone = find_setting(item.get("plan", {}), "backbone")
     ours = f"Our encoder is `{backbone}`, with" if backbone else "Our encoder has"
     text = f"{ours} exits {setting(item['deployment']['exits'])}"
@@ -115,7 +115,9 @@ def _encoder(item: Item, printed: PaperTable | None) -> str:
     return f"{text}; the paper's is {printed.backbone} with exits {setting(printed.exits)}."
 
 
-def _split_systems(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> str | None:
+def _split_systems(
+    item: StoredItem, tasks: Sequence[str], printed: PaperTable | None
+) -> str | None:
     """AdaEE and I-SplitEE pay the mobile's layers for every input, and the cloud on top."""
     told = []
     for name in ("AdaEE", "I-SplitEE"):
@@ -141,7 +143,7 @@ def _split_systems(item: Item, tasks: Sequence[str], printed: PaperTable | None)
     )
 
 
-def _random(item: Item) -> str | None:
+def _random(item: StoredItem) -> str | None:
     """Uniform random routing costs the same on every task here."""
     found = [
         mean_of(row["reduction"])
@@ -157,7 +159,7 @@ def _random(item: Item) -> str | None:
     )
 
 
-def _precision(item: Item) -> str | None:
+def _precision(item: StoredItem) -> str | None:
     """How wide the intervals of a drop are."""
     halves = [
         (float(row["drop"]["high"]) - float(row["drop"]["low"])) / 2

@@ -15,13 +15,13 @@ from dimec.report.wording import join, number, percent
 from dimec.tiers.names import EDGE
 from dimec_studies.markdown import MISSING, bounded, count, span, table, value
 from dimec_studies.paper import COUNTERPARTS, Paper, PaperTable
-from dimec_studies.tables import Item, Row, Task, find_summary, mean_of
+from dimec_studies.tables import Row, StoredItem, Task, find_summary, mean_of
 from dimec_studies.titles import is_dimec, is_reference, system_title, task_title
 
 _ALL = 0.995  # a tier with this share of the inputs has them all, rounded
 
 
-def _dimec_rows(item: Item, tasks: Sequence[str]) -> list[tuple[str, Row]]:
+def _dimec_rows(item: StoredItem, tasks: Sequence[str]) -> list[tuple[str, Row]]:
     """(task, row) of every Ours-F and Ours-D."""
     return [
         (task, row)
@@ -31,7 +31,9 @@ def _dimec_rows(item: Item, tasks: Sequence[str]) -> list[tuple[str, Row]]:
     ]
 
 
-def claim(item: Item, tasks: Sequence[str], paper: Paper, printed: PaperTable | None) -> str | None:
+def claim(
+    item: StoredItem, tasks: Sequence[str], paper: Paper, printed: PaperTable | None
+) -> str | None:
     """How often more than 43 % less cost at under half a point is reached, there and here."""
     rows = _dimec_rows(item, tasks)
     if not rows:
@@ -65,7 +67,7 @@ def claim(item: Item, tasks: Sequence[str], paper: Paper, printed: PaperTable | 
     return f"{text}\n\n{_dimec_table(item, tasks, printed)}"
 
 
-def _dimec_table(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> str:
+def _dimec_table(item: StoredItem, tasks: Sequence[str], printed: PaperTable | None) -> str:
     """Drop, reduction and gain of Ours-F and Ours-D, the paper's figures in the last columns."""
     rows = []
     for task, row in _dimec_rows(item, tasks):
@@ -88,7 +90,7 @@ def _dimec_table(item: Item, tasks: Sequence[str], printed: PaperTable | None) -
     return table([*header, "the paper's drop", "the paper's reduction %"], rows, texts=2)
 
 
-def unrouted(item: Item, tasks: Sequence[str]) -> str | None:
+def unrouted(item: StoredItem, tasks: Sequence[str]) -> str | None:
     """Where one tier gets everything, and where the mobile alone is as accurate as the cloud."""
     told = []
     for k, where in enumerate(("to the mobile", "to the edge", "to the cloud")):
@@ -123,7 +125,7 @@ def unrouted(item: Item, tasks: Sequence[str]) -> str | None:
     return f"**Where nothing is decided.** {text.strip()}" if text else None
 
 
-def gains_over_random(item: Item, tasks: Sequence[str]) -> str | None:
+def gains_over_random(item: StoredItem, tasks: Sequence[str]) -> str | None:
     """What the routers' choice of which inputs go where is worth."""
     gains = [row["gain"] for _, row in _dimec_rows(item, tasks) if row.get("gain") is not None]
     if not gains:
@@ -139,7 +141,7 @@ def gains_over_random(item: Item, tasks: Sequence[str]) -> str | None:
     )
 
 
-def dominated(item: Item, tasks: Sequence[str]) -> str | None:
+def dominated(item: StoredItem, tasks: Sequence[str]) -> str | None:
     """Systems that are at least as accurate and no dearer than Ours-F or Ours-D."""
     policies = list(dict.fromkeys(row["policy"] for _, row in _dimec_rows(item, tasks)))
     if not policies:
@@ -183,7 +185,9 @@ def _merits(row: Row) -> tuple[float, float, float]:
     return mean_of(row["accuracy"]), mean_of(row["metric"]), -mean_of(row["cost"])
 
 
-def adaptive_gains(item: Item, tasks: Sequence[str], printed: PaperTable | None) -> str | None:
+def adaptive_gains(
+    item: StoredItem, tasks: Sequence[str], printed: PaperTable | None
+) -> str | None:
     """Ours-D minus Ours-F, by grid."""
     told = []
     for one in tagged("ours", "fixed"):
@@ -219,7 +223,7 @@ def adaptive_gains(item: Item, tasks: Sequence[str], printed: PaperTable | None)
     return text
 
 
-def edge_traffic(item: Item, tasks: Sequence[str]) -> str | None:
+def edge_traffic(item: StoredItem, tasks: Sequence[str]) -> str | None:
     """How much goes to the edge with the paper's thresholds and with quantiles."""
     names = {
         "paper grid": "the paper's values of α and β",

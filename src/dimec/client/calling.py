@@ -34,7 +34,7 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Steps = Generator[Attempt | Pause, Reply | None, TierAnswer]
+CallSteps = Generator[Attempt | Pause, Reply | None, TierAnswer]
 
 
 class Caller:
@@ -54,7 +54,7 @@ class Caller:
         id_: str,
         traceparent: str | None,
         timeout: float | None,
-    ) -> Steps:
+    ) -> CallSteps:
         """A call as a generator: it yields what to do next, and is sent the reply.
 
         Failures of the transport are thrown into it as :class:`Failure`. It returns the answer or
@@ -129,7 +129,7 @@ class _Attempts:
         self._bytes_sent = self._bytes_received = 0
         self.sent = False
 
-    def run(self) -> Steps:
+    def run(self) -> CallSteps:
         """Attempt until there is an answer; raises :class:`Failure` where there will be none."""
         failure: Failure | None = None
         while True:

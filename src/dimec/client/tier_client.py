@@ -39,7 +39,7 @@ import httpx2
 import numpy.typing as npt
 
 from dimec.client.breaker import CircuitBreaker
-from dimec.client.calling import Caller, Collector, Pause, Steps, http_request
+from dimec.client.calling import Caller, CallSteps, Collector, Pause, http_request
 from dimec.client.endpoint import REASONS, Endpoint, TierAnswer
 from dimec.client.failures import AttemptState, Failure, explain
 from dimec.client.judging import Attempt, Reply
@@ -124,7 +124,7 @@ class TierClient(_Client):
         finally:
             steps.close()  # gives up the call where it was interrupted
 
-    def _run(self, steps: Steps) -> TierAnswer:
+    def _run(self, steps: CallSteps) -> TierAnswer:
         try:
             step = next(steps)
             while True:
@@ -218,7 +218,7 @@ class AsyncTierClient(_Client):
         finally:
             steps.close()  # gives up the call where it was cancelled
 
-    async def _run(self, steps: Steps) -> TierAnswer:
+    async def _run(self, steps: CallSteps) -> TierAnswer:
         try:
             step = next(steps)
             while True:

@@ -25,7 +25,7 @@ from dimec.serving.exchange import (
 )
 from dimec.serving.infer import STOPPING, Inference, overloaded
 from dimec.serving.logs import JsonLog, error_fields
-from dimec.serving.metrics import Metrics, Outcome
+from dimec.serving.metrics import Metrics, RequestOutcome
 from dimec.serving.model import TierModel
 from dimec.serving.routes import Endpoints, refuse
 from dimec.serving.settings import LogLevel, ServerSettings
@@ -106,7 +106,7 @@ class TierApp(Starlette):
             return
         exchange = HttpExchange(scope, send)
         status: int = CLIENT_GONE
-        outcome: Outcome = "cancelled"
+        outcome: RequestOutcome = "cancelled"
         self.busy += 1
         try:
             status, outcome = await self._serve(exchange, scope, receive, send)
@@ -116,7 +116,7 @@ class TierApp(Starlette):
 
     async def _serve(
         self, exchange: HttpExchange, scope: Scope, receive: Receive, send: Send
-    ) -> tuple[int, Outcome]:
+    ) -> tuple[int, RequestOutcome]:
         """Answer a request; returns what is logged and counted of it."""
         path = exchange.path
         if path not in _OPEN and not self._auth.allows(exchange.headers.get(b"authorization")):
@@ -142,7 +142,7 @@ class TierApp(Starlette):
 
     async def _routed(
         self, exchange: HttpExchange, scope: Scope, receive: Receive, send: Send
-    ) -> tuple[int, Outcome]:
+    ) -> tuple[int, RequestOutcome]:
         status = 500
 
         async def send_with_headers(message: Any) -> None:
@@ -159,7 +159,7 @@ class TierApp(Starlette):
             exchange.error = error_fields(error)
         return status, outcome_of(status)
 
-    def _record(self, exchange: HttpExchange, status: int, outcome: Outcome) -> None:
+    def _record(self, exchange: HttpExchange, status: int, outcome: RequestOutcome) -> None:
         self.metrics.count_request(outcome, status)
         level: LogLevel = "error" if outcome == "error" else "info"
         if not self.log.enabled(level):

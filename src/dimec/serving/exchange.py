@@ -9,7 +9,7 @@ from typing import Any
 
 from dimec.__about__ import __version__
 from dimec.protocol import DIGEST_HEADER, RECEIVED_HEADER, content_digest, encode_error
-from dimec.serving.metrics import Outcome
+from dimec.serving.metrics import RequestOutcome
 from dimec.serving.tracing import new_id, plain_id, trace_id
 
 Scope = MutableMapping[str, Any]
@@ -22,7 +22,7 @@ SERVER = f"dimec/{__version__}".encode("ascii")
 CLIENT_GONE = 499
 
 _RECEIVED = RECEIVED_HEADER.lower().encode("ascii")
-_OUTCOMES: dict[int, Outcome] = {401: "unauthorised", 404: "not_found", 503: "overloaded"}
+_OUTCOMES: dict[int, RequestOutcome] = {401: "unauthorised", 404: "not_found", 503: "overloaded"}
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class HttpResponse:
     status: int
     body: bytes
     headers: Headers = field(default_factory=list)
-    outcome: Outcome = "ok"
+    outcome: RequestOutcome = "ok"
 
 
 def error_response(
-    status: int, text: str, outcome: Outcome | None = None, headers: Headers | None = None
+    status: int, text: str, outcome: RequestOutcome | None = None, headers: Headers | None = None
 ) -> HttpResponse:
     """An error in Triton's form, ``{"error": text}``.
 
@@ -52,7 +52,7 @@ def error_response(
     )
 
 
-def outcome_of(status: int) -> Outcome:
+def outcome_of(status: int) -> RequestOutcome:
     """The outcome that goes with a status where nothing more is known."""
     if status < 400:
         return "ok"

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dimec.base.arrays import Float32Array
 from dimec.base.errors import ConfigError, quoted
 from dimec.base.progress import Progress
 from dimec.bundle.graphs import MASK, Graph, run_segments
@@ -27,8 +28,6 @@ from dimec.training.export.parity_rows import ParityRows
 from dimec.training.export.verdict import ExitParity, Parity
 from dimec.training.inference import predict
 from dimec.training.model import MultiExitClassifier
-
-FloatArray = npt.NDArray[np.float32]
 
 _ADDED = 32  # texts of added tokens, at most
 _ALONE = 100  # rows that are run by themselves in fp32; in int8 all of them are
@@ -51,8 +50,8 @@ class Reference:
 
     texts: Sequence[tuple[str, ...]]
     encoded: Encoded
-    probabilities: Mapping[int, FloatArray]
-    embeddings: FloatArray
+    probabilities: Mapping[int, Float32Array]
+    embeddings: Float32Array
     steps: Steps
     made_up: int = 1
 
@@ -112,7 +111,7 @@ def check_tier(
         reference: what the model makes of some texts.
         progress: where to report to.
     """
-    tier = _Tier(
+    tier = _TierGraphs(
         [Graph(folder / name, threads=None) for name in graph_names(segments)],
         tuple(segments) or (exit_,),
         bool(segments),
@@ -163,7 +162,7 @@ def check_tokenizer(path: Path, reference: Reference) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tier:
+class _TierGraphs:
     """A tier's graphs, as they run one behind the other.
 
     Attributes:
@@ -178,7 +177,7 @@ class _Tier:
 
     def __call__(
         self, inputs: dict[str, npt.NDArray[np.int64]]
-    ) -> tuple[list[FloatArray], FloatArray | None]:
+    ) -> tuple[list[Float32Array], Float32Array | None]:
         """Class probabilities (B, C) at each exit; of segments the pooled embeddings (B, D) too."""
         first, *segments = self.graphs
         if not self.in_segments:
@@ -197,7 +196,7 @@ class _Part:
 
 
 def _compare(
-    tier: _Tier,
+    tier: _TierGraphs,
     reference: Reference,
     batches: Sequence[npt.NDArray[np.int64]],
     progress: Progress,
@@ -224,7 +223,7 @@ def _compare(
     return _Part(exits, routes, moved)
 
 
-def _compare_exit(exit_: int, got: FloatArray, expected: FloatArray) -> ExitParity:
+def _compare_exit(exit_: int, got: Float32Array, expected: Float32Array) -> ExitParity:
     same = got.argmax(axis=1) == expected.argmax(axis=1)
     return ExitParity(exit_, float(np.abs(got - expected).max()), float(same.mean()))
 
@@ -237,7 +236,7 @@ def _worst(parts: Sequence[ExitParity]) -> ExitParity:
 
 
 def _same_routes(
-    steps: Steps, got: FloatArray, expected: FloatArray, lengths: npt.NDArray[np.integer]
+    steps: Steps, got: Float32Array, expected: Float32Array, lengths: npt.NDArray[np.integer]
 ) -> float:
     """Share of rows on the same route; where two routes tie but for rounding, either is right.
 
