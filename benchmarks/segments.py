@@ -90,8 +90,8 @@ def make_graphs(seed: int, texts: int, out: str) -> dict[str, float]:
     from dimec.data.backbones import backbone_source
     from dimec.training.export.cuts import cut_embeddings, save_graph
     from dimec.training.export.graphs import trace_graph
-    from dimec.training.job import load_tokenizer
     from dimec.training.model import MultiExitClassifier
+    from dimec.training.prepare import load_tokenizer
 
     torch.manual_seed(seed)
     model = MultiExitClassifier.from_backbone(

@@ -179,7 +179,7 @@ def train_theirs(
         TrainingArguments,
     )
 
-    from dimec.training.job import use_bf16
+    from dimec.training.prepare import use_bf16
 
     folder = str(packaged_backbone(BACKBONE))
     splits = _splits(rows, seed)

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from setup_progress import Progress
+from setup_progress import StepProgress
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("", "studies")  # what is installed from the checkout itself: the package, its studies
@@ -161,7 +161,7 @@ def run_step(title: str, command: list[str], *, lock: int, log: Path, total: int
     other set-up starts while a pip whose parent was killed still writes.
     """
     said: list[str] = []
-    with Progress(title, total) as progress, log.open("a", encoding="utf-8") as stream:
+    with StepProgress(title, total) as progress, log.open("a", encoding="utf-8") as stream:
         stream.write("$ " + " ".join(command) + "\n")
         with subprocess.Popen(
             command,
@@ -232,7 +232,9 @@ def build(root: Path, folder: Path, wanted: Stamp, lock: int, everything: bool) 
     python = str(venv_python(folder))
     pip = [python, "-m", "pip", "install", "--progress-bar", "off"]
     if everything:
-        with Progress(f"1/4 environment, Python {sys.version_info.major}.{sys.version_info.minor}"):
+        with StepProgress(
+            f"1/4 environment, Python {sys.version_info.major}.{sys.version_info.minor}"
+        ):
             make_venv(folder)
         requirements = root / "requirements.lock"
         count = count_packages(requirements.read_text(encoding="utf-8"))

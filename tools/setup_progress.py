@@ -16,7 +16,7 @@ _TERMINAL_SECONDS = 0.5
 _LOG_SECONDS = 15.0
 
 
-class Progress:
+class StepProgress:
     """Shows that a step is alive. Feed it the step's output; it counts what pip collects."""
 
     def __init__(self, title: str, total: int = 0, stream: TextIO | None = None) -> None:
@@ -57,7 +57,7 @@ class Progress:
         while not self._done.wait(_TERMINAL_SECONDS if self._live else _LOG_SECONDS):
             self._show()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> StepProgress:
         self._show()
         self._thread.start()
         return self

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import setup_env
 from setup_env import SetupError, count_packages, digest, hold_lock, run_step, venv_python
-from setup_progress import Progress
+from setup_progress import StepProgress
 
 ROOT = setup_env.ROOT
 LOCK = ROOT / "tools" / "triton.lock"
@@ -76,7 +76,7 @@ def site_packages(folder: Path) -> Path:
 
 def install(folder: Path, lock: int) -> None:
     """Make the environment, install the pinned packages, and lay out the backend."""
-    with Progress("1/2 environment of the Triton server"):
+    with StepProgress("1/2 environment of the Triton server"):
         setup_env.make_venv(folder)
     pip = [str(venv_python(folder)), "-m", "pip", "install", "--progress-bar", "off", "--no-deps"]
     command = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]

@@ -1,4 +1,4 @@
-"""``dimec reproduce``: the paper's tables and figures, from a profile to stored results.
+"""``dimec reproduce``: the paper's tables and figures, from a study profile to stored results.
 
 The entry point ``reproduce`` of the group ``dimec.studies`` names :data:`app`.
 """
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 NAME_HELP = (
     "An item of --profile: table1, table2, fig1, fig3, fig4, fig5, cartography, robustness, "
-    "ledger, or all, which is what the profile is for. The name of a profile: all of it. Or docs, "
-    "to write every table and figure of the documentation again from the stored results."
+    "ledger, or all, which is what the profile is for. The name of a study profile: all of it. Or "
+    "docs, to write every table and figure of the documentation again from the stored results."
 )
 
 _OF_RUNS = ("profile", "out", "data_dir", "tasks", "seeds", "backbone", "tiers", "max_train_rows")
@@ -49,7 +49,7 @@ class StudyCommand(Command):
             "reproduce",
             ("profile",),
             lambda given: _are_whole_profiles(given["names"]),
-            "beside names of profiles alone; give the one or the other",
+            "beside names of study profiles alone; give the one or the other",
         ),
     )
 
@@ -68,9 +68,9 @@ def reproduce(
     profile: Annotated[
         str,
         typer.Option(
-            help="small (6 layers, a processor will do), deep (12 layers and few rows, table2 on a "
-            "processor), base (12 layers, for a GPU), movies (the ledgers of movie reviews), demo "
-            "(that of dimec demo), or a TOML file in their form."
+            help="A study profile: small (6 layers, a processor will do), deep (12 layers and few "
+            "rows, table2 on a processor), base (12 layers, for a GPU), movies (the ledgers of "
+            "movie reviews), demo (that of dimec demo), or a TOML file in their form."
         ),
     ] = "small",
     out: Annotated[
@@ -166,12 +166,12 @@ def _check_names(names: Sequence[str]) -> None:
         if name not in (*ITEMS, *PROFILES, "all", "docs"):
             raise ConfigError(
                 f"no item is named {name!r}; there are {', '.join(ITEMS)}, all and docs, and the "
-                f"profiles {', '.join(PROFILES)}"
+                f"study profiles {', '.join(PROFILES)}"
             )
 
 
 def _wanted(names: Sequence[str], plan: Plan) -> list[tuple[Plan, Sequence[str]]]:
-    """What is asked for: items of the plan, or ``all`` of it, and all of the profiles named."""
+    """What is asked for: items of the plan, or ``all`` of it, and whole study profiles."""
     from dimec_studies.plan import PROFILES, Plan
 
     items = [name for name in names if name not in (*PROFILES, "all", "docs")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dimec.base.arrays import FloatArray
 from dimec.cartography import POOL_NAMES
 from dimec.report.style import (
     COLOURS,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FloatArray = NDArray[np.float64]
 
 # Paul Tol's "bright" scheme, for more lines than there are tiers: colour-blind readers tell them
 # apart.

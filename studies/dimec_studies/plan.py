@@ -1,4 +1,4 @@
-"""What a reproduction trains and replays: a profile, which is a TOML file with every setting.
+"""What a study trains and replays: a study profile, which is a TOML file with every setting.
 
 Profiles come with the package (:data:`PROFILES`); any TOML file of the same form is one too.
 """
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.base.storage import parse_toml
 from dimec.cartography.thresholds import Grid
+from dimec.runs.bottleneck import Objective
 from dimec.settings.model import ModelSettings
 from dimec.settings.run import RunSettings
 from dimec.settings.training import TrainingSettings
@@ -24,23 +25,23 @@ PROFILES = ("small", "deep", "base", "movies", "demo")
 PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
 Item = PageItem | Literal["ledger"]
 Recipe = Literal["joint", "two-stage", "depth"]
-Objective = Literal["task", "distil"]
+
 PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
 ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger")
 
 
-class _Plan(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TaskPlan(_Plan):
+class TaskPlan(_Part):
     """One task: where its rows come from, and how many of them train."""
 
     task: str
     max_train_rows: int | None = Field(None, ge=1)
 
 
-class BottleneckPlan(_Plan):
+class BottleneckPlan(_Part):
     """The trained bottlenecks of BottleNet++ (``task``) and BottleFit (``distil``)."""
 
     objectives: tuple[Objective, ...] = ("task", "distil")
@@ -51,7 +52,7 @@ class BottleneckPlan(_Plan):
     train_tail: bool = True  # as both papers do
 
 
-class SweepPlan(_Plan):
+class SweepPlan(_Part):
     """Figure 5: the values that each cost takes while the others stay."""
 
     mobile_layer: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -61,7 +62,7 @@ class SweepPlan(_Plan):
     cloud_charge: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 10.0, 15.0)
 
 
-class SelectionPlan(_Plan):
+class SelectionPlan(_Part):
     """Section III: training on a share of the rows, chosen by the data map."""
 
     train: str = "movies"
@@ -69,7 +70,7 @@ class SelectionPlan(_Plan):
     share: float = Field(0.33, gt=0, lt=1)
 
 
-class FitPlan(_Plan):
+class FitPlan(_Part):
     """One way to fit the runs, for a ledger each."""
 
     name: str
@@ -77,8 +78,8 @@ class FitPlan(_Plan):
     lam: float = Field(0.02, ge=0)
 
 
-class Plan(_Plan):
-    """A profile.
+class Plan(_Part):
+    """A study profile, read.
 
     Attributes:
         name: of the profile, and of the folder of its results.
@@ -127,7 +128,7 @@ class Plan(_Plan):
 
     @classmethod
     def load(cls, profile: str | Path) -> Self:
-        """A packaged profile by name, or a TOML file by path.
+        """A packaged study profile by name, or a TOML file by path.
 
         Raises:
             MissingArtefactError: neither.
@@ -140,13 +141,13 @@ class Plan(_Plan):
                 content = Path(profile).read_bytes()
             except OSError:
                 raise MissingArtefactError(
-                    f"no profile {str(profile)!r}; give one of {', '.join(PROFILES)}, or a TOML "
-                    "file in their form"
+                    f"no study profile {str(profile)!r}; give one of {', '.join(PROFILES)}, or a "
+                    "TOML file in their form"
                 ) from None
         try:
             return cls.of(parse_toml(content))
         except (ValueError, ConfigError) as error:
-            raise ConfigError(f"the profile {profile}: {error}") from None
+            raise ConfigError(f"the study profile {profile}: {error}") from None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -211,7 +212,7 @@ class Plan(_Plan):
             for name in tasks:
                 if name not in self.tasks:
                     raise ConfigError(
-                        f"the profile has no task {name!r}; it has {', '.join(self.tasks)}"
+                        f"the study profile has no task {name!r}; it has {', '.join(self.tasks)}"
                     )
             values["tasks"] = {name: values["tasks"][name] for name in tasks}
             values["table2"] = [name for name in self.table2 if name in tasks]
@@ -243,7 +244,7 @@ class Plan(_Plan):
         """A task or domain by its short name."""
         both = {**self.domains, **self.tasks}
         if name not in both:
-            raise ConfigError(f"the profile has no task {name!r}; it has {', '.join(both)}")
+            raise ConfigError(f"the study profile has no task {name!r}; it has {', '.join(both)}")
         return both[name]
 
     def settings(

@@ -18,7 +18,7 @@ from dimec_studies.sections import Section, bullets, section
 from dimec_studies.tables import limits_sentence, overview, systems_table
 from dimec_studies.titles import ITEMS as ITEM_TITLES
 
-Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # profile → item → stored result
+Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # study profile → item → stored result
 
 _TABLES = ("table1", "table2")
 _FIGURES = "reproduction"  # folder of the figures, beside the page
@@ -83,7 +83,7 @@ def render(results_folder: Path, docs_folder: Path) -> list[Path]:
 
 
 def read_results(folder: Path) -> Results:
-    """Every stored result, by profile and item: packaged profiles first, then by name.
+    """Every stored result, by study profile and item: packaged ones first, then by name.
 
     Raises:
         MissingArtefactError: there is none.
@@ -112,14 +112,14 @@ def _read_profile(folder: Path, profile: str) -> dict[str, Mapping[str, Any]]:
         )
         if named != (item, profile):
             raise CorruptArtefactError(
-                f"{path}: expected the result {item} of the profile {profile}, got {named}; make "
-                f"it again with: {command(item, profile)}"
+                f"{path}: expected the result {item} of the study profile {profile}, got {named}; "
+                f"make it again with: {command(item, profile)}"
             )
     return found
 
 
 def command(item: str, profile: str) -> str:
-    """The command that makes an item; a profile of the user's own has options of its own."""
+    """The command that makes an item; a study profile of the user's own has options of its own."""
     known = f" --profile {profile}" if profile in PROFILES else ", with the options of that profile"
     return f"dimec reproduce {item}{known}"
 
@@ -189,7 +189,7 @@ def _number(item: str) -> str:
 
 
 def _profile(profile: str, sections: Mapping[str, Section]) -> list[str]:
-    """All sections of a profile by item, and what is absent; what they share is said once."""
+    """All sections of a study profile by item, and what is absent; what they share is said once."""
     blocks = [f"## Profile {profile}"]
     expected = Plan.load(profile).items if profile in PROFILES else PAGE_ITEMS
     absent = [item for item in PAGE_ITEMS if item in expected and item not in sections]

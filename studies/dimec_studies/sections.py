@@ -36,7 +36,7 @@ from dimec_studies.study_tables import (
     stream_table,
 )
 from dimec_studies.tables import (
-    Item,
+    StoredItem,
     deployment_caption,
     deployment_of,
     item_caption,
@@ -77,7 +77,7 @@ class Section:
         return [block for block in self.blocks if isinstance(block, Drawing)]
 
 
-def section(item: Item, paper: Paper) -> Section:
+def section(item: StoredItem, paper: Paper) -> Section:
     """The section of a stored result; its figures are named ``PROFILE-…``.
 
     Raises:
@@ -93,11 +93,11 @@ def bullets(sentences: list[str]) -> str:
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def _name(item: Item, figure: str) -> str:
+def _name(item: StoredItem, figure: str) -> str:
     return f"{item['profile']}-{figure}"
 
 
-def _table(item: Item, paper: Paper) -> list[Block]:
+def _table(item: StoredItem, paper: Paper) -> list[Block]:
     blocks: list[Block] = [limits_sentence(item)]
     tasks = {name: item["tasks"][name] for name in ordered_tasks(item, paper.tables[item["item"]])}
     for name, task in tasks.items():
@@ -120,16 +120,16 @@ def _table(item: Item, paper: Paper) -> list[Block]:
     return blocks
 
 
-def _short(item: Item) -> str:
+def _short(item: StoredItem) -> str:
     return {"table1": "Table 1", "table2": "Table 2"}[item["item"]]
 
 
-def _fig1(item: Item, paper: Paper) -> list[Block]:
+def _fig1(item: StoredItem, paper: Paper) -> list[Block]:
     maps = item["maps"]
     return [draw_maps(_name(item, "fig1"), maps), maps_table(maps)]
 
 
-def _fig3(item: Item, paper: Paper) -> list[Block]:
+def _fig3(item: StoredItem, paper: Paper) -> list[Block]:
     return [
         draw_maps(_name(item, "fig3-maps"), item["maps"]),
         maps_table(item["maps"]),
@@ -138,7 +138,7 @@ def _fig3(item: Item, paper: Paper) -> list[Block]:
     ]
 
 
-def _fig4(item: Item, paper: Paper) -> list[Block]:
+def _fig4(item: StoredItem, paper: Paper) -> list[Block]:
     blocks: list[Block] = [
         draw_exits(_name(item, "fig4a"), item["exits"]),
         exits_table(item["exits"]),
@@ -148,7 +148,7 @@ def _fig4(item: Item, paper: Paper) -> list[Block]:
     return blocks
 
 
-def _fig5(item: Item, paper: Paper) -> list[Block]:
+def _fig5(item: StoredItem, paper: Paper) -> list[Block]:
     deployment = deployment_of(item)
     defaults = dict(item["deployment"]["costs"]) | {"cloud_charge": deployment.charge}
     blocks: list[Block] = []
@@ -161,7 +161,7 @@ def _fig5(item: Item, paper: Paper) -> list[Block]:
     return blocks
 
 
-def _cartography(item: Item, paper: Paper) -> list[Block]:
+def _cartography(item: StoredItem, paper: Paper) -> list[Block]:
     rows = item["rows"]
     return [
         f"The last exit after training on all rows of `{item['task']}`, and on the "
@@ -174,7 +174,7 @@ def _cartography(item: Item, paper: Paper) -> list[Block]:
     ]
 
 
-def _robustness(item: Item, paper: Paper) -> list[Block]:
+def _robustness(item: StoredItem, paper: Paper) -> list[Block]:
     cells = item["cells"]
     blocks: list[Block] = [
         "Model, pools and thresholds are made on one domain; a stream of another arrives. A cell "
@@ -195,7 +195,7 @@ def _robustness(item: Item, paper: Paper) -> list[Block]:
     return blocks
 
 
-_SECTIONS: Mapping[str, Callable[[Item, Paper], list[Block]]] = MappingProxyType(
+_SECTIONS: Mapping[str, Callable[[StoredItem, Paper], list[Block]]] = MappingProxyType(
     {
         "table1": _table,
         "table2": _table,

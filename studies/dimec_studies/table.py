@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from dimec.evaluation.evaluate import draw_up
+from dimec.runs.bottleneck import Objective
 from dimec.runs.run import Run
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.scenario_file import Scenarios
 from dimec.tiers.scenarios import scenario_table
-from dimec_studies.plan import Objective, Plan
+from dimec_studies.plan import Plan
 from dimec_studies.rows import LAST_EXIT, PLAIN, Row, load_traces, rows_of
 from dimec_studies.runs import RunSpec, Workshop
 from dimec_studies.study import deployment_of, header, run_record

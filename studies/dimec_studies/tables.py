@@ -24,7 +24,7 @@ from dimec_studies.markdown import (
 from dimec_studies.paper import COUNTERPARTS, PaperCell, PaperTable
 from dimec_studies.titles import cost_title, system_title, task_title
 
-Item = Mapping[str, Any]  # a stored result
+StoredItem = Mapping[str, Any]  # a stored result
 Task = Mapping[str, Any]  # one entry of its "tasks"
 Row = Mapping[str, Any]  # one entry of a task's "summary"
 
@@ -34,14 +34,14 @@ REFERENCES = {
 }
 
 
-def deployment_of(item: Item) -> Deployment:
+def deployment_of(item: StoredItem) -> Deployment:
     """The exits and costs that a result was made with."""
     stored = item["deployment"]
     m, n, l = stored["exits"]  # noqa: E741
     return Deployment.paper((m, n, l), CostModel(**stored["costs"]))
 
 
-def ordered_tasks(item: Item, paper: PaperTable | None) -> list[str]:
+def ordered_tasks(item: StoredItem, paper: PaperTable | None) -> list[str]:
     """The result's tasks, those of the paper first and in its order."""
     known = [task for task in paper.tasks if task in item["tasks"]] if paper else []
     return known + [task for task in item["tasks"] if task not in known]
@@ -57,7 +57,7 @@ def policies_of(tasks: Iterable[Task]) -> list[str]:
     return list(dict.fromkeys(row["policy"] for task in tasks for row in task["summary"]))
 
 
-def item_caption(item: Item) -> str:
+def item_caption(item: StoredItem) -> str:
     """When a result was made, and with what."""
     parts = [f"Made {item['date']}{_versions(item.get('versions', {}))}"]
     if trained := item.get("trained_with"):
@@ -77,7 +77,7 @@ def _trained(trained: Mapping[str, Sequence[str]]) -> str:
     return f"{where}, torch {' or '.join(trained['torch'])}, {when}"
 
 
-def deployment_caption(item: Item) -> str:
+def deployment_caption(item: StoredItem) -> str:
     """Where the exits stand, the prices, the charge γ and whose it is, and λ."""
     stored = item["deployment"]
     costs = stored["costs"]
@@ -146,7 +146,7 @@ def task_table(task: Task) -> str:
     return table(header, rows)
 
 
-def overview(item: Item, paper: PaperTable | None) -> str:
+def overview(item: StoredItem, paper: PaperTable | None) -> str:
     """The paper's own table, and under each of its rows dimec's figures for the same system.
 
     A cell holds the score (GLUE's metric, times 100) and the change of cost against the reference.
@@ -258,7 +258,7 @@ def _exit(accuracies: Mapping[str, Any], layer: int) -> str:
     return MISSING if found is None else percent(float(found))
 
 
-def systems_table(items: Iterable[Item]) -> str:
+def systems_table(items: Iterable[StoredItem]) -> str:
     """Every row of the tables: its title, its name in the JSON, its training and its source."""
     seen: dict[str, Row] = {}
     for item in items:
@@ -280,7 +280,7 @@ def systems_table(items: Iterable[Item]) -> str:
     return table(["system", "name", "training", "source"], rows, texts=4)
 
 
-def limits_sentence(item: Item) -> str:
+def limits_sentence(item: StoredItem) -> str:
     """How many tasks and seeds a table holds, and how many rows it was trained on."""
     tasks = item["tasks"]
     seeds = sorted({len(task["seeds"]) for task in tasks.values()})

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimec.client.failures import Failure, Progress, explain, pause_before
+from dimec.client.failures import AttemptState, Failure, explain, pause_before
 
 
-def progress(*events: str) -> Progress:
+def state(*events: str) -> AttemptState:
     """How far an attempt came, after these events."""
-    noted = Progress(traced=True)
+    noted = AttemptState(traced=True)
     for event in events:
         noted(event, {})
     return noted
@@ -46,20 +46,20 @@ ANSWERED = "http11.receive_response_headers.complete"
 def test_errors_of_connections(
     error: Exception, events: tuple[str, ...], reason: str, sent: bool, stale: bool
 ) -> None:
-    complaint = explain(error, progress(*events), "http://host")
+    complaint = explain(error, state(*events), "http://host")
     assert (complaint.reason, complaint.sent, complaint.stale) == (reason, sent, stale)
     assert complaint.detail.startswith("http://host: ")
 
 
 @pytest.mark.parametrize("error", [httpx2.PoolTimeout(""), TimeoutError()], ids=repr)
 def test_waiting_for_a_free_connection_is_no_fault_of_the_tier(error: Exception) -> None:
-    complaint = explain(error, progress(), "http://host")
+    complaint = explain(error, state(), "http://host")
     assert (complaint.reason, complaint.sent, complaint.counts) == ("timeout", False, False)
     assert complaint.detail == "http://host: no free connection"
 
 
 def test_a_transport_that_tells_nothing_may_have_sent_everything() -> None:
-    silent = Progress(traced=False)
+    silent = AttemptState(traced=False)
     assert explain(TimeoutError(), silent, "u").sent
     assert explain(httpx2.ReadError(""), silent, "u").sent
     assert not explain(httpx2.ReadError(""), silent, "u").stale
@@ -68,10 +68,10 @@ def test_a_transport_that_tells_nothing_may_have_sent_everything() -> None:
 
 def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
     error = httpx2.ConnectError("certificate")
-    assert explain(error, progress(CONNECTED), "u").retry
+    assert explain(error, state(CONNECTED), "u").retry
     error.__cause__ = OSError()
     error.__cause__.__context__ = ssl.SSLCertVerificationError("self-signed")
-    complaint = explain(error, progress(CONNECTED), "u")
+    complaint = explain(error, state(CONNECTED), "u")
     assert (complaint.reason, complaint.retry, complaint.sent) == ("unreachable", False, False)
 
 

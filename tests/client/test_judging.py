@@ -63,14 +63,14 @@ def failure(given: Reply, *, digest_required: bool = False) -> Failure:
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_what_is_asked(binary: bool) -> None:
-    exchange = ask(QUESTION, Fixed.of(ENDPOINT), 0.25, binary=binary)
-    assert str(exchange.url) == "http://127.0.0.1:1/v2/models/edge/versions/12/infer"
-    assert exchange.headers["Authorization"] == "Bearer t0ken"
-    assert exchange.headers["Accept-Encoding"] == "identity"
-    assert exchange.headers["X-Request-Id"] == "7"
-    assert exchange.headers["Content-Digest"] == content_digest(exchange.body)
-    assert "Traceparent" not in exchange.headers
-    request = decode_request(exchange.body, exchange.headers.get(BINARY_HEADER))
+    attempt = ask(QUESTION, Fixed.of(ENDPOINT), 0.25, binary=binary)
+    assert str(attempt.url) == "http://127.0.0.1:1/v2/models/edge/versions/12/infer"
+    assert attempt.headers["Authorization"] == "Bearer t0ken"
+    assert attempt.headers["Accept-Encoding"] == "identity"
+    assert attempt.headers["X-Request-Id"] == "7"
+    assert attempt.headers["Content-Digest"] == content_digest(attempt.body)
+    assert "Traceparent" not in attempt.headers
+    request = decode_request(attempt.body, attempt.headers.get(BINARY_HEADER))
     assert (request.id, request.outputs, request.binary) == ("7", ("probabilities",), binary)
     assert request.timeout == 0.25
     assert request.inputs["input_ids"].tolist() == IDS.tolist()

@@ -219,9 +219,7 @@ class TestWhatCannotBeServed:
         assert not (tmp_path / "bundle").exists()
 
     def test_is_refused_at_the_start(self, bundle: Path, tmp_path: Path) -> None:
-        with pytest.raises(
-            ConfigError, match=r"max-softmax-tiers has nothing to learn"
-        ):
+        with pytest.raises(ConfigError, match=r"max-softmax-tiers has nothing to learn"):
             Mobile.open(bundle, state=tmp_path / "s.sqlite", adaptive=True)
         assert list(tmp_path.iterdir()) == []
 

@@ -33,7 +33,7 @@ runpy.run_module("dimec", run_name="__main__")
 """
 
 
-class Job:
+class PredictCommand:
     """Texts in a file, and ``dimec predict`` from it into another one."""
 
     def __init__(self, bundle: Path, folder: Path, number: int, *options: str) -> None:
@@ -107,13 +107,13 @@ class TestTheMobileIsKilled:
             ChaosProxy(cloud.url, seed=4, **rotten) as far,
         ):
             options = ("--adaptive", "--timeout", "0.3", "--edge", near.url, "--cloud", far.url)
-            job = Job(proof_bundle, tmp_path, 4000, *options)
-            truth = offline.replay(job.texts)
+            predict = PredictCommand(proof_bundle, tmp_path, 4000, *options)
+            truth = offline.replay(predict.texts)
             kills = 0
-            while job.written() < 3500:
-                process = job.start()
-                goal = job.written() + rng.randint(100, 600)
-                while job.written() < goal and process.poll() is None:
+            while predict.written() < 3500:
+                process = predict.start()
+                goal = predict.written() + rng.randint(100, 600)
+                while predict.written() < goal and process.poll() is None:
                     time.sleep(0.005)
                 if kills == 2:
                     edge.kill()
@@ -122,46 +122,50 @@ class TestTheMobileIsKilled:
                 process.kill()
                 process.wait()
                 kills += 1
-            job.run()
+            predict.run()
             altered = near.stats()["corrupted"] + far.stats()["corrupted"]
         print(f"killed {kills} times, {altered} chunks altered")
         assert kills >= 6
         assert altered > 0
         # The router went on from where it was each time: routes are those of an unbroken run.
-        routes = [answer["route"] for answer in job.check(offline, truth)]
+        routes = [answer["route"] for answer in predict.check(offline, truth)]
         assert routes == truth.routes(offline.router, adaptive=True)
-        answers = check_state(job.state, offline.router, job.embeddings(truth), adaptive=True)
+        answers = check_state(
+            predict.state, offline.router, predict.embeddings(truth), adaptive=True
+        )
         assert len(answers) == 4000
 
     def test_the_state_is_sound_after_every_single_kill(
         self, proof_bundle: Path, offline: Offline, tmp_path: Path
     ) -> None:
         """Without servers, so that nearly all the time goes into recording."""
-        job = Job(proof_bundle, tmp_path, 3000, "--adaptive")
-        truth = offline.replay(job.texts)
+        predict = PredictCommand(proof_bundle, tmp_path, 3000, "--adaptive")
+        truth = offline.replay(predict.texts)
         by_text = dict(zip(range(3000), truth.embeddings, strict=True))
         rng = random.Random(1)
         for _ in range(8):
-            process = job.start()
-            goal = job.written() + rng.randint(1, 250)
-            while job.written() < goal and process.poll() is None:
+            process = predict.start()
+            goal = predict.written() + rng.randint(1, 250)
+            while predict.written() < goal and process.poll() is None:
                 time.sleep(0.001)
             process.kill()
             process.wait()
-            self.check_prefix(job, offline, by_text)
-        job.run()
-        routes = [answer["route"] for answer in job.check(offline, truth)]
+            self.check_prefix(predict, offline, by_text)
+        predict.run()
+        routes = [answer["route"] for answer in predict.check(offline, truth)]
         assert routes == truth.routes(offline.router, adaptive=True)
-        check_state(job.state, offline.router, job.embeddings(truth), adaptive=True)
+        check_state(predict.state, offline.router, predict.embeddings(truth), adaptive=True)
 
-    def check_prefix(self, job: Job, offline: Offline, embeddings: dict[int, Any]) -> None:
+    def check_prefix(
+        self, predict: PredictCommand, offline: Offline, embeddings: dict[int, Any]
+    ) -> None:
         """Every line written is recorded, and the pools are what the records say."""
-        recorded = read_answers(job.state)
-        lines = job.target.read_bytes().split(b"\n")[:-1]
+        recorded = read_answers(predict.state)
+        lines = predict.target.read_bytes().split(b"\n")[:-1]
         written = [json.loads(line)["id"] for line in lines]
         assert set(written) <= {answer["id"] for answer in recorded}
         known = {answer["id"]: embeddings[row_of(answer["id"])] for answer in recorded}
-        check_state(job.state, offline.router, known, adaptive=True)
+        check_state(predict.state, offline.router, known, adaptive=True)
 
 
 def row_of(identity: str) -> int:
@@ -209,9 +213,11 @@ class TestServersThatStop:
     ) -> None:
         edge.kill()
         cloud.kill()
-        job = Job(proof_bundle, tmp_path, 500, "--edge", edge.url, "--cloud", cloud.url)
-        job.run()
-        answers = job.check(offline, offline.replay(job.texts))
+        predict = PredictCommand(
+            proof_bundle, tmp_path, 500, "--edge", edge.url, "--cloud", cloud.url
+        )
+        predict.run()
+        answers = predict.check(offline, offline.replay(predict.texts))
         assert {answer["answered_by"] for answer in answers} == {"mobile"}
         assert {answer["route"] for answer in answers} == set(TIER_NAMES)
 
@@ -221,9 +227,9 @@ class TestTheState:
         self, proof_bundle: Path, offline: Offline, tmp_path: Path
     ) -> None:
         """The answers go to a pipe, so that only the state meets the limit."""
-        job = Job(proof_bundle, tmp_path, 2000, "--adaptive")
-        position = job.words.index("--output")
-        words = job.words[:position] + job.words[position + 2 :]
+        predict = PredictCommand(proof_bundle, tmp_path, 2000, "--adaptive")
+        position = predict.words.index("--output")
+        words = predict.words[:position] + predict.words[position + 2 :]
         done = subprocess.run(
             [sys.executable, "-c", _LIMITED, str(300_000), *words],
             capture_output=True,
@@ -234,7 +240,7 @@ class TestTheState:
         assert done.returncode == 0, done.stderr.decode()
         assert b"Traceback" not in done.stderr
         answers = [json.loads(line) for line in done.stdout.decode().splitlines()]
-        truth = offline.replay(job.texts)
+        truth = offline.replay(predict.texts)
         assert len(answers) == 2000
         for row, answer in enumerate(answers):
             probabilities = [answer["probabilities"][label] for label in offline.labels]
@@ -244,7 +250,7 @@ class TestTheState:
         kept = {answer["id"] for answer in answers if answer["recorded"]}
         assert 0 < len(kept) < 2000
         known = {answer["id"]: truth.embeddings[row] for row, answer in enumerate(answers)}
-        recorded = check_state(job.state, offline.router, known, adaptive=True)
+        recorded = check_state(predict.state, offline.router, known, adaptive=True)
         assert {answer["id"] for answer in recorded} >= kept
 
     def test_one_writer(self, proof_bundle: Path, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from dimec_studies.findings import better_systems, find_setting, table_findings
+from dimec_studies.findings import find_setting, table_findings
+from dimec_studies.own_findings import better_systems
 from dimec_studies.paper import load_paper
 from support.stored_results import cells_of, header, statistic
 

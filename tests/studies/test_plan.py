@@ -175,7 +175,7 @@ def test_a_wrong_plan_is_refused_by_name(tmp_path: Path, old: str, new: str, sai
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        MissingArtefactError, match=r"no profile 'huge'; give one of small, deep, base"
+        MissingArtefactError, match=r"no study profile 'huge'; give one of small, deep, base"
     ):
         Plan.load("huge")
     with pytest.raises(ConfigError, match="no task 'rte'; it has sst2, cola"):

@@ -139,7 +139,7 @@ def test_no_result_at_all_is_an_error_and_writes_nothing(tmp_path: Path) -> None
 def test_a_result_under_another_name_is_refused(tmp_path: Path) -> None:
     folder = store(tmp_path / "results", table_result("table2"))
     (folder / "small" / "table2.json").rename(folder / "small" / "table1.json")
-    with pytest.raises(CorruptArtefactError, match=r"table1 of the profile small.*table2"):
+    with pytest.raises(CorruptArtefactError, match=r"table1 of the study profile small.*table2"):
         read_results(folder)
     (folder / "small" / "table1.json").write_text("[]", "utf-8")
     with pytest.raises(CorruptArtefactError, match="no object"):

@@ -100,7 +100,7 @@ def test_an_option_of_runs_does_nothing_for_the_docs_alone(
 
 def test_a_profile_beside_names_of_whole_profiles_does_nothing(cli: Callable[..., Said]) -> None:
     line = cli("reproduce", "movies", "demo", "--profile", "base").complaint()
-    assert line.startswith("--profile does nothing beside names of profiles alone")
+    assert line.startswith("--profile does nothing beside names of study profiles alone")
 
 
 def test_beside_docs_an_item_makes_use_of_them() -> None:

@@ -35,7 +35,7 @@ _IMPORTED = (
     "safetensors.torch",
     "dimec.cli.train",
     "dimec.runs.run",
-    "dimec.training.job",
+    "dimec.training.prepare",
     "dimec.training.loop",
     "dimec.training.finish",
     "dimec.training.stages",

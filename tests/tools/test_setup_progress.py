@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from setup_progress import Progress
+from setup_progress import StepProgress
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 
 def test_packages_are_counted_as_pip_collects_them() -> None:
-    progress = Progress("packages", 3, io.StringIO())
+    progress = StepProgress("packages", 3, io.StringIO())
     for line in ("Collecting b-c==2 (from x)\n", "  Downloading b-c\n"):
         progress.hear(line)
     assert progress.line() == "set-up: packages: fetching 1 of 3, b-c, 0 s"
@@ -30,7 +30,7 @@ def test_packages_are_counted_as_pip_collects_them() -> None:
 def test_a_log_gets_whole_lines_and_a_terminal_one_line() -> None:
     log, terminal = io.StringIO(), Terminal()
     for stream in (log, terminal):
-        with Progress("step", stream=stream):
+        with StepProgress("step", stream=stream):
             pass
     assert log.getvalue() == "set-up: step: 0 s\nset-up: step: done, 0 s\n"
     assert terminal.getvalue().count("\n") == 1
@@ -39,6 +39,6 @@ def test_a_log_gets_whole_lines_and_a_terminal_one_line() -> None:
 
 def test_a_failure_is_said() -> None:
     stream = io.StringIO()
-    with pytest.raises(RuntimeError), Progress("step", stream=stream):
+    with pytest.raises(RuntimeError), StepProgress("step", stream=stream):
         raise RuntimeError
     assert stream.getvalue().endswith("set-up: step: failed, 0 s\n")

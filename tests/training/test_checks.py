@@ -15,7 +15,7 @@ from dimec.base.progress import NoProgress
 from dimec.bundle.folders import TierBundle
 from dimec.training import MultiExitClassifier, checks
 from dimec.training.checks import TESTED_KINDS, check_vocabulary, fit_vocabulary, try_export
-from dimec.training.job import load_tokenizer
+from dimec.training.prepare import load_tokenizer
 from support.encoders import KINDS, save_encoder
 from support.tiny import make_tokenizer, reviews
 

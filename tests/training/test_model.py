@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dimec.base.errors import ConfigError
 from dimec.training import MultiExitClassifier, joint_loss
-from dimec.training.model import layer_count, layer_list, pool, token_limit
+from dimec.training.encoders import layer_count, layer_list, token_limit
+from dimec.training.model import pool
 from support.encoders import KINDS, PADS, POSITIONS, UNBOUNDED, WIDTH, WORDS, save_encoder
 
 LAYERS, CLASSES = 4, 3

@@ -23,7 +23,7 @@ from dimec.settings.run import RunSettings
 from dimec.training import MultiExitClassifier, joint_loss
 from dimec.training.batching import encode, training_batches
 from dimec.training.epoch import learning_rate_at, run_epoch
-from dimec.training.job import Job, enter, make_accelerator, prepare
+from dimec.training.prepare import TrainState, enter, make_accelerator, prepare
 from support.tiny import make_backbone, reviews, write_reviews
 
 EXITS = (1, 2, 4)
@@ -50,7 +50,7 @@ def two_stage(tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any])
     return dimec.train(**options, recipe="two-stage", out=out)
 
 
-def _job(options: dict[str, Any], out: Path, **more: Any) -> Job:
+def _state(options: dict[str, Any], out: Path, **more: Any) -> TrainState:
     settings = settings_of({**options, **more}, 0)
     accelerator = make_accelerator()
     return prepare(settings, RunDirectory(out), _splits(settings), accelerator, NoProgress())
@@ -69,8 +69,8 @@ class TestTwoStages:
         self, tmp_path: Path, options: dict[str, Any]
     ) -> None:
         """Bit for bit, dropout and all, once both start from the same classifier."""
-        two = _job(options, tmp_path / "two", recipe="two-stage")
-        one = _job({**options, "exits": (4,)}, tmp_path / "one")
+        two = _state(options, tmp_path / "two", recipe="two-stage")
+        one = _state({**options, "exits": (4,)}, tmp_path / "one")
         one.model.heads["4"].load_state_dict(two.model.heads["4"].state_dict())
         untrained = _weights(two.model)
         for epoch in range(2):
@@ -89,7 +89,7 @@ class TestTwoStages:
     def test_the_second_moves_the_other_exits_and_nothing_else(
         self, tmp_path: Path, options: dict[str, Any]
     ) -> None:
-        first = _job(options, tmp_path, recipe="two-stage", weight_decay=0.1)
+        first = _state(options, tmp_path, recipe="two-stage", weight_decay=0.1)
         run_epoch(first, 0)
         before = _weights(first.model)
         second = enter(first, first.stages[1])
@@ -107,21 +107,21 @@ class TestTwoStages:
         """One epoch of it against a plain loop over the same batches, written from the paper."""
         options = {**options, "head_dropout": 0.0, "epochs": 2, "exit_learning_rate": 0.01}
         options["backbone"] = str(make_backbone(tmp_path / "plain", dropout=0.0))
-        job = _job(options, tmp_path / "run", recipe="two-stage")
-        run_epoch(job, 0)
-        model = MultiExitClassifier(job.model.config)
-        model.load_state_dict(job.model.state_dict())
-        second = enter(job, job.stages[1])
+        state = _state(options, tmp_path / "run", recipe="two-stage")
+        run_epoch(state, 0)
+        model = MultiExitClassifier(state.model.config)
+        model.load_state_dict(state.model.state_dict())
+        second = enter(state, state.stages[1])
         record, _ = run_epoch(second, 0, before=1)
 
-        train, plan = job.splits.train, job.settings.training
-        encoded = encode(job.tokenizer, train, 32)
+        train, training = state.splits.train, state.settings.training
+        encoded = encode(state.tokenizer, train, 32)
         heads = [model.heads["1"], model.heads["2"]]
         adam = torch.optim.Adam([p for head in heads for p in head.parameters()])
         batches = training_batches(encoded.lengths, 16, np.random.default_rng([0, 1]))
         total, model = 0.0, model.eval()
         for number, rows in enumerate(batches):
-            rate = learning_rate_at(number, 2 * len(batches), 0.01, plan.warmup)
+            rate = learning_rate_at(number, 2 * len(batches), 0.01, training.warmup)
             adam.param_groups[0]["lr"] = rate
             logits = model(**encoded.batch(rows, torch.device("cpu"))).logits
             labels = torch.from_numpy(train.labels[rows])
@@ -143,9 +143,9 @@ class TestTwoStages:
         self, tmp_path: Path, options: dict[str, Any]
     ) -> None:
         options = {**options, "head_dropout": 0.0, "learning_rate": 1e-12, "record_train": True}
-        job = _job(options, tmp_path, recipe="two-stage")
-        job = enter(job, job.stages[1])
-        (_, logits), (_, again) = (run_epoch(job, epoch) for epoch in range(2))
+        state = _state(options, tmp_path, recipe="two-stage")
+        state = enter(state, state.stages[1])
+        (_, logits), (_, again) = (run_epoch(state, epoch) for epoch in range(2))
         # The classifiers do not move, so that only the encoder's dropout tells the epochs apart.
         assert logits["train"].shape == (160, 2, 2)
         assert np.abs(logits["train"] - again["train"]).mean() > 1e-3
@@ -199,28 +199,28 @@ class TestTwoStages:
 
 class TestDepthLoss:
     def test_an_epoch_learns_under_it(self, tmp_path: Path, options: dict[str, Any]) -> None:
-        job = _job(options, tmp_path, loss="depth")
-        assert job.stage.weights == pytest.approx((1 / 7, 2 / 7, 4 / 7))
-        model = MultiExitClassifier(job.model.config)
-        model.load_state_dict(job.model.state_dict())
-        inputs = job.encoded["train"].batch(np.arange(5), torch.device("cpu"))
-        labels = torch.from_numpy(job.splits.train.labels[:5])
+        state = _state(options, tmp_path, loss="depth")
+        assert state.stage.weights == pytest.approx((1 / 7, 2 / 7, 4 / 7))
+        model = MultiExitClassifier(state.model.config)
+        model.load_state_dict(state.model.state_dict())
+        inputs = state.encoded["train"].batch(np.arange(5), torch.device("cpu"))
+        labels = torch.from_numpy(state.splits.train.labels[:5])
         logits = model.eval()(**inputs).logits
         by_hand = [0.0] * 5
         for row in range(5):
             for layer, scores in zip(EXITS, logits[row], strict=True):
                 by_hand[row] += layer * -torch.log_softmax(scores, 0)[labels[row]].item() / 7
-        assert joint_loss(logits, labels, job.stage.weights).tolist() == pytest.approx(by_hand)
-        record, _ = run_epoch(job, 0)
+        assert joint_loss(logits, labels, state.stage.weights).tolist() == pytest.approx(by_hand)
+        record, _ = run_epoch(state, 0)
         assert 0 < record.loss < 1.5  # a mean over the exits, where the joint loss is a sum
 
     def test_it_gives_another_model_than_the_sum(
         self, tmp_path: Path, options: dict[str, Any]
     ) -> None:
-        jobs = [_job(options, tmp_path, loss=loss) for loss in ("joint", "depth")]
-        (joint, _), (depth, _) = (run_epoch(job, 0) for job in jobs)
+        states = [_state(options, tmp_path, loss=loss) for loss in ("joint", "depth")]
+        (joint, _), (depth, _) = (run_epoch(state, 0) for state in states)
         assert joint.loss > 2 * depth.loss
-        weights = [_weights(job.model)["heads.1.weight"] for job in jobs]
+        weights = [_weights(state.model)["heads.1.weight"] for state in states]
         assert not torch.equal(*weights)
 
 
@@ -230,16 +230,16 @@ def test_the_training_rows_are_recorded_as_they_are_learned_from(
     """Without dropout, and a rate too small to move the weights, each row's logits are known."""
     options = {**options, "backbone": str(make_backbone(tmp_path / "plain", dropout=0.0))}
     options |= {"head_dropout": 0.0, "learning_rate": 1e-12, "record_train": True}
-    job = _job(options, tmp_path / "run")
-    expected = job.model.eval()(
-        **job.encoded["train"].batch(np.arange(160), torch.device("cpu"))
+    state = _state(options, tmp_path / "run")
+    expected = state.model.eval()(
+        **state.encoded["train"].batch(np.arange(160), torch.device("cpu"))
     ).logits
-    _, logits = run_epoch(job, 0)
+    _, logits = run_epoch(state, 0)
     np.testing.assert_allclose(logits["train"], expected.detach().numpy(), atol=1e-5)
     # and they are from before the step that they lead to, with the weights of that moment
-    moving = _job({**options, "learning_rate": 3e-3}, tmp_path / "run")
+    moving = _state({**options, "learning_rate": 3e-3}, tmp_path / "run")
     _, moved = run_epoch(moving, 0)
-    first = training_batches(job.encoded["train"].lengths, 16, np.random.default_rng([0, 0]))[0]
+    first = training_batches(state.encoded["train"].lengths, 16, np.random.default_rng([0, 0]))[0]
     at_first = moved["train"][first]
     np.testing.assert_allclose(at_first, expected.detach().numpy()[first], atol=1e-5)
     later = np.setdiff1d(np.arange(160), first)

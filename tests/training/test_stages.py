@@ -84,8 +84,8 @@ class TestStages:
         )
 
     def test_the_second_stage_may_have_a_rate_of_its_own(self) -> None:
-        plan = TrainingSettings(recipe="two-stage", learning_rate=2e-5, exit_learning_rate=1e-3)
-        assert [stage.learning_rate for stage in stages_of(plan, (3, 6))] == [2e-5, 1e-3]
+        training = TrainingSettings(recipe="two-stage", learning_rate=2e-5, exit_learning_rate=1e-3)
+        assert [stage.learning_rate for stage in stages_of(training, (3, 6))] == [2e-5, 1e-3]
 
     def test_one_exit_has_no_second_stage(self) -> None:
         with pytest.raises(ConfigError, match=r"before the last.*\[6\].*--recipe joint"):
@@ -94,10 +94,10 @@ class TestStages:
 
 class TestLossWeights:
     def test_pabees_by_hand(self) -> None:
-        plan = TrainingSettings(loss="depth")
-        assert loss_weights(plan, (2, 3, 6)) == pytest.approx((2 / 11, 3 / 11, 6 / 11))
-        assert loss_weights(plan, (6,)) == (1.0,)
-        (stage,) = stages_of(plan, (1, 2, 3))
+        training = TrainingSettings(loss="depth")
+        assert loss_weights(training, (2, 3, 6)) == pytest.approx((2 / 11, 3 / 11, 6 / 11))
+        assert loss_weights(training, (6,)) == (1.0,)
+        (stage,) = stages_of(training, (1, 2, 3))
         assert stage.weights == pytest.approx((1 / 6, 1 / 3, 1 / 2))
 
     @given(st.sets(st.integers(1, 48), min_size=1))
@@ -110,11 +110,11 @@ class TestLossWeights:
         assert weights[0] / weights[-1] == pytest.approx(exits[0] / exits[-1])
 
     def test_those_that_are_given_must_fit_the_exits(self) -> None:
-        plan = TrainingSettings(loss_weights=(1, 2))
+        training = TrainingSettings(loss_weights=(1, 2))
         assert loss_weights(JOINT, (2, 3, 6)) is None
-        assert loss_weights(plan, (3, 6)) == (1, 2)
+        assert loss_weights(training, (3, 6)) == (1, 2)
         with pytest.raises(ConfigError, match=r"expected 3 loss weights.*\[2, 3, 6\], got 2"):
-            stages_of(plan, (2, 3, 6))
+            stages_of(training, (2, 3, 6))
 
 
 class TestEqualScores:

@@ -14,7 +14,7 @@ from dimec.runs.run import Run
 from dimec.settings.data import DataSettings
 from dimec.training import MultiExitClassifier, transfer
 from dimec.training.batching import encode
-from dimec.training.job import load_tokenizer
+from dimec.training.prepare import load_tokenizer
 from dimec.training.transfer import record_other
 from support.tiny import reviews, write_reviews
 

@@ -72,10 +72,7 @@ class Tally:
             return ["no text was left to answer"]
         last, mean = mobile.engine.deployment.tiers[-1], self._cost / answers
         by = ", ".join(f"{tier} {count}" for tier, count in self._answered.most_common())
-        lines = [
-            f"{answers} answers: {by}; mean cost {mean:.2f} λ, {last.name} "
-            f"{last.price:g} λ"
-        ]
+        lines = [f"{answers} answers: {by}; mean cost {mean:.2f} λ, {last.name} {last.price:g} λ"]
         lines += [
             f"{count} fell back, {reason}" for reason, count in self._fallbacks.most_common(5)
         ]

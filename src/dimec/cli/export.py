@@ -20,7 +20,7 @@ from dimec.cli.common import (
 
 if TYPE_CHECKING:
     from dimec.training.export.bundles import ExportReport, TierReport
-    from dimec.training.export.parity import Parity
+    from dimec.training.export.verdict import Parity
 
 _MB = 1e6
 
@@ -146,7 +146,7 @@ def _show(report: ExportReport) -> None:
 
 def _shown(parity: Parity) -> str:
     """What the agreement on these rows says of the texts to come."""
-    from dimec.training.export.parity import lower_bound
+    from dimec.training.export.verdict import lower_bound
 
     share = min(parity.agreement, 1.0 if parity.routes is None else parity.routes)
     low = 100 * lower_bound(share, parity.rows)

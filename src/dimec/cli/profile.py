@@ -1,4 +1,4 @@
-"""``dimec profile``: how long an encoder's layers take on this machine."""
+"""``dimec profile``: a layer profile, how long an encoder's layers take on this machine."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ def profile(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each length; medians count.")] = 30,
     threads: Annotated[int, typer.Option(min=1, help="Threads that compute.")] = 1,
-    note: Annotated[str, typer.Option(help="Kept with the profile: what else ran, say.")] = "",
+    note: Annotated[
+        str, typer.Option(help="Kept with what was measured: what else ran, say.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Measure an encoder's layers for the policy Neurosurgeon.
+    """Measure an encoder's layer profile, for the policy Neurosurgeon.
 
     Embedding layer, layers and classifier, one text at a time, on the processor; a curve
     a + b·T + c·T² over the tokens T is fitted to each.

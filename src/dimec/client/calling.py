@@ -15,7 +15,7 @@ from dimec.client.breaker import CircuitBreaker
 from dimec.client.endpoint import LONGEST_TIMEOUT, Endpoint, TierAnswer
 from dimec.client.failures import Failure, pause_before
 from dimec.client.judging import (
-    Exchange,
+    Attempt,
     Fixed,
     Question,
     Reply,
@@ -34,7 +34,7 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Steps = Generator[Exchange | Pause, Reply | None, TierAnswer]
+CallSteps = Generator[Attempt | Pause, Reply | None, TierAnswer]
 
 
 class Caller:
@@ -54,7 +54,7 @@ class Caller:
         id_: str,
         traceparent: str | None,
         timeout: float | None,
-    ) -> Steps:
+    ) -> CallSteps:
         """A call as a generator: it yields what to do next, and is sent the reply.
 
         Failures of the transport are thrown into it as :class:`Failure`. It returns the answer or
@@ -82,7 +82,7 @@ class Caller:
             if not handed_back:
                 self.breaker.abandon(permit)
 
-    def ready_request(self) -> Exchange:
+    def ready_request(self) -> Attempt:
         """The request that asks whether the tier is ready."""
         return ask_ready(self.fixed, self.endpoint.timeout)
 
@@ -95,12 +95,12 @@ class Caller:
         return self._takes_binary is None
 
     def check(
-        self, question: Question, exchange: Exchange, reply: Reply, *, binary: bool
+        self, question: Question, attempt: Attempt, reply: Reply, *, binary: bool
     ) -> npt.NDArray[Any]:
         """Judge a reply, and learn from it what the server can do."""
         if reply.headers.get("server", "").startswith("dimec/"):
             self._sends_digests = self._takes_binary = True
-        check_received(exchange, reply, required=self._confirms_requests)
+        check_received(attempt, reply, required=self._confirms_requests)
         probabilities = judge(question, reply, digest_required=self._sends_digests)
         if reply.headers.get(DIGEST_HEADER.lower()):
             self._sends_digests = True
@@ -129,7 +129,7 @@ class _Attempts:
         self._bytes_sent = self._bytes_received = 0
         self.sent = False
 
-    def run(self) -> Steps:
+    def run(self) -> CallSteps:
         """Attempt until there is an answer; raises :class:`Failure` where there will be none."""
         failure: Failure | None = None
         while True:
@@ -138,13 +138,13 @@ class _Attempts:
                 raise failure or Failure("timeout", "no time is left", sent=False, counts=False)
             self._count += 1
             try:
-                exchange = ask(self._question, self._caller.fixed, left, binary=self._binary)
-                reply = yield exchange
+                attempt = ask(self._question, self._caller.fixed, left, binary=self._binary)
+                reply = yield attempt
                 assert reply is not None
                 self.sent = True
                 self._bytes_sent += reply.sent
                 self._bytes_received += reply.received
-                values = self._caller.check(self._question, exchange, reply, binary=self._binary)
+                values = self._caller.check(self._question, attempt, reply, binary=self._binary)
             except Failure as error:
                 failure = error
                 self.sent |= error.sent
@@ -172,25 +172,25 @@ class _Attempts:
         return pause
 
 
-def http_request(exchange: Exchange, trace: Any) -> httpx2.Request:
-    """An exchange as the transport takes it; ``trace`` is told how far it came."""
+def http_request(attempt: Attempt, trace: Any) -> httpx2.Request:
+    """An attempt as the transport takes it; ``trace`` is told how far it came."""
     return httpx2.Request(
-        exchange.method,
-        exchange.url,
-        headers=exchange.headers,
-        content=exchange.body,
+        attempt.method,
+        attempt.url,
+        headers=attempt.headers,
+        content=attempt.body,
         extensions={
-            "timeout": dict.fromkeys(("connect", "read", "write", "pool"), exchange.seconds),
+            "timeout": dict.fromkeys(("connect", "read", "write", "pool"), attempt.seconds),
             "trace": trace,
         },
     )
 
 
 class Collector:
-    """Takes up the body of an answer, up to the bytes that an exchange allows."""
+    """Takes up the body of an answer, up to the bytes that an attempt allows."""
 
-    def __init__(self, exchange: Exchange, response: httpx2.Response) -> None:
-        self._limit = exchange.limit
+    def __init__(self, attempt: Attempt, response: httpx2.Response) -> None:
+        self._limit = attempt.limit
         self._body = bytearray()
         declared = response.headers.get("content-length", "")
         if len(declared) < 19 and declared.isdecimal():

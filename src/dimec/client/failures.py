@@ -60,7 +60,7 @@ class Failure(Exception):
         self.not_understood = not_understood
 
 
-class Progress:
+class AttemptState:
     """How far an attempt came, as the connection pool tells it: its ``trace`` callback.
 
     Attributes:
@@ -102,22 +102,22 @@ class Progress:
         return self.traced and not self.connecting and not self.answered
 
 
-def explain(error: Exception, progress: Progress, url: str) -> Failure:
+def explain(error: Exception, state: AttemptState, url: str) -> Failure:
     """The failure that an error of the transport stands for."""
     detail = f"{url}: {error or type(error).__name__}"
     match error:
-        case httpx2.PoolTimeout() | TimeoutError() if progress.waiting:
+        case httpx2.PoolTimeout() | TimeoutError() if state.waiting:
             # Too many calls of this process's own: no fault of the tier's.
             return Failure("timeout", f"{url}: no free connection", sent=False, counts=False)
         case httpx2.ConnectTimeout():
             return Failure("timeout", f"{url}: no connection in time", sent=False)
         case httpx2.TimeoutException() | TimeoutError():
-            return Failure("timeout", f"{url}: no answer in time", sent=progress.sent)
+            return Failure("timeout", f"{url}: no answer in time", sent=state.sent)
         case httpx2.ConnectError():
             return Failure("unreachable", detail, sent=False, retry=not _is_certificate(error))
         case httpx2.RemoteProtocolError():
-            return Failure("broken answer", detail, sent=progress.sent, stale=progress.stale)
-    return Failure("unreachable", detail, sent=progress.sent, stale=progress.stale)
+            return Failure("broken answer", detail, sent=state.sent, stale=state.stale)
+    return Failure("unreachable", detail, sent=state.sent, stale=state.stale)
 
 
 def _is_certificate(error: BaseException | None) -> bool:
@@ -130,16 +130,16 @@ def _is_certificate(error: BaseException | None) -> bool:
     return False
 
 
-def pause_before(attempt: int, failure: Failure, chance: float) -> float:
+def pause_before(attempts: int, failure: Failure, chance: float) -> float:
     """Seconds to wait before another attempt.
 
     Doubles with every attempt and is spread, so that devices that failed together do not come
     back together; never shorter than the server asks for.
 
     Args:
-        attempt: how many were made.
+        attempts: how many were made.
         failure: the last one's.
         chance: uniform in [0, 1).
     """
-    backoff = min(_FIRST_PAUSE * 2.0 ** (attempt - 1), _LONGEST_PAUSE) * (0.5 + chance / 2)
+    backoff = min(_FIRST_PAUSE * 2.0 ** (attempts - 1), _LONGEST_PAUSE) * (0.5 + chance / 2)
     return backoff if failure.after is None else failure.after + backoff

@@ -47,7 +47,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z"
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Attempt:
     """One HTTP request to make.
 
     Attributes:
@@ -132,7 +132,7 @@ class Fixed:
             ) from None
 
 
-def ask(question: Question, fixed: Fixed, seconds: float, *, binary: bool) -> Exchange:
+def ask(question: Question, fixed: Fixed, seconds: float, *, binary: bool) -> Attempt:
     """The request that puts a question.
 
     Args:
@@ -161,19 +161,19 @@ def ask(question: Question, fixed: Fixed, seconds: float, *, binary: bool) -> Ex
         headers["Traceparent"] = question.traceparent
     # As JSON a float32 is at most 24 characters; a dimec server's own header is below 1 KiB.
     limit = 65_536 + 32 * question.rows * endpoint.classes
-    return Exchange("POST", fixed.infer, headers, message.body, seconds, limit)
+    return Attempt("POST", fixed.infer, headers, message.body, seconds, limit)
 
 
-def ask_ready(fixed: Fixed, seconds: float) -> Exchange:
+def ask_ready(fixed: Fixed, seconds: float) -> Attempt:
     """The request that asks whether a tier is ready."""
-    return Exchange("GET", fixed.ready, fixed.headers, b"", seconds, 65_536)
+    return Attempt("GET", fixed.ready, fixed.headers, b"", seconds, 65_536)
 
 
-def check_received(exchange: Exchange, reply: Reply, *, required: bool) -> None:
+def check_received(attempt: Attempt, reply: Reply, *, required: bool) -> None:
     """Whether the server got the request that was sent, as far as it says.
 
     Args:
-        exchange: what was sent.
+        attempt: what was sent.
         reply: what came, of any status.
         required: the server always says, so that what does not say was altered on its way.
 
@@ -181,7 +181,7 @@ def check_received(exchange: Exchange, reply: Reply, *, required: bool) -> None:
         Failure: what it got was altered on its way.
     """
     received = reply.headers.get(RECEIVED_HEADER.lower(), "")
-    if received and received != exchange.headers[DIGEST_HEADER]:
+    if received and received != attempt.headers[DIGEST_HEADER]:
         raise Failure("broken answer", f"the request was altered on its way (HTTP {reply.status})")
     # 400 without it: the server could not make out a request at all.
     if required and not received and reply.status in (200, 400):

@@ -120,7 +120,7 @@ class DeadlineTransport(httpx2.BaseTransport):
             httpx2.TransportError: no answer, or the deadline has passed.
         """
         seconds = request.extensions["timeout"]["read"]
-        # The pool hands these on to _Stream as they are, except for its own.
+        # The pool hands these on to _DeadlineStream as they are, except for its own.
         deadline = time.monotonic() + seconds
         timeouts = {**dict.fromkeys(("connect", "read", "write"), deadline), "pool": seconds}
         with _translated():
@@ -156,10 +156,10 @@ class _Sockets(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         with _raising(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-            return _Stream(_connect(_resolve(host, port, timeout), timeout))
+            return _DeadlineStream(_connect(_resolve(host, port, timeout), timeout))
 
 
-class _Stream(httpcore2.NetworkStream):
+class _DeadlineStream(httpcore2.NetworkStream):
     """A connection; every ``timeout`` is a deadline, in seconds of the monotonic clock."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -190,7 +190,7 @@ class _Stream(httpcore2.NetworkStream):
             try:
                 # The handshake as a whole is given the time, not each of its messages.
                 self._socket.settimeout(_left(timeout))
-                return _Stream(
+                return _DeadlineStream(
                     ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
                 )
             except BaseException:
@@ -311,10 +311,10 @@ class _AsyncBody(httpx2.AsyncByteStream):
 
 class _AsyncSockets(httpcore2.AnyIOBackend):
     async def connect_tcp(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
-        return _AsyncStream(await super().connect_tcp(*args, **options))
+        return _CancelSafeStream(await super().connect_tcp(*args, **options))
 
 
-class _AsyncStream(httpcore2.AsyncNetworkStream):
+class _CancelSafeStream(httpcore2.AsyncNetworkStream):
     """A connection that is closed as well where its handshake is cancelled."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
@@ -339,7 +339,7 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
     ) -> httpcore2.AsyncNetworkStream:
         with _raising(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             try:
-                return _AsyncStream(
+                return _CancelSafeStream(
                     await self._stream.start_tls(ssl_context, server_hostname, timeout)
                 )
             except BaseException:

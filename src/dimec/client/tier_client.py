@@ -39,10 +39,10 @@ import httpx2
 import numpy.typing as npt
 
 from dimec.client.breaker import CircuitBreaker
-from dimec.client.calling import Caller, Collector, Pause, Steps, http_request
+from dimec.client.calling import Caller, CallSteps, Collector, Pause, http_request
 from dimec.client.endpoint import REASONS, Endpoint, TierAnswer
-from dimec.client.failures import Failure, Progress, explain
-from dimec.client.judging import Exchange, Reply
+from dimec.client.failures import AttemptState, Failure, explain
+from dimec.client.judging import Attempt, Reply
 from dimec.client.links import AsyncTransport, DeadlineTransport
 
 __all__ = ["REASONS", "AsyncTierClient", "Endpoint", "TierAnswer", "TierClient"]
@@ -124,7 +124,7 @@ class TierClient(_Client):
         finally:
             steps.close()  # gives up the call where it was interrupted
 
-    def _run(self, steps: Steps) -> TierAnswer:
+    def _run(self, steps: CallSteps) -> TierAnswer:
         try:
             step = next(steps)
             while True:
@@ -133,7 +133,7 @@ class TierClient(_Client):
                     step = next(steps)
                     continue
                 try:
-                    reply = self._exchange(step)
+                    reply = self._send(step)
                 except Failure as failure:
                     step = steps.throw(failure)
                 else:
@@ -146,18 +146,18 @@ class TierClient(_Client):
         """Whether the tier says that it is ready to answer with this version."""
         self._check_open()
         try:
-            return self._exchange(self._caller.ready_request()).status == 200
+            return self._send(self._caller.ready_request()).status == 200
         except Failure:
             return False
 
-    def _exchange(self, exchange: Exchange) -> Reply:
-        deadline = time.monotonic() + exchange.seconds
-        progress = Progress(traced=self._traced)
-        request = http_request(exchange, progress)
+    def _send(self, attempt: Attempt) -> Reply:
+        deadline = time.monotonic() + attempt.seconds
+        state = AttemptState(traced=self._traced)
+        request = http_request(attempt, state)
         try:
             response = self._transport.handle_request(request)
             try:
-                collector = Collector(exchange, response)
+                collector = Collector(attempt, response)
                 assert isinstance(response.stream, httpx2.SyncByteStream)
                 for chunk in response.stream:
                     collector.add(chunk)
@@ -166,7 +166,7 @@ class TierClient(_Client):
             finally:
                 response.close()
         except (httpx2.HTTPError, OSError) as error:
-            raise explain(error, progress, self.endpoint.url) from error
+            raise explain(error, state, self.endpoint.url) from error
         return collector.reply(request, response)
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ class AsyncTierClient(_Client):
         finally:
             steps.close()  # gives up the call where it was cancelled
 
-    async def _run(self, steps: Steps) -> TierAnswer:
+    async def _run(self, steps: CallSteps) -> TierAnswer:
         try:
             step = next(steps)
             while True:
@@ -227,7 +227,7 @@ class AsyncTierClient(_Client):
                     step = next(steps)
                     continue
                 try:
-                    reply = await self._exchange(step)
+                    reply = await self._send(step)
                 except Failure as failure:
                     step = steps.throw(failure)
                 else:
@@ -240,25 +240,25 @@ class AsyncTierClient(_Client):
         """As :meth:`TierClient.ready`."""
         self._check_open()
         try:
-            return (await self._exchange(self._caller.ready_request())).status == 200
+            return (await self._send(self._caller.ready_request())).status == 200
         except Failure:
             return False
 
-    async def _exchange(self, exchange: Exchange) -> Reply:
-        progress = Progress(traced=self._traced)
-        request = http_request(exchange, progress.note)
+    async def _send(self, attempt: Attempt) -> Reply:
+        state = AttemptState(traced=self._traced)
+        request = http_request(attempt, state.note)
         try:
-            async with asyncio.timeout(exchange.seconds):
+            async with asyncio.timeout(attempt.seconds):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    collector = Collector(exchange, response)
+                    collector = Collector(attempt, response)
                     assert isinstance(response.stream, httpx2.AsyncByteStream)
                     async for chunk in response.stream:
                         collector.add(chunk)
                 finally:
                     await response.aclose()
         except (httpx2.HTTPError, OSError) as error:
-            raise explain(error, progress, self.endpoint.url) from error
+            raise explain(error, state, self.endpoint.url) from error
         return collector.reply(request, response)
 
     async def aclose(self) -> None:

@@ -20,7 +20,7 @@ OBJECTIVES: tuple[Objective, ...] = ("task", "distil")
 
 
 @dataclass(frozen=True)
-class Plan:
+class BottleneckSchedule:
     """How to train; see :class:`BottleneckSettings`."""
 
     objective: Objective
@@ -139,9 +139,9 @@ class BottleneckSettings:
         return f"bottleneck-{self.split}-{self.width}-{self.bits}-{self.objective}{tail}"
 
     @property
-    def plan(self) -> Plan:
+    def schedule(self) -> BottleneckSchedule:
         """What the epochs need to know."""
-        return Plan(
+        return BottleneckSchedule(
             self.objective,
             self.train_tail,
             self.epochs,

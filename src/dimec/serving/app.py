@@ -15,23 +15,23 @@ from dimec.serving.batching import Batcher
 from dimec.serving.entries import RunLimits
 from dimec.serving.exchange import (
     CLIENT_GONE,
-    Exchange,
+    HttpExchange,
+    HttpResponse,
     Receive,
-    Reply,
     Scope,
     Send,
-    error_reply,
+    error_response,
     outcome_of,
 )
 from dimec.serving.infer import STOPPING, Inference, overloaded
 from dimec.serving.logs import JsonLog, error_fields
-from dimec.serving.metrics import Metrics, Outcome
+from dimec.serving.metrics import Metrics, RequestOutcome
 from dimec.serving.model import TierModel
 from dimec.serving.routes import Endpoints, refuse
 from dimec.serving.settings import LogLevel, ServerSettings
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")
-_UNAUTHORISED = error_reply(
+_UNAUTHORISED = error_response(
     401,
     "expected the header 'Authorization: Bearer TOKEN' with this server's token",
     headers=[(b"www-authenticate", b"Bearer")],
@@ -104,9 +104,9 @@ class TierApp(Starlette):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        exchange = Exchange(scope, send)
+        exchange = HttpExchange(scope, send)
         status: int = CLIENT_GONE
-        outcome: Outcome = "cancelled"
+        outcome: RequestOutcome = "cancelled"
         self.busy += 1
         try:
             status, outcome = await self._serve(exchange, scope, receive, send)
@@ -115,34 +115,34 @@ class TierApp(Starlette):
             self._record(exchange, status, outcome)
 
     async def _serve(
-        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
-    ) -> tuple[int, Outcome]:
+        self, exchange: HttpExchange, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[int, RequestOutcome]:
         """Answer a request; returns what is logged and counted of it."""
         path = exchange.path
         if path not in _OPEN and not self._auth.allows(exchange.headers.get(b"authorization")):
-            reply = _UNAUTHORISED
+            response = _UNAUTHORISED
         elif path in self._infer_paths and exchange.method == "POST":
-            reply = await self._inference(exchange, receive)
+            response = await self._inference(exchange, receive)
         else:
             return await self._routed(exchange, scope, receive, send)
-        if reply.outcome != "cancelled":
+        if response.outcome != "cancelled":
             exchange.closing |= self.draining
-            await exchange.answer(reply)
-        return reply.status, reply.outcome
+            await exchange.respond(response)
+        return response.status, response.outcome
 
-    async def _inference(self, exchange: Exchange, receive: Receive) -> Reply:
+    async def _inference(self, exchange: HttpExchange, receive: Receive) -> HttpResponse:
         if self.draining:
-            reply = overloaded(STOPPING, 1)
+            response = overloaded(STOPPING, 1)
         else:
-            reply = await self._infer(exchange, receive)
-        self.metrics.observe_inference(reply.outcome, exchange.seconds())
+            response = await self._infer(exchange, receive)
+        self.metrics.observe_inference(response.outcome, exchange.seconds())
         if exchange.queue_seconds is not None:
             self.metrics.observe_queue(exchange.queue_seconds)
-        return reply
+        return response
 
     async def _routed(
-        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
-    ) -> tuple[int, Outcome]:
+        self, exchange: HttpExchange, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[int, RequestOutcome]:
         status = 500
 
         async def send_with_headers(message: Any) -> None:
@@ -159,7 +159,7 @@ class TierApp(Starlette):
             exchange.error = error_fields(error)
         return status, outcome_of(status)
 
-    def _record(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
+    def _record(self, exchange: HttpExchange, status: int, outcome: RequestOutcome) -> None:
         self.metrics.count_request(outcome, status)
         level: LogLevel = "error" if outcome == "error" else "info"
         if not self.log.enabled(level):

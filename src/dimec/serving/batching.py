@@ -27,7 +27,7 @@ from dimec.serving.entries import (
 )
 
 # (inputs, alone) → probabilities (B, C), in a thread
-Run = Callable[[dict[str, IntArray], bool], Probabilities]
+RunBatch = Callable[[dict[str, IntArray], bool], Probabilities]
 
 
 class Batcher:
@@ -46,7 +46,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Run,
+        run: RunBatch,
         *,
         workers: int,
         limits: RunLimits,

@@ -1,4 +1,4 @@
-"""One request and its answer."""
+"""One HTTP request and its response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from dimec.__about__ import __version__
 from dimec.protocol import DIGEST_HEADER, RECEIVED_HEADER, content_digest, encode_error
-from dimec.serving.metrics import Outcome
+from dimec.serving.metrics import RequestOutcome
 from dimec.serving.tracing import new_id, plain_id, trace_id
 
 Scope = MutableMapping[str, Any]
@@ -18,26 +18,26 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 SERVER = f"dimec/{__version__}".encode("ascii")
-# What is logged and counted where the client had gone before there was an answer; never sent.
+# What is logged and counted where the client had gone before there was a response; never sent.
 CLIENT_GONE = 499
 
 _RECEIVED = RECEIVED_HEADER.lower().encode("ascii")
-_OUTCOMES: dict[int, Outcome] = {401: "unauthorised", 404: "not_found", 503: "overloaded"}
+_OUTCOMES: dict[int, RequestOutcome] = {401: "unauthorised", 404: "not_found", 503: "overloaded"}
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An answer: status, body, and headers beyond those that every answer has."""
+class HttpResponse:
+    """What is sent back: status, body, and headers beyond those that every response has."""
 
     status: int
     body: bytes
     headers: Headers = field(default_factory=list)
-    outcome: Outcome = "ok"
+    outcome: RequestOutcome = "ok"
 
 
-def error_reply(
-    status: int, text: str, outcome: Outcome | None = None, headers: Headers | None = None
-) -> Reply:
+def error_response(
+    status: int, text: str, outcome: RequestOutcome | None = None, headers: Headers | None = None
+) -> HttpResponse:
     """An error in Triton's form, ``{"error": text}``.
 
     Args:
@@ -47,12 +47,12 @@ def error_reply(
         headers: to be added.
     """
     body = encode_error(text)
-    return Reply(
+    return HttpResponse(
         status, body, [*json_headers(body), *(headers or [])], outcome or outcome_of(status)
     )
 
 
-def outcome_of(status: int) -> Outcome:
+def outcome_of(status: int) -> RequestOutcome:
     """The outcome that goes with a status where nothing more is known."""
     if status < 400:
         return "ok"
@@ -67,8 +67,8 @@ def json_headers(body: bytes) -> Headers:
     ]
 
 
-class Exchange:
-    """What is known of a request while it is served, and how it is answered.
+class HttpExchange:
+    """A request and what becomes of it while it is served, up to the response that is sent.
 
     Attributes:
         method: of HTTP.
@@ -81,7 +81,7 @@ class Exchange:
         batch_rows: rows of the largest run that it had a part in.
         rows: of the request.
         error: fields that say what went wrong inside.
-        closing: whether the connection ends with this answer.
+        closing: whether the connection ends with the response.
         body_digest: of the body as it arrived; "" where none was read.
     """
 
@@ -112,7 +112,7 @@ class Exchange:
         return time.monotonic() - self.begun
 
     def common_headers(self) -> Headers:
-        """Headers that every answer has."""
+        """Headers that every response has."""
         self.request_id = self.request_id or new_id()
         headers = [(b"server", SERVER), (b"x-request-id", self.request_id.encode("ascii"))]
         if self.trace is not None and self._traceparent is not None:
@@ -123,14 +123,14 @@ class Exchange:
             headers.append((b"connection", b"close"))
         return headers
 
-    async def answer(self, reply: Reply) -> None:
-        """Send an answer."""
+    async def respond(self, response: HttpResponse) -> None:
+        """Send the response."""
         headers = [
             *self.common_headers(),
-            *reply.headers,
-            (b"content-length", b"%d" % len(reply.body)),
+            *response.headers,
+            (b"content-length", b"%d" % len(response.body)),
         ]
         await self._send(
-            {"type": "http.response.start", "status": reply.status, "headers": headers}
+            {"type": "http.response.start", "status": response.status, "headers": headers}
         )
-        await self._send({"type": "http.response.body", "body": reply.body})
+        await self._send({"type": "http.response.body", "body": response.body})

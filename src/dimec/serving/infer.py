@@ -20,7 +20,7 @@ from dimec.protocol import (
 from dimec.serving.batching import Batcher
 from dimec.serving.checks import OUTPUT, check_request
 from dimec.serving.entries import Cancelled, DeadlinePassed, Entry, Overloaded, Probabilities
-from dimec.serving.exchange import CLIENT_GONE, Exchange, Receive, Reply, error_reply
+from dimec.serving.exchange import CLIENT_GONE, HttpExchange, HttpResponse, Receive, error_response
 from dimec.serving.logs import error_fields
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Inference:
             if not timeout.expired():
                 timeout.reschedule(asyncio.get_running_loop().time())
 
-    async def __call__(self, exchange: Exchange, receive: Receive) -> Reply:
+    async def __call__(self, exchange: HttpExchange, receive: Receive) -> HttpResponse:
         """The answer to a request; whatever goes wrong is an answer too."""
         try:
             request = self._decode(exchange, await self._read_body(exchange, receive))
@@ -69,27 +69,29 @@ class Inference:
             exchange.rows = len(rows.lengths)
             entry = self._batcher.submit(rows, request.timeout)
             probabilities = await self._wait(exchange, entry, receive)
-            return self._reply(request, probabilities)
+            return self._response(request, probabilities)
         except ProtocolError as error:
             if error.status in _BODY_UNREAD and b"expect" in exchange.headers:
                 exchange.closing = True  # nobody knows whether the body still comes
-            return error_reply(error.status, str(error))
+            return error_response(error.status, str(error))
         except Overloaded as error:
             return overloaded(f"the queue is full; {error}", error.retry_after)
         except DeadlinePassed:
-            return error_reply(
+            return error_response(
                 504, "the deadline has passed before there was an answer", "deadline"
             )
         except (_Stopped, asyncio.CancelledError):  # of the latter only a drain is the cause
             exchange.closing = True
             return overloaded(STOPPING, 1)
         except Cancelled:
-            return Reply(CLIENT_GONE, b"", outcome="cancelled")
+            return HttpResponse(CLIENT_GONE, b"", outcome="cancelled")
         except Exception as error:
             exchange.error = error_fields(error)
-            return error_reply(500, "the model failed on this request; the server's log says why")
+            return error_response(
+                500, "the model failed on this request; the server's log says why"
+            )
 
-    async def _read_body(self, exchange: Exchange, receive: Receive) -> bytes:
+    async def _read_body(self, exchange: HttpExchange, receive: Receive) -> bytes:
         """The whole body.
 
         Raises:
@@ -132,7 +134,7 @@ class Inference:
         finally:
             self._reading.discard(timeout)
 
-    def _decode(self, exchange: Exchange, body: bytes) -> InferRequest:
+    def _decode(self, exchange: HttpExchange, body: bytes) -> InferRequest:
         exchange.body_digest = content_digest(body)
         digest = exchange.headers.get(_DIGEST, b"").decode("latin-1")
         if digest != exchange.body_digest and not digest_matches(digest, body):
@@ -144,7 +146,7 @@ class Inference:
         exchange.name_by(request.id)
         return request
 
-    async def _wait(self, exchange: Exchange, entry: Entry, receive: Receive) -> Probabilities:
+    async def _wait(self, exchange: HttpExchange, entry: Entry, receive: Receive) -> Probabilities:
         """The answer, unless the client goes away before it is there."""
         gone = asyncio.ensure_future(_gone(entry, receive))
         try:
@@ -155,7 +157,7 @@ class Inference:
                 exchange.queue_seconds = entry.begun - entry.submitted
                 exchange.batch_rows = entry.batch_rows
 
-    def _reply(self, request: InferRequest, probabilities: Probabilities) -> Reply:
+    def _response(self, request: InferRequest, probabilities: Probabilities) -> HttpResponse:
         manifest = self._manifest
         message = encode_response(
             InferResponse(manifest.tier, manifest.version, request.id, {OUTPUT: probabilities}),
@@ -165,12 +167,12 @@ class Inference:
             (name.lower().encode("ascii"), value.encode("ascii"))
             for name, value in message.headers.items()
         ]
-        return Reply(200, message.body, headers)
+        return HttpResponse(200, message.body, headers)
 
 
-def overloaded(text: str, retry_after: int) -> Reply:
+def overloaded(text: str, retry_after: int) -> HttpResponse:
     """503 with the seconds after which there may be room."""
-    return error_reply(503, text, "overloaded", [(b"retry-after", b"%d" % retry_after)])
+    return error_response(503, text, "overloaded", [(b"retry-after", b"%d" % retry_after)])
 
 
 async def _gone(entry: Entry, receive: Receive) -> None:

@@ -25,7 +25,9 @@ _MOST_LINES = 20_000
 _PAUSE = 0.02  # seconds between two writes: many lines at once
 
 
-class _Stream(Protocol):
+class _ByteSink(Protocol):
+    """What a log writes to."""
+
     def write(self, data: bytes, /) -> int | None: ...
 
 
@@ -37,7 +39,7 @@ class JsonLog:
         stream: where to, without a buffer; standard error by default.
     """
 
-    def __init__(self, level: LogLevel = "info", stream: _Stream | None = None) -> None:
+    def __init__(self, level: LogLevel = "info", stream: _ByteSink | None = None) -> None:
         self._least = _LEVELS[level]
         # Not sys.stderr: a thread that is stuck in it would keep the interpreter from ending.
         self._stream = io.FileIO(2, "wb", closefd=False) if stream is None else stream

@@ -21,7 +21,7 @@ from prometheus_client import (
 from dimec.__about__ import __version__
 from dimec.bundle.manifest import TierManifest
 
-Outcome = Literal[
+RequestOutcome = Literal[
     "ok", "invalid", "unauthorised", "not_found", "overloaded", "deadline", "cancelled", "error"
 ]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -107,17 +107,17 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         # What labels() returns, since it looks it up by locks and joins.
-        self._status: dict[tuple[Outcome, int], Counter] = {}
-        self._outcomes: dict[Outcome, Histogram] = {}
+        self._status: dict[tuple[RequestOutcome, int], Counter] = {}
+        self._outcomes: dict[RequestOutcome, Histogram] = {}
 
-    def count_request(self, outcome: Outcome, status: int) -> None:
+    def count_request(self, outcome: RequestOutcome, status: int) -> None:
         """One more request has been answered, or given up."""
         key = (outcome, status)
         if key not in self._status:
             self._status[key] = self._requests.labels(outcome, str(status))
         self._status[key].inc()
 
-    def observe_inference(self, outcome: Outcome, seconds: float) -> None:
+    def observe_inference(self, outcome: RequestOutcome, seconds: float) -> None:
         """An inference took so long, whatever came of it."""
         if outcome not in self._outcomes:
             self._outcomes[outcome] = self._latency.labels(outcome)

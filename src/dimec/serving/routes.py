@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dimec.serving.metrics import Metrics
     from dimec.serving.settings import ServerSettings
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+RouteHandler = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoints:
@@ -65,19 +65,19 @@ class Endpoints:
             "/config": self._config,
             "/stats": self._stats,
         }
-        found = [Route(path, endpoint, methods=["GET"]) for path, endpoint in general.items()]
+        found = [Route(path, handler, methods=["GET"]) for path, handler in general.items()]
         found.append(Route("/v2/repository/index", self._index, methods=["POST"]))
         for root in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             found += [
-                Route(root + path, self._of_model(endpoint), methods=["GET"])
-                for path, endpoint in model.items()
+                Route(root + path, self._of_model(handler), methods=["GET"])
+                for path, handler in model.items()
             ]
             # The tier's own go another way, see TierApp: here are those of models that are not.
             found.append(Route(f"{root}/infer", self._of_model(self._model), methods=["POST"]))
         return found
 
-    def _of_model(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, for the one model and version that there is."""
+    def _of_model(self, handler: RouteHandler) -> RouteHandler:
+        """The handler, for the one model and version that there is."""
         name, version = self._manifest.tier, self._manifest.version
 
         async def checked(request: Request) -> Response:
@@ -86,7 +86,7 @@ class Endpoints:
                 raise HTTPException(404, f"unknown model; this server has {name!r}")
             if asked.get("version", version) != version:
                 raise HTTPException(404, f"unknown version; this server has {name!r} {version}")
-            return await endpoint(request)
+            return await handler(request)
 
         return checked
 

@@ -18,8 +18,9 @@ from email.utils import formatdate
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dimec.base.errors import ConfigError, MissingExtraError, ServerError
+from dimec.base.errors import MissingExtraError
 from dimec.bundle.folders import TierBundle
+from dimec.serving.listening import bind, tls_context
 from dimec.serving.settings import ServerSettings
 from dimec.serving.terminal import has_terminal
 
@@ -66,56 +67,6 @@ def serve(bundle: TierBundle, settings: ServerSettings, *, stop_with_stdin: bool
             runner.run(server.run(stop_with_stdin))
     finally:
         log.close()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that is bound and does not listen yet.
-
-    Raises:
-        ServerError: no such address, or it is taken.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ServerError(f"cannot listen on {host}: {error.strerror}; check --host") from None
-    try:
-        if os.name == "posix":  # elsewhere it would let two servers share a port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ServerError(
-            f"cannot listen on {host} port {port}: {reason}; choose another with --port, or 0 for "
-            "any free one"
-        ) from None
-    return listener
-
-
-def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
-    """What TLS needs, or None where it is not asked for.
-
-    Raises:
-        ConfigError: the certificate or its key cannot be read, or they do not belong together.
-    """
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        # An empty passphrase: OpenSSL would otherwise ask for one on the terminal.
-        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigError(
-            f"TLS: cannot use {settings.tls_cert} with {settings.tls_key} ({reason}); expected a "
-            "certificate and its private key without a passphrase, both in PEM"
-        ) from None
-    return context
 
 
 class TierServer:

@@ -29,7 +29,6 @@ from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, MissingArtefactError
 from dimec.base.storage import read_json, write_json
 
-IntArray = npt.NDArray[np.integer]
 Part = Literal["embed", "layer", "head"]
 
 PARTS: tuple[Part, ...] = ("embed", "layer", "head")
@@ -66,7 +65,7 @@ class ModelShape:
         """The usual shape, i = 4·w: BERT, RoBERTa, MiniLM, MPNet."""
         return cls(width, 4 * width)
 
-    def layer_flops(self, tokens: IntArray | int) -> FloatArray:
+    def layer_flops(self, tokens: npt.NDArray[np.integer] | int) -> FloatArray:
         """Operations of one layer on texts of T tokens: 2·T·(4·w² + 2·w·i) + 4·T²·w.
 
         A multiplication and its addition are two. The first term is the four projections of the
@@ -115,7 +114,7 @@ class Regressor:
     r2: float
     residuals: tuple[float, ...]
 
-    def seconds(self, tokens: IntArray | int) -> FloatArray:
+    def seconds(self, tokens: npt.NDArray[np.integer] | int) -> FloatArray:
         """Predicted latency, of the shape of ``tokens``."""
         a, b, c = self.coefficients
         t = np.asarray(tokens, np.float64)
@@ -202,11 +201,17 @@ class LayerProfile:
         """The machine's effective rate on a layer, at 128 tokens as the scenarios' rates."""
         seconds = float(self.regressors["layer"].seconds(RATE_TOKENS))
         if seconds <= 0:
-            raise DataError(f"the layers of the profile of {self.backbone} take no time at all")
+            raise DataError(
+                f"by the layer profile of {self.backbone} its layers take no time at all"
+            )
         return float(self.shape.layer_flops(RATE_TOKENS)) / seconds
 
     def seconds(
-        self, part: Part, tokens: IntArray | int, shape: ModelShape, flops_per_second: float
+        self,
+        part: Part,
+        tokens: npt.NDArray[np.integer] | int,
+        shape: ModelShape,
+        flops_per_second: float,
     ) -> FloatArray:
         """Latency of a part on a device of that rate, in an encoder of that shape.
 
@@ -227,7 +232,7 @@ class LayerProfile:
         return self.regressors[part].seconds(tokens) * machines * ratio
 
     def save(self, path: Path) -> None:
-        """Write the profile as JSON."""
+        """Write the layer profile as JSON."""
         fields = {**asdict(self), "rows": [asdict(row) for row in self.rows]}
         write_json(path, {"kind": _KIND, "format": _FORMAT, **fields})
 
@@ -242,12 +247,12 @@ class LayerProfile:
 
     @classmethod
     def packaged(cls, name: str) -> Self:
-        """A profile that comes with dimec.
+        """A layer profile that comes with dimec.
 
         Raises:
             MissingArtefactError: none of that name; says which there are.
         """
-        folder = Path(str(files("dimec.tiers") / "profiles"))
+        folder = Path(str(files("dimec.tiers") / "layer_profiles"))
         names = sorted(path.stem for path in folder.glob("*.json"))
         if name not in names:
             raise MissingArtefactError(

@@ -12,8 +12,9 @@ from dimec.base.errors import ConfigError, MissingExtraError, option
 from dimec.base.progress import Progress
 from dimec.bundle.graphs import MASK
 from dimec.training.batching import Encoded
+from dimec.training.encoders import token_limit
 from dimec.training.export.graphs import require_exporter, trace_graph
-from dimec.training.model import MultiExitClassifier, token_limit
+from dimec.training.model import MultiExitClassifier
 
 # Kinds of encoders whose export is among the tests; any other's is tried before training.
 TESTED_KINDS = (

@@ -14,8 +14,8 @@ from dimec.base.errors import DivergedError
 from dimec.base.metrics import accuracy, confusion_matrix, score
 from dimec.training.batching import training_batches
 from dimec.training.inference import cross_entropy, predict
-from dimec.training.job import Job
 from dimec.training.model import joint_loss
+from dimec.training.prepare import TrainState
 from dimec.training.recorder import TrainingLogits
 from dimec.training.stages import EpochRecord
 
@@ -36,14 +36,16 @@ def learning_rate_at(step: int, steps: int, rate: float, warmup: float) -> float
     return rate * (steps - step) / max(1, steps - warm)
 
 
-def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[str, Float32Array]]:
+def run_epoch(
+    state: TrainState, epoch: int, before: int = 0
+) -> tuple[EpochRecord, dict[str, Float32Array]]:
     """Train one epoch; returns its record and the logits (N, X, C) that it left, by split.
 
     They are of the validation split, at all exits; and of the training split where the settings
     ask for it, at the exits that learn.
 
     Args:
-        job: in its stage.
+        state: in its stage.
         epoch: from 0 within the stage.
         before: the number of epochs of earlier stages.
 
@@ -51,13 +53,13 @@ def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[
         DivergedError: the loss or the logits are no longer finite.
     """
     start = time.perf_counter()
-    loss, recorded = _train(job, epoch, before)
+    loss, recorded = _train(state, epoch, before)
     middle = time.perf_counter()
-    validation, encoded = job.splits.validation, job.encoded["validation"]
-    doing = f"{job.prefix}epoch {epoch + 1}, validation"
-    logits, _ = predict(job.model, encoded, job.accelerator, job.progress, doing)
+    validation, encoded = state.splits.validation, state.encoded["validation"]
+    doing = f"{state.prefix}epoch {epoch + 1}, validation"
+    logits, _ = predict(state.model, encoded, state.accelerator, state.progress, doing)
     if not np.isfinite(logits).all():
-        raise _diverged(job, epoch, "the logits on the validation split")
+        raise _diverged(state, epoch, "the logits on the validation split")
     confusions = [
         confusion_matrix(validation.labels, logits[:, exit_].argmax(axis=1), logits.shape[2])
         for exit_ in range(logits.shape[1])
@@ -69,7 +71,7 @@ def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[
         round(time.perf_counter() - middle, 3),
         tuple(accuracy(confusion) for confusion in confusions),
         tuple(score(validation.metric, confusion) for confusion in confusions),
-        job.stage.number,
+        state.stage.number,
         tuple(
             cross_entropy(logits[:, exit_], validation.labels) for exit_ in range(logits.shape[1])
         ),
@@ -77,7 +79,7 @@ def run_epoch(job: Job, epoch: int, before: int = 0) -> tuple[EpochRecord, dict[
     return record, {"validation": logits} | ({} if recorded is None else {"train": recorded})
 
 
-def _train(job: Job, epoch: int, before: int) -> tuple[float, Float32Array | None]:
+def _train(state: TrainState, epoch: int, before: int) -> tuple[float, Float32Array | None]:
     """One pass over the training rows; returns the mean loss, and the logits if they are wanted.
 
     Order and dropout are seeded by (seed, epoch, process) alone, with the epoch counted through
@@ -85,47 +87,51 @@ def _train(job: Job, epoch: int, before: int) -> tuple[float, Float32Array | Non
     takes every W-th row of a batch of the size that was asked for, and weighs its loss so that the
     mean of the processes' gradients is the gradient of the whole batch.
     """
-    plan, accelerator, encoded = job.settings.training, job.accelerator, job.encoded["train"]
-    stage, model = job.stage, job.model
+    training, accelerator, encoded = (
+        state.settings.training,
+        state.accelerator,
+        state.encoded["train"],
+    )
+    stage, model = state.stage, state.model
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    rng = np.random.default_rng([job.settings.seed, before + epoch])
-    batches = training_batches(encoded.lengths, plan.batch_size, rng)
-    seed = np.random.SeedSequence([job.settings.seed, before + epoch, rank]).generate_state(1)[0]
+    rng = np.random.default_rng([state.settings.seed, before + epoch])
+    batches = training_batches(encoded.lengths, training.batch_size, rng)
+    seed = np.random.SeedSequence([state.settings.seed, before + epoch, rank]).generate_state(1)[0]
     torch.manual_seed(int(seed))
-    labels = torch.from_numpy(job.splits.train.labels).to(device)
-    steps = plan.epochs * len(batches)
+    labels = torch.from_numpy(state.splits.train.labels).to(device)
+    steps = training.epochs * len(batches)
     kept: TrainingLogits | None = None
-    if plan.record_train:
+    if training.record_train:
         kept = TrainingLogits(len(labels), len(stage.exits), model.config.num_labels, accelerator)
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = reported = 0
-    job.wrapped.train()
-    job.progress.start(f"{job.prefix}epoch {epoch + 1} of {plan.epochs}", len(encoded))
+    state.wrapped.train()
+    state.progress.start(f"{state.prefix}epoch {epoch + 1} of {training.epochs}", len(encoded))
     for number, rows in enumerate(batches):
         step = epoch * len(batches) + number
-        for group in job.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, steps, stage.learning_rate, plan.warmup)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, steps, stage.learning_rate, training.warmup)
         mine, weight = part_of(rows, rank, world)
-        with torch.autocast(device.type, torch.bfloat16, enabled=job.bf16):
-            output = job.wrapped(**encoded.batch(mine, device), exits=stage.exits)
+        with torch.autocast(device.type, torch.bfloat16, enabled=state.bf16):
+            output = state.wrapped(**encoded.batch(mine, device), exits=stage.exits)
         at = torch.from_numpy(mine).to(device)
         losses = joint_loss(output.logits, labels[at], stage.weights)
         if kept is not None and weight:
             kept.add(at, output.logits)
         loss = losses.sum() * weight / len(rows)
         accelerator.backward(loss * world)
-        accelerator.clip_grad_norm_(model.parameters(), plan.max_grad_norm)
-        job.optimizer.step()
-        job.optimizer.zero_grad()
+        accelerator.clip_grad_norm_(model.parameters(), training.max_grad_norm)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
         total += loss.detach() * len(rows)
         seen += len(rows)
         if number % _REPORT_EVERY == 0 or number == len(batches) - 1:
             mean = float(total) * world / seen
             if not math.isfinite(mean):
-                raise _diverged(job, epoch, "the loss")
-            job.progress.advance(seen - reported, f"loss {mean:.3f}")
+                raise _diverged(state, epoch, "the loss")
+            state.progress.advance(seen - reported, f"loss {mean:.3f}")
             reported = seen
-    job.progress.end()
+    state.progress.end()
     loss_of_all = float(accelerator.reduce(total, reduction="sum")) / len(encoded)
     return loss_of_all, None if kept is None else kept.collect()
 
@@ -141,9 +147,9 @@ def part_of(
     return (mine, 1.0) if len(mine) else (rows[:1], 0.0)
 
 
-def _diverged(job: Job, epoch: int, what: str) -> DivergedError:
-    rate = job.stage.learning_rate
+def _diverged(state: TrainState, epoch: int, what: str) -> DivergedError:
+    rate = state.stage.learning_rate
     return DivergedError(
-        f"{what} became infinite or NaN in {job.prefix}epoch {epoch + 1}; try a learning rate "
-        f"below {rate:g} or --precision fp32 (finished epochs are kept in {job.run.path})"
+        f"{what} became infinite or NaN in {state.prefix}epoch {epoch + 1}; try a learning rate "
+        f"below {rate:g} or --precision fp32 (finished epochs are kept in {state.run.path})"
     )

@@ -26,48 +26,48 @@ from dimec.settings.run import RunSettings
 from dimec.training.batching import encode
 from dimec.training.export.parity_rows import choose_rows, save_rows
 from dimec.training.inference import record_trace
-from dimec.training.job import Job, load_tokenizer
 from dimec.training.model import MultiExitClassifier
+from dimec.training.prepare import TrainState, load_tokenizer
 from dimec.training.stages import EpochRecord, Stage, best_epoch
 
 TRACED = ("validation", "test")
 
 
 def finish_run(
-    job: Job, history: Sequence[EpochRecord], dynamics: Mapping[str, TrainingDynamics]
+    state: TrainState, history: Sequence[EpochRecord], dynamics: Mapping[str, TrainingDynamics]
 ) -> None:
     """Write the model, the dynamics and the traces; ``training.json`` last, then it is finished.
 
     Args:
-        job: in its last stage, with the weights to keep in the model.
+        state: in its last stage, with the weights to keep in the model.
         history: of all stages.
         dynamics: of the last stage, by split.
     """
-    run, accelerator = job.run, job.accelerator
+    run, accelerator = state.run, state.accelerator
     main = accelerator.is_main_process
     if main:
-        _save_model(job, run.model_path)
+        _save_model(state, run.model_path)
     accelerator.wait_for_everyone()
     fingerprint = model_fingerprint(run.model_path)
     if main:
         for split, recorded in dynamics.items():
             run.save_dynamics(recorded, {"model": fingerprint}, split)
-        dynamics["validation"].write_jsonl(run.dynamics_path, job.model.config.tiers[0])
+        dynamics["validation"].write_jsonl(run.dynamics_path, state.model.config.tiers[0])
     for split in TRACED:
         trace = record_trace(
-            job.model,
-            getattr(job.splits, split),
-            job.encoded[split],
+            state.model,
+            getattr(state.splits, split),
+            state.encoded[split],
             split=split,
             fingerprint=fingerprint,
             accelerator=accelerator,
-            progress=job.progress,
+            progress=state.progress,
         )
         if main:
             trace.save(run.trace_path(split))
     if main:
-        save_rows(run, choose_rows(job.splits, job.settings.model.max_tokens), fingerprint)
-        write_json(run.training_path, _record(job, history, fingerprint))
+        save_rows(run, choose_rows(state.splits, state.settings.model.max_tokens), fingerprint)
+        write_json(run.training_path, _record(state, history, fingerprint))
         shutil.rmtree(run.checkpoint_path, ignore_errors=True)
     accelerator.wait_for_everyone()
 
@@ -165,13 +165,13 @@ def model_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _save_model(job: Job, folder: Path) -> None:
+def _save_model(state: TrainState, folder: Path) -> None:
     """The model and its tokenizer, in a folder that appears all at once."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     with storage_errors(folder):
         shutil.rmtree(temporary, ignore_errors=True)
-        job.model.save_pretrained(temporary)
-        job.tokenizer.save_pretrained(temporary)
+        state.model.save_pretrained(temporary)
+        state.tokenizer.save_pretrained(temporary)
         for path in temporary.iterdir():
             # safetensors makes its files private; the others tell what the user's umask gives.
             path.chmod((temporary / "config.json").stat().st_mode)
@@ -179,31 +179,31 @@ def _save_model(job: Job, folder: Path) -> None:
         temporary.rename(folder)
 
 
-def _record(job: Job, history: Sequence[EpochRecord], fingerprint: str) -> dict[str, Any]:
+def _record(state: TrainState, history: Sequence[EpochRecord], fingerprint: str) -> dict[str, Any]:
     """What ``training.json`` holds."""
-    splits, model, stages = job.splits, job.model, _stages(job.stages, history)
+    splits, model, stages = state.splits, state.model, _stages(state.stages, history)
     return {
         "model": fingerprint,
         "task": splits.train.task,
-        "source": _source(job),
-        "selection": _selection(job),
+        "source": _source(state),
+        "selection": _selection(state),
         "metric": splits.train.metric,
         "labels": list(model.label_names),
-        "backbone": job.settings.model.backbone,
+        "backbone": state.settings.model.backbone,
         "layers": model.exits[-1],
         "exits": list(model.exits),
         "tiers": list(model.config.tiers),
         "parameters": sum(p.numel() for p in model.parameters()),
         "rows": {split: len(getattr(splits, split)) for split in SPLITS},
         "best_epoch": stages[-1]["best_epoch"],
-        "recipe": job.settings.training.recipe,
-        "loss": job.settings.training.loss,
+        "recipe": state.settings.training.recipe,
+        "loss": state.settings.training.loss,
         "stages": stages,
         "history": [asdict(epoch) for epoch in history],
-        "seed": job.settings.seed,
-        "precision": "bf16" if job.bf16 else "fp32",
-        "processes": job.accelerator.num_processes,
-        "device": str(job.accelerator.device),
+        "seed": state.settings.seed,
+        "precision": "bf16" if state.bf16 else "fp32",
+        "processes": state.accelerator.num_processes,
+        "device": str(state.accelerator.device),
         "versions": versions(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
@@ -226,24 +226,24 @@ def _stages(stages: Sequence[Stage], history: Sequence[EpochRecord]) -> list[dic
     return records
 
 
-def _selection(job: Job) -> dict[str, str] | None:
+def _selection(state: TrainState) -> dict[str, str] | None:
     """The file that chose the training rows, as it was when the run was begun."""
-    if (path := job.settings.data.train_rows) is None:
+    if (path := state.settings.data.train_rows) is None:
         return None
-    sha256 = job.run.data_path.read_text("utf-8").split()[1]
+    sha256 = state.run.data_path.read_text("utf-8").split()[1]
     return {"file": path, "sha256": sha256}
 
 
-def _source(job: Job) -> str:
+def _source(state: TrainState) -> str:
     """What part of the source was trained on, where it was not the whole."""
-    notes, data = [job.splits.train.source_rows], job.settings.data
+    notes, data = [state.splits.train.source_rows], state.settings.data
     if data.train_rows is not None:
         name = Path(data.train_rows).name
-        notes.append(f"trained on {len(job.splits.train):,} training rows chosen by {name}")
-    elif data.max_train_rows == len(job.splits.train):
-        notes.append(f"trained on a stratified sample of {len(job.splits.train):,} training rows")
+        notes.append(f"trained on {len(state.splits.train):,} training rows chosen by {name}")
+    elif data.max_train_rows == len(state.splits.train):
+        notes.append(f"trained on a stratified sample of {len(state.splits.train):,} training rows")
     if (most := data.max_eval_rows) is not None:
-        sampled = [name for name in TRACED if len(getattr(job.splits, name)) == most]
+        sampled = [name for name in TRACED if len(getattr(state.splits, name)) == most]
         if sampled:
             parts = " and ".join(sampled)
             notes.append(f"stratified samples of {most:,} rows of {parts}")

@@ -15,8 +15,8 @@ from dimec.base.storage import storage_errors, write_json
 from dimec.runs.intake import Intake, take_in
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
-from dimec.training.job import make_accelerator
 from dimec.training.loop import train_run
+from dimec.training.prepare import make_accelerator
 
 BATCH_SIZES = (8, 16, 32)
 LEARNING_RATES = (1e-5, 2e-5, 3e-5, 4e-5, 5e-5)

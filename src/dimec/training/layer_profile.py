@@ -20,7 +20,8 @@ from torch import Tensor
 from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.tiers.latency import PARTS, LayerProfile, Measurement, ModelShape, Part
-from dimec.training.model import MultiExitClassifier, layer_list, pool, token_limit
+from dimec.training.encoders import layer_list, token_limit
+from dimec.training.model import MultiExitClassifier, pool
 
 DEFAULT_TOKENS = (8, 16, 32, 64, 96, 128, 192, 256)
 _WARM_UP = 3
@@ -50,7 +51,7 @@ def measure_layers(
         tokens: lengths to measure.
         repeats: of each, at least 1.
         threads: that compute.
-        note: kept with the profile.
+        note: kept with the layer profile.
         clock: seconds, in place of those; for tests.
         progress: where to report to.
 

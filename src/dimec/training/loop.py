@@ -20,8 +20,8 @@ from dimec.settings.run import RunSettings
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.epoch import run_epoch
 from dimec.training.finish import finish_run, reuse_finished
-from dimec.training.job import (
-    Job,
+from dimec.training.prepare import (
+    TrainState,
     claim,
     enter,
     make_accelerator,
@@ -77,88 +77,92 @@ def train_run(
             return run
         # The directory is claimed only now that data, encoder and exits are known to fit: a wrong
         # setting leaves nothing behind, and discards nothing.
-        job = prepare(settings, run, splits, accelerator, progress)
+        state = prepare(settings, run, splits, accelerator, progress)
         if main:
-            intake = with_lengths(intake, tokens_of(job.tokenizer), progress)
+            intake = with_lengths(intake, tokens_of(state.tokenizer), progress)
             claim(run, settings, intake, overwrite)
         accelerator.wait_for_everyone()
         history: list[EpochRecord] = []
-        for stage in job.stages:
-            if stage is not job.stage:
-                job = enter(job, stage)
-            history += _epochs(job, len(history))
-        finish_run(job, history, _collect_dynamics(job, history))
+        for stage in state.stages:
+            if stage is not state.stage:
+                state = enter(state, stage)
+            history += _epochs(state, len(history))
+        finish_run(state, history, _collect_dynamics(state, history))
     return run
 
 
-def _epochs(job: Job, before: int) -> list[EpochRecord]:
+def _epochs(state: TrainState, before: int) -> list[EpochRecord]:
     """Run the stage's epochs that are left; leaves its best epoch's weights in the model."""
-    folder, plan, judged = _folder(job), job.settings.training, job.stage.judged
-    inner = getattr(job.optimizer, "optimizer", job.optimizer)
+    folder, training, judged = _folder(state), state.settings.training, state.stage.judged
+    inner = getattr(state.optimizer, "optimizer", state.optimizer)
     history: list[EpochRecord] = []
     if done := latest_checkpoint(folder):
-        record = load_checkpoint(folder, done, job.model, inner)
+        record = load_checkpoint(folder, done, state.model, inner)
         history = [EpochRecord(**epoch) for epoch in record]
-        where = f"{job.prefix}epoch {done} of {plan.epochs}"
-        job.progress.say(f"resuming {job.run.path} after {where}")
-    while len(history) < plan.epochs and not stops_early(history, plan.patience, judged):
-        record, logits = run_epoch(job, len(history), before)
+        where = f"{state.prefix}epoch {done} of {training.epochs}"
+        state.progress.say(f"resuming {state.run.path} after {where}")
+    while len(history) < training.epochs and not stops_early(history, training.patience, judged):
+        record, logits = run_epoch(state, len(history), before)
         history.append(record)
-        if job.accelerator.is_main_process:
-            _keep(job, history, logits, inner)
-        job.accelerator.wait_for_everyone()
-        job.progress.say(job.prefix + _summary(record, len(history), plan.epochs, job.model.exits))
-    if len(history) < plan.epochs:
-        job.progress.say(f"stopped early: no better epoch in the last {plan.patience}")
+        if state.accelerator.is_main_process:
+            _keep(state, history, logits, inner)
+        state.accelerator.wait_for_everyone()
+        state.progress.say(
+            state.prefix + _summary(record, len(history), training.epochs, state.model.exits)
+        )
+    if len(history) < training.epochs:
+        state.progress.say(f"stopped early: no better epoch in the last {training.patience}")
     path = _best_path(folder, best_epoch(history, judged))
     weights, _ = load_arrays(path, _WEIGHTS_KIND, _AGAIN)
-    job.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    state.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return history
 
 
 def _keep(
-    job: Job,
+    state: TrainState,
     history: Sequence[EpochRecord],
     logits: Mapping[str, npt.NDArray[np.float32]],
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write what the epoch left; the checkpoint last, for until it stands the epoch never was."""
-    folder, epoch = _folder(job), len(history) - 1
-    best = best_epoch(history, job.stage.judged)
+    folder, epoch = _folder(state), len(history) - 1
+    best = best_epoch(history, state.stage.judged)
     for split, values in logits.items():
         path = _logits_path(folder, split, epoch)
         save_arrays(path, _LOGITS_KIND, {"logits": values}, {"epoch": epoch})
     if best == epoch:
-        weights = {name: value.cpu().numpy() for name, value in job.model.state_dict().items()}
+        weights = {name: value.cpu().numpy() for name, value in state.model.state_dict().items()}
         save_arrays(_best_path(folder, best), _WEIGHTS_KIND, weights, {"epoch": best})
     records = [asdict(record) for record in history]
-    save_checkpoint(folder, len(history), job.model, optimizer, records)
+    save_checkpoint(folder, len(history), state.model, optimizer, records)
     for path in folder.glob("best-*.safetensors"):
         if path != _best_path(folder, best):
             path.unlink(missing_ok=True)
 
 
-def _collect_dynamics(job: Job, history: Sequence[EpochRecord]) -> dict[str, TrainingDynamics]:
+def _collect_dynamics(
+    state: TrainState, history: Sequence[EpochRecord]
+) -> dict[str, TrainingDynamics]:
     """The logits of all epochs of the last stage by split, from the files that they left."""
-    epochs = sum(record.stage == job.stage.number for record in history)
-    exits = {"validation": job.model.exits}
-    if job.settings.training.record_train:
-        exits["train"] = job.stage.exits
+    epochs = sum(record.stage == state.stage.number for record in history)
+    exits = {"validation": state.model.exits}
+    if state.settings.training.record_train:
+        exits["train"] = state.stage.exits
     dynamics = {}
     for split, recorded in exits.items():
-        paths = [_logits_path(_folder(job), split, epoch) for epoch in range(epochs)]
+        paths = [_logits_path(_folder(state), split, epoch) for epoch in range(epochs)]
         logits = [load_arrays(path, _LOGITS_KIND, _AGAIN)[0]["logits"] for path in paths]
         by_exit = np.stack(logits).transpose(0, 2, 1, 3)  # (E, N, X, C) → (E, X, N, C)
-        rows = getattr(job.splits, split)
+        rows = getattr(state.splits, split)
         guids = tuple(rows.guids)
         dynamics[split] = TrainingDynamics(by_exit, rows.labels, recorded, guids)
     return dynamics
 
 
-def _folder(job: Job) -> Path:
+def _folder(state: TrainState) -> Path:
     """Where a stage keeps its epochs; those of the first stage stay until the run is finished."""
-    number = job.stage.number
-    return job.run.checkpoint_path / (f"stage-{number}" if number > 1 else "")
+    number = state.stage.number
+    return state.run.checkpoint_path / (f"stage-{number}" if number > 1 else "")
 
 
 def _logits_path(folder: Path, split: str, epoch: int) -> Path:

@@ -58,7 +58,7 @@ class Stage:
     judged: tuple[int, ...]
 
 
-def stages_of(plan: TrainingSettings, exits: Sequence[int]) -> tuple[Stage, ...]:
+def stages_of(training: TrainingSettings, exits: Sequence[int]) -> tuple[Stage, ...]:
     """The stages of a recipe for a model with these exits.
 
     The joint recipe has one stage, in which all learns and the last exit decides. The two stages
@@ -71,17 +71,17 @@ def stages_of(plan: TrainingSettings, exits: Sequence[int]) -> tuple[Stage, ...]
     Raises:
         ConfigError: weights that do not fit the exits, or two stages for one exit.
     """
-    check_loss(plan, exits)
+    check_loss(training, exits)
     exits = tuple(exits)
-    last, rate = len(exits) - 1, plan.learning_rate
-    if plan.recipe == "joint":
-        return (Stage(1, exits, True, rate, loss_weights(plan, exits), (last,)),)
+    last, rate = len(exits) - 1, training.learning_rate
+    if training.recipe == "joint":
+        return (Stage(1, exits, True, rate, loss_weights(training, exits), (last,)),)
     first = Stage(1, exits[-1:], True, rate, None, (last,))
-    second_rate = plan.exit_learning_rate or rate
+    second_rate = training.exit_learning_rate or rate
     return first, Stage(2, exits[:-1], False, second_rate, None, tuple(range(last)))
 
 
-def loss_weights(plan: TrainingSettings, exits: Sequence[int]) -> tuple[float, ...] | None:
+def loss_weights(training: TrainingSettings, exits: Sequence[int]) -> tuple[float, ...] | None:
     """The factors of the exits' losses, or None where each is 1.
 
     PABEE's are i / Σ i with i the exit's layer (Zhou et al. 2020, arXiv 2006.04152).
@@ -89,10 +89,10 @@ def loss_weights(plan: TrainingSettings, exits: Sequence[int]) -> tuple[float, .
     Raises:
         ConfigError: the settings have another number of weights than there are exits.
     """
-    check_loss(plan, exits)
-    if plan.loss == "depth":
+    check_loss(training, exits)
+    if training.loss == "depth":
         return tuple(layer / sum(exits) for layer in exits)
-    return plan.loss_weights
+    return training.loss_weights
 
 
 def best_epoch(history: Sequence[EpochRecord], judged: Sequence[int] = (-1,)) -> int:

@@ -19,8 +19,8 @@ from dimec.traces.trace import Trace
 from dimec.training.batching import encode
 from dimec.training.finish import check_model
 from dimec.training.inference import record_trace
-from dimec.training.job import load_tokenizer, make_accelerator
 from dimec.training.model import MultiExitClassifier
+from dimec.training.prepare import load_tokenizer, make_accelerator
 
 STREAM = "stream"
 

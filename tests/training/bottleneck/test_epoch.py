@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dimec.base.errors import ConfigError, DivergedError
 from dimec.base.progress import NoProgress
-from dimec.runs.bottleneck import Objective, Plan
+from dimec.runs.bottleneck import BottleneckSchedule, Objective
 from dimec.training import MultiExitClassifier, MultiExitConfig
 from dimec.training.batching import Encoded
 from dimec.training.bottleneck.code import Bottleneck
@@ -76,9 +76,11 @@ def make_student(
     return student
 
 
-def make_plan(objective: Objective = "task", train_tail: bool = False, **others: Any) -> Plan:
+def make_schedule(
+    objective: Objective = "task", train_tail: bool = False, **others: Any
+) -> BottleneckSchedule:
     values = {"epochs": 4, "batch_size": 4, "learning_rate": 1e-2, "tail_learning_rate": 1e-3}
-    return Plan(objective, train_tail, **{**values, "seed": 0, **others})
+    return BottleneckSchedule(objective, train_tail, **{**values, "seed": 0, **others})
 
 
 def state_of(student: BottleneckedModel) -> dict[str, Tensor]:
@@ -179,11 +181,11 @@ class TestWhatIsTrained:
     ) -> None:
         model = make_model()
         teacher = copy.deepcopy(model) if objective == "distil" else None
-        student, plan = make_student(model), make_plan(objective, tail)
+        student, schedule = make_student(model), make_schedule(objective, tail)
         before = {name: value.clone() for name, value in state_of(student).items()}
-        optimizer = make_optimizer(student, plan, stage)
+        optimizer = make_optimizer(student, schedule, stage)
         labels = torch.arange(6) % CLASSES
-        batch_loss(student, teacher, plan, stage, make_inputs(), labels).mean().backward()  # type: ignore[no-untyped-call]
+        batch_loss(student, teacher, schedule, stage, make_inputs(), labels).mean().backward()  # type: ignore[no-untyped-call]
         got = {n for n, p in state_of(student).items() if p.grad is not None and p.grad.any()}
         wanted = {"bottleneck.up.weight", "bottleneck.up.bias"}
         if (objective, stage) != ("distil", 1):
@@ -209,11 +211,11 @@ class TestWhatIsTrained:
         with torch.no_grad():
             wanted = model(**inputs).logits
         teacher = copy.deepcopy(model) if objective == "distil" else None
-        student, plan = make_student(model), make_plan(objective, True, epochs=2)
+        student, schedule = make_student(model), make_schedule(objective, True, epochs=2)
         rows = (make_encoded(), np.arange(12) % CLASSES)
         for epoch in range(2):
-            optimizer = make_optimizer(student, plan, plan.stage(epoch))
-            train_epoch(student, teacher, optimizer, plan, epoch, rows, NoProgress())
+            optimizer = make_optimizer(student, schedule, schedule.stage(epoch))
+            train_epoch(student, teacher, optimizer, schedule, epoch, rows, NoProgress())
         model.eval()
         with torch.no_grad():
             got = model(**inputs).logits
@@ -224,7 +226,7 @@ class TestWhatIsTrained:
         student = make_student(make_model(dropout=0.1))
         for stage in (0, 1):
             for tail in (False, True):
-                set_dropout(student, make_plan(train_tail=tail), stage)
+                set_dropout(student, make_schedule(train_tail=tail), stage)
                 on = stage == 1 and tail
                 trained = {id(module) for module in student.behind.modules()}
                 trained.add(id(student.model.dropout))
@@ -234,15 +236,18 @@ class TestWhatIsTrained:
 
     def test_a_pass_over_the_validation_split_does_not_end_dropout(self) -> None:
         """Two epochs of a stage have the same modes, though a pass in between turns all off."""
-        student, plan = make_student(make_model(dropout=0.3)), make_plan(train_tail=True, epochs=4)
+        student, schedule = (
+            make_student(make_model(dropout=0.3)),
+            make_schedule(train_tail=True, epochs=4),
+        )
         rows, losses = (make_encoded(), np.arange(12) % CLASSES), []
         start = copy.deepcopy(student.state_dict())
         for between in (False, True):
             student.load_state_dict(start)
             if between:
                 behind_logits(student, rows[0], NoProgress(), "")
-            optimizer = make_optimizer(student, plan, 1)
-            losses.append(train_epoch(student, None, optimizer, plan, 3, rows, NoProgress()))
+            optimizer = make_optimizer(student, schedule, 1)
+            losses.append(train_epoch(student, None, optimizer, schedule, 3, rows, NoProgress()))
         assert losses[0] == losses[1]
 
 
@@ -250,13 +255,13 @@ class TestWhatIsTrained:
 def test_training_lowers_the_loss_of_each_stage(objective: Objective) -> None:
     model = make_model()
     teacher = copy.deepcopy(model) if objective == "distil" else None
-    student, plan = make_student(model, 2, 8), make_plan(objective, epochs=12)
+    student, schedule = make_student(model, 2, 8), make_schedule(objective, epochs=12)
     rows = (make_encoded(24), np.arange(24) % CLASSES)
     losses = []
-    for epoch in range(plan.epochs):
-        if epoch in (0, plan.first_stage):
-            optimizer = make_optimizer(student, plan, plan.stage(epoch))
-        losses.append(train_epoch(student, teacher, optimizer, plan, epoch, rows, NoProgress()))
+    for epoch in range(schedule.epochs):
+        if epoch in (0, schedule.first_stage):
+            optimizer = make_optimizer(student, schedule, schedule.stage(epoch))
+        losses.append(train_epoch(student, teacher, optimizer, schedule, epoch, rows, NoProgress()))
     assert losses[5] < 0.95 * losses[0]
     assert losses[11] < losses[6]
 
@@ -265,35 +270,40 @@ def test_an_epoch_is_the_same_whatever_came_before() -> None:
     rows = (make_encoded(), np.arange(12) % CLASSES)
     losses = []
     for noise in (1, 2):
-        student, plan = make_student(make_model(dropout=0.2)), make_plan(train_tail=True)
-        optimizer = make_optimizer(student, plan, 1)
+        student, schedule = make_student(make_model(dropout=0.2)), make_schedule(train_tail=True)
+        optimizer = make_optimizer(student, schedule, 1)
         torch.manual_seed(noise)
-        losses.append(train_epoch(student, None, optimizer, plan, 2, rows, NoProgress()))
+        losses.append(train_epoch(student, None, optimizer, schedule, 2, rows, NoProgress()))
     assert losses[0] == losses[1]
 
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
-    student, plan = make_student(make_model()), make_plan()
+    student, schedule = make_student(make_model()), make_schedule()
     with torch.no_grad():
         student.bottleneck.up.weight.fill_(float("inf"))
     rows = (make_encoded(), np.arange(12) % CLASSES)
     with pytest.raises(DivergedError, match=r"epoch 1.*below 0\.01"):
-        train_epoch(student, None, make_optimizer(student, plan, 0), plan, 0, rows, NoProgress())
+        train_epoch(
+            student, None, make_optimizer(student, schedule, 0), schedule, 0, rows, NoProgress()
+        )
 
 
 @pytest.mark.parametrize(("epochs", "stages"), [(2, [0, 1]), (3, [0, 0, 1]), (4, [0, 0, 1, 1])])
 def test_the_first_half_of_the_epochs_is_the_first_stage(epochs: int, stages: list[int]) -> None:
-    plan = make_plan(epochs=epochs)
-    assert [plan.stage(epoch) for epoch in range(epochs)] == stages
-    assert [plan.stage_epochs(stage) for stage in (0, 1)] == [stages.count(0), stages.count(1)]
+    schedule = make_schedule(epochs=epochs)
+    assert [schedule.stage(epoch) for epoch in range(epochs)] == stages
+    assert [schedule.stage_epochs(stage) for stage in (0, 1)] == [stages.count(0), stages.count(1)]
 
 
 def test_the_learning_rate_falls_to_zero_in_each_stage() -> None:
-    student, plan = make_student(make_model()), make_plan(train_tail=True, epochs=4, batch_size=6)
+    student, schedule = (
+        make_student(make_model()),
+        make_schedule(train_tail=True, epochs=4, batch_size=6),
+    )
     rows, seen = (make_encoded(12), np.arange(12) % CLASSES), []
     for epoch in range(4):
         if epoch in (0, 2):
-            optimizer = make_optimizer(student, plan, plan.stage(epoch))
+            optimizer = make_optimizer(student, schedule, schedule.stage(epoch))
         step = optimizer.step
 
         def watched(step: Any = step, optimizer: Any = optimizer) -> None:
@@ -301,7 +311,7 @@ def test_the_learning_rate_falls_to_zero_in_each_stage() -> None:
             step()
 
         optimizer.step = watched  # type: ignore[method-assign, assignment]
-        train_epoch(student, None, optimizer, plan, epoch, rows, NoProgress())
+        train_epoch(student, None, optimizer, schedule, epoch, rows, NoProgress())
         optimizer.step = step  # type: ignore[method-assign]
     falling = [1.0, 0.75, 0.5, 0.25]  # two steps an epoch, two epochs a stage
     np.testing.assert_allclose([rates[0] for rates in seen], [1e-2 * f for f in falling * 2])
@@ -326,23 +336,23 @@ def test_the_distance_is_that_of_real_tokens_alone() -> None:
 
 def test_the_distance_to_oneself_is_nought() -> None:
     model, inputs = make_model(), make_inputs()
-    student, plan = make_student(model, WIDTH, 32), make_plan("distil")
+    student, schedule = make_student(model, WIDTH, 32), make_schedule("distil")
     labels = torch.zeros(6, dtype=torch.int64)
     with torch.no_grad():
-        loss = batch_loss(student, copy.deepcopy(model), plan, 0, inputs, labels)
+        loss = batch_loss(student, copy.deepcopy(model), schedule, 0, inputs, labels)
         assert float(loss.max()) < 1e-6
         student = make_student(model, 1, 1)
-        loss = batch_loss(student, copy.deepcopy(model), plan, 0, inputs, labels)
+        loss = batch_loss(student, copy.deepcopy(model), schedule, 0, inputs, labels)
         assert float(loss.min()) > 1e-2
 
 
 def test_every_layer_from_the_split_on_counts_in_the_distance() -> None:
     """The loss of the first stage, put together from hidden states that are taken by hand."""
     model, inputs = make_model(), make_inputs()
-    student, plan = make_student(model, 2, 3), make_plan("distil")
+    student, schedule = make_student(model, 2, 3), make_schedule("distil")
     labels = torch.zeros(6, dtype=torch.int64)
     with torch.no_grad():
-        loss = batch_loss(student, copy.deepcopy(model), plan, 0, inputs, labels)
+        loss = batch_loss(student, copy.deepcopy(model), schedule, 0, inputs, labels)
         whole = model.encoder(**inputs, output_hidden_states=True).hidden_states
         with student.spliced():
             behind = model.encoder(**inputs, output_hidden_states=True).hidden_states

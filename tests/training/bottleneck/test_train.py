@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, MismatchError
 from dimec.base.progress import NoProgress
@@ -31,12 +29,11 @@ from dimec.training.bottleneck.train import (
     BottleneckSettings,
     bottleneck_traces,
     load_bottleneck,
-    stratified_rows,
     train_bottleneck,
 )
 from dimec.training.inference import predict
-from dimec.training.job import load_tokenizer
 from dimec.training.model import MultiExitClassifier
+from dimec.training.prepare import load_tokenizer
 from support.listeners import Heard, Killed
 from support.tiny import contents
 
@@ -196,23 +193,6 @@ def test_fewer_rows_are_a_sample_with_each_class_in_proportion(
     run = Run(run_copy())
     folder = train_bottleneck(run, replace(FAST, max_train_rows=21))
     assert BottleneckFolder(folder).record()["rows"]["train"] == 21
-
-
-@given(
-    st.lists(st.integers(0, 3), min_size=1, max_size=60),
-    st.integers(1, 60),
-    st.integers(0, 9),
-)
-def test_a_stratified_sample_keeps_the_shares(labels: list[int], size: int, seed: int) -> None:
-    array, size = np.array(labels), min(size, len(labels))
-    rows = stratified_rows(array, size, seed)
-    assert len(rows) == size
-    assert rows.tolist() == sorted(set(rows.tolist()))
-    assert np.array_equal(rows, stratified_rows(array, size, seed))
-    for label in set(labels):
-        fair = size * labels.count(label) / len(labels)
-        # Each class is off by a half at the most of its own rows, and the last rows fill up.
-        assert abs(int((array[rows] == label).sum()) - fair) <= len(set(labels)) / 2 + 0.5
 
 
 class TestAFolderThatIsThere:

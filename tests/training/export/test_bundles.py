@@ -33,7 +33,7 @@ from dimec.runs.run import Run
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.training.export.bundles import _write_tokenizer
-from dimec.training.job import load_tokenizer
+from dimec.training.prepare import load_tokenizer
 from support.stored import stored_router
 from support.tiny import command, contents, environment, reviews, write_reviews
 

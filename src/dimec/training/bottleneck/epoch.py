@@ -35,11 +35,12 @@ from dimec.base.errors import DivergedError
 from dimec.base.metrics import accuracy, confusion_matrix, score
 from dimec.base.progress import Progress
 from dimec.data import Dataset
-from dimec.runs.bottleneck import Plan
+from dimec.runs.bottleneck import BottleneckSchedule
 from dimec.training.batching import Encoded, training_batches
 from dimec.training.bottleneck.code import Bottleneck
+from dimec.training.encoders import layer_list
 from dimec.training.inference import cross_entropy, predict
-from dimec.training.model import MultiExitClassifier, layer_list, pool
+from dimec.training.model import MultiExitClassifier, pool
 
 MAX_GRAD_NORM = 1.0
 _REPORT_EVERY = 10  # steps
@@ -51,7 +52,7 @@ class BottleneckEpoch:
 
     Attributes:
         epoch: from 0.
-        stage: what was learnt, see :meth:`Plan.stage_name`.
+        stage: what was learnt, see :meth:`BottleneckSchedule.stage_name`.
         loss: mean over the training rows.
         seconds: of training.
         validation_seconds: of the pass over the validation split.
@@ -128,32 +129,36 @@ def answer(
     return model.heads[str(last)](model.dropout(pooled)), hidden[1:]
 
 
-def parameter_groups(student: BottleneckedModel, plan: Plan, stage: int) -> list[dict[str, Any]]:
+def parameter_groups(
+    student: BottleneckedModel, schedule: BottleneckSchedule, stage: int
+) -> list[dict[str, Any]]:
     """What a stage trains, each group of parameters with its learning rate at the peak."""
     decoder = student.bottleneck.decoder_parameters()
     narrow = [*student.bottleneck.encoder_parameters(), *decoder]
-    if stage == 1 and plan.objective == "distil":
+    if stage == 1 and schedule.objective == "distil":
         narrow = decoder
-    groups: list[dict[str, Any]] = [{"params": narrow, "peak": plan.learning_rate}]
-    if stage == 1 and plan.train_tail:
+    groups: list[dict[str, Any]] = [{"params": narrow, "peak": schedule.learning_rate}]
+    if stage == 1 and schedule.train_tail:
         tail = [*student.behind.parameters(), *student.head.parameters()]
-        groups.append({"params": tail, "peak": plan.tail_learning_rate})
+        groups.append({"params": tail, "peak": schedule.tail_learning_rate})
     return groups
 
 
-def make_optimizer(student: BottleneckedModel, plan: Plan, stage: int) -> torch.optim.Optimizer:
+def make_optimizer(
+    student: BottleneckedModel, schedule: BottleneckSchedule, stage: int
+) -> torch.optim.Optimizer:
     """A fresh Adam over what a stage trains; all else is frozen."""
-    groups = parameter_groups(student, plan, stage)
+    groups = parameter_groups(student, schedule, stage)
     student.requires_grad_(False)
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
-    return torch.optim.Adam(groups, lr=plan.learning_rate)
+    return torch.optim.Adam(groups, lr=schedule.learning_rate)
 
 
-def set_dropout(student: BottleneckedModel, plan: Plan, stage: int) -> None:
+def set_dropout(student: BottleneckedModel, schedule: BottleneckSchedule, stage: int) -> None:
     """Dropout where the layers behind the split are trained, and nowhere else."""
-    tail = stage == 1 and plan.train_tail
+    tail = stage == 1 and schedule.train_tail
     student.eval()
     student.behind.train(tail)
     student.model.dropout.train(tail)
@@ -199,7 +204,7 @@ def answer_loss(logits: Tensor, labels: Tensor, wanted: Tensor | None = None) ->
 def batch_loss(
     student: BottleneckedModel,
     teacher: MultiExitClassifier | None,
-    plan: Plan,
+    schedule: BottleneckSchedule,
     stage: int,
     inputs: dict[str, Tensor],
     labels: Tensor,
@@ -222,7 +227,7 @@ def train_epoch(
     student: BottleneckedModel,
     teacher: MultiExitClassifier | None,
     optimizer: torch.optim.Optimizer,
-    plan: Plan,
+    schedule: BottleneckSchedule,
     epoch: int,
     rows: tuple[Encoded, npt.NDArray[np.int64]],
     progress: Progress,
@@ -236,22 +241,22 @@ def train_epoch(
         DivergedError: the loss is no longer finite.
     """
     encoded, labels = rows
-    device, stage = student.model.device, plan.stage(epoch)
+    device, stage = student.model.device, schedule.stage(epoch)
     batches = training_batches(
-        encoded.lengths, plan.batch_size, np.random.default_rng([plan.seed, epoch])
+        encoded.lengths, schedule.batch_size, np.random.default_rng([schedule.seed, epoch])
     )
-    torch.manual_seed(int(np.random.SeedSequence([plan.seed, epoch]).generate_state(1)[0]))
-    done = (epoch - stage * plan.first_stage) * len(batches)
-    steps = plan.stage_epochs(stage) * len(batches)
+    torch.manual_seed(int(np.random.SeedSequence([schedule.seed, epoch]).generate_state(1)[0]))
+    done = (epoch - stage * schedule.first_stage) * len(batches)
+    steps = schedule.stage_epochs(stage) * len(batches)
     total, seen, reported = 0.0, 0, 0
-    set_dropout(student, plan, stage)  # a pass over the validation split leaves all of it off
-    progress.start(f"epoch {epoch + 1} of {plan.epochs}", len(encoded))
+    set_dropout(student, schedule, stage)  # a pass over the validation split leaves all of it off
+    progress.start(f"epoch {epoch + 1} of {schedule.epochs}", len(encoded))
     for number, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * (1 - (done + number) / steps)
         inputs = encoded.batch(batch, device)
         gold = torch.from_numpy(labels[batch]).to(device)
-        losses = batch_loss(student, teacher, plan, stage, inputs, gold)
+        losses = batch_loss(student, teacher, schedule, stage, inputs, gold)
         optimizer.zero_grad()
         losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
         nn.utils.clip_grad_norm_(
@@ -263,7 +268,7 @@ def train_epoch(
         if not math.isfinite(total):
             raise DivergedError(
                 f"the bottleneck's loss became infinite or NaN in epoch {epoch + 1}; try a "
-                f"learning rate below {plan.learning_rate:g} (finished epochs are kept)"
+                f"learning rate below {schedule.learning_rate:g} (finished epochs are kept)"
             )
         if number % _REPORT_EVERY == 0 or number == len(batches) - 1:
             progress.advance(seen - reported, f"loss {total / seen:.3f}")
@@ -290,7 +295,7 @@ def run_bottleneck_epoch(
     student: BottleneckedModel,
     teacher: MultiExitClassifier | None,
     optimizer: torch.optim.Optimizer,
-    plan: Plan,
+    schedule: BottleneckSchedule,
     epoch: int,
     rows: tuple[Encoded, npt.NDArray[np.int64]],
     validation: tuple[Encoded, Dataset],
@@ -302,13 +307,13 @@ def run_bottleneck_epoch(
         DivergedError: the loss is no longer finite.
     """
     start = time.perf_counter()
-    loss = train_epoch(student, teacher, optimizer, plan, epoch, rows, progress)
+    loss = train_epoch(student, teacher, optimizer, schedule, epoch, rows, progress)
     middle = time.perf_counter()
     encoded, dataset = validation
     logits = behind_logits(student, encoded, progress, f"epoch {epoch + 1}, validation")
     right, metric = scores(dataset, logits)
     end = time.perf_counter()
-    name = plan.stage_name(plan.stage(epoch))
+    name = schedule.stage_name(schedule.stage(epoch))
     return BottleneckEpoch(
         epoch,
         name,

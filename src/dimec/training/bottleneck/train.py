@@ -15,31 +15,24 @@ bytes that each sample's code takes, and ``code_layer``, the split.
 
 from __future__ import annotations
 
-import copy
 import math
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from dimec.base.errors import CorruptArtefactError, MismatchError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import load_arrays, save_arrays, write_json
 from dimec.cartography import softmax
-from dimec.data import Dataset, Splits
-from dimec.runs.bottleneck import BottleneckSettings, Plan
+from dimec.runs.bottleneck import BottleneckSettings
 from dimec.runs.workspace import RunDirectory
 from dimec.traces.trace import Trace
-from dimec.training.batching import Encoded, encode, inference_batches
-from dimec.training.bottleneck.code import Bottleneck
 from dimec.training.bottleneck.epoch import (
     BottleneckedModel,
     BottleneckEpoch,
-    answer,
     behind_logits,
     make_optimizer,
     run_bottleneck_epoch,
@@ -52,37 +45,14 @@ from dimec.training.bottleneck.files import (
     describe,
     weights_sha256,
 )
+from dimec.training.bottleneck.prepare import Work, make_student, prepare, sound_model
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from dimec.training.finish import TRACED, model_fingerprint
-from dimec.training.job import load_tokenizer
+from dimec.training.finish import TRACED
 from dimec.training.model import MultiExitClassifier
 
 __all__ = ["BottleneckSettings", "bottleneck_traces", "load_bottleneck", "train_bottleneck"]
 
-_START_TOKENS = 20_000  # whose hidden states tell the principal axes
 _WEIGHTS_KIND = "bottleneck"
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """All that the epochs need."""
-
-    folder: BottleneckFolder
-    settings: BottleneckSettings
-    model: str
-    student: BottleneckedModel
-    teacher: MultiExitClassifier | None
-    splits: Splits
-    encoded: Mapping[str, Encoded]
-    progress: Progress
-
-    @property
-    def plan(self) -> Plan:
-        return self.settings.plan
-
-    @property
-    def trained(self) -> torch.nn.ModuleDict:
-        return self.student.trained(self.settings.train_tail)
 
 
 def train_bottleneck(
@@ -117,7 +87,7 @@ def train_bottleneck(
     progress = progress or NoProgress()
     settings = settings or BottleneckSettings()
     with run.locked():
-        fingerprint = _sound_model(run)
+        fingerprint = sound_model(run)
         settings = settings.for_tiers(run.training()["tiers"])
         folder = BottleneckFolder(run.path / settings.folder_name)
         if not overwrite:
@@ -128,7 +98,7 @@ def train_bottleneck(
                 shutil.rmtree(folder.checkpoint_path, ignore_errors=True)
                 progress.say(f"{folder.path} is trained already, using it as it is")
                 return folder.path
-        work = _prepare(run, folder, settings, fingerprint, progress)
+        work = prepare(run, folder, settings, fingerprint, progress)
         if overwrite:
             folder.record_path.unlink(missing_ok=True)  # without it nothing counts as finished
             shutil.rmtree(folder.path, ignore_errors=True)
@@ -173,129 +143,43 @@ def load_bottleneck(path: Path) -> BottleneckedModel:
     """
     folder = BottleneckFolder(path)
     record, run = folder.record(), RunDirectory(folder.path.parent)
-    if _sound_model(run) != record["model"]:
+    if sound_model(run) != record["model"]:
         raise MismatchError(f"{path} belongs to another model than {run.model_path}; {AGAIN}")
     settings = BottleneckSettings(**record["settings"])
-    student = _student(MultiExitClassifier.from_pretrained(run.model_path), settings)
+    student = make_student(MultiExitClassifier.from_pretrained(run.model_path), settings)
     digest = _load_weights(folder.weights_path, student, settings)
     if digest != record["bottleneck"]:
         raise MismatchError(f"{folder.weights_path} is not what {path} was made with; {AGAIN}")
     return student
 
 
-def _sound_model(run: RunDirectory) -> str:
-    """The fingerprint of the run's model, checked against its files."""
-    fingerprint = str(run.training()["model"])
-    if not run.model_path.exists() or model_fingerprint(run.model_path) != fingerprint:
-        raise CorruptArtefactError(
-            f"the model in {run.model_path} is missing or altered since it was trained; train "
-            "again with: dimec train --overwrite"
-        )
-    return fingerprint
-
-
-def _student(model: MultiExitClassifier, settings: BottleneckSettings) -> BottleneckedModel:
-    layers, hidden = model.exits[-1], model.config.encoder.hidden_size
-    settings.check_fit(layers, hidden)
-    bottleneck = Bottleneck(hidden, settings.width, settings.bits).to(model.device)
-    return BottleneckedModel(model, bottleneck, settings.split)
-
-
-def _prepare(
-    run: RunDirectory,
-    folder: BottleneckFolder,
-    settings: BottleneckSettings,
-    fingerprint: str,
-    progress: Progress,
-) -> _Work:
-    """Load the model, read the data, and start the bottleneck at the principal axes."""
-    progress.say(f"loading the model of {run.path} and tokenising")
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    model = MultiExitClassifier.from_pretrained(run.model_path).to(device or "cpu")
-    student = _student(model, settings)
-    splits = _rows(run.splits(), settings)
-    tokenizer, longest = load_tokenizer(str(run.model_path)), run.settings().model.max_tokens
-    parts = {name: getattr(splits, name) for name in ("train", *TRACED)}
-    encoded = {name: encode(tokenizer, part, longest) for name, part in parts.items()}
-    for split in TRACED:
-        _check_rows(run.trace(split), parts[split])
-    student.bottleneck.start_from(split_states(student, encoded["train"], settings.seed))
-    teacher = copy.deepcopy(model) if settings.objective == "distil" else None
-    return _Work(folder, settings, fingerprint, student, teacher, splits, encoded, progress)
-
-
-def _check_rows(trace: Trace, dataset: Dataset) -> None:
-    same_labels = np.array_equal(trace.labels, dataset.labels)
-    if trace.guids != dataset.guids or not same_labels:
-        raise MismatchError(
-            f"the {trace.split} trace and the {trace.split} split differ in rows; record the trace "
-            "again with dimec train"
-        )
-
-
-def _rows(splits: Splits, settings: BottleneckSettings) -> Splits:
-    """The splits with as many training rows as are wanted."""
-    size = settings.max_train_rows
-    if size is None or size >= len(splits.train):
-        return splits
-    chosen = stratified_rows(splits.train.labels, size, settings.seed)
-    return replace(splits, train=splits.train.take(chosen))
-
-
-def stratified_rows(labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.int64]:
-    """``size`` of N rows in their own order, drawn by seed, each class with its share."""
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        own = shuffled[labels[shuffled] == label]
-        # Evenly from 0 to 1 within each class: the first rows of all of them have equal shares.
-        place[own] = (np.arange(len(own)) + 0.5) / len(own)
-    return np.sort(np.argsort(place, kind="stable")[:size]).astype(np.int64)
-
-
-@torch.inference_mode()
-def split_states(
-    student: BottleneckedModel, encoded: Encoded, seed: int
-) -> npt.NDArray[np.float64]:
-    """(R, D) hidden states at the split of the real tokens of some texts, about 20,000 at most."""
-    order = np.random.default_rng(seed).permutation(len(encoded))
-    enough = int(np.searchsorted(encoded.lengths[order].cumsum(), _START_TOKENS)) + 1
-    chosen = order[:enough]
-    parts = []
-    for rows in inference_batches(encoded.lengths[chosen]):
-        inputs = encoded.batch(chosen[rows], student.model.device)
-        hidden = answer(student.model, inputs)[1][student.layer - 1]
-        parts.append(hidden[inputs["attention_mask"] == 1].double().cpu().numpy())
-    return np.concatenate(parts)
-
-
-def _epochs(work: _Work) -> tuple[dict[str, float], list[BottleneckEpoch]]:
+def _epochs(work: Work) -> tuple[dict[str, float], list[BottleneckEpoch]]:
     """Run the epochs that are left; leaves the best one's weights in the student.
 
     Returns the scores at the start and the history.
     """
-    plan, folder, trained = work.plan, work.folder.checkpoint_path, work.trained
+    schedule, folder, trained = work.schedule, work.folder.checkpoint_path, work.trained
     validation = (work.encoded["validation"], work.splits.validation)
     rows = (work.encoded["train"], work.splits.train.labels)
     if done := latest_checkpoint(folder):
-        optimizer = make_optimizer(work.student, plan, plan.stage(done - 1))
+        optimizer = make_optimizer(work.student, schedule, schedule.stage(done - 1))
         start, history = _resume(folder, done, trained, optimizer)
-        work.progress.say(f"resuming {work.folder.path} after epoch {done} of {plan.epochs}")
+        work.progress.say(f"resuming {work.folder.path} after epoch {done} of {schedule.epochs}")
     else:
         logits = behind_logits(work.student, validation[0], work.progress, "the start")
         accuracy, metric = scores(validation[1], logits)
         start, history = {"accuracy": accuracy, "metric": metric}, []
-    while len(history) < plan.epochs:
+    while len(history) < schedule.epochs:
         epoch = len(history)
-        if epoch in (0, plan.first_stage):
-            optimizer = make_optimizer(work.student, plan, plan.stage(epoch))
+        if epoch in (0, schedule.first_stage):
+            optimizer = make_optimizer(work.student, schedule, schedule.stage(epoch))
         record = run_bottleneck_epoch(
-            work.student, work.teacher, optimizer, plan, epoch, rows, validation, work.progress
+            work.student, work.teacher, optimizer, schedule, epoch, rows, validation, work.progress
         )
         history.append(record)
         _keep(work, start, history, optimizer)
         work.progress.say(
-            f"epoch {epoch + 1} of {plan.epochs} ({record.stage}): loss {record.loss:.3f}, "
+            f"epoch {epoch + 1} of {schedule.epochs} ({record.stage}): loss {record.loss:.3f}, "
             f"validation accuracy {100 * record.accuracy:.1f} %; {record.seconds:.0f} s"
         )
     _load_weights(_best_path(folder, best_bottleneck(history)), work.student, work.settings)
@@ -325,7 +209,7 @@ def _resume(
 
 
 def _keep(
-    work: _Work,
+    work: Work,
     start: dict[str, float],
     history: list[BottleneckEpoch],
     optimizer: torch.optim.Optimizer,
@@ -345,7 +229,7 @@ def _best_path(folder: Path, epoch: int) -> Path:
     return folder / f"best-{epoch:04d}.safetensors"
 
 
-def _save_weights(path: Path, work: _Work) -> str:
+def _save_weights(path: Path, work: Work) -> str:
     """Write what was trained; returns the digest of it."""
     arrays = {name: value.cpu().numpy() for name, value in work.trained.state_dict().items()}
     metadata = {"model": work.model, "settings": asdict(work.settings)}
@@ -362,7 +246,7 @@ def _load_weights(path: Path, student: BottleneckedModel, settings: BottleneckSe
 
 
 def _finish(
-    run: RunDirectory, work: _Work, start: dict[str, float], history: list[BottleneckEpoch]
+    run: RunDirectory, work: Work, start: dict[str, float], history: list[BottleneckEpoch]
 ) -> None:
     """Write the weights and the two traces; ``bottleneck.json`` last, then it is finished."""
     folder, student, settings = work.folder, work.student, work.settings

@@ -30,6 +30,7 @@ from dimec.bundle.triton import Backend, check_repository, check_served, write_t
 from dimec.policies.kinds import POLICY
 from dimec.runs.workspace import RunDirectory
 from dimec.training.checks import check_vocabulary
+from dimec.training.encoders import token_limit
 from dimec.training.export.cuts import (
     cut_embeddings,
     cut_segments,
@@ -38,20 +39,14 @@ from dimec.training.export.cuts import (
     save_graphs,
 )
 from dimec.training.export.graphs import require_exporter, trace_graph
-from dimec.training.export.parity import (
-    Parity,
-    Reference,
-    check_tier,
-    check_tokenizer,
-    make_reference,
-    require_parity,
-)
+from dimec.training.export.parity import Reference, check_tier, check_tokenizer, make_reference
 from dimec.training.export.parity_rows import load_rows
 from dimec.training.export.plan import Export
 from dimec.training.export.quantise import quantise_graph
+from dimec.training.export.verdict import Parity, require_parity
 from dimec.training.finish import versions
-from dimec.training.job import load_tokenizer
-from dimec.training.model import MultiExitClassifier, token_limit
+from dimec.training.model import MultiExitClassifier
+from dimec.training.prepare import load_tokenizer
 
 # What a bundle tells of its training: the exits, because a policy may ask for any of them.
 _TRAINED = ("model", "task", "source", "backbone", "exits")

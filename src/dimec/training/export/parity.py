@@ -7,9 +7,8 @@ added tokens, and on one text of the greatest length: each row by itself, and in
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dimec.base.errors import ConfigError, ParityError, quoted
+from dimec.base.arrays import Float32Array
+from dimec.base.errors import ConfigError, quoted
 from dimec.base.progress import Progress
 from dimec.bundle.graphs import MASK, Graph, run_segments
 from dimec.bundle.manifest import Precision, graph_names
@@ -25,63 +25,14 @@ from dimec.cartography import softmax
 from dimec.policies.step import Go, Signal, Steps
 from dimec.training.batching import Encoded, encode
 from dimec.training.export.parity_rows import ParityRows
+from dimec.training.export.verdict import ExitParity, Parity
 from dimec.training.inference import predict
 from dimec.training.model import MultiExitClassifier
 
-FloatArray = npt.NDArray[np.float32]
-
-TOLERANCE = 1e-4  # of a probability or an embedding's component, in fp32
-AGREEMENT = 0.99  # share of rows with the same label, and route, in int8
-SHOWN = 0.98  # the lower bound of that share's interval
-_Z = 1.6448536  # one-sided 95 % of the normal distribution
 _ADDED = 32  # texts of added tokens, at most
 _ALONE = 100  # rows that are run by themselves in fp32; in int8 all of them are
 _BATCHES = (1, 2, 5, 16, 33, 64)  # rows; in turn
 _TIE = 1e-5  # margin under which rounding may choose between two routes
-
-
-@dataclass(frozen=True)
-class ExitParity:
-    """How far a tier's answers at one exit are from the trained model's.
-
-    Attributes:
-        exit: the layer.
-        difference, agreement: as of a :class:`Parity`.
-    """
-
-    exit: int
-    difference: float
-    agreement: float
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far a tier's graphs are from the trained model.
-
-    Attributes:
-        rows: texts that were compared.
-        difference: the largest difference of a class probability, at any of its exits.
-        agreement: share of the answers with the model's label; of those given to a row by itself
-            and those given in a batch, and of the exits, whichever is lowest.
-        routes: share of the rows that the policy sends the same way first, on the first tier;
-            None elsewhere. Where it goes on depends on the answers, which are compared themselves.
-        embedding: the largest difference of a pooled embedding's component; None elsewhere.
-        made_up: how many of the rows are not of the run's data: the longest text, and texts of
-            added tokens.
-        exits: the same for each exit at which the tier may answer, ascending.
-    """
-
-    rows: int
-    difference: float
-    agreement: float
-    routes: float | None = None
-    embedding: float | None = None
-    made_up: int = 1
-    exits: tuple[ExitParity, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {**asdict(self), "exits": [asdict(each) for each in self.exits]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +50,8 @@ class Reference:
 
     texts: Sequence[tuple[str, ...]]
     encoded: Encoded
-    probabilities: Mapping[int, FloatArray]
-    embeddings: FloatArray
+    probabilities: Mapping[int, Float32Array]
+    embeddings: Float32Array
     steps: Steps
     made_up: int = 1
 
@@ -160,7 +111,7 @@ def check_tier(
         reference: what the model makes of some texts.
         progress: where to report to.
     """
-    tier = _Tier(
+    tier = _TierGraphs(
         [Graph(folder / name, threads=None) for name in graph_names(segments)],
         tuple(segments) or (exit_,),
         bool(segments),
@@ -184,52 +135,6 @@ def check_tier(
         reference.made_up,
         tuple(exits),
     )
-
-
-def require_parity(tier: str, precision: Precision, parity: Parity, force: bool) -> None:
-    """Refuse a tier whose answers are not the trained model's.
-
-    Raises:
-        ParityError: in fp32 a difference above 1e-4 or another route; in int8, unless forced,
-            another label or route on more than 1 % of the rows, or on so many of so few rows that
-            98 % is not below the interval of the share that is the same (:func:`lower_bound`).
-    """
-    share = min(parity.agreement, 1.0 if parity.routes is None else parity.routes)
-    if not (np.isfinite(parity.difference) and np.isfinite(parity.embedding or 0)):
-        raise ParityError(
-            f"the exported {precision} {tier} tier gives values that are not finite, where the "
-            "trained model's are; this is an error of the export"
-        )
-    if precision == "fp32":
-        worst = max(parity.difference, parity.embedding or 0.0)
-        if worst > TOLERANCE or parity.routes not in (None, 1.0):
-            raise ParityError(
-                f"the exported {tier} tier differs from the trained model by {worst:.1e} on "
-                f"{parity.rows:,} rows, expected at most {TOLERANCE:.0e} and the same routes; "
-                "this is an error of the export, not of the run"
-            )
-        return
-    low = lower_bound(share, parity.rows)
-    if (share < AGREEMENT or low < SHOWN) and not force:
-        raise ParityError(
-            f"the {tier} tier in int8 agrees with the trained model on {100 * share:.1f} % of "
-            f"{parity.rows:,} rows (labels {_labels(parity)}, routes "
-            f"{_percent(parity.routes)}), which shows {100 * low:.1f} %; expected "
-            f"{100 * AGREEMENT:.0f} %, and {100 * SHOWN:.0f} % shown; leave it out of --int8, "
-            "have more rows, or take it with --force"
-        )
-
-
-def lower_bound(share: float, rows: int) -> float:
-    """What a share of so many rows shows: the lower end of its one-sided 95 % Wilson interval.
-
-    With p the share, n the rows and z = 1.645:
-    (p + z²/2n − z·√(p(1 − p)/n + z²/4n²)) / (1 + z²/n) (Wilson 1927). Where all rows agree it is
-    n / (n + z²): 133 rows show 98 %.
-    """
-    part = _Z**2 / rows
-    spread = math.sqrt(share * (1 - share) / rows + part / (4 * rows))
-    return (share + part / 2 - _Z * spread) / (1 + part)
 
 
 def check_tokenizer(path: Path, reference: Reference) -> None:
@@ -257,7 +162,7 @@ def check_tokenizer(path: Path, reference: Reference) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tier:
+class _TierGraphs:
     """A tier's graphs, as they run one behind the other.
 
     Attributes:
@@ -272,7 +177,7 @@ class _Tier:
 
     def __call__(
         self, inputs: dict[str, npt.NDArray[np.int64]]
-    ) -> tuple[list[FloatArray], FloatArray | None]:
+    ) -> tuple[list[Float32Array], Float32Array | None]:
         """Class probabilities (B, C) at each exit; of segments the pooled embeddings (B, D) too."""
         first, *segments = self.graphs
         if not self.in_segments:
@@ -291,7 +196,7 @@ class _Part:
 
 
 def _compare(
-    tier: _Tier,
+    tier: _TierGraphs,
     reference: Reference,
     batches: Sequence[npt.NDArray[np.int64]],
     progress: Progress,
@@ -318,7 +223,7 @@ def _compare(
     return _Part(exits, routes, moved)
 
 
-def _compare_exit(exit_: int, got: FloatArray, expected: FloatArray) -> ExitParity:
+def _compare_exit(exit_: int, got: Float32Array, expected: Float32Array) -> ExitParity:
     same = got.argmax(axis=1) == expected.argmax(axis=1)
     return ExitParity(exit_, float(np.abs(got - expected).max()), float(same.mean()))
 
@@ -331,7 +236,7 @@ def _worst(parts: Sequence[ExitParity]) -> ExitParity:
 
 
 def _same_routes(
-    steps: Steps, got: FloatArray, expected: FloatArray, lengths: npt.NDArray[np.integer]
+    steps: Steps, got: Float32Array, expected: Float32Array, lengths: npt.NDArray[np.integer]
 ) -> float:
     """Share of rows on the same route; where two routes tie but for rounding, either is right.
 
@@ -375,14 +280,3 @@ def _added_tokens(tokenizer: Any, max_tokens: int) -> list[str]:
     size = max(1, max_tokens // 4)  # room for both texts of a pair
     texts = [" ".join(tokens[start : start + size]) for start in range(0, len(tokens), size)]
     return texts[:_ADDED]
-
-
-def _labels(parity: Parity) -> str:
-    """The share of the same labels; where a tier has several exits, at each of them."""
-    if len(parity.exits) < 2:
-        return _percent(parity.agreement)
-    return ", ".join(f"{_percent(each.agreement)} at layer {each.exit}" for each in parity.exits)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dimec.base.arrays import Float32Array
 from dimec.bundle.graphs import HIDDEN
 from dimec.training.export.cuts import initializer
 
 Int8Array = npt.NDArray[np.int8]
-FloatArray = npt.NDArray[np.float32]
 
 _LEVELS = 127  # of each sign: symmetric, so that zero stays zero
 # Codes of activations are unsigned, as the processors' fast products want them: 128 is zero.
@@ -31,7 +31,7 @@ _TOKEN_ZERO = np.array(128, np.uint8)
 _TOKEN_SCALE = np.array(1 / _LEVELS, np.float32)
 
 
-def quantise_columns(weights: FloatArray) -> tuple[Int8Array, FloatArray]:
+def quantise_columns(weights: Float32Array) -> tuple[Int8Array, Float32Array]:
     """``weights`` (K, N) as int8 (K, N) times a scale for each column (N,).
 
     Each value is off by at most half a scale, and a scale is 1/127 of its column's largest value.

@@ -30,8 +30,8 @@ from dimec.training.stages import Stage, stages_of
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """All that the epochs of one run need.
+class TrainState:
+    """The state of one training run: all that its epochs need.
 
     ``model`` is the module itself, ``wrapped`` what accelerate made of it for training. They and
     ``optimizer`` are made ready for ``stage``, one of ``stages``; see :func:`enter`.
@@ -132,7 +132,7 @@ def prepare(
     splits: Splits,
     accelerator: Accelerator,
     progress: Progress,
-) -> Job:
+) -> TrainState:
     """Load the encoder, put exits on it, tokenise the splits, and enter the first stage."""
     options = settings.model
     bf16 = use_bf16(settings.training.precision)
@@ -161,7 +161,7 @@ def prepare(
     if accelerator.is_main_process and not latest_checkpoint(run.checkpoint_path):
         try_export(model, options.max_tokens, progress)
     wrapped, optimizer = _optimise(model, stages[0], settings.training, accelerator)
-    return Job(
+    return TrainState(
         settings=settings,
         run=run,
         splits=splits,
@@ -178,21 +178,21 @@ def prepare(
     )
 
 
-def enter(job: Job, stage: Stage) -> Job:
-    """The job in another stage, with an optimizer of its own over what learns there."""
-    job.accelerator.free_memory()
-    wrapped, optimizer = _optimise(job.model, stage, job.settings.training, job.accelerator)
-    return replace(job, wrapped=wrapped, optimizer=optimizer, stage=stage)
+def enter(state: TrainState, stage: Stage) -> TrainState:
+    """The state in another stage, with an optimizer of its own over what learns there."""
+    state.accelerator.free_memory()
+    wrapped, optimizer = _optimise(state.model, stage, state.settings.training, state.accelerator)
+    return replace(state, wrapped=wrapped, optimizer=optimizer, stage=stage)
 
 
 def _optimise(
-    model: MultiExitClassifier, stage: Stage, plan: TrainingSettings, accelerator: Accelerator
+    model: MultiExitClassifier, stage: Stage, training: TrainingSettings, accelerator: Accelerator
 ) -> tuple[Any, Any]:
     model.freeze_all_but(stage.exits, stage.encoder)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=stage.learning_rate,
-        weight_decay=plan.weight_decay,
+        weight_decay=training.weight_decay,
         fused=True,
     )
     wrapped, prepared = accelerator.prepare(model, optimizer)
