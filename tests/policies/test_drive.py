@@ -38,6 +38,11 @@ class Scripted(FixedSteps):
         self.steps = steps
         self.by_tokens = {int(name.strip("t")): own for name, own in by_tokens.items()}
 
+    @property
+    def reach(self) -> Sequence[Go]:
+        every = (self.steps, *self.by_tokens.values())
+        return [step for steps in every for step in steps if isinstance(step, Go)]
+
     def begin(self, signal: Signal) -> Step:
         return self.of(signal)[0]
 

@@ -30,8 +30,8 @@ SERVERS, STATE, FILES = "Servers", "State", "Files"
 State = Annotated[
     Path | None,
     typer.Option(
-        help="File for what the policy learns and the ledger; default: one of the bundle's own below "
-        "XDG_STATE_HOME or ~/.local/state. :memory: keeps none.",
+        help="File for what the policy learns and the ledger; default: one of the bundle's own "
+        "below XDG_STATE_HOME or ~/.local/state. :memory: keeps none.",
         rich_help_panel=STATE,
     ),
 ]
@@ -54,8 +54,8 @@ Timeout = Annotated[
 Fallback = Annotated[
     str,
     typer.Option(
-        help="Whom to ask where a tier fails and no exit has answered yet. accuracy: the deepest of the others first. cost: the "
-        "dearest of those that are cheaper. The device is the last.",
+        help="Whom to ask where a tier fails and no exit has answered yet. accuracy: the deepest "
+        "of the others first. cost: the dearest of those that are cheaper. The device is the last.",
         rich_help_panel=SERVERS,
     ),
 ]

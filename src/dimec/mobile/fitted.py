@@ -17,7 +17,7 @@ from dimec.base.errors import (
 from dimec.bundle.folders import TierBundle, is_whole, read_manifest
 from dimec.policies.base import Adaptable, Policy
 from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
-from dimec.policies.served import served_steps
+from dimec.policies.reach import served_steps
 from dimec.policies.step import Site, Steps
 
 

@@ -155,6 +155,8 @@ def test_a_route_may_differ_only_where_two_are_equally_near() -> None:
 class _ByLength(FixedSteps):
     """Sends what is longer than a bound, in its embedding's first component, to the last tier."""
 
+    reach = (Go(0, 1), Go(2, 4))
+
     def begin(self, signal: Signal) -> Go:
         return Go(2, 4) if signal.tokens + float(signal.embedding[0]) > 10 else Go(0, 1)
 

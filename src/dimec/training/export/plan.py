@@ -9,7 +9,7 @@ from typing import Any
 from dimec.base.errors import ConfigError, CorruptArtefactError, option
 from dimec.bundle.manifest import Precision, TierRecord, tier_version
 from dimec.policies.kinds import StoredPolicy
-from dimec.policies.served import served_steps
+from dimec.policies.reach import served_steps
 from dimec.policies.step import Site, Steps
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment

@@ -1,4 +1,4 @@
-"""A policy where it is served: its steps on real tiers, and whether all of them can be taken."""
+"""Whether every step that a policy may take can be taken where it is served."""
 
 from __future__ import annotations
 

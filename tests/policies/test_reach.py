@@ -1,4 +1,4 @@
-"""A policy where it is served: which of its steps can be taken there."""
+"""Which of a policy's steps can be taken where it is served."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dimec.policies.base import Outcome, Policy
 from dimec.policies.literature.adaee import AdaEEPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxPolicy, MaxSoftmaxTiersPolicy
 from dimec.policies.literature.neurosurgeon import NeurosurgeonPolicy
+from dimec.policies.reach import served_steps
 from dimec.policies.routed import RouterPolicy
-from dimec.policies.served import served_steps
 from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Step, Steps, Walk
 from dimec.routing import CentroidRouter, SingleTierRouter
 from dimec.tiers.deployment import Deployment
