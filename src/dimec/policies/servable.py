@@ -154,9 +154,8 @@ def _trial(one: System, pinned: Mapping[str, Any]) -> Policy | None:
     try:
         return one.make(**first)
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{one.name} cannot be made with {_told(first)}: {shown(str(error), 120)}"
-        ) from None
+        told = f" with {_told(first)}" if first else ""
+        raise ConfigError(f"{one.name} cannot be made{told}: {shown(str(error), 120)}") from None
 
 
 def _checked(one: System, settings: Mapping[str, Any]) -> dict[str, Any]:
