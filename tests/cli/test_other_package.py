@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from dimec.runs.run import Run
-from support.tiny import Said, dimec
+from dimec.tiers.deployment import Deployment
+from support.served import Server
+from support.tiny import Said, command, dimec
 
 PACKAGE = Path(__file__).resolve().parents[1] / "support" / "escalating"
 
@@ -118,3 +120,28 @@ def test_without_the_package_one_line_says_so(
         in cli("fit", finished_run, "--policy", "escalating").complaint()
     )
     assert "'escalating'" in cli("predict", bundle, "a text").complaint()
+
+
+def test_it_is_served(run: Path, bundle: Path, site: str, threshold: float, tmp_path: Path) -> None:
+    """Two processes take the paths of the replay, at its cost."""
+    trace, texts = Run(run).trace("test"), Run(run).splits().test.texts
+    near = trace.confidences[:, trace.column(1)]
+    some = np.flatnonzero(abs(near - threshold) > 1e-3)[:12]  # no matter of rounding
+    assert {True, False} == set((near[some] >= threshold).tolist())
+    starting = command("serve", bundle / "cloud", "--port", "0", "--threads", "1")
+    with Server.by(starting, tmp_path / "log", PYTHONPATH=site) as server:
+        words = ["--tier", f"cloud={server.url}", "--timeout", "30", *(texts[i] for i in some)]
+        home = str(tmp_path / "home")
+        said = dimec("predict", bundle, "--json", *words, PYTHONPATH=site, XDG_STATE_HOME=home)
+        assert said.code == 0, said.err
+        assert server.stop() == 0
+    found = [json.loads(line) for line in said.out.splitlines()]
+    mobile, _, cloud = Deployment.paper((1, 2, 4)).prices
+    for sample, answer in zip(some, found, strict=True):
+        sure = near[sample] >= threshold
+        assert answer["fallback_reason"] is None
+        assert [stay["tier"] for stay in answer["path"]] == ["mobile", "cloud"][: 1 if sure else 2]
+        assert answer["answered_by"] == ("mobile" if sure else "cloud")
+        assert answer["cost"] == pytest.approx(mobile if sure else mobile + cloud)
+        column = trace.column(1 if sure else 4)
+        assert answer["label"] == trace.label_names[trace.predictions[sample, column]]

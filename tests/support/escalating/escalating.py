@@ -34,6 +34,7 @@ class EscalatingSteps(FixedSteps):
     def __init__(self, deployment: Deployment, threshold: float) -> None:
         self._first = Go(0, deployment.exits[0])
         self._last = Go(deployment.last, deployment.layers)
+        self.reach = (self._first, self._last)  # every step that it may take
         self._threshold = threshold
 
     def begin(self, signal: Signal) -> Go:
