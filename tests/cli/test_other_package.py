@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from dimec.tiers.deployment import Deployment
 from support.served import Server
 from support.tiny import Said, command, dimec
 
-PACKAGE = Path(__file__).resolve().parents[1] / "support" / "escalating"
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE, DOCS = ROOT / "tests" / "support" / "escalating", ROOT / "docs" / "architecture.md"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,19 @@ def test_its_bundle_says_what_it_holds(bundle: Path, site: str, threshold: float
 def test_the_names_that_help_has_are_those_of_the_packages_too(site: str) -> None:
     assert "escalating" in dimec("fit", "--help", PYTHONPATH=site).out
     assert "escalating" not in dimec("fit", "--help").out
+
+
+def test_the_docs_show_this_package() -> None:
+    page = DOCS.read_text("utf-8").partition("## A policy of your own package")[2]
+    blocks = re.findall("```(?:toml|python)\n(.*?)```", page, re.DOTALL)
+    entry_point, module = (re.sub(" *#.*", "", block) for block in blocks[:2])
+    assert entry_point.strip() in (PACKAGE / "pyproject.toml").read_text("utf-8")
+    source = (PACKAGE / "escalating.py").read_text("utf-8")
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    shown = [line.strip() for line in module.splitlines() if line.strip()]
+    assert len(shown) > 10
+    left = iter(lines)  # in order; docstrings and imports are left out
+    assert all(line in left for line in shown)
 
 
 def test_without_the_package_one_line_says_so(

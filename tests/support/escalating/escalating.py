@@ -47,8 +47,5 @@ class EscalatingSteps(FixedSteps):
         return self._last if unsure and len(walk.looks) == 1 else Answer()
 
 
-register_kind(Escalating.kind, Escalating.made_of)
-register(
-    System("escalating", "this package", Escalating, grid={"threshold": (0.6, 0.8, 0.9)}),
-    title="Escalating",
-)
+register_kind("escalating", Escalating.made_of)
+register(System("escalating", "this package", Escalating, grid={"threshold": (0.6, 0.8, 0.9)}))
