@@ -11,6 +11,7 @@ import numpy as np
 from dimec.base.errors import ConfigError, MismatchError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.bundle.triton import Backend, check_repository
+from dimec.cartography import build_pools
 from dimec.cartography.thresholds import Grid, check_thresholds
 from dimec.evaluation.bootstrap import check_bootstrap
 from dimec.evaluation.ledger import Ledger
@@ -24,9 +25,8 @@ from dimec.runs.fitting import (
     FittingProblem,
     fit_run_router,
 )
-from dimec.runs.reporting import report_run
 from dimec.runs.system_fit import SystemFit, check_options, fit_system
-from dimec.runs.workspace import RunDirectory
+from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.costs import CostModel, check_lambda
 from dimec.tiers.names import check_tier_names
 from dimec.tiers.scenario_file import Scenarios
@@ -186,7 +186,7 @@ class Run(RunDirectory):
         if seed < 0:
             raise ConfigError(f"{option('seed')} must be at least 0, got {seed}")
         with self.locked():
-            return report_run(self, seed, progress or NoProgress())
+            return _report(self, seed, progress or NoProgress())
 
     def export(
         self,
@@ -308,3 +308,36 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
         if value is not None:
             nested[homes[0]][key] = value
     return RunSettings.of({**nested, "seed": seed})
+
+
+def _report(run: Run, seed: int, progress: Progress) -> Path:
+    from dimec.report import PooledInputs, ReportInputs, write_report
+
+    ledger = Ledger.load(run.report_path)
+    stored, test = run.stored_policy(), run.trace("test")
+    fit = stored.fitted_on
+    if any(ledger.context.get(key) != fit[key] for key in fit):
+        raise MismatchError(
+            f"the ledger in {run.report_path} is older than the fitted policy; "
+            f"draw it up again with: dimec evaluate {run.typed}"
+        )
+    deployment = fitted_deployment(stored)
+    accuracies = test.correct.mean(axis=0).tolist()
+    inputs = ReportInputs(
+        ledger=ledger,
+        exit_accuracy=dict(zip(test.exits, accuracies, strict=True)),
+        tiers=deployment.exits,
+        seed=seed,
+        names=deployment.names,
+    )
+    if "alpha" in fit:  # a router whose pools two thresholds make
+        data_map = run.dynamics().data_map(deployment.exits[0])
+        inputs = PooledInputs(
+            **vars(inputs),
+            data_map=data_map,
+            pools=build_pools(data_map, fit["alpha"], fit["beta"]),
+            alpha=fit["alpha"],
+            beta=fit["beta"],
+            embeddings=run.trace("validation").embeddings,
+        )
+    return write_report(inputs, run.report_path, progress=progress.say)
