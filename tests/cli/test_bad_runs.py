@@ -193,7 +193,7 @@ class TestFitEvaluateReport:
 
     def test_a_ledger_older_than_the_router(self, run: Path, cli: Cli) -> None:
         assert cli("fit", run, "--lambda", "0.03").code == 0
-        assert "older than the fitted router" in _complaint(cli, run, "report")
+        assert "older than the fitted policy" in _complaint(cli, run, "report")
 
     def test_a_target_that_cannot_be_met(self, run: Path, cli: Cli) -> None:
         def worse(arrays: dict[str, Any]) -> None:

@@ -17,6 +17,12 @@ TABLE = (
     ("fit RUN --lambda 0.1 --target-drop 1", "--lambda", "--target-drop"),
     ("fit RUN --grid paper --betas 0.1", "--grid", "--betas"),
     ("fit RUN --grid paper --alphas 0.6 --betas 0.1", "--grid", "--betas"),
+    ("fit RUN --policy deebert --target-drop 1", "--target-drop", "--policy"),
+    ("fit RUN --policy deebert --grid paper", "--grid", "--policy"),
+    ("fit RUN --policy deebert --alphas 0.6", "--alphas", "--policy"),
+    ("fit RUN --policy deebert --betas 0.1", "--betas", "--policy"),
+    ("fit RUN --set threshold=0.5", "--set", "--policy"),
+    ("fit RUN --policy dimec --set threshold=0.5", "--set", "--policy"),
     ("evaluate RUN --scenario phone-4g --json", "--scenario", "--json"),
     ("train --task csv:x --out y --grid --batch-size 8", "--batch-size", "--grid"),
     ("train --task csv:x --out y --grid --learning-rate 1e-5", "--learning-rate", "--grid"),
@@ -68,6 +74,8 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
     ("command", "typed", "values"),
     [
         ("fit", ("grid", "alphas"), {}),  # it chooses the values of β
+        ("fit", ("policy", "settings"), {"policy": "deebert"}),
+        ("fit", ("policy", "alphas"), {"policy": "dimec"}),
         ("export", ("triton_backend", "triton"), {"triton": Path("x")}),
         ("export", ("force", "int8"), {"int8": "all"}),
         ("select", ("seed",), {"by": "random"}),

@@ -11,7 +11,7 @@ import pytest
 
 from dimec.cartography import DataMap, build_pools
 from dimec.evaluation.ledger import Ledger, LedgerRow
-from dimec.report import ReportInputs
+from dimec.report import PooledInputs
 
 # policy, accuracy, metric, drop and its interval, cost, reduction and its interval, shares
 _ROWS = (
@@ -63,10 +63,10 @@ def change_row() -> Callable[..., Ledger]:
 
 
 @pytest.fixture
-def make_inputs(ledger: Ledger) -> Callable[..., ReportInputs]:
+def make_inputs(ledger: Ledger) -> Callable[..., PooledInputs]:
     """``make_inputs(count, beta=…)``: validation samples drawn from a fixed seed."""
 
-    def make(count: int = 60, *, beta: float = 0.02, **others: Any) -> ReportInputs:
+    def make(count: int = 60, *, beta: float = 0.02, **others: Any) -> PooledInputs:
         rng = np.random.default_rng(3)
         data_map = DataMap.from_probabilities(rng.beta(4, 1.5, size=(5, count)))
         values: dict[str, Any] = {
@@ -80,6 +80,6 @@ def make_inputs(ledger: Ledger) -> Callable[..., ReportInputs]:
             "tiers": (2, 3, 6),
             "seed": 0,
         }
-        return ReportInputs(**(values | others))
+        return PooledInputs(**(values | others))
 
     return make

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dimec.evaluation.ledger import Ledger
-from dimec.report import ReportInputs
+from dimec.report import PooledInputs
 from dimec.report.figures import draw_all, draw_data_map, draw_exits, draw_shares, draw_tsne
 from dimec.report.policy_plane import draw_policy_plane, policy_points
 from dimec.report.series import (
@@ -24,7 +24,7 @@ from dimec.report.series import (
 )
 from dimec.report.style import Series, inline_svg
 
-MakeInputs = Callable[..., ReportInputs]
+MakeInputs = Callable[..., PooledInputs]
 
 
 def _read(series: Series) -> list[dict[str, str]]:

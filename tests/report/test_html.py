@@ -16,10 +16,10 @@ import pytest
 
 from dimec.base.errors import MismatchError, MissingExtraError, StorageError
 from dimec.evaluation.ledger import Ledger
-from dimec.report import ReportInputs, write_report
+from dimec.report import PooledInputs, write_report
 from dimec.report.projection import project
 
-MakeInputs = Callable[..., ReportInputs]
+MakeInputs = Callable[..., PooledInputs]
 FIGURES = ("accuracy_cost", "data_map", "pools", "tiers", "tsne")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 

@@ -10,7 +10,7 @@ import pytest
 
 from dimec.cartography import build_pools
 from dimec.evaluation.ledger import Ledger, LedgerRow
-from dimec.report import ReportInputs, ledger_text
+from dimec.report import PooledInputs, ledger_text
 from dimec.report.figures import draw_data_map, draw_exits, draw_shares
 from dimec.report.html import ledger_html, render_page
 from dimec.report.policy_plane import draw_policy_plane
@@ -38,10 +38,10 @@ def _ledger(names: tuple[str, ...]) -> Ledger:
 
 
 @pytest.fixture
-def make(make_inputs: Callable[..., ReportInputs]) -> Callable[[int], ReportInputs]:
+def make(make_inputs: Callable[..., PooledInputs]) -> Callable[[int], PooledInputs]:
     """``make(K)``: inputs of K tiers."""
 
-    def inputs(size: int) -> ReportInputs:
+    def inputs(size: int) -> PooledInputs:
         names = (*NAMES[: size - 1], "dc")
         alpha = 0.6 if size > 1 else None
         pools = build_pools(make_inputs().data_map, alpha, THRESHOLDS[size])
@@ -59,7 +59,7 @@ def make(make_inputs: Callable[..., ReportInputs]) -> Callable[[int], ReportInpu
 
 
 @pytest.mark.parametrize("size", THRESHOLDS)
-def test_every_figure_names_every_tier(make: Callable[[int], ReportInputs], size: int) -> None:
+def test_every_figure_names_every_tier(make: Callable[[int], PooledInputs], size: int) -> None:
     inputs = make(size)
     for draw in (draw_data_map, draw_shares, draw_exits):
         drawing = draw(inputs)
@@ -73,7 +73,7 @@ def test_every_figure_names_every_tier(make: Callable[[int], ReportInputs], size
 
 @pytest.mark.parametrize("size", THRESHOLDS)
 def test_the_page_and_the_tables_go_by_the_tiers(
-    make: Callable[[int], ReportInputs], size: int
+    make: Callable[[int], PooledInputs], size: int
 ) -> None:
     inputs = make(size)
     page = render_page(inputs, [])

@@ -175,5 +175,5 @@ class TestReport:
         path = run.report_path / "ledger-context.json"
         context = json.loads(path.read_text())
         write_json(path, {**context, "model": "d" * 64})
-        with pytest.raises(MismatchError, match="older than the fitted router"):
+        with pytest.raises(MismatchError, match="older than the fitted policy"):
             run.report()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
-from dimec.base.errors import typed_options
+from dimec.base.errors import ConfigError, typed_options
 from dimec.cli.idle import RULES, Given, Idle, refuse_idle
 from dimec.cli.options import whole
 
@@ -39,6 +39,14 @@ class Command(TyperCommand):
             made = typer.main.get_command(alone)
             self.params, self.callback = made.params, made.callback
 
+    def format_help(self, *words: Any) -> None:
+        """Print the help; what only the registry of policies knows is looked up for it."""
+        for param in self.params:
+            told = getattr(param, "help", None) or ""
+            if "{policies}" in told:
+                param.help = told.format(policies=_policies())  # type: ignore[attr-defined]
+        super().format_help(*words)
+
     def invoke(self, ctx: Any) -> Any:  # typer's own class of contexts is private
         """Run it; an error names options as they are typed."""
         typed = frozenset(
@@ -60,3 +68,14 @@ class Command(TyperCommand):
         """Each option's parameter and how it is typed: ``{"max_tokens": "--max-tokens"}``."""
         options = (param for param in self.params if param.param_type_name == "option")
         return {str(param.name): max(param.opts, key=len) for param in options}
+
+
+def _policies() -> str:
+    """``: bert-cloud, deebert``; nothing where a package of policies cannot be loaded."""
+    from dimec.policies.servable import served_names
+
+    try:
+        names = served_names()
+    except ConfigError:  # a fit says so
+        return ""
+    return ": " + ", ".join(f"{name}{told}" for name, told in names.items() if name != "dimec")

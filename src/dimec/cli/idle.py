@@ -69,10 +69,26 @@ def _no_https(given: Given) -> bool:
     return not any(url.startswith("https:") for url in urls)
 
 
+def _other_policy(given: Given) -> bool:
+    return "policy" in given and given["policy"] != "dimec"
+
+
 _TIERS = ("tier", "edge", "cloud")
 _OF_TIERS = ("timeout", "fallback", "token_file", "ca", "insecure")
 
 RULES = (
+    Idle(
+        "fit",
+        ("target_drop", "grid", "alphas", "betas"),
+        _other_policy,
+        "with --policy but for dimec, the paper's router; leave it out",
+    ),
+    Idle(
+        "fit",
+        ("settings",),
+        lambda given: not _other_policy(given),
+        "without --policy, the system of which it is a setting",
+    ),
     Idle(
         "fit",
         ("lam",),

@@ -52,6 +52,7 @@ def inspect(
     print(f"an answer in λ: {', '.join(prices)}")
     if policy:
         print(f"policy: {shown(policy['name'])} (kind {shown(policy['kind'])})")
+        print(f"its settings: {json_text(policy['settings'])}")
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:
             print(f"{name}: {shown(str(manifest.provenance[name]))}")
@@ -66,8 +67,8 @@ def _tiers(path: Path) -> list[TierBundle]:
     return [TierBundle.open(path)]
 
 
-def _policy(tier: TierBundle) -> dict[str, str] | None:
-    """Kind and name of the policy that the first tier has; None for any other.
+def _policy(tier: TierBundle) -> dict[str, Any] | None:
+    """Kind, name and settings of the policy that the first tier has; None for any other.
 
     It is not made: its kind may be of a package that is not installed here.
     """
@@ -79,7 +80,8 @@ def _policy(tier: TierBundle) -> dict[str, str] | None:
     record = parse_json(tier.read(name), tier.path / name, "dimec export")
     if not isinstance(record, dict):
         raise CorruptArtefactError(f"{tier.path / name} holds no policy")
-    return {key: str(record.get(key, "")) for key in ("kind", "name")}
+    told = {key: str(record.get(key, "")) for key in ("kind", "name")}
+    return {**told, "settings": record.get("settings", {})}
 
 
 def _facts(tier: TierBundle) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from dimec.cli.common import (
     show_ledger,
     show_scenarios,
 )
-from dimec.settings.lists import numbers_of, prices_of, tiers_of
+from dimec.settings.lists import numbers_of, pairs_of, prices_of, tiers_of
 
 if TYPE_CHECKING:
     from dimec.tiers.costs import CostModel
@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 
 def fit(
     path: RunPath,
+    policy: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="dimec, the paper's router, or another system that can be served{policies}. Each "
+            "is fitted on the validation split, and evaluate, report and export take it up.",
+        ),
+    ] = "dimec",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of that system which is not to be chosen, such as threshold=0.9. May "
+            "be repeated.",
+        ),
+    ] = None,
     lam: Annotated[
         float | None,
         typer.Option(
@@ -79,31 +96,42 @@ def fit(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the thresholds α and β, build the pools, and fit the router.
+    """Choose the thresholds α and β, build the pools, and fit the router; or fit another system.
 
     All on the validation split: the test split is not looked at.
+
+    Examples:
+
+        dimec fit runs/mine --lambda 0.01
+
+        dimec fit runs/mine --policy max-softmax-tiers --set threshold=0.9
     """
     if target_drop is not None and not 0 <= target_drop < 100:
         raise ConfigError(
             f"--target-drop: expected points of accuracy from 0 to below 100, got {target_drop:g}"
         )
     costs = _costs(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge)
-    result = open_run(path).fit(
-        lam=lam,
-        target_drop=None if target_drop is None else target_drop / 100,
-        grid=grid,  # type: ignore[arg-type]  # checked where it is used
-        alphas=_each_once("--alphas", numbers_of("--alphas", alphas)),
-        betas=_each_once("--betas", numbers_of("--betas", betas)),
-        tiers=tiers_of("--tiers", tiers),
-        cost_model=costs,
-        tier_prices=prices_of("--tier-price", tier_prices or ()),
-    )
+    given: dict[str, Any] = {  # checked where it is used
+        "policy": policy,
+        "settings": pairs_of("--set", settings or ()),
+        "lam": lam,
+        "target_drop": None if target_drop is None else target_drop / 100,
+        "grid": grid,
+        "alphas": _each_once("--alphas", numbers_of("--alphas", alphas)),
+        "betas": _each_once("--betas", numbers_of("--betas", betas)),
+        "tiers": tiers_of("--tiers", tiers),
+        "cost_model": costs,
+        "tier_prices": prices_of("--tier-price", tier_prices or ()),
+    }
+    result = open_run(path).fit(**given)
     if as_json:
         print_json(asdict(result))
         return
-    from dimec.runs.fitting import describe_fit
+    from dimec.runs.fitting import FitResult, describe_fit
+    from dimec.runs.system_fit import describe_system
 
-    print("\n".join(describe_fit(result)))
+    lines = describe_fit(result) if isinstance(result, FitResult) else describe_system(result)
+    print("\n".join(lines))
     print_next("evaluate", path)
 
 

@@ -69,7 +69,7 @@ def _fitter(name: str, grid: Grid, adaptive: bool) -> System:
         if inputs.data_map is None:
             raise ConfigError(f"{name} needs the data map of the validation split")
         best: Fitted | None = None
-        for weight in WEIGHTS:
+        for weight in inputs.tried("weight", WEIGHTS):
             router, search = fit_router(
                 inputs.validation, inputs.data_map, inputs.deployment, weight * inputs.lam, grid
             )
@@ -84,7 +84,7 @@ def _fitter(name: str, grid: Grid, adaptive: bool) -> System:
     def make(router: CentroidRouter) -> RouterPolicy:
         return RouterPolicy(name, router.copy(adaptive=adaptive))
 
-    return System(name, "the paper, section IV", make, fitter=fit)
+    return System(name, "the paper, section IV", make, {"weight": WEIGHTS}, fit)
 
 
 _GRIDS: dict[Grid, str] = {"paper": "paper's grid", "quantile": "quantile grid"}

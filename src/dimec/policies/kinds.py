@@ -129,6 +129,11 @@ def register_kind(kind: str, make: Make) -> None:
     _KINDS[kind] = make
 
 
+def is_kind(name: str) -> bool:
+    """Whether policies of that kind can be stored, as far as is known without loading packages."""
+    return name in _KINDS or name in _HOMES
+
+
 @cache
 def load_plugins() -> None:
     """Import what other packages register, once.

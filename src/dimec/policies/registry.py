@@ -38,17 +38,23 @@ class FitInputs:
         deployment: where the layers stand and what they cost.
         lam: λ, the weight of one unit of cost against accuracy or confidence.
         data_map: of the validation samples at the mobile's exit; only dimec's own systems need it.
+        pinned: settings that the user has set; each is tried alone, in place of the grid's values.
     """
 
     validation: Trace
     deployment: Deployment
     lam: float
     data_map: DataMap | None = None
+    pinned: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_lambda(self.lam)
         if len(self.validation) == 0:
             raise DataError("cannot fit on a validation trace without samples")
+
+    def tried(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
+        """The values of a setting to try: the pinned one alone, where there is one."""
+        return (self.pinned[name],) if name in self.pinned else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,18 +106,24 @@ class System:
         if not self.title:
             object.__setattr__(self, "title", self.name)
 
-    def settings(self) -> list[dict[str, Any]]:
+    def settings(self, pinned: Mapping[str, Any] = MappingProxyType({})) -> list[dict[str, Any]]:
         """Every combination of the grid's values, in order; one empty one where there is no grid.
+
+        Args:
+            pinned: settings with one value, in place of the grid's or beside them.
 
         Example:
             >>> System("x", "", dict, {"a": (1, 2), "b": (3,)}).settings()
             [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+            >>> System("x", "", dict, {"a": (1, 2), "b": (3,)}).settings({"a": 9})
+            [{'a': 9, 'b': 3}]
         """
-        values = itertools.product(*self.grid.values())
-        return [dict(zip(self.grid, chosen, strict=True)) for chosen in values]
+        grid = {**self.grid, **{name: (value,) for name, value in pinned.items()}}
+        values = itertools.product(*grid.values())
+        return [dict(zip(grid, chosen, strict=True)) for chosen in values]
 
     def fit(self, inputs: FitInputs) -> Fitted:
-        """Choose the settings on the validation split.
+        """Choose the settings on the validation split, those apart that are pinned.
 
         Ties go to the earlier combination. Policies that learn online replay the validation split
         from nothing, as they will the test split.
@@ -119,7 +131,7 @@ class System:
         if self.fitter is not None:
             return self.fitter(inputs)
         best: Fitted | None = None
-        for settings in self.settings():
+        for settings in self.settings(inputs.pinned):
             policy = self.make(**settings)
             reward = validation_reward(policy, inputs)
             if best is None or reward > best.reward:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dimec.base.storage import atomic_write
-from dimec.report.figures import draw_all
+from dimec.report.figures import FIGURES, draw_all
 from dimec.report.html import render_page
-from dimec.report.inputs import ReportInputs
+from dimec.report.inputs import PooledInputs, ReportInputs
 from dimec.report.style import require
 from dimec.report.table import ledger_tables, ledger_text
 
-__all__ = ["ReportInputs", "ledger_tables", "ledger_text", "write_report"]
+__all__ = ["PooledInputs", "ReportInputs", "ledger_tables", "ledger_text", "write_report"]
 
 
 def write_report(
@@ -20,7 +20,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` and, for each figure, ``NAME.svg`` and ``NAME.csv``.
 
-    The same inputs give the same bytes. Nothing is written before every figure is drawn.
+    The same inputs give the same bytes. Nothing is written before every figure is drawn. Figures of
+    an earlier report that this one does not have are removed.
 
     Args:
         inputs: the stored results of a run.
@@ -44,6 +45,9 @@ def write_report(
     for drawing in drawings:
         atomic_write(folder / f"{drawing.name}.svg", drawing.svg)
         atomic_write(folder / f"{drawing.name}.csv", drawing.series.to_csv())
+    for name in set(FIGURES) - {drawing.name for drawing in drawings}:
+        for ending in ("svg", "csv"):
+            (folder / f"{name}.{ending}").unlink(missing_ok=True)
     path = folder / "report.html"
     atomic_write(path, page)
     return path

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dimec.base.arrays import FloatArray
 from dimec.cartography import POOL_NAMES, betas_of, pool_names
 from dimec.report import series as data
 from dimec.report.bars import stacked_bars
+from dimec.report.inputs import PooledInputs, ReportInputs
 from dimec.report.policy_plane import draw_policy_plane
 from dimec.report.projection import MAX_POINTS, MIN_POINTS
 from dimec.report.style import (
@@ -31,32 +32,26 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from dimec.report.inputs import ReportInputs
-
-FloatArray = NDArray[np.float64]
+FIGURES = ("accuracy_cost", "data_map", "tsne", "pools", "tiers")  # all names, in that order
 
 
 def draw_all(inputs: ReportInputs, progress: Callable[[str], None]) -> list[Drawing]:
-    """All figures in the order of the page.
+    """All figures in the order of the page; those of pools where the router has any.
 
     Raises:
         MissingExtraError: matplotlib or openTSNE is not installed.
     """
-    steps: tuple[tuple[str, Callable[[ReportInputs], Drawing]], ...] = (
-        ("accuracy and cost", lambda given: draw_policy_plane(given.ledger)),
-        ("data map", draw_data_map),
-        ("t-SNE of the pools", draw_tsne),
-        ("pools", draw_shares),
-        ("accuracy per tier", draw_exits),
-    )
-    drawings = []
-    for words, draw in steps:
-        progress(f"figure: {words}")
-        drawings.append(draw(inputs))
-    return drawings
+    progress("figure: accuracy and cost")
+    drawings = [draw_policy_plane(inputs.ledger)]
+    if isinstance(inputs, PooledInputs):
+        for words, draw in _OF_POOLS.items():
+            progress(f"figure: {words}")
+            drawings.append(draw(inputs))
+    progress("figure: accuracy per tier")
+    return [*drawings, draw_exits(inputs)]
 
 
-def draw_data_map(inputs: ReportInputs) -> Drawing:
+def draw_data_map(inputs: PooledInputs) -> Drawing:
     """Validation samples by variability and confidence, with α and β (paper, figure 1)."""
     series = data.data_map_series(inputs.data_map, inputs.pools, inputs.names)
     with drawing_style("data_map"):
@@ -82,7 +77,7 @@ def draw_data_map(inputs: ReportInputs) -> Drawing:
     )
 
 
-def _draw_thresholds(axes: Axes, inputs: ReportInputs) -> None:
+def _draw_thresholds(axes: Axes, inputs: PooledInputs) -> None:
     """α as a line across the map, and β above it."""
     if inputs.alpha is None:
         return
@@ -112,7 +107,7 @@ def _draw_thresholds(axes: Axes, inputs: ReportInputs) -> None:
         )
 
 
-def _told_thresholds(inputs: ReportInputs) -> str:
+def _told_thresholds(inputs: PooledInputs) -> str:
     """What the lines part; nothing where there is one tier."""
     if inputs.alpha is None:
         return ""
@@ -136,7 +131,7 @@ def _told_pools(pools: tuple[str, ...]) -> str:
     return "Each pool is called as the tier that its inputs go to."
 
 
-def draw_shares(inputs: ReportInputs) -> Drawing:
+def draw_shares(inputs: PooledInputs) -> Drawing:
     """The pools' shares, and what the routers make of them, as stacked bars."""
     series = data.share_series(inputs.ledger, inputs.pools)
     groups = list(dict.fromkeys(series.columns["of"]))
@@ -195,7 +190,7 @@ def draw_exits(inputs: ReportInputs) -> Drawing:
     )
 
 
-def draw_tsne(inputs: ReportInputs) -> Drawing:
+def draw_tsne(inputs: PooledInputs) -> Drawing:
     """The pool embeddings in the plane (paper, figures 4b and 4c)."""
     count = len(inputs.pools)
     series = data.tsne_series(inputs.embeddings, inputs.pools, inputs.seed, inputs.names)
@@ -240,6 +235,9 @@ def draw_tsne(inputs: ReportInputs) -> Drawing:
         svg,
         series,
     )
+
+
+_OF_POOLS = {"data map": draw_data_map, "t-SNE of the pools": draw_tsne, "pools": draw_shares}
 
 
 def _draw_exit_marks(

@@ -9,21 +9,21 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from dimec.report.inputs import PooledInputs, ReportInputs
 from dimec.report.style import Drawing, inline_svg
 from dimec.report.wording import (
     METRIC_TITLES,
+    fitted_names,
     interval,
     ledger_notes,
     number,
     percent,
-    router_names,
     setting,
     summary,
 )
 
 if TYPE_CHECKING:
     from dimec.evaluation.ledger import Ledger, LedgerRow
-    from dimec.report.inputs import ReportInputs
 
 WIDE_FIGURES = {"accuracy_cost"}
 
@@ -35,6 +35,7 @@ _SETTING_TITLES = {
     "train_rows": "training rows",
     "validation_rows": "validation rows",
     "samples": "test rows",
+    "system": "fitted policy",
     "alpha": "α, confidence threshold",
     "beta": "β, variance threshold",
     "grid": "threshold grid",
@@ -57,15 +58,16 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
         for key, word in (("backbone", "Backbone"), ("exits", "exits"), ("date", ""))
         if context.get(key) is not None
     ]
+    pools = inputs.pools if isinstance(inputs, PooledInputs) else None
     template = Template(files("dimec.report").joinpath("page.html").read_text("utf-8"))
     return template.substitute(
         title=escape(f"dimec report: {task}"),
         subtitle=escape(" · ".join(under)),
-        summary="\n".join(f"<p>{escape(told)}</p>" for told in summary(ledger, inputs.pools)),
+        summary="\n".join(f"<p>{escape(told)}</p>" for told in summary(ledger, pools)),
         table=ledger_html(ledger),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in ledger_notes(ledger)),
         figures="\n".join(map(_figure, drawings)),
-        settings=_settings(ledger, len(inputs.pools)),
+        settings=_settings(ledger, None if pools is None else len(pools)),
     )
 
 
@@ -82,7 +84,7 @@ def ledger_html(ledger: Ledger) -> str:
         *(f"{tier} %" for tier in ledger.tiers),
     ]
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
-    routers = set(router_names(ledger))
+    routers = set(fitted_names(ledger))
     body = "\n".join(_row(row, ledger, row.policy in routers) for row in ledger.rows)
     return (
         '<table class="ledger">\n<caption>Test split, one row a policy; small print: 95 % '
@@ -131,7 +133,7 @@ def _figure(drawing: Drawing) -> str:
     )
 
 
-def _settings(ledger: Ledger, validation_rows: int) -> str:
+def _settings(ledger: Ledger, validation_rows: int | None) -> str:
     """Every setting that the ledger was made with: the known ones first, then the rest."""
     context, words = ledger.context, {"tiers": ", ".join(ledger.tiers), "last": ledger.tiers[-1]}
     known = {"validation_rows": validation_rows, **context}

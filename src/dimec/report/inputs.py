@@ -17,17 +17,12 @@ if TYPE_CHECKING:
     from dimec.evaluation.ledger import Ledger
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ReportInputs:
     """The stored results of one run, as the report reads them.
 
     Attributes:
         ledger: one row a policy, replayed on the test split.
-        data_map: confidence and variability of the N validation samples at the first tier's exit.
-        pools: (N,) codes of the same samples from 0, by tier: 0 easy, 1 medium, 2 hard.
-        alpha: confidence threshold of the pools; None where there is one tier.
-        beta: variance threshold of the pools, or all of them; None for none.
-        embeddings: (N, D) pooled embeddings of the same samples.
         exit_accuracy: exit layer → accuracy (a fraction) on the test split.
         tiers: the exits of the K tiers: m, n, l of mobile, edge and cloud.
         seed: seeds the sampling and the start of the t-SNE figure.
@@ -35,15 +30,29 @@ class ReportInputs:
     """
 
     ledger: Ledger
+    exit_accuracy: Mapping[int, float]
+    tiers: tuple[int, ...]
+    seed: int
+    names: tuple[str, ...] = TIER_NAMES
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PooledInputs(ReportInputs):
+    """Those of a run whose router goes by pools of the validation samples.
+
+    Attributes:
+        data_map: confidence and variability of the N validation samples at the first tier's exit.
+        pools: (N,) codes of the same samples from 0, by tier: 0 easy, 1 medium, 2 hard.
+        alpha: confidence threshold of the pools; None where there is one tier.
+        beta: variance threshold of the pools, or all of them; None for none.
+        embeddings: (N, D) pooled embeddings of the same samples.
+    """
+
     data_map: DataMap
     pools: NDArray[np.int64]
     alpha: float | None
     beta: float | Sequence[float] | None
     embeddings: NDArray[np.float32]
-    exit_accuracy: Mapping[int, float]
-    tiers: tuple[int, ...]
-    seed: int
-    names: tuple[str, ...] = TIER_NAMES
 
     def __post_init__(self) -> None:
         """Check that the arrays describe the same samples.

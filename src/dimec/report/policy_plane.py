@@ -18,7 +18,7 @@ from dimec.report.style import (
     tier_marks,
     to_svg,
 )
-from dimec.report.wording import find_row, join, number, percent, router_names
+from dimec.report.wording import find_row, fitted_names, join, number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +103,7 @@ def _draw_points(
     points: NDArray[np.float64],
     bars: NDArray[np.float64],
 ) -> None:
-    routers = set(router_names(ledger))
+    routers = set(fitted_names(ledger))
     for name, (cost, accuracy), bar in zip(names, points, bars, strict=True):
         bold = name in routers
         for x, y in ((bar[:2], [accuracy] * 2), ([cost] * 2, bar[2:])):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from dimec.report.blocks import Column, fit_columns
 from dimec.report.wording import (
     METRIC_TITLES,
+    fitted_names,
     interval,
     ledger_notes,
     number,
     percent,
-    router_names,
     single_tier_sentences,
 )
 
@@ -52,7 +52,7 @@ def _build(ledger: Ledger, wide: bool, gap: int, width: int) -> list[Table]:
     columns = [Column("\npolicy", names, words=True)]
     for place, title in enumerate(_titles(ledger, wide)):
         columns.append(Column(title, [row[place] for row in cells]))
-    routers = set(router_names(ledger))
+    routers = set(fitted_names(ledger))
     first = single_tier_sentences(ledger)
     return fit_columns(
         columns,

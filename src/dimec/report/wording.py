@@ -74,6 +74,14 @@ def router_names(ledger: Ledger) -> list[str]:
     return [row.policy for row in ledger.rows if f"random@{row.policy}" in names]
 
 
+def fitted_names(ledger: Ledger) -> list[str]:
+    """The policies that the run is about: its routers, or the system that it was fitted with."""
+    system, names = ledger.context.get("system"), router_names(ledger)
+    if system is None or system in names or find_row(ledger, system) is None:
+        return names
+    return [*names, str(system)]
+
+
 def ledger_notes(ledger: Ledger) -> list[str]:
     """What a reader must know to read the ledger: sizes, settings, the charge γ, the intervals."""
     context = ledger.context
@@ -137,6 +145,9 @@ def _settings(context: Mapping[str, Any]) -> str:
         for key, words in (("alpha", "α"), ("beta", "β"), ("lam", "λ"), ("grid", "grid"))
         if context.get(key) is not None
     ]
+    if system := context.get("system"):
+        told = [f"{key} {setting(value)}" for key, value in context.get("settings", {}).items()]
+        parts.append(f"fitted policy {system}{f' ({join(told)})' if told else ''}")
     return f"Settings: {'; '.join(parts)}." if parts else ""
 
 
@@ -153,18 +164,25 @@ def pool_sentences(pools: NDArray[np.int64], tiers: Sequence[str] = TIER_NAMES) 
     return sentences
 
 
-def summary(ledger: Ledger, pools: NDArray[np.int64]) -> list[str]:
-    """The report's opening paragraphs, computed from the ledger and the pools."""
+def summary(ledger: Ledger, pools: NDArray[np.int64] | None) -> list[str]:
+    """The report's opening paragraphs, computed from the ledger and the pools, if there are any."""
     paragraphs = single_tier_sentences(ledger) + [
-        router_paragraph(row, matched)
-        for name in router_names(ledger)
-        if (row := find_row(ledger, name)) and (matched := find_row(ledger, f"random@{name}"))
+        router_paragraph(row, find_row(ledger, f"random@{name}"))
+        for name in fitted_names(ledger)
+        if (row := find_row(ledger, name))
     ]
     if oracle := find_row(ledger, "oracle"):
         paragraphs.append(
             "An oracle that sees the labels, which no router can reach, "
             f"{_saving(oracle)} and {_drop(oracle)}."
         )
+    if pools is None:
+        system = ledger.context.get("system", "the fitted policy")
+        return [
+            *paragraphs,
+            f"{system} was not fitted to pools of the data map, so the data map, the embeddings of "
+            "the pools and their shares are left out.",
+        ]
     return [*paragraphs, " ".join(pool_sentences(pools, ledger.tiers))]
 
 
@@ -175,12 +193,13 @@ def single_tier_sentences(ledger: Ledger) -> list[str]:
     the routers that it beats; of several tiers that beat a router, the cheapest.
     """
     beaten: dict[str, list[LedgerRow]] = {}
-    for router in (find_row(ledger, name) for name in router_names(ledger)):
+    for router in (find_row(ledger, name) for name in fitted_names(ledger)):
         singles = [row for tier in ledger.tiers if (row := find_row(ledger, f"all-{tier}"))]
         better = [row for row in singles if router is not None and _beats(row, router)]
         if router is not None and better:
             beaten.setdefault(min(better, key=lambda row: row.cost).policy, []).append(router)
-    return [_single_tier(ledger.row(policy), routers) for policy, routers in beaten.items()]
+    needed = "router" if fitted_names(ledger) == router_names(ledger) else "policy"
+    return [_single_tier(ledger.row(name), rows, needed) for name, rows in beaten.items()]
 
 
 def _beats(single: LedgerRow, router: LedgerRow) -> bool:
@@ -191,31 +210,40 @@ def _beats(single: LedgerRow, router: LedgerRow) -> bool:
     )
 
 
-def _single_tier(single: LedgerRow, routers: Sequence[LedgerRow]) -> str:
+def _single_tier(single: LedgerRow, routers: Sequence[LedgerRow], needed: str) -> str:
     tier = single.policy.removeprefix("all-")
     names = join([row.policy for row in routers])
     costs = join(list(dict.fromkeys(number(row.cost) for row in routers)))
     return (
-        f"No router is needed on these test rows: the {tier} alone ({single.policy}) is cheaper "
+        f"No {needed} is needed on these test rows: the {tier} alone ({single.policy}) is cheaper "
         f"than {names} and at least as good. It costs {number(single.cost)} λ an answer in place "
         f"of {costs} λ, and {_drop(single)}."
     )
 
 
-def router_paragraph(row: LedgerRow, matched: LedgerRow) -> str:
-    """What one router saves and loses, and whether it beats random with the same shares."""
+def router_paragraph(row: LedgerRow, matched: LedgerRow | None = None) -> str:
+    """What one policy saves and loses, and whether a router beats random with the same shares.
+
+    Args:
+        row: of the policy.
+        matched: of random routing with its shares; None where it is no router, which may visit
+            several tiers before it answers, so that random routing has other costs.
+    """
     shares = [(share, _PLACES.get(t, f"on the {t}")) for t, share in row.shares.items()]
     everywhere = [where for share, where in shares if abs(share - 1) < _SAME]
     text = f"{row.policy} {_saving(row, of_what=True)} and {_drop(row)}"
     if row.drop_low <= 0 <= row.drop_high and row.drop_high - row.drop_low > _SAME:
         text += "; the interval includes 0, so these test rows do not show that accuracy changes"
+    if everywhere and matched is None:
+        return f"{text}. It answers every input {everywhere[0]}."
     if everywhere:
         return (
             f"{text}. It answers every input {everywhere[0]}, and random routing with the same "
             "shares does exactly that too: nothing is routed."
         )
     answered = join([f"{percent(share)} % {where}" for share, where in shares])
-    return f"{text}. Of the inputs, it answers {answered}. {_against_random(row, matched)}"
+    against = "" if matched is None else f" {_against_random(row, matched)}"
+    return f"{text}. Of the inputs, it answers {answered}.{against}"
 
 
 def _saving(row: LedgerRow, *, of_what: bool = False) -> str:

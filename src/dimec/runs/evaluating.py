@@ -12,11 +12,16 @@ from dimec.base.storage import write_json
 from dimec.evaluation.evaluate import draw_up
 from dimec.evaluation.ledger import Ledger
 from dimec.evaluation.replay import reference_replay, replay_all, standard_policies
-from dimec.policies import FitInputs, Fitted, system
+from dimec.policies import FitInputs, Fitted, Policy, RouterPolicy, system
 from dimec.policies import systems as known_systems
+from dimec.routing import CentroidRouter
+from dimec.runs.fitting import ROUTER
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.scenarios import Scenario, scenario_table
+
+# What a fit found, beside λ: of the router, and of any other system.
+_FOUND = ("alpha", "beta", "grid", "system", "settings", "reward")
 
 
 def evaluate_run(
@@ -28,13 +33,10 @@ def evaluate_run(
     progress: Progress,
 ) -> Ledger:
     """See :meth:`dimec.runs.run.Run.evaluate`, which holds the run's lock meanwhile."""
-    training, trace, router = run.training(), run.trace("test"), run.router()
+    training, trace = run.training(), run.trace("test")
     stored = run.stored_policy()
     fit, deployment = stored.fitted_on, fitted_deployment(stored)
-    routers = {
-        "dimec-fixed": router.copy(adaptive=False),
-        "dimec-adaptive": router.copy(adaptive=True),
-    }
+    found = {key: fit[key] for key in _FOUND if key in fit}
     context = {
         "task": training["task"],
         "source": training["source"],
@@ -46,9 +48,7 @@ def evaluate_run(
         "validation_rows": training["rows"]["validation"],
         "epochs": len(training["history"]),
         "best_epoch": training["best_epoch"],
-        "alpha": fit["alpha"],
-        "beta": fit["beta"],
-        "grid": fit["grid"],
+        **found,
         "lam": fit["lam"],
         "seed": training["seed"],
         "bootstrap_seed": seed,
@@ -60,7 +60,8 @@ def evaluate_run(
         "versions": {**training["versions"], "dimec": __version__},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    *standard, oracle = standard_policies(routers, deployment.names)
+    *standard, oracle = standard_policies({}, deployment.names)
+    standard += _fitted_policies(stored.policy)
     rows = {policy.name for policy in standard}
     rivals = [
         one
@@ -82,6 +83,19 @@ def evaluate_run(
     table = scenario_table(replays, trace.lengths, run.shape(), scenarios)
     write_json(run.report_path / "scenarios.json", table)
     return ledger
+
+
+def _fitted_policies(policy: Policy) -> list[Policy]:
+    """The run's own rows: its router, fixed and learning, or the system that it was fitted with."""
+    if policy.name != ROUTER or not isinstance(policy, RouterPolicy):
+        return [policy]
+    router = policy.router
+    if not isinstance(router, CentroidRouter):
+        return [policy]
+    return [
+        RouterPolicy("dimec-fixed", router.copy(adaptive=False)),
+        RouterPolicy("dimec-adaptive", router.copy(adaptive=True)),
+    ]
 
 
 def fit_systems(

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from dimec.base.errors import ConfigError
+from dimec.base.storage import write_json
 from dimec.cartography import DataMap, betas_of, pool_names
 from dimec.cartography.thresholds import Grid, ThresholdSearch, grid_of
 from dimec.evaluation.evaluate import evaluate
 from dimec.evaluation.replay import standard_policies
 from dimec.policies import RouterPolicy
 from dimec.policies.dimec import fit_router
+from dimec.policies.kinds import StoredPolicy
 from dimec.routing import CentroidRouter
+from dimec.runs.workspace import RunDirectory
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
+ROUTER = "dimec"  # the paper's router, which a run is fitted with where nothing else is wanted
 DEFAULT_LAMBDA = 0.02
 LAMBDAS = tuple(np.geomspace(0.0005, 0.1, 47).round(6).tolist())  # tried for a wanted drop
 
@@ -160,7 +165,7 @@ class FittingProblem:
         if not fitting:
             return []
         name, row = min(fitting, key=lambda pair: pair[1].cost)
-        told = _drop_and_reduction(row.drop, row.reduction)
+        told = drop_and_reduction(row.drop, row.reduction)
         return [f"on the validation split the {name} tier alone, without a router, has {told}"]
 
     def _other_lambda(self, allowed: float) -> str:
@@ -183,7 +188,7 @@ class FittingProblem:
             else min(saving, key=lambda one: (one.validation_drop, -one.validation_reduction))
         )
         points = max(1, math.ceil(round(1000 * best.validation_drop, 6)) / 10)
-        told = _drop_and_reduction(best.validation_drop, best.validation_reduction)
+        told = drop_and_reduction(best.validation_drop, best.validation_reduction)
         return f"try --target-drop {points:g}: lambda {best.lam:g} has {told}"
 
     @cached_property
@@ -201,8 +206,47 @@ def _saving(result: FitResult) -> tuple[float, float]:
     return result.validation_reduction, -result.lam
 
 
-def _drop_and_reduction(drop: float, reduction: float) -> str:
+def drop_and_reduction(drop: float, reduction: float) -> str:
+    """Both in points and percent, for a reader."""
     return f"drop {100 * drop:.2f} points, reduction {100 * reduction:.1f} %"
+
+
+def fit_run_router(
+    run: RunDirectory, problem: FittingProblem, lam: float | None, target_drop: float | None
+) -> FitResult:
+    """Fit the router and store it as the run's policy, with the whole search in ``fit.json``.
+
+    Args:
+        run: whose policy it becomes; its lock is held.
+        problem: what the fit depends on.
+        lam, target_drop: as :meth:`dimec.runs.run.Run.fit` takes them.
+
+    Raises:
+        ConfigError: no λ keeps the wanted drop, and as :meth:`FittingProblem.fit`.
+    """
+    if target_drop is not None:
+        lam = problem.cheapest_lambda(target_drop)
+    result, router, search = problem.fit(DEFAULT_LAMBDA if lam is None else lam)
+    result = replace(result, advice=problem.advice(result))
+    model = problem.trace.model
+    found = {key: getattr(result, key) for key in ("alpha", "beta", "lam", "grid")}
+    on = fitted_on(model, found, problem.deployment)
+    StoredPolicy(RouterPolicy(ROUTER, router), on).save(run.path)
+    names = ("alphas", "betas", "rewards", "costs", "shares")
+    table = {name: getattr(search, name).tolist() for name in names}
+    write_json(run.fit_path, {**asdict(result), "model": model, "search": table})
+    return result
+
+
+def fitted_on(model: str, found: Mapping[str, Any], deployment: Deployment) -> dict[str, Any]:
+    """What a stored policy says of its fit: the model, λ and what was found, tiers and prices."""
+    costs = deployment.priced_by
+    return {
+        "model": model,
+        **found,
+        "tiers": deployment.to_json(),
+        "costs": None if costs is None else asdict(costs),
+    }
 
 
 def describe_fit(result: FitResult) -> list[str]:
@@ -220,7 +264,7 @@ def describe_fit(result: FitResult) -> list[str]:
             lines.append(f"the {name} pool is empty: the {tier} tier gets no traffic")
     lines.append(
         "on the validation split that it was fitted on: "
-        + _drop_and_reduction(result.validation_drop, result.validation_reduction)
+        + drop_and_reduction(result.validation_drop, result.validation_reduction)
     )
     return [*lines, *result.advice]
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from dimec.base.errors import ConfigError, MismatchError, option
 from dimec.base.progress import NoProgress, Progress
-from dimec.base.storage import write_json
 from dimec.bundle.triton import Backend, check_repository
 from dimec.cartography import build_pools
 from dimec.cartography.thresholds import Grid, check_thresholds
 from dimec.evaluation.bootstrap import check_bootstrap
 from dimec.evaluation.ledger import Ledger
-from dimec.policies.kinds import StoredPolicy
-from dimec.policies.routed import RouterPolicy
+from dimec.policies.registry import FitInputs
 from dimec.runs.deploying import Prices, deploy
 from dimec.runs.evaluating import evaluate_run, named_systems
-from dimec.runs.fitting import DEFAULT_LAMBDA, FitResult, FittingProblem
+from dimec.runs.fitting import (
+    DEFAULT_LAMBDA,
+    ROUTER,
+    FitResult,
+    FittingProblem,
+    fit_run_router,
+)
+from dimec.runs.system_fit import SystemFit, check_options, fit_system
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.costs import CostModel, check_lambda
 from dimec.tiers.names import check_tier_names
@@ -41,9 +45,38 @@ class Run(RunDirectory):
         >>> print(run.evaluate().row("dimec-fixed").reduction)  # doctest: +SKIP
     """
 
+    @overload
     def fit(
         self,
         *,
+        policy: Literal["dimec"] = ...,
+        lam: float | None = ...,
+        target_drop: float | None = ...,
+        grid: Grid = ...,
+        alphas: Sequence[float] | None = ...,
+        betas: Sequence[float] | None = ...,
+        tiers: Sequence[int] | Mapping[str, int] | None = ...,
+        cost_model: CostModel | None = ...,
+        tier_prices: Mapping[str, Prices] | None = ...,
+    ) -> FitResult: ...
+
+    @overload
+    def fit(
+        self,
+        *,
+        policy: str,
+        settings: Mapping[str, Any] | None = ...,
+        lam: float | None = ...,
+        tiers: Sequence[int] | Mapping[str, int] | None = ...,
+        cost_model: CostModel | None = ...,
+        tier_prices: Mapping[str, Prices] | None = ...,
+    ) -> FitResult | SystemFit: ...
+
+    def fit(
+        self,
+        *,
+        policy: str = ROUTER,
+        settings: Mapping[str, Any] | None = None,
         lam: float | None = None,
         target_drop: float | None = None,
         grid: Grid = "quantile",
@@ -52,10 +85,17 @@ class Run(RunDirectory):
         tiers: Sequence[int] | Mapping[str, int] | None = None,
         cost_model: CostModel | None = None,
         tier_prices: Mapping[str, Prices] | None = None,
-    ) -> FitResult:
-        """Choose α and β on the validation split, build the pools, and fit the router.
+    ) -> FitResult | SystemFit:
+        """Fit the run's policy on the validation split: the paper's router, or another system.
+
+        For the router α and β are chosen, the pools built, and their centres taken. Of any other
+        system the settings are chosen by the rule that holds for all, see
+        :meth:`dimec.policies.System.fit`.
 
         Args:
+            policy: ``"dimec"``, or a registered system (:func:`dimec.policies.systems`) that can be
+                served. ``target_drop``, ``grid``, ``alphas`` and ``betas`` are the router's alone.
+            settings: of that system, such as ``{"threshold": 0.9}``, which are not to be chosen.
             lam: λ, the weight of one unit of cost against confidence; 0.02 by default.
             target_drop: in place of ``lam``: the λ is taken whose router is the cheapest of those
                 that lose at most this much accuracy (a fraction) against the last tier on the
@@ -69,7 +109,8 @@ class Run(RunDirectory):
                 of sending, and of a visit.
 
         Raises:
-            ConfigError: both ``lam`` and ``target_drop``, exits that the model does not have.
+            ConfigError: both ``lam`` and ``target_drop``, exits that the model does not have, a
+                system that cannot be served or is not for these tiers, settings that are not its.
             ArtefactError: the run is not trained, or damaged.
         """
         if lam is not None and target_drop is not None:
@@ -77,6 +118,8 @@ class Run(RunDirectory):
                 f"give either {option('lam')} or {option('target_drop')}, not both: the one "
                 "determines the other"
             )
+        router_options = {"target_drop": target_drop, "alphas": alphas, "betas": betas}
+        check_options(policy, {**router_options, "grid": grid}, settings)
         check_lambda(DEFAULT_LAMBDA if lam is None else lam)
         check_thresholds(grid, alphas, betas)
         with self.locked():
@@ -91,8 +134,12 @@ class Run(RunDirectory):
                 tiers = dict(zip(names, trace.tiers, strict=True))
             deployment = deploy(tiers, cost_model or CostModel(), tier_prices or {})
             data_map = dynamics.data_map(deployment.exits[0])
+            if policy != ROUTER:
+                known = DEFAULT_LAMBDA if lam is None else lam
+                inputs = FitInputs(trace, deployment, known, data_map)
+                return fit_system(self, policy, inputs, settings or {})
             problem = FittingProblem(trace, data_map, deployment, grid, alphas, betas)
-            return _fit(self, problem, lam, target_drop)
+            return fit_run_router(self, problem, lam, target_drop)
 
     def evaluate(
         self,
@@ -263,55 +310,34 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
     return RunSettings.of({**nested, "seed": seed})
 
 
-def _fit(
-    run: Run, problem: FittingProblem, lam: float | None, target_drop: float | None
-) -> FitResult:
-    if target_drop is not None:
-        lam = problem.cheapest_lambda(target_drop)
-    result, router, search = problem.fit(DEFAULT_LAMBDA if lam is None else lam)
-    result = replace(result, advice=problem.advice(result))
-    model = problem.trace.model
-    fitted_on = {
-        "model": model,
-        "alpha": result.alpha,
-        "beta": result.beta,
-        "lam": result.lam,
-        "grid": result.grid,
-        "tiers": problem.deployment.to_json(),
-        "costs": None if (costs := problem.deployment.priced_by) is None else asdict(costs),
-    }
-    names = ("alphas", "betas", "rewards", "costs", "shares")
-    table = {name: getattr(search, name).tolist() for name in names}
-    StoredPolicy(RouterPolicy("dimec", router), fitted_on).save(run.path)
-    write_json(run.fit_path, {**asdict(result), "model": model, "search": table})
-    return result
-
-
 def _report(run: Run, seed: int, progress: Progress) -> Path:
-    from dimec.report import ReportInputs, write_report
+    from dimec.report import PooledInputs, ReportInputs, write_report
 
     ledger = Ledger.load(run.report_path)
-    stored, trace, test = run.stored_policy(), run.trace("validation"), run.trace("test")
+    stored, test = run.stored_policy(), run.trace("test")
     fit = stored.fitted_on
     if any(ledger.context.get(key) != fit[key] for key in fit):
         raise MismatchError(
-            f"the ledger in {run.report_path} is older than the fitted router; "
+            f"the ledger in {run.report_path} is older than the fitted policy; "
             f"draw it up again with: dimec evaluate {run.typed}"
         )
     deployment = fitted_deployment(stored)
-    exits = deployment.exits
-    data_map = run.dynamics().data_map(exits[0])
     accuracies = test.correct.mean(axis=0).tolist()
     inputs = ReportInputs(
         ledger=ledger,
-        data_map=data_map,
-        pools=build_pools(data_map, fit["alpha"], fit["beta"]),
-        alpha=fit["alpha"],
-        beta=fit["beta"],
-        embeddings=trace.embeddings,
         exit_accuracy=dict(zip(test.exits, accuracies, strict=True)),
-        tiers=exits,
+        tiers=deployment.exits,
         seed=seed,
         names=deployment.names,
     )
+    if "alpha" in fit:  # a router whose pools two thresholds make
+        data_map = run.dynamics().data_map(deployment.exits[0])
+        inputs = PooledInputs(
+            **vars(inputs),
+            data_map=data_map,
+            pools=build_pools(data_map, fit["alpha"], fit["beta"]),
+            alpha=fit["alpha"],
+            beta=fit["beta"],
+            embeddings=run.trace("validation").embeddings,
+        )
     return write_report(inputs, run.report_path, progress=progress.say)

@@ -69,7 +69,7 @@ class RunDirectory:
         trace-validation.safetensors, trace-test.safetensors
         parity.safetensors          texts on which export compares the tiers with the model
         policy.json, policy.safetensors   the fitted policy
-        fit.json                    thresholds, the whole reward table, pool sizes
+        fit.json                    thresholds, the whole reward table, pool sizes; or settings
         report/                     ledger.json, figures, report.html
         selections/                 training rows that dimec map select chose
         streams/                    traces of other tasks' rows, by dimec trace

@@ -72,6 +72,25 @@ def prices_of(option: str, texts: Sequence[str]) -> dict[str, tuple[float, float
     return found
 
 
+def pairs_of(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """``{"threshold": "0.9"}`` for ``threshold=0.9``.
+
+    Raises:
+        ConfigError: of another form, or a name twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise ConfigError(
+                f"{option}: expected a name with a value such as threshold=0.9, got {text!r}"
+            )
+        if name in found:
+            raise ConfigError(f"{option}: {name!r} is there twice; give each once")
+        found[name] = value
+    return found
+
+
 def numbers_of(option: str, text: str | None, example: str = "0.6,0.7") -> tuple[float, ...] | None:
     """``(0.6, 0.7)`` for ``0.6,0.7``; None stays as it is.
 

@@ -150,10 +150,10 @@ def priced_system(
 
     def fit(inputs: FitInputs) -> Fitted:
         def at_lambda(**settings: Any) -> Policy:
-            return make(mu=inputs.lam, **settings)
+            return make(**{"mu": inputs.lam, **settings})
 
         best = System(name, source, at_lambda, grid=grid).fit(inputs)
-        settings = MappingProxyType({**best.settings, "mu": inputs.lam})
+        settings = MappingProxyType({**best.settings, "mu": best.settings.get("mu", inputs.lam)})
         return Fitted(best.policy, settings, best.reward)
 
     return System(name, source, make, grid=grid, fitter=fit)

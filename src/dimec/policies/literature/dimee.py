@@ -202,7 +202,8 @@ def _make_dimee(router: CentroidRouter) -> RouterPolicy:
 def _fit_dimee(inputs: FitInputs) -> Fitted:
     """The threshold whose pools route the validation split best; ties go to the lower one."""
     best: Fitted | None = None
-    for threshold in CONFIDENCE_THRESHOLDS:
+    for threshold in inputs.tried("threshold", CONFIDENCE_THRESHOLDS):
+        _check_threshold(threshold)
         router = fit_depth_router(inputs.validation, inputs.deployment, threshold)
         policy = _make_dimee(router)
         reward = validation_reward(policy, inputs)
@@ -215,7 +216,7 @@ def _fit_dimee(inputs: FitInputs) -> Fitted:
 register_kind(MaxSoftmaxPolicy.kind, MaxSoftmaxPolicy.made_of)
 register_kind(MaxSoftmaxTiersPolicy.kind, MaxSoftmaxTiersPolicy.made_of)
 _GRID = {"threshold": CONFIDENCE_THRESHOLDS}
-register(System("dimee", _SOURCE, _make_dimee, fitter=_fit_dimee), title="DIMEE")
+register(System("dimee", _SOURCE, _make_dimee, _GRID, _fit_dimee), title="DIMEE")
 register(
     System("max-softmax", _SOURCE, MaxSoftmaxPolicy, grid=_GRID), title="Max-softmax early exit"
 )

@@ -1,0 +1,136 @@
+"""Fit a system of the registry as a run's policy, so that it is replayed, exported and served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dimec.base.errors import ConfigError, option
+from dimec.base.storage import write_json
+from dimec.evaluation.evaluate import evaluate
+from dimec.policies.kinds import StoredPolicy
+from dimec.policies.registry import FitInputs, Fitted, system
+from dimec.policies.servable import fit_servable
+from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on
+from dimec.runs.workspace import RunDirectory
+
+
+@dataclass(frozen=True)
+class SystemFit:
+    """What the fit of a system found, all of it on the validation split.
+
+    Attributes:
+        policy: its name, which is that of its row in the ledger.
+        kind: what it is stored as.
+        settings: those that were chosen, and those that were set.
+        lam: λ, the weight of one unit of cost.
+        reward: mean of (right or wrong) - λ·cost on the validation split.
+        tiers: the tiers' exits.
+        names: of the tiers.
+        learns_online: whether it goes on learning as inputs arrive.
+        validation_drop, validation_reduction: on the validation split itself, where it was fitted:
+            an optimistic view.
+    """
+
+    policy: str
+    kind: str
+    settings: Mapping[str, Any]
+    lam: float
+    reward: float
+    tiers: tuple[int, ...]
+    names: tuple[str, ...]
+    learns_online: bool
+    validation_drop: float
+    validation_reduction: float
+
+
+def check_options(
+    policy: str, of_router: Mapping[str, Any], settings: Mapping[str, Any] | None
+) -> None:
+    """Refuse the router's options beside another system, and a system's settings beside the router.
+
+    Args:
+        policy: what is to be fitted.
+        of_router: the router's options by keyword, None where they are not given.
+        settings: of a system.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    if policy == ROUTER and settings:
+        raise ConfigError(
+            f"{option('settings')} sets a system's settings; the router's are {option('alphas')} "
+            f"and {option('betas')}"
+        )
+    given = [key for key, value in of_router.items() if value not in (None, "quantile")]
+    if policy != ROUTER and given:
+        raise ConfigError(
+            f"{option(given[0])} is the router's alone; leave it out, or fit the router "
+            f"({option('policy', ROUTER)})"
+        )
+
+
+def fit_system(
+    run: RunDirectory, name: str, inputs: FitInputs, settings: Mapping[str, Any]
+) -> SystemFit:
+    """Fit a system of the registry and store it as the run's policy.
+
+    Args:
+        run: whose policy it becomes; its lock is held.
+        name: of the system.
+        inputs: what it is fitted to.
+        settings: of its own, in place of those that the fit would choose.
+
+    Raises:
+        ConfigError: see :func:`dimec.policies.servable.fit_servable`.
+    """
+    fitted = fit_servable(name, inputs, settings)
+    found = _found(fitted, inputs)
+    model = inputs.validation.model
+    chosen = {
+        "system": name,
+        "settings": dict(found.settings),
+        "reward": found.reward,
+        "lam": found.lam,
+    }
+    if "ours" in system(name).tags:  # its pools are those of these thresholds
+        chosen |= {key: found.settings[key] for key in ("alpha", "beta", "grid")}
+    StoredPolicy(fitted.policy, fitted_on(model, chosen, inputs.deployment)).save(run.path)
+    write_json(run.fit_path, {**asdict(found), "model": model})
+    return found
+
+
+def _found(fitted: Fitted, inputs: FitInputs) -> SystemFit:
+    policy, deployment = fitted.policy, inputs.deployment
+    row = evaluate(inputs.validation, [policy], deployment, draws=1).row(policy.name)
+    return SystemFit(
+        policy=policy.name,
+        kind=str(getattr(policy, "kind", "")),
+        settings=dict(inputs.pinned) | dict(fitted.settings),
+        lam=inputs.lam,
+        reward=fitted.reward,
+        tiers=deployment.exits,
+        names=deployment.names,
+        learns_online=policy.learns_online,
+        validation_drop=row.drop,
+        validation_reduction=row.reduction,
+    )
+
+
+def describe_system(result: SystemFit) -> list[str]:
+    """Lines for a reader: the policy, its settings, and what it does where it was fitted."""
+    exits = ", ".join(map(str, result.tiers))
+    chosen = [f"{key} {_told(value)}" for key, value in result.settings.items()]
+    lines = [
+        f"{result.policy}; exits {exits}; lambda {result.lam:g}",
+        ", ".join([*chosen, f"mean reward {result.reward:.4f}"]),
+    ]
+    if result.learns_online:
+        lines.append("it goes on learning as inputs arrive; every replay starts anew")
+    told = drop_and_reduction(result.validation_drop, result.validation_reduction)
+    return [*lines, f"on the validation split that it was fitted on: {told}"]
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
