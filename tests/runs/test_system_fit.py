@@ -87,6 +87,19 @@ def test_the_fit_is_told_in_lines(run: Run) -> None:
     assert "goes on learning" in "\n".join(describe_system(fit(run, "lee")))
 
 
+def test_what_these_tiers_cannot_serve_is_said_at_once(run: Run) -> None:
+    """Fitted and replayed all the same; the export would say it after the training."""
+    found = fit(run, "splitee")
+    assert "splitee hands on hidden states to the cloud" in found.unserved
+    assert f"cannot be exported: {found.unserved}" in "\n".join(describe_system(found))
+    assert "layer 6 on the mobile, which can stop at 1" in fit(run, "lee").unserved
+    for name in ("max-softmax-tiers", "dimee", "bert-cloud"):
+        assert fit(run, name).unserved == ""
+    alone = run.fit(policy="lee", tiers={"mobile": 6})
+    assert isinstance(alone, SystemFit)
+    assert alone.unserved == ""
+
+
 def test_the_routers_own_options_are_refused_beside_another_system(run: Run) -> None:
     others: dict[str, Any] = {"alphas": (0.5,), "betas": (0.1,), "grid": "paper"}
     for option, value in {**others, "target_drop": 0.01}.items():

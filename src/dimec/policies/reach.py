@@ -29,10 +29,27 @@ def served_steps(policy: Policy, site: Site, stops: Collection[int], width: int)
     if policy.replay_only:
         raise no_steps(policy)
     steps = policy.steps(site)
-    for step in steps.reach:
+    # Hidden states first: no other tiers would help there.
+    for step in sorted(steps.reach, key=lambda step: step.payload):
         _check(policy.name, step, site, stops)
     _try_out(policy.name, steps, site, width)
     return steps
+
+
+def unserved(policy: Policy, site: Site, width: int) -> str:
+    """Why a policy cannot be served on these tiers, or nothing.
+
+    Args:
+        policy: fitted.
+        site: the tiers and the exits of the trained model; the device can stop at each of its own.
+        width: D, of the embeddings that it decides on.
+    """
+    first = site.deployment.exits[0]
+    try:
+        served_steps(policy, site, [layer for layer in site.exits_of(0) if layer <= first], width)
+    except (ConfigError, DataError) as error:
+        return str(error)
+    return ""
 
 
 def _check(name: str, step: Go, site: Site, stops: Collection[int]) -> None:

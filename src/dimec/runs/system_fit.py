@@ -10,8 +10,10 @@ from dimec.base.errors import ConfigError, option
 from dimec.base.storage import write_json
 from dimec.evaluation.evaluate import evaluate
 from dimec.policies.kinds import StoredPolicy
+from dimec.policies.reach import unserved
 from dimec.policies.registry import FitInputs, Fitted, system
 from dimec.policies.servable import fit_servable
+from dimec.policies.step import Site
 from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on
 from dimec.runs.workspace import RunDirectory
 
@@ -29,6 +31,7 @@ class SystemFit:
         tiers: the tiers' exits.
         names: of the tiers.
         learns_online: whether it goes on learning as inputs arrive.
+        unserved: why it cannot be exported and served on these tiers; empty where it can.
         validation_drop, validation_reduction: on the validation split itself, where it was fitted:
             an optimistic view.
     """
@@ -41,6 +44,7 @@ class SystemFit:
     tiers: tuple[int, ...]
     names: tuple[str, ...]
     learns_online: bool
+    unserved: str
     validation_drop: float
     validation_reduction: float
 
@@ -103,6 +107,8 @@ def fit_system(
 
 def _found(fitted: Fitted, inputs: FitInputs) -> SystemFit:
     policy, deployment = fitted.policy, inputs.deployment
+    trace = inputs.validation
+    site = Site(deployment, trace.exits, trace.sources)
     row = evaluate(inputs.validation, [policy], deployment, draws=1).row(policy.name)
     return SystemFit(
         policy=policy.name,
@@ -113,6 +119,7 @@ def _found(fitted: Fitted, inputs: FitInputs) -> SystemFit:
         tiers=deployment.exits,
         names=deployment.names,
         learns_online=policy.learns_online,
+        unserved=unserved(policy, site, trace.embeddings.shape[1]),
         validation_drop=row.drop,
         validation_reduction=row.reduction,
     )
@@ -128,6 +135,8 @@ def describe_system(result: SystemFit) -> list[str]:
     ]
     if result.learns_online:
         lines.append("it goes on learning as inputs arrive; every replay starts anew")
+    if result.unserved:
+        lines.append(f"it is replayed, and cannot be exported: {result.unserved}")
     told = drop_and_reduction(result.validation_drop, result.validation_reduction)
     return [*lines, f"on the validation split that it was fitted on: {told}"]
 
