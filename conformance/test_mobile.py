@@ -33,7 +33,7 @@ def shown(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
             "label": p.label,
             "probabilities": {k: round(v, 5) for k, v in p.probabilities.items()},
             "route": p.route,
-            "served_by": p.served_by,
+            "answered_by": p.answered_by,
             "fallback_reason": p.fallback_reason,
             "cost": p.cost,
         }
@@ -48,7 +48,7 @@ def expected(bundle: Path, ours: dict[str, str]) -> list[Prediction]:
 
 
 def test_every_tier_has_a_share_of_the_texts(expected: Sequence[Prediction]) -> None:
-    assert {p.served_by for p in expected} == {"mobile", "edge", "cloud"}
+    assert {p.answered_by for p in expected} == {"mobile", "edge", "cloud"}
     assert all(p.fallback_reason is None for p in expected)
 
 
@@ -90,7 +90,7 @@ def test_while_triton_is_gone_the_mobile_answers_and_says_why(
         ledger = mobile.ledger()
     assert shown(before) == shown([expected[i] for i in first])
     for prediction in meanwhile:
-        assert prediction.served_by == "mobile"
+        assert prediction.answered_by == "mobile"
         assert prediction.fallback_reason
         assert "unreachable" in prediction.fallback_reason
     assert shown(after) == shown([expected[i] for i in third])
@@ -103,7 +103,7 @@ def test_a_mobile_of_another_export_falls_back_by_version(
     other = _with_other_versions(bundle / "mobile", tmp_path / "mobile")
     found = answers(other, SOME[:20], edge=triton.url, cloud=triton.url)
     asked = [p for p in found if p.route != "mobile"]
-    assert {p.served_by for p in asked} == {"mobile"}
+    assert {p.answered_by for p in asked} == {"mobile"}
     reasons = [str(p.fallback_reason) for p in asked]
     # A tier that has failed five times in a row is left alone for a while.
     assert all(reason.count(": wrong version") == 2 for reason in reasons[:5])
@@ -136,7 +136,7 @@ def test_dimec_predict_asks_triton(
     )
     assert said.code == 0, said
     found = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
-    keys = ("label", "route", "served_by", "fallback_reason", "cost")
+    keys = ("label", "route", "answered_by", "fallback_reason", "cost")
     assert [{k: row[k] for k in keys} for row in found] == [
         {k: row[k] for k in keys} for row in shown(expected)
     ]

@@ -92,7 +92,7 @@ def test_what_these_tiers_cannot_serve_is_said_at_once(run: Run) -> None:
     found = fit(run, "splitee")
     assert "splitee hands on hidden states to the cloud" in found.unserved
     assert f"cannot be exported: {found.unserved}" in "\n".join(describe_system(found))
-    assert "layer 6 on the mobile, which can stop at 1" in fit(run, "lee").unserved
+    assert "layer 2 on the mobile, which can stop at 1" in fit(run, "lee").unserved
     for name in ("max-softmax-tiers", "dimee", "bert-cloud"):
         assert fit(run, name).unserved == ""
     alone = run.fit(policy="lee", tiers={"mobile": 6})
