@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support.shared import made_once, own_copy
+
 if TYPE_CHECKING:
     from support.builders import TraceFactory
     from support.tiny import Said
@@ -48,12 +50,16 @@ def small_trace() -> TraceFactory:
     return make_trace
 
 
+# What several workers need is made once, by the first that asks, and each works on a copy: a run
+# and a bundle are locked by whoever works in them.
+
+
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random BERT encoder of 4 layers, with dropout, and its tokenizer."""
     from support.tiny import make_backbone
 
-    return make_backbone(tmp_path_factory.mktemp("backbone"))
+    return made_once(tmp_path_factory, "backbone", make_backbone)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +67,11 @@ def tiny_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV file of 240 short reviews."""
     from support.tiny import reviews, write_reviews
 
-    return write_reviews(tmp_path_factory.mktemp("reviews") / "reviews.csv", reviews(240))
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        write_reviews(folder / "reviews.csv", reviews(240))
+
+    return made_once(tmp_path_factory, "reviews", make) / "reviews.csv"
 
 
 @pytest.fixture(scope="session")
@@ -69,63 +79,74 @@ def finished_run(
     tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, tiny_reviews: Path
 ) -> Path:
     """A trained, fitted and evaluated tiny run; not to be changed, see :func:`run_copy`."""
-    import dimec
 
-    run = dimec.train(
-        task=f"csv:{tiny_reviews}",
-        backbone=str(tiny_backbone),
-        exits=(1, 2, 4),
-        epochs=3,
-        learning_rate=3e-3,
-        max_tokens=32,
-        precision="fp32",
-        out=tmp_path_factory.mktemp("runs") / "finished",
-    )
-    run.fit()
-    run.evaluate(draws=50)
-    return run.path
+    def make(folder: Path) -> None:
+        import dimec
+
+        run = dimec.train(
+            task=f"csv:{tiny_reviews}",
+            backbone=str(tiny_backbone),
+            exits=(1, 2, 4),
+            epochs=3,
+            learning_rate=3e-3,
+            max_tokens=32,
+            precision="fp32",
+            out=folder,
+        )
+        run.fit()
+        run.evaluate(draws=50)
+
+    return own_copy(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
     """The finished tiny run, exported: exits 1, 2 and 4, fp32; not to be changed."""
-    from dimec.runs.run import Run
 
-    out = tmp_path_factory.mktemp("bundles") / "tiny"
-    Run(finished_run).export(out)
-    return out
+    def make(folder: Path) -> None:
+        from dimec.runs.run import Run
+
+        Run(finished_run).export(folder)
+
+    return own_copy(tmp_path_factory, "tiny", make)
 
 
 @pytest.fixture(scope="session")
 def cut_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
     """The same run, all layers on the mobile, which can stop at 1, 2 and 4; not to be changed."""
-    from dimec.runs.run import Run
 
-    folder = tmp_path_factory.mktemp("cut")
-    run = Run(shutil.copytree(finished_run, folder / "run"))
-    run.fit(tiers=(4, 4, 4))
-    run.export(folder / "bundle")
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from dimec.runs.run import Run
+
+        run = Run(shutil.copytree(finished_run, folder / "run"))
+        run.fit(tiers=(4, 4, 4))
+        run.export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "cut", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
 def two_tier_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
     """The same run on two tiers, mobile=2 and cloud=4; not to be changed. Its run is beside it."""
-    from support.named import TWO, named_run
 
-    folder = tmp_path_factory.mktemp("two")
-    named_run(finished_run, folder / "run", TWO).export(folder / "bundle")
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from support.named import TWO, named_run
+
+        named_run(finished_run, folder / "run", TWO).export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "two", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
 def named_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
     """The same run on phone=1, gateway=2, box=2 and dc=4; not to be changed. As above."""
-    from support.named import FOUR, named_run
 
-    folder = tmp_path_factory.mktemp("named")
-    named_run(finished_run, folder / "run", FOUR).export(folder / "bundle")
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from support.named import FOUR, named_run
+
+        named_run(finished_run, folder / "run", FOUR).export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "named", make) / "bundle"
 
 
 @pytest.fixture
