@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +100,18 @@ def finished_run(
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def one_trace() -> Iterator[None]:
+    """From here on, exports of the same model in this process take one trace of it."""
+    from support.traced import traced_once
+
+    with traced_once():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The finished tiny run, exported: exits 1, 2 and 4, fp32; not to be changed."""
 
     def make(folder: Path) -> None:
@@ -112,7 +123,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) ->
 
 
 @pytest.fixture(scope="session")
-def cut_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def cut_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The same run, all layers on the mobile, which can stop at 1, 2 and 4; not to be changed."""
 
     def make(folder: Path) -> None:
@@ -126,7 +139,9 @@ def cut_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> 
 
 
 @pytest.fixture(scope="session")
-def two_tier_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def two_tier_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The same run on two tiers, mobile=2 and cloud=4; not to be changed. Its run is beside it."""
 
     def make(folder: Path) -> None:
@@ -138,7 +153,9 @@ def two_tier_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path
 
 
 @pytest.fixture(scope="session")
-def named_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def named_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The same run on phone=1, gateway=2, box=2 and dc=4; not to be changed. As above."""
 
     def make(folder: Path) -> None:

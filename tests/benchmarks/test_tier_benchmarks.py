@@ -30,7 +30,7 @@ SEED = 0
 
 
 @pytest.fixture(scope="module")
-def scene(finished_run: Path) -> Iterator[Scene]:
+def scene(finished_run: Path, one_trace: None) -> Iterator[Scene]:
     """Bundles in both precisions, and texts; the one that the benchmarks find when they ask."""
     with pytest.MonkeyPatch.context() as patch:
         # Nothing is measured while a scene is made, and here all that it imports is there.

@@ -16,6 +16,8 @@ from dimec.bundle.folders import verify_bundle
 from support.tiny import Said, contents
 from support.warm import warm_dimec
 
+pytestmark = pytest.mark.usefixtures("one_trace")
+
 Cli = Callable[..., Said]
 
 

@@ -100,6 +100,7 @@ class WarmProcess:
             if not select.select([self._line], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("dimec", timeout or 0.0)
             self.returncode = int(self._answers.readline())
+            self._answers.close()
             self._line.close()
         return self.returncode
 
