@@ -21,8 +21,8 @@ from dimec.base.storage import save_arrays
 from dimec.mobile import Mobile
 from dimec.protocol import BINARY_HEADER, decode_request
 from dimec.training import MultiExitClassifier
-from dimec.training.export.graphs import trace_graph
 from support.tiers import texts as reviews
+from support.traced import trace_once
 
 SIZES = {"texts": 6, "few": 2, "repeats": 2, "layers": 3, "width": 32}
 NAMES = ("decision", "memory", "protocol")
@@ -142,7 +142,7 @@ def test_all_variants_of_a_tier_take_every_text(scene: Scene) -> None:
 
 def test_segments_and_one_graph_take_every_text(scene: Scene, tmp_path: Path) -> None:
     model = MultiExitClassifier.from_pretrained(scene.model, attn_implementation="eager").eval()
-    whole = trace_graph(model, ("input_ids", "attention_mask"), 8)
+    whole = trace_once(model, ("input_ids", "attention_mask"), 32)
     for exits in ((1, 2), (2,)):
         segments.write_graphs(whole, exits, "int8", tmp_path)
     hidden = np.random.default_rng(0).standard_normal((3, 1, 5, 32)).astype(np.float32)

@@ -19,21 +19,23 @@ import pytest
 _TRACES: dict[tuple[str, tuple[str, ...], int], Any] = {}
 
 
+def trace_once(model: Any, inputs: Sequence[str], max_tokens: int) -> Any:
+    """What :func:`dimec.training.export.graphs.trace_graph` gives; not to be changed."""
+    from dimec.training.export.graphs import trace_graph
+
+    key = _digest(model), tuple(inputs), max_tokens
+    if key not in _TRACES:
+        _TRACES[key] = trace_graph(model, inputs, max_tokens)
+    return _TRACES[key]
+
+
 @contextmanager
 def traced_once() -> Iterator[None]:
     """Let exports take the trace of the same model that an earlier one in this process made."""
     from dimec.training.export import bundles
-    from dimec.training.export.graphs import trace_graph
-    from dimec.training.model import MultiExitClassifier
-
-    def trace(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: int) -> Any:
-        key = _digest(model), tuple(inputs), max_tokens
-        if key not in _TRACES:
-            _TRACES[key] = trace_graph(model, inputs, max_tokens)
-        return _TRACES[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundles, "trace_graph", trace)
+        patch.setattr(bundles, "trace_graph", trace_once)
         yield
 
 
