@@ -42,6 +42,41 @@ settings.register_profile(
 settings.load_profile("dimec")
 
 
+# The files that take longest, the longest first: see the hook below.
+LONGEST = (
+    "training/export/test_graphs.py",
+    "proof/test_faults.py",
+    "proof/test_kills.py",
+    "training/test_resume.py",
+    "benchmarks/test_tier_benchmarks.py",
+    "studies/test_workshop.py",
+    "training/export/test_bundles.py",
+    "cli/test_end_to_end.py",
+    "proof/test_agreement.py",
+    "serving/test_server.py",
+    "training/test_processes.py",
+    "cli/test_tiers.py",
+    "cli/test_map.py",
+    "proof/test_hostile_manifests.py",
+    "studies/test_items.py",
+    "tools/test_chaos_proxy.py",
+    "cli/test_terminals.py",
+    "mobile/test_kill.py",
+    "training/test_recipes.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give workers the longest files first, so that none is left with one when the others end.
+
+    They hand out whole files in this order, with ``--no-loadscope-reorder``; without workers the
+    order stays that of the files.
+    """
+    if hasattr(config, "workerinput"):
+        places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def small_trace() -> TraceFactory:
     """The factory of small random traces, :func:`builders.make_trace`."""
