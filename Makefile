@@ -21,7 +21,7 @@ demo: setup ## train, map, route and report on real movie reviews (RUN=folder, d
 test: lint ## lint, then run every test and print what part of the code they ran
 	@mkdir -p build
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m slipcover --json --out build/coverage.json \
-	  -m pytest -q -n logical --dist loadfile --durations=10
+	  -m pytest -q -n logical --dist loadfile --no-loadscope-reorder --durations=10
 	@$(BIN)/python tools/coverage_table.py build/coverage.json --floor 70
 
 lint: setup ## ruff and mypy --strict

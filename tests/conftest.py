@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from support.shared import made_once, own_copy
 
 if TYPE_CHECKING:
     from support.builders import TraceFactory
@@ -40,6 +42,41 @@ settings.register_profile(
 settings.load_profile("dimec")
 
 
+# The files that take longest, the longest first: see the hook below.
+LONGEST = (
+    "training/export/test_graphs.py",
+    "proof/test_faults.py",
+    "proof/test_kills.py",
+    "training/test_resume.py",
+    "benchmarks/test_tier_benchmarks.py",
+    "studies/test_workshop.py",
+    "training/export/test_bundles.py",
+    "cli/test_end_to_end.py",
+    "proof/test_agreement.py",
+    "serving/test_server.py",
+    "training/test_processes.py",
+    "cli/test_tiers.py",
+    "cli/test_map.py",
+    "proof/test_hostile_manifests.py",
+    "studies/test_items.py",
+    "tools/test_chaos_proxy.py",
+    "cli/test_terminals.py",
+    "mobile/test_kill.py",
+    "training/test_recipes.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give workers the longest files first, so that none is left with one when the others end.
+
+    They hand out whole files in this order, with ``--no-loadscope-reorder``; without workers the
+    order stays that of the files.
+    """
+    if hasattr(config, "workerinput"):
+        places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def small_trace() -> TraceFactory:
     """The factory of small random traces, :func:`builders.make_trace`."""
@@ -48,12 +85,16 @@ def small_trace() -> TraceFactory:
     return make_trace
 
 
+# What several workers need is made once, by the first that asks, and each works on a copy: a run
+# and a bundle are locked by whoever works in them.
+
+
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random BERT encoder of 4 layers, with dropout, and its tokenizer."""
     from support.tiny import make_backbone
 
-    return make_backbone(tmp_path_factory.mktemp("backbone"))
+    return made_once(tmp_path_factory, "backbone", make_backbone)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +102,11 @@ def tiny_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV file of 240 short reviews."""
     from support.tiny import reviews, write_reviews
 
-    return write_reviews(tmp_path_factory.mktemp("reviews") / "reviews.csv", reviews(240))
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        write_reviews(folder / "reviews.csv", reviews(240))
+
+    return made_once(tmp_path_factory, "reviews", make) / "reviews.csv"
 
 
 @pytest.fixture(scope="session")
@@ -69,63 +114,91 @@ def finished_run(
     tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, tiny_reviews: Path
 ) -> Path:
     """A trained, fitted and evaluated tiny run; not to be changed, see :func:`run_copy`."""
-    import dimec
 
-    run = dimec.train(
-        task=f"csv:{tiny_reviews}",
-        backbone=str(tiny_backbone),
-        exits=(1, 2, 4),
-        epochs=3,
-        learning_rate=3e-3,
-        max_tokens=32,
-        precision="fp32",
-        out=tmp_path_factory.mktemp("runs") / "finished",
-    )
-    run.fit()
-    run.evaluate(draws=50)
-    return run.path
+    def make(folder: Path) -> None:
+        import dimec
+
+        run = dimec.train(
+            task=f"csv:{tiny_reviews}",
+            backbone=str(tiny_backbone),
+            exits=(1, 2, 4),
+            epochs=3,
+            learning_rate=3e-3,
+            max_tokens=32,
+            precision="fp32",
+            out=folder,
+        )
+        run.fit()
+        run.evaluate(draws=50)
+
+    return own_copy(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def one_trace() -> Iterator[None]:
+    """From here on, exports of the same model in this process take one trace of it."""
+    from support.traced import traced_once
+
+    with traced_once():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The finished tiny run, exported: exits 1, 2 and 4, fp32; not to be changed."""
-    from dimec.runs.run import Run
 
-    out = tmp_path_factory.mktemp("bundles") / "tiny"
-    Run(finished_run).export(out)
-    return out
+    def make(folder: Path) -> None:
+        from dimec.runs.run import Run
+
+        Run(finished_run).export(folder)
+
+    return own_copy(tmp_path_factory, "tiny", make)
 
 
 @pytest.fixture(scope="session")
-def cut_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def cut_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The same run, all layers on the mobile, which can stop at 1, 2 and 4; not to be changed."""
-    from dimec.runs.run import Run
 
-    folder = tmp_path_factory.mktemp("cut")
-    run = Run(shutil.copytree(finished_run, folder / "run"))
-    run.fit(tiers=(4, 4, 4))
-    run.export(folder / "bundle")
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from dimec.runs.run import Run
+
+        run = Run(shutil.copytree(finished_run, folder / "run"))
+        run.fit(tiers=(4, 4, 4))
+        run.export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "cut", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
-def two_tier_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def two_tier_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The same run on two tiers, mobile=2 and cloud=4; not to be changed. Its run is beside it."""
-    from support.named import TWO, named_run
 
-    folder = tmp_path_factory.mktemp("two")
-    named_run(finished_run, folder / "run", TWO).export(folder / "bundle")
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from support.named import TWO, named_run
+
+        named_run(finished_run, folder / "run", TWO).export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "two", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
-def named_bundle(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Path:
+def named_bundle(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, one_trace: None
+) -> Path:
     """The same run on phone=1, gateway=2, box=2 and dc=4; not to be changed. As above."""
-    from support.named import FOUR, named_run
 
-    folder = tmp_path_factory.mktemp("named")
-    named_run(finished_run, folder / "run", FOUR).export(folder / "bundle")
-    return folder / "bundle"
+    def make(folder: Path) -> None:
+        from support.named import FOUR, named_run
+
+        named_run(finished_run, folder / "run", FOUR).export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "named", make) / "bundle"
 
 
 @pytest.fixture

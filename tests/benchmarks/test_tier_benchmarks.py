@@ -3,51 +3,57 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.bundles import Scene, make_scene, with_route
+from benchmarks.bundles import Scene, with_route
 from benchmarks.encoders import exits_of
-from benchmarks.harness import ROOT, in_fresh_process
+from benchmarks.harness import Measured, in_fresh_process
+from benchmarks.run import main
 from benchmarks.serving import messages
 
-from benchmarks import network, segments, tiers
+from benchmarks import bundles, network, segments, tiers
 from dimec.base.storage import save_arrays
 from dimec.mobile import Mobile
 from dimec.protocol import BINARY_HEADER, decode_request
 from dimec.training import MultiExitClassifier
-from dimec.training.export.graphs import trace_graph
 from support.tiers import texts as reviews
+from support.traced import trace_once
 
 SIZES = {"texts": 6, "few": 2, "repeats": 2, "layers": 3, "width": 32}
 NAMES = ("decision", "memory", "protocol")
+SEED = 0
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> dict[str, Any]:
+def scene(finished_run: Path, one_trace: None) -> Iterator[Scene]:
+    """Bundles in both precisions, and texts; the one that the benchmarks find when they ask."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Nothing is measured while a scene is made, and here all that it imports is there.
+        patch.setattr(bundles, "in_fresh_process", lambda call, **words: Measured(call(**words), 0))
+        found = bundles.scene(str(finished_run), SEED)
+    yield found
+    bundles.scene.cache_clear()
+    bundles._KEPT.pop().cleanup()
+
+
+@pytest.fixture(scope="module")
+def report(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, scene: Scene
+) -> dict[str, Any]:
     """The JSON of one start of those benchmarks that need neither a compiler nor Triton."""
     out = tmp_path_factory.mktemp("bench") / "results.json"
     options = [f"--{name}={value}" for name, value in SIZES.items()]
-    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), *NAMES, *options]
-    command += ["--run", str(finished_run), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    options += [f"--seed={SEED}", "--run", str(finished_run), "--out", str(out)]
+    assert main([*NAMES, *options]) == 0
+    assert bundles.scene(str(finished_run), SEED) is scene, "the tiers were exported twice"
     assert str(finished_run) not in out.read_text("utf-8")
     read: dict[str, Any] = json.loads(out.read_text("utf-8"))["benchmarks"]
     return read
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, finished_run: Path) -> Scene:
-    """Bundles in both precisions, and texts."""
-    folder = tmp_path_factory.mktemp("scene")
-    source = make_scene(str(finished_run), 0, str(folder))
-    return Scene(folder, source.pop("model"), source)
 
 
 def figures(report: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
@@ -136,7 +142,7 @@ def test_all_variants_of_a_tier_take_every_text(scene: Scene) -> None:
 
 def test_segments_and_one_graph_take_every_text(scene: Scene, tmp_path: Path) -> None:
     model = MultiExitClassifier.from_pretrained(scene.model, attn_implementation="eager").eval()
-    whole = trace_graph(model, ("input_ids", "attention_mask"), 8)
+    whole = trace_once(model, ("input_ids", "attention_mask"), 32)
     for exits in ((1, 2), (2,)):
         segments.write_graphs(whole, exits, "int8", tmp_path)
     hidden = np.random.default_rng(0).standard_normal((3, 1, 5, 32)).astype(np.float32)

@@ -14,7 +14,8 @@ import pytest
 
 import dimec as library
 from dimec.data import load_task
-from support.tiny import FAST, Said, dimec, write_reviews
+from support.tiny import FAST, Said, write_reviews
+from support.warm import warm_dimec
 
 POLICIES = [
     "all-mobile",
@@ -50,7 +51,7 @@ class RealRun:
             "evaluate": ["evaluate", self.path, "--draws", "200"],
             "report": ["report", self.path],
         }
-        self.said = {name: dimec(*words, "--json") for name, words in self.commands.items()}
+        self.said = {name: warm_dimec(*words, "--json") for name, words in self.commands.items()}
         self.json: Mapping[str, Any] = {
             name: json.loads(said.out) for name, said in self.said.items()
         }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,12 @@ from typing import Any
 import pytest
 
 from dimec.bundle.folders import verify_bundle
-from support.tiny import Said, contents, environment
+from support.tiny import Said, contents
+from support.warm import warm_dimec
+
+pytestmark = pytest.mark.usefixtures("one_trace")
 
 Cli = Callable[..., Said]
-
-_LIMITED = """
-import resource, runpy, sys
-limit = int(sys.argv.pop(1))
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-runpy.run_module("dimec", run_name="__main__")
-"""
 
 
 @pytest.fixture
@@ -128,16 +123,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_bundle(
     run_copy: Callable[..., Path], bundle: Path
 ) -> None:
     run, before = run_copy(), contents(bundle)
-    words = ["export", run, bundle, "--overwrite"]
-    process = subprocess.run(
-        [sys.executable, "-c", _LIMITED, "40000", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        env=environment(),
-    )
-    line = Said(process.returncode, process.stdout, process.stderr).complaint()
+    words = ("export", run, bundle, "--overwrite")
+    line = warm_dimec(*words, limits={resource.RLIMIT_FSIZE: 40_000}).complaint()
     assert line.startswith(("no room to write", "cannot write"))
     assert contents(bundle) == before
     verify_bundle(bundle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 from dimec.cli.common import shell_line
 from dimec.cli.map import _new_run
 from dimec.runs.run import Run
-from support.tiny import FAST, Said, dimec, environment, reviews, write_reviews
+from support.tiny import FAST, Said, reviews, write_reviews
+from support.warm import warm_dimec
 
 Cli = Callable[..., Said]
 
@@ -82,14 +82,14 @@ def test_every_command_that_is_printed_as_next_works_as_it_stands(
     rows = [*reviews(80), *((f"a rare word (no. {number})", "rare") for number in range(6))]
     table = write_reviews(folder / "my reviews.csv", rows)
     words = ["--backbone", str(tiny_backbone), *FAST, "--epochs", "2", "--record-train"]
-    said = dimec("train", "--task", f"csv:{table}", *words, "--out", folder / "a run")
+    said = warm_dimec("train", "--task", f"csv:{table}", *words, "--out", folder / "a run")
     for step in ("fit", "evaluate", "report"):
         assert said.code == 0, said.err
         assert said.out.splitlines()[-1].startswith(f"next: dimec {step} ")
         said = _typed(said)
     assert said.out.splitlines()[-1] == f"report: {folder / 'a run' / 'report' / 'report.html'}"
 
-    said = dimec("map", "select", folder / "a run", "--by", "easy", "--share", "0.05")
+    said = warm_dimec("map", "select", folder / "a run", "--by", "easy", "--share", "0.05")
     assert "kept one row each of classes that had none in the share: " in said.out
     assert "rare" in said.out
     said = _typed(said)
@@ -98,17 +98,13 @@ def test_every_command_that_is_printed_as_next_works_as_it_stands(
 
 
 def _typed(said: Said) -> Said:
-    """What a shell makes of the command that was printed as next."""
+    """What comes of the command that was printed as next, in the words that a shell makes of it."""
     line = said.out.splitlines()[-1].removeprefix("next: ")
-    done = subprocess.run(
-        ["sh", "-c", line.replace("dimec", f"{sys.executable} -m dimec", 1)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        env=environment(),
-    )
-    return Said(done.returncode, done.stdout, done.stderr)
+    assert line.startswith("dimec ")
+    shell = "dimec() { printf '%s\\0' \"$@\"; }; "
+    split = subprocess.run(["sh", "-c", shell + line], capture_output=True, text=True, check=True)
+    assert not split.stderr
+    return warm_dimec(*split.stdout.split("\0")[:-1])
 
 
 def test_the_next_run_has_a_folder_of_its_own(tmp_path: Path) -> None:

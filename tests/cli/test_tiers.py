@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dimec.runs.run import Run
-from support.tiny import FAST, dimec
+from support.tiny import FAST
+from support.warm import warm_dimec
 
 NAMED = "phone=1,gateway=2,box=3,dc=4"
 
@@ -28,7 +29,7 @@ def trained(
         tiny_backbone,
         *FAST[2:],
     ]
-    said = dimec(*words, "--epochs", "2", "--exits", "all", "--tiers", NAMED, "--out", out)
+    said = warm_dimec(*words, "--epochs", "2", "--exits", "all", "--tiers", NAMED, "--out", out)
     assert said.code == 0, said.err
     return out
 
@@ -38,14 +39,14 @@ class Case:
 
     def __init__(self, run: Path, *fit: str) -> None:
         self.run = Run(run)
-        said = dimec("fit", run, "--lambda", "0.01", *fit, "--json")
+        said = warm_dimec("fit", run, "--lambda", "0.01", *fit, "--json")
         assert said.code == 0, said.err
         self.fit: dict[str, Any] = json.loads(said.out)
-        said = dimec("evaluate", run, "--draws", "20", "--systems", "all", "--json")
+        said = warm_dimec("evaluate", run, "--draws", "20", "--systems", "all", "--json")
         assert said.code == 0, said.err
         self.left_out = [line for line in said.err.splitlines() if "is left out:" in line]
         self.rows: list[dict[str, Any]] = json.loads(said.out)
-        said = dimec("report", run)
+        said = warm_dimec("report", run)
         assert said.code == 0, said.err
         self.table, self.page = said.out, (run / "report" / "report.html").read_text("utf-8")
 
@@ -95,8 +96,8 @@ def test_fit_evaluate_and_report_go_by_the_tiers(trained: Path, name: str) -> No
 
 
 def test_a_system_that_is_named_is_not_left_out_in_silence(trained: Path) -> None:
-    assert dimec("fit", trained, "--tiers", "4").code == 0
-    line = dimec("evaluate", trained, "--systems", "deebert,adaee").complaint()
+    assert warm_dimec("fit", trained, "--tiers", "4").code == 0
+    line = warm_dimec("evaluate", trained, "--systems", "deebert,adaee").complaint()
     assert line == "to offload takes a second tier, and there is one only"
 
 
@@ -120,7 +121,9 @@ def test_the_names_of_the_training_stay_in_its_settings(trained: Path) -> None:
 
 
 def test_prices_of_single_tiers(trained: Path) -> None:
-    said = dimec("fit", trained, "--tier-price", "box=0.5,1,0.25", "--tier-price", "phone=2,0,0")
+    said = warm_dimec(
+        "fit", trained, "--tier-price", "box=0.5,1,0.25", "--tier-price", "phone=2,0,0"
+    )
     assert said.code == 0, said.err
     tiers = Run(trained).deployment().tiers
     assert [(t.layer_price, t.send_price, t.visit_price) for t in tiers] == [
@@ -147,4 +150,4 @@ def test_prices_of_single_tiers(trained: Path) -> None:
     ],
 )
 def test_tiers_that_cannot_be_fitted(trained: Path, words: list[str], told: str) -> None:
-    assert told in dimec("fit", trained, *words).complaint()
+    assert told in warm_dimec("fit", trained, *words).complaint()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.offline import Offline
+from support.shared import own_copy
 from support.tiny import reviews, write_reviews
 
 SPLITS = ["train"] * 300 + ["validation"] * 200 + ["test"] * 1000
@@ -16,36 +17,41 @@ SPLITS = ["train"] * 300 + ["validation"] * 200 + ["test"] * 1000
 @pytest.fixture(scope="session")
 def proof_run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> Path:
     """A trained, fitted and evaluated tiny run with 1,000 test texts."""
-    import dimec
-
-    folder = tmp_path_factory.mktemp("proof")
     rows = [(*row, split) for row, split in zip(reviews(1500), SPLITS, strict=True)]
-    table = write_reviews(folder / "reviews.csv", rows, ("text", "label", "split"))
-    run = dimec.train(
-        task=f"csv:{table}",
-        split_column="split",
-        predefined_splits=True,
-        backbone=str(tiny_backbone),
-        exits=(1, 2, 4),
-        epochs=3,
-        learning_rate=3e-3,
-        max_tokens=32,
-        precision="fp32",
-        out=folder / "run",
-    )
-    run.fit(lam=0.05)  # so large that every tier gets a good part of the texts
-    run.evaluate(draws=10)
-    return run.path
+
+    def make(folder: Path) -> None:
+        import dimec
+
+        folder.mkdir()
+        table = write_reviews(folder / "reviews.csv", rows, ("text", "label", "split"))
+        run = dimec.train(
+            task=f"csv:{table}",
+            split_column="split",
+            predefined_splits=True,
+            backbone=str(tiny_backbone),
+            exits=(1, 2, 4),
+            epochs=3,
+            learning_rate=3e-3,
+            max_tokens=32,
+            precision="fp32",
+            out=folder / "run",
+        )
+        run.fit(lam=0.05)  # so large that every tier gets a good part of the texts
+        run.evaluate(draws=10)
+
+    return own_copy(tmp_path_factory, "proof", make) / "run"
 
 
 @pytest.fixture(scope="session")
 def proof_bundle(tmp_path_factory: pytest.TempPathFactory, proof_run: Path) -> Path:
     """The run's bundle; not to be changed."""
-    from dimec.runs.run import Run
 
-    out = tmp_path_factory.mktemp("proof-bundle") / "bundle"
-    Run(proof_run).export(out)
-    return out
+    def make(folder: Path) -> None:
+        from dimec.runs.run import Run
+
+        Run(proof_run).export(folder)
+
+    return own_copy(tmp_path_factory, "proof-bundle", make)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 A training process takes most of its first seconds to import torch and transformers, and tests that
 kill, interrupt and resume start dozens. Each of these is a process of its own with its own
 arguments, environment, folder and streams, forked where everything is imported and nothing has
-begun; it can be killed like any other.
+begun; it can be killed like any other. What is tried of a start itself (its imports, the encoding
+of its streams) needs a process of the usual kind: :func:`support.tiny.dimec`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from filelock import FileLock
+
 from support.tiny import Said, environment
 
 _IMPORTED = (
@@ -40,6 +43,10 @@ _IMPORTED = (
     "dimec.training.finish",
     "dimec.training.stages",
     "dimec.training.grid",
+    "dimec.report",
+    "matplotlib.backends.backend_svg",
+    "openTSNE",
+    "rich.table",
 )
 _TESTS = Path(__file__).resolve().parents[1]
 
@@ -93,6 +100,7 @@ class WarmProcess:
             if not select.select([self._line], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("dimec", timeout or 0.0)
             self.returncode = int(self._answers.readline())
+            self._answers.close()
             self._line.close()
         return self.returncode
 
@@ -109,42 +117,74 @@ class WarmProcess:
 
 @cache
 def _keeper() -> str:
-    """Address of the process that forks; started once, and gone with this one."""
-    address = f"{tempfile.mkdtemp(prefix='warm-')}/socket"
+    """Address of the process that forks, one for all workers of a run of the suite.
+
+    The first that needs it starts it, and it ends when all who asked for it have.
+    """
+    name = f"dimec-warm-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    folder = Path(tempfile.gettempdir()) / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    user = socket.socket(socket.AF_UNIX)
+    with FileLock(folder / "lock"):
+        try:
+            user.connect(str(folder / _USERS))
+        except OSError:  # nobody has started it, or it has ended
+            _KEPT.append(_started(folder))
+            user.connect(str(folder / _USERS))
+    _KEPT.append(user)  # open until this process ends
+    return str(folder / _REQUESTS)
+
+
+_USERS, _REQUESTS = "users", "requests"
+_KEPT: list[socket.socket | subprocess.Popen[bytes]] = []
+
+
+def _started(folder: Path) -> subprocess.Popen[bytes]:
+    """A keeper that listens in a folder."""
+    for name in (_USERS, _REQUESTS):
+        (folder / name).unlink(missing_ok=True)
     code = f"import sys; sys.path.insert(0, {str(_TESTS)!r}); from support import warm; warm.keep()"
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", code, address],
-        stdin=subprocess.PIPE,
+        [sys.executable, "-c", code, folder],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env=env,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,  # it may serve others than the worker that starts it
     )
-    atexit.register(process.kill)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    return address
+    process.stdout.close()
+    return process
 
 
 def keep() -> None:
-    """Fork a process for each request, until the one that asks is gone."""
+    """Fork a process for each request, until all who asked for this one are gone."""
     for module in _IMPORTED:
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever waits is a fork of this one
-    server = socket.socket(socket.AF_UNIX)
-    server.bind(sys.argv[1])
-    server.listen()
+    listeners = []
+    for name in (_USERS, _REQUESTS):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(f"{sys.argv[1]}/{name}")
+        listener.listen()
+        listeners.append(listener)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while True:
-        ready, _, _ = select.select([server, sys.stdin], [], [])
-        if sys.stdin in ready:
-            return  # its other end was closed
-        line, _ = server.accept()
-        if os.fork() == 0:
-            server.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _wait_for_one(line)
-        line.close()
+    arrivals, requests = listeners
+    users = [arrivals.accept()[0]]
+    while users:
+        ready, _, _ = select.select([arrivals, requests, *users], [], [])
+        users = [user for user in users if user not in ready]  # they say nothing, and are closed
+        if arrivals in ready:
+            users.append(arrivals.accept()[0])
+        if requests in ready:
+            line, _ = requests.accept()
+            if os.fork() == 0:
+                for other in (*listeners, *users):
+                    other.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _wait_for_one(line)
+            line.close()
 
 
 def _wait_for_one(line: socket.socket) -> NoReturn:

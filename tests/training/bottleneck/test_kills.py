@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +19,7 @@ from dimec.training.bottleneck.files import BottleneckFolder
 from dimec.training.bottleneck.train import BottleneckSettings, bottleneck_traces, train_bottleneck
 from support.listeners import Heard, Killed
 from support.tiny import environment
+from support.warm import WarmProcess
 
 FAST = BottleneckSettings(width=3, bits=4, epochs=2)
 
@@ -59,20 +59,15 @@ def test_interrupted_at_every_stage_it_ends_like_one_that_was_not(
     assert not list(folder.glob(".*.tmp"))
 
 
-_CHILD = """
-import sys
-from dimec.runs.run import Run
-from dimec.training.bottleneck.train import BottleneckSettings, train_bottleneck
-settings = BottleneckSettings(width=3, bits=4, epochs=4, batch_size=6, train_tail=True)
-train_bottleneck(Run(sys.argv[1]), settings)
-"""
-
-
 def test_a_killed_process_loses_no_finished_epoch(run_copy: Callable[..., Path]) -> None:
     settings = BottleneckSettings(width=3, bits=4, epochs=4, batch_size=6, train_tail=True)
     one, two = Run(run_copy("one")), Run(run_copy("two"))
     folder = two.path / "bottleneck-1-3-4-task-tail"
-    process = subprocess.Popen([sys.executable, "-c", _CHILD, str(two.path)], env=environment())
+    words = ["bottleneck", str(two.path), "--width", "3", "--bits", "4", "--epochs", "4"]
+    words += ["--batch-size", "6", "--train-tail"]
+    with open(os.devnull, "wb") as quiet:  # noqa: PTH123
+        stream = quiet.fileno()
+        process = WarmProcess(words, env=environment(), stdout=stream, stderr=stream)
     try:
         end = time.monotonic() + 120
         while not (folder / "checkpoint" / "epoch-0001.safetensors").exists():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,10 @@ from dimec.tiers.deployment import Deployment
 from dimec.training.export.bundles import _write_tokenizer
 from dimec.training.prepare import load_tokenizer
 from support.stored import stored_router
-from support.tiny import command, contents, environment, reviews, write_reviews
+from support.tiny import contents, environment, reviews, write_reviews
+from support.warm import WarmProcess
+
+pytestmark = pytest.mark.usefixtures("one_trace")
 
 HARD_TEXTS = [
     "",
@@ -410,14 +413,14 @@ def test_a_killed_export_leaves_the_old_bundle_and_the_next_one_clears_up(
     run, out = run_copy(), tmp_path / "bundle"
     shutil.copytree(tiny_bundle, out)
     before = contents(out)
-    words = command("export", run, out, "--int8", "edge", "--force", "--overwrite")
-    process = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
-    )
+    words = ("export", run, out, "--int8", "edge", "--force", "--overwrite")
+    with open(os.devnull, "wb") as quiet:  # noqa: PTH123
+        stream = quiet.fileno()
+        process = WarmProcess(words, env=environment(), stdout=stream, stderr=stream)
     half_made = tmp_path / ".bundle.tmp"
     # As soon as the first graph is being written; the bundle itself is minutes of files away.
     until = time.monotonic() + 120
-    while not list(half_made.rglob("*.onnx*")):
+    while not any(".onnx" in name for _, _, names in os.walk(half_made) for name in names):
         assert process.poll() is None, "the export ended before it could be killed"
         assert time.monotonic() < until
         time.sleep(0.001)

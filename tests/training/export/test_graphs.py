@@ -32,6 +32,8 @@ LABELS = ("negative", "neutral", "positive")
 MAX_TOKENS = 30
 SINGLE = ("input_ids", MASK)
 ANSWERS = ("mobile", "edge", "cloud", "one", "two")
+# With inner layers of such a width that their weights are stored beside the graph.
+WIDE = {kind: {"intermediate_size": 256} for kind in ("albert", "bert")}
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, MAX_TOKENS), (5, 7), (64, MAX_TOKENS)]
 
 
@@ -150,7 +152,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
 
     def get(kind: str) -> Exported:
         if kind not in made:
-            made[kind] = Exported(tmp_path_factory.mktemp(kind), kind)
+            made[kind] = Exported(tmp_path_factory.mktemp(kind), kind, options=WIDE.get(kind))
         return made[kind]
 
     return get
@@ -222,11 +224,11 @@ class TestTheGraphs:
 
     @pytest.mark.parametrize(("kind", "times"), [("albert", 1), ("bert", 2)])
     def test_a_weight_that_layers_share_is_stored_once(
-        self, tmp_path: Path, kind: str, times: int
+        self, exported: Callable[[str], Exported], kind: str, times: int
     ) -> None:
         """ALBERT runs one layer again and again; BERT has two of them."""
-        made = Exported(tmp_path, kind, options={"intermediate_size": 256})
-        alone, both = (tmp_path / f"{name}.data" for name in ("layers.onnx", "segments"))
+        made = exported(kind)
+        alone, both = (made.folder / f"{name}.data" for name in ("layers.onnx", "segments"))
         assert both.stat().st_size == times * alone.stat().st_size > 0
         inputs = single(made.batch(3, 7))
         assert_equal(made.answers(inputs), made.expected(inputs), inputs[MASK])

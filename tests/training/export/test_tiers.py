@@ -27,6 +27,8 @@ from support.named import FOUR, TWO, named_run
 from support.stored import fitted_on
 from support.tiny import Said, contents
 
+pytestmark = pytest.mark.usefixtures("one_trace")
+
 
 @pytest.fixture(params=["two", "four"])
 def exported(
