@@ -74,6 +74,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if hasattr(config, "workerinput"):
         places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+        if gone := [str(path) for path in places if not path.exists()]:
+            raise pytest.UsageError(f"LONGEST names files that are not there: {', '.join(gone)}")
         items.sort(key=lambda item: places.get(item.path, len(places)))
 
 

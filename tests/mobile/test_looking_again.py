@@ -36,7 +36,9 @@ PRICES = dict(zip(TIERS, Deployment.paper(tuple(TIERS.values())).prices, strict=
 
 
 @pytest.fixture(scope="module")
-def deep_run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> Path:
+def deep_run(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, one_trace: None
+) -> Path:
     """A tiny run with an exit at each of four layers."""
     import dimec
     from support.tiny import write_reviews
