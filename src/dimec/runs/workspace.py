@@ -16,8 +16,8 @@ from dimec.base.storage import (
     read_json,
     save_arrays,
     storage_errors,
-    take_lock,
 )
+from dimec.base.storage_folders import take_lock
 from dimec.cartography import TrainingDynamics
 from dimec.policies.kinds import POLICY, StoredPolicy
 from dimec.policies.routed import RouterPolicy
