@@ -1,8 +1,9 @@
-"""All that the documentation has of stored results: one page, its figures, and tables in others.
+"""All that the documentation has of results: one page, its figures, and tables in others.
 
 The store is a folder with ``studies/PROFILE/ITEM.json`` and ``benchmarks/*.json``. A table stands
 between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``: NAME is that of a profile whose
-``ledger`` is stored, ``bench-NAME`` for the figures of a benchmark, or ``bench-NAME-goals``.
+``ledger`` is stored, ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``, or one of
+those that the packaged scenarios give (:mod:`dimec_studies.scenario_tables`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dimec.base.storage import atomic_write, read_json
 from dimec_studies.benchmark_tables import benchmark_tables
 from dimec_studies.ledger_tables import ledger_tables
 from dimec_studies.rendering import render
+from dimec_studies.scenario_tables import scenario_tables
 
 STUDIES, BENCHMARKS = "studies", "benchmarks"  # folders of the store
 
@@ -37,17 +39,22 @@ def write_docs(results: Path, docs: Path) -> list[Path]:
         CorruptArtefactError: a result is not what its name says.
         StorageError: the disk is full or refuses to write.
     """
-    tables = all_tables(results)
+    stored = stored_tables(results)
     try:
         paths = render(results / STUDIES, docs)
     except MissingArtefactError:
-        if not tables:
+        if not stored:
             raise
         paths = []
-    return paths + fill_pages(docs, tables)
+    return paths + fill_pages(docs, stored | scenario_tables())
 
 
 def all_tables(results: Path) -> dict[str, str]:
+    """Every table of the pages, by its name."""
+    return stored_tables(results) | scenario_tables()
+
+
+def stored_tables(results: Path) -> dict[str, str]:
     """The table of every stored ledger and benchmark, by its name."""
     tables = {}
     for path in sorted((results / STUDIES).glob("*/ledger.json")):

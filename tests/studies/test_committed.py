@@ -30,11 +30,11 @@ def test_the_committed_page_is_the_one_that_the_committed_results_give(tmp_path:
         assert (ROOT / "docs" / name).is_file()
 
 
-WITH_TABLES = ("README.md", "docs/performance.md", "docs/results.md")
+WITH_TABLES = ("README.md", "docs/performance.md", "docs/results.md", "docs/scenarios.md")
 
 
 @pytest.mark.parametrize("name", WITH_TABLES)
-def test_the_tables_in_the_pages_are_those_of_the_stored_results(name: str) -> None:
+def test_the_tables_in_the_pages_are_those_that_are_made(name: str) -> None:
     text, tables = (ROOT / name).read_text("utf-8"), all_tables(STORE)
     places = set(re.findall("<!-- table: ([^ ]+) -->", text))
     assert places
@@ -42,7 +42,7 @@ def test_the_tables_in_the_pages_are_those_of_the_stored_results(name: str) -> N
     assert with_tables(text, tables) == text, "run: dimec reproduce docs"
 
 
-def test_every_page_with_a_place_for_a_table_of_results_is_written(tmp_path: Path) -> None:
+def test_every_page_with_a_place_for_a_table_is_written(tmp_path: Path) -> None:
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.svg"))
     filled = fill_pages(tmp_path / "docs", all_tables(STORE))

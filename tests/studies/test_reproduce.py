@@ -52,7 +52,7 @@ def test_a_profile_of_ones_own_makes_results_and_a_page(
     ("arguments", "complaint"),
     [
         (["table3"], "no item is named 'table3'; there are table1"),
-        (["fig1", "--profile", "huge"], "no profile 'huge'; give one of small, deep, base"),
+        (["fig1", "--profile", "huge"], "no study profile 'huge'; give one of small, deep, base"),
         (["fig1", "--seeds", "a"], "--seeds: expected numbers such as 0,1,2, got 'a'"),
         (["fig1", "--tasks", "rte"], "no task 'rte'; it has sst2, cola"),
         (["fig1", "--tiers", "2,3"], "model.tiers"),

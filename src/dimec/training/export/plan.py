@@ -73,7 +73,7 @@ class Export:
         segments: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
         segments[names[0]] = _segments(training["exits"], deployment.tiers[0], looks)
         site = Site(deployment, tuple(training["exits"]))
-        served_steps(stored.policy, site, segments[names[0]], run.shape().width)
+        served_steps(stored.policy, site, segments[names[0]])
         return cls(run, training, stored, deployment, segments, precisions, versions_)
 
     @property
