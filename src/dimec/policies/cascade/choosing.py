@@ -33,7 +33,8 @@ class Chooser:
     def utilities(self, x: FloatArray) -> FloatArray:
         """(N, S) of (N, F) features; each row as if it were alone."""
         values = np.vecdot(x[:, None, :], self.weights[None, :, :]) + self.biases
-        return np.where(self.logistic, sigmoid(values), values) - self.costs
+        told: FloatArray = np.where(self.logistic, sigmoid(values), values) - self.costs
+        return told
 
     def choose(self, x: FloatArray) -> IntArray:
         """(N,) step to take: 0 to answer, else 1 + its position among the point's steps.
@@ -47,4 +48,5 @@ class Chooser:
 def sigmoid(z: npt.NDArray[np.floating]) -> FloatArray:
     """1 / (1 + exp(-z)), of any size of z."""
     e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+    probability: FloatArray = np.where(z >= 0, 1.0, e) / (1.0 + e)
+    return probability

@@ -121,7 +121,7 @@ def _fit(
 def _ridge(z: FloatArray, target: FloatArray, penalty: float) -> tuple[FloatArray, float]:
     bias = float(target.mean())
     gram = z.T @ z + penalty * np.eye(z.shape[1])
-    return np.linalg.solve(gram, z.T @ (target - bias)), bias
+    return np.asarray(np.linalg.solve(gram, z.T @ (target - bias)), np.float64), bias
 
 
 def _logistic(z: FloatArray, target: FloatArray, penalty: float) -> tuple[FloatArray, float]:

@@ -103,6 +103,8 @@ class CascadePolicy:
         signal = self.signal(trace.embeddings, trace.lengths)
         stop = np.full((size, len(deployment)), -1, np.int64)  # -1: never at that tier
         last = np.full(size, -1, np.int64)
+        for tier, layer in first.seen:  # the exit at layer 0, where every text begins
+            stop[:, tier], last[:] = layer, tier
         standing: dict[tuple[Exit, ...], npt.NDArray[np.int64]] = {first.seen: np.arange(size)}
         for chooser in self.choosers:
             rows = standing.pop(chooser.point.seen, None)
