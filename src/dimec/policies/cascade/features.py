@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
 
-_FLOOR = 1e-5  # of a probability: float16 traces say less of smaller ones
+FLOOR = 1e-5  # of a probability: float16 traces say less of smaller ones
 MOST_CLASSES = 6  # of which each has features of its own
 
 # The groups of features, from the one that alone makes a threshold on the confidence.
@@ -78,9 +78,9 @@ def features(
 
 def _confidence(p: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(N,) log-odds of the largest probability; (N, 1 or 2) entropy and, of C > 2, the margin."""
-    ordered = np.sort(np.maximum(p, _FLOOR), axis=1)
-    first, second = ordered[:, -1], ordered[:, -2] if p.shape[1] > 1 else np.full(len(p), _FLOOR)
-    top = np.log(first / np.maximum(1 - first, _FLOOR))
+    ordered = np.sort(np.maximum(p, FLOOR), axis=1)
+    first, second = ordered[:, -1], ordered[:, -2] if p.shape[1] > 1 else np.full(len(p), FLOOR)
+    top = np.log(first / np.maximum(1 - first, FLOOR))
     logs = np.log(ordered)
     shape = [-(ordered * logs).sum(axis=1)]
     if p.shape[1] > 2:

@@ -14,6 +14,7 @@ from dimec.policies.base import Outcome, outcome_of
 from dimec.policies.cascade.choosing import Chooser
 from dimec.policies.cascade.features import features, signal_features
 from dimec.policies.cascade.points import Exit, Point, points_of, seen_after
+from dimec.policies.cascade.single import choose_one, features_one
 from dimec.policies.drive import site_of
 from dimec.policies.kinds import Arrays, register_kind
 from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Step, Walk
@@ -194,9 +195,8 @@ class CascadeSteps(FixedSteps):
     ) -> Step:
         if not chooser.point.goes:
             return Answer()
-        tokens = np.array([signal.tokens])
-        about = self._policy.signal(signal.embedding[None], tokens)
-        chosen = int(chooser.choose(features(about, [look[None] for look in looks]))[0])
+        about = self._policy.signal(signal.embedding[None], np.array([signal.tokens]))[0]
+        chosen = choose_one(chooser, features_one(about.tolist(), looks))
         return chooser.point.goes[chosen - 1] if chosen else Answer()
 
 
