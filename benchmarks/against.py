@@ -18,8 +18,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.against_trees import NOW, THEN, Tree, both
-from benchmarks.bundles import PRECISIONS, small_run
-from benchmarks.harness import in_fresh_process, say
+from benchmarks.bundles import PRECISIONS
+from benchmarks.harness import say
 from benchmarks.load import closed_loop
 from benchmarks.results import PER_SECOND, RATIO, Figure, Result
 from benchmarks.serving import processor_seconds
@@ -36,8 +36,8 @@ _ITEMS = {"decisions": "processor", "answers": "processor", "edge": "clock"}
 
 @dataclass(frozen=True)
 class Sizes:
-    """``run``: see :func:`benchmarks.bundles.scene`; ``against``: a commit, or a folder
-    with a tree.
+    """``against``: a commit, or a folder with a tree; ``run``: a fitted run of that tree or of an
+    older one, which both must be able to read; "" has the other tree train a small one.
 
     ``texts`` are worked through in a turn, ``requests`` sent to a server in one. ``rounds`` of four
     turns give one ratio, their median, and there are ``repeats`` of these. ``clients``: at a time;
@@ -64,10 +64,9 @@ def run(sizes: Sizes, seed: int) -> Result:
     """Everything, with one process for each tree."""
     figures: list[Figure] = []
     runs: dict[str, Any] = {}
-    used = sizes.run or in_fresh_process(small_run, seed=seed).value
     with (
         tempfile.TemporaryDirectory(prefix="dimec-bench-") as place,
-        both(sizes.against, used, seed, Path(place)) as (trees, commits, source),
+        both(sizes.against, sizes.run, seed, Path(place)) as (trees, commits, source),
     ):
         for precision in PRECISIONS:
             say(f"against: {precision}")

@@ -35,6 +35,10 @@ class Side:
         self._open = contextlib.ExitStack()
         self._turns: dict[str, _Turn] = {}
 
+    def train(self) -> str:
+        """Train the small run of the tree's own benchmarks; gives its folder."""
+        return str(bundles._train(self.seed).path)
+
     def prepare(self, run: str, root: str) -> dict[str, Any]:
         """Fit a copy of a run by the rules of the tree in ``root``, and export both precisions."""
         import dimec

@@ -92,7 +92,7 @@ class Pair(NamedTuple):
 
 @contextlib.contextmanager
 def both(against: str, run: str, seed: int, place: Path) -> Iterator[Pair]:
-    """Have both trees export a run, and keep a process of each.
+    """Have both trees export a run, "" for a small one of the other's, and keep a process of each.
 
     What exports is another process: torch, which it loads, is no part of a mobile.
 
@@ -103,8 +103,11 @@ def both(against: str, run: str, seed: int, place: Path) -> Iterator[Pair]:
         other, commit = stack.enter_context(checkout(against, ROOT))
         roots = {THEN: other, NOW: ROOT}
         for name, root in roots.items():
-            say(f"against: exporting, {name} ...")
             with contextlib.closing(Tree(root, place / name, seed)) as maker:
+                if not run:  # by the older one: a newer one can read what it writes
+                    say("against: training a small model ...")
+                    run = maker.ask(do="train")
+                say(f"against: exporting, {name} ...")
                 source = maker.ask(do="prepare", run=run, root=str(root))
         trees = {
             name: stack.enter_context(contextlib.closing(Tree(root, place / name, seed)))

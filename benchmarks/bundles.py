@@ -92,11 +92,6 @@ def make_scene(run: str, seed: int, out: str) -> dict[str, Any]:
     }
 
 
-def small_run(seed: int) -> str:
-    """Folder of the run that is trained where none is named."""
-    return str(_train(seed).path)
-
-
 def _train(seed: int) -> Any:
     """The small run; a finished one is taken as it is."""
     import dimec
