@@ -16,6 +16,9 @@ from benchmarks import against_side
 from benchmarks.harness import ROOT, WorkerError, say
 
 THEN, NOW = "before", "now"
+# By default glibc learns from what a process did before which arrays it fetches from the system
+# anew each time; that is worth half of a short replay, and falls on either tree by chance.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
 
 
 class Tree:
@@ -73,7 +76,7 @@ def _environment(root: Path) -> dict[str, str]:
         str(path) for part in ("src", "", "tools", "studies") if (path := root / part).is_dir()
     ]
     fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **fixed}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **fixed, **_MALLOC}
 
 
 class Pair(NamedTuple):

@@ -16,7 +16,7 @@ from benchmarks import against
 
 SIZES = {"texts": 2, "requests": 2, "rounds": 1, "repeats": 2, "clients": 2}
 SIZES |= {"samples": 30, "fitted-on": 40, "width": 4}
-MOBILE = ("decide", "the decision alone", "answer, fixed", "answer, adaptive", "answer by the edge")
+MOBILE = ("decide", "answer, fixed", "answer, adaptive", "answer by the edge")
 
 
 @pytest.fixture(scope="module")
