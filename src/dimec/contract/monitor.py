@@ -18,8 +18,8 @@ as here, their probability.) E has a mean of at most 1 at every stopping time, s
 1/α) ≤ α while each row's mean, given the rows before, is at most b.
 
 Rows are to be those that chance picked for the audit, in the order in which it picked them. A
-label that is late holds up the rows behind it: else rows that agree would come before those that
-do not.
+label that is late holds up the rows behind it (:mod:`dimec.contract.late`): else rows that agree
+would come before those that do not.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Monitor:
     @property
     def capital(self) -> float:
         """E: 1 at first; 1/α is the alarm."""
-        return float(self.invested.sum()) + _cash(self.rows if not self.alarm else self.alarm)
+        return float(self.invested.sum()) + cash(self.rows if not self.alarm else self.alarm)
 
     def update(self, value: int) -> bool:
         """Take in one audited row, at a cost that does not grow with the rows before.
@@ -105,10 +105,7 @@ class Monitor:
         self.rows += 1
         self.sum += int(value)
         if not self.alarm:
-            fresh = (_cash(self.rows - 1) - _cash(self.rows)) / STAKES
-            self.invested = (self.invested + fresh) * (
-                1 + _stakes(self.bound, self.low) * (value - self.bound)
-            )
+            self.invested = bet(self.invested, self.rows, value, self.bound, self.low)
             if self.capital >= 1 / self.alpha:
                 self.alarm = self.rows
         return self.alarm > 0
@@ -152,6 +149,29 @@ class Monitor:
             raise ValueError("its counts contradict each other")
 
 
+def bet(
+    invested: FloatArray, row: int, values: npt.ArrayLike, bound: float, low: int
+) -> FloatArray:
+    """(..., K) the money at each stake after one more row, of one stream or of many.
+
+    Args:
+        invested: (..., K) the money before it.
+        row: which one it is, counted from 1.
+        values: (...) its value in each stream.
+        bound: b.
+        low: the least value.
+    """
+    fresh = (cash(row - 1) - cash(row)) / STAKES
+    excess = np.asarray(values, np.float64)[..., None] - bound
+    result: FloatArray = (invested + fresh) * (1 + _stakes(bound, low) * excess)
+    return result
+
+
+def cash(rows: int) -> float:
+    """Money not yet bet after that many rows: 1, 1/2, then ever more slowly towards 0."""
+    return 1 / (2 + math.log2(rows)) if rows else 1.0
+
+
 @cache
 def _stakes(bound: float, low: int) -> FloatArray:
     """(K,) λ, up to half of what ruin allows.
@@ -161,8 +181,3 @@ def _stakes(bound: float, low: int) -> FloatArray:
     """
     grid: FloatArray = np.geomspace(bound / 4, _MOST, STAKES) / (bound - low)
     return grid
-
-
-def _cash(rows: int) -> float:
-    """Money not yet bet after that many rows: 1, 1/2, and then ever more slowly towards 0."""
-    return 1 / (2 + math.log2(rows)) if rows else 1.0
