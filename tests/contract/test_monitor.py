@@ -59,7 +59,7 @@ def _mean_capital(monitor: Monitor, chances: dict[int, float], rows: int) -> flo
 
 
 def test_false_alarms_are_no_more_frequent_than_alpha_however_often_one_looks() -> None:
-    draws, rows, alpha = 200, 500, 0.2
+    draws, rows, alpha = 150, 400, 0.2
     rng = np.random.default_rng(11)
     for monitor, chances in (
         (Monitor.of_differences(0.02, alpha), (0.0, 0.98, 0.02)),

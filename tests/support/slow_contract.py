@@ -54,13 +54,15 @@ def score(plus: int, minus: int, n: int, delta: float) -> float:
 
 def capital(drops: list[int], delta: float) -> float:
     """The largest capital of betting in this order, row by row."""
-    money = most = 1.0
+    full = half = 0.5
+    most = 1.0
     for i, value in enumerate(drops):
         before = drops[:i]
         variance = (100 * 0.05 + sum(d * d for d in before)) / (100 + len(before))
         stake = min(delta / (delta * delta + variance), 0.5 / (1 - delta))
-        money *= 1 + stake * (delta - value)
-        most = max(most, money)
+        full *= 1 + stake * (delta - value)
+        half *= 1 + stake / 2 * (delta - value)
+        most = max(most, full + half)
     return most
 
 

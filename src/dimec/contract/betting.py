@@ -8,12 +8,13 @@ Waudby-Smith and Ramdas (2024), "Estimating means of bounded random variables by
 where λᵢ may depend on the rows before i, not on row i. Where E[D] ≥ Δ given the rows before, K is a
 supermartingale, and exceeds 1/α at any time with probability α at most (Ville), so p = 1 / max K.
 
-The stake is theirs for the growth of capital (aGRAPA), g/(g² + σ²) with g = Δ - mean, with one
-departure: the mean is taken to be 0, what is hoped for, and not what the rows before say, as a
-mean of D is long too uncertain. Simulated at n = 5,463 with 2 % discordant rows, a drop of 0 and
-Δ of half a point, that has a power of 0.65; their stake has 0.47, a mixture over 8 to 32 fixed
-ones 0.40 to 0.53. σ² is the mean of D² before, begun with 100 rows of 0.05. Validity asks for
-neither.
+The stake is theirs for the growth of capital (aGRAPA), g/(g² + σ²) with g = Δ - mean, with two
+departures. The mean is taken to be 0, what is hoped for, and not what the rows before say, as a
+mean of D is long too uncertain. And half of the money stakes half as much: where the true drop is
+Δ/2 the full stake is twice the best one, and its capital would not grow however many the rows.
+Simulated at n = 5,463 with 2 % discordant rows, a drop of 0 and Δ of half a point, that has a power
+of 0.59 (0.67 without the second half); their own stake has 0.47. σ² is the mean of D² before, begun
+with 100 rows of 0.05. Validity asks for none of this.
 
 The order of the rows matters. It is shuffled by a seed, which knows no value.
 """
@@ -29,6 +30,7 @@ from dimec.contract.losses import Losses
 SEED = 2010
 _ROWS, _SHARE = 100, 0.05  # what the variance begins with
 _MOST = 0.5  # of what may be staked without ruin
+_PARTS = np.array([[1.0], [0.5]])  # of the stake, for each half of the money
 
 
 def p_value(losses: Losses, delta: float, seed: int = SEED) -> float:
@@ -67,4 +69,6 @@ def _ordered(losses: Losses, seed: int) -> tuple[FloatArray, FloatArray]:
 def _best(drops: FloatArray, variance: FloatArray, delta: float) -> float:
     """The logarithm of the largest capital, at least that of the beginning."""
     stakes = np.minimum(delta / (delta**2 + variance), _MOST / (1 - delta))
-    return max(0.0, float(np.cumsum(np.log1p(stakes * (delta - drops))).max()))
+    gains = np.log1p(_PARTS * stakes * (delta - drops))
+    capital = np.logaddexp(*np.cumsum(gains, axis=1)) - np.log(len(_PARTS))
+    return max(0.0, float(capital.max()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,7 @@ def at_most(k: int, n: int) -> Callable[[float], float]:
     return probability
 
 
+@lru_cache(maxsize=1024)  # the same counts are asked for at every drop of an inversion
 def upper(k: int, n: int, alpha: float) -> float:
     """Upper Clopper-Pearson bound: the p at which X ≤ k has the probability ``alpha``.
 

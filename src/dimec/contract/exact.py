@@ -172,9 +172,11 @@ def _largest(tail: _Tail, delta: float, least: float, most: float, at: float | N
     for _ in range(_ROUNDS):
         middle = (a + b) / 2
         bounds = tail.bound(middle, delta - (b - a) / 2)
-        attained = max(attained, float(tail.bound(middle, np.full_like(a, delta)).max()))
         largest = max(settled, float(bounds.max()))
-        if at is not None and (largest <= at or attained > at):
+        if at is not None and largest <= at:
+            return largest
+        attained = max(attained, float(tail.bound(middle, np.full_like(a, delta)).max()))
+        if at is not None and attained > at:
             return largest
         open_ = bounds > attained * (1 + _CLOSE)
         if not open_.any():
