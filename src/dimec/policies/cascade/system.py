@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dimec.policies.cascade.induction import Induction, Sight
+from dimec.policies.cascade.induction import Fit, Induction, Sight
 from dimec.policies.cascade.points import Exit, points_of
 from dimec.policies.cascade.policy import CascadePolicy
 from dimec.policies.drive import site_of
@@ -35,8 +35,7 @@ def induction_of(inputs: FitInputs, seed: int = 0) -> Induction:
 
 def fit_cascade(inputs: FitInputs, seed: int = 0) -> CascadePolicy:
     """The cascade of the ledger's λ."""
-    found = induction_of(inputs, seed).fit(inputs.lam)
-    return CascadePolicy(inputs.lam, found.choosers, found.mean, found.axes)
+    return _make(induction_of(inputs, seed).fit(inputs.lam), inputs.lam)
 
 
 def _fit(inputs: FitInputs) -> Fitted:
@@ -44,7 +43,11 @@ def _fit(inputs: FitInputs) -> Fitted:
     return Fitted(policy, {}, validation_reward(policy, inputs))
 
 
+def _make(found: Fit, lam: float) -> CascadePolicy:
+    return CascadePolicy(lam, found.choosers, found.mean, found.axes)
+
+
 register(
-    System("cascade", "dimec's own, docs/architecture.md", CascadePolicy, fitter=_fit),
+    System("cascade", "dimec's own, dimec.policies.cascade", _make, fitter=_fit),
     title="Cascade",
 )
