@@ -10,7 +10,8 @@ from pathlib import Path
 from dimec.base.errors import CorruptArtefactError, DataError, MismatchError, StorageError
 from dimec.base.storage import storage_errors
 from dimec.mobile.state.hold import MEMORY, Hold, busy, copy_into, is_passing
-from dimec.mobile.state.rows import ANY_LEARNT, READ_MEMORY, SCHEMA, arrays_of
+from dimec.mobile.state.memory import Memory
+from dimec.mobile.state.rows import ANY_LEARNT, SCHEMA
 from dimec.policies.kinds import Arrays
 
 # 2: paths, and what any policy has learnt in place of a router's pools.
@@ -28,7 +29,7 @@ _REFUSED = {
     sqlite3.SQLITE_LOCKED,
 }
 
-Opened = tuple[sqlite3.Connection, Arrays]
+Opened = tuple[sqlite3.Connection, Memory]
 
 
 class StateFile:
@@ -105,7 +106,7 @@ class StateFile:
         if found != "ok":
             raise self.damage(" ".join(found.split()))
 
-    def _load(self, database: sqlite3.Connection) -> Arrays:
+    def _load(self, database: sqlite3.Connection) -> Memory:
         """What was learnt; nothing in a new file."""
         with transaction(database):
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
@@ -134,16 +135,14 @@ class StateFile:
         meta = {"kind": _KIND, "format": _FORMAT, "identity": self._identity}
         database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
-    def _learnt(self, database: sqlite3.Connection) -> Arrays:
-        row = database.execute(READ_MEMORY).fetchone()
-        if row is None:
-            if database.execute(ANY_LEARNT).fetchone()[0]:
-                raise ValueError("what was learnt is missing")
-            return {}
-        arrays = arrays_of(row)
-        if self._check is not None:
-            self._check(arrays)
-        return arrays
+    def _learnt(self, database: sqlite3.Connection) -> Memory:
+        memory = Memory.read(database)
+        if memory.rows:
+            if self._check is not None:
+                self._check(memory.arrays)
+        elif database.execute(ANY_LEARNT).fetchone()[0]:
+            raise ValueError("what was learnt is missing")
+        return memory
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
