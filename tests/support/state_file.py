@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def check_state(
     """
     with contextlib.closing(_open(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall()[0][0] == "ok"
-        rows = database.execute("SELECT name, bytes FROM memory ORDER BY seq").fetchall()
+        rows = database.execute("SELECT bytes FROM memory ORDER BY seq").fetchall()
     pools = _pools(rows) if rows else router.state()
     assert bool(rows) == (adaptive and bool(read_answers(path)))
     answers = read_answers(path)
@@ -64,12 +65,11 @@ def check_state(
 
 
 def _pools(rows: list[sqlite3.Row]) -> Mapping[str, Any]:
-    """Of a centroid router, from the rows of its memory: a sum for each tier, and the counts."""
-    *sums, counts = (row["bytes"] for row in rows)
-    assert [row["name"] for row in rows] == ["sums"] * len(sums) + ["counts"]
+    """Of a centroid router, from the rows of its memory: a tier's sum, and then its count."""
+    blobs = [row["bytes"] for row in rows]
     return {
-        "sums": [np.frombuffer(blob, np.float64) for blob in sums],
-        "counts": np.frombuffer(counts, np.int64),
+        "sums": [np.frombuffer(blob[:-8], np.float64) for blob in blobs],
+        "counts": [int.from_bytes(blob[-8:], sys.byteorder) for blob in blobs],
     }
 
 

@@ -1,9 +1,10 @@
-"""What was learnt, as rows of the state file: one for each array, or for each part of it.
+"""What was learnt, as rows of the state file.
 
-An array of two or more axes is cut along the first, and only the rows that an answer changed are
-written with it. An index of the first axis is a tier's pool, say, or an arm's sums, and an answer
-seldom changes more than one of them. No row can be lost, altered or put in another's place without
-being missed: each says what it is and how many there are, and its checksum covers all of that.
+An array of two or more axes is cut along the first, together with all other arrays that are as
+long: an index is a tier's pool, say, its sum and its count, and an answer seldom changes more than
+one. Whatever else there is goes into one row. Only rows that an answer changed are written with it.
+None can be lost, altered or put in another's place without being missed: each says what it is and
+how many there are, and its checksum covers all of that.
 """
 
 from __future__ import annotations
@@ -11,44 +12,24 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from itertools import zip_longest
-from typing import NamedTuple, Self
+from functools import lru_cache
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from dimec.policies.kinds import Arrays
 
 SCHEMA = (
-    "CREATE TABLE memory(seq INTEGER PRIMARY KEY, total INTEGER NOT NULL, name TEXT NOT NULL, "
-    "type TEXT NOT NULL, shape TEXT NOT NULL, bytes BLOB NOT NULL, check_sum INTEGER NOT NULL)"
+    "CREATE TABLE memory(seq INTEGER PRIMARY KEY, total INTEGER NOT NULL, "
+    "arrays TEXT NOT NULL, bytes BLOB NOT NULL, check_sum INTEGER NOT NULL)"
 )
-_READ = "SELECT seq, total, name, type, shape, bytes, check_sum FROM memory ORDER BY seq"
-_WRITE = "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?, ?)"
+_READ = "SELECT seq, total, arrays, bytes, check_sum FROM memory ORDER BY seq"
+_WRITE = "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM memory WHERE seq >= ?"
 
-
-class _Row(NamedTuple):
-    """A part of an array.
-
-    Attributes:
-        seq: its position among all rows, from 0.
-        total: how many rows there are.
-        name: of the array.
-        type: the array's, as numpy and JSON write it.
-        shape: the whole array's, as JSON.
-        bytes: the part's values in C order.
-    """
-
-    seq: int
-    total: int
-    name: str
-    type: str
-    shape: str
-    bytes: bytes
-
-    def check_sum(self) -> int:
-        """CRC-32 of all of it."""
-        return zlib.crc32(self.bytes, zlib.crc32(repr(self[:-1]).encode()))
+_Kind: TypeAlias = tuple[str, str, tuple[int, ...]]  # name, type and shape of an array
+_Row: TypeAlias = tuple[str, bytes]  # the kinds of the arrays in it as JSON, and their values
 
 
 class Memory(NamedTuple):
@@ -56,7 +37,7 @@ class Memory(NamedTuple):
 
     Attributes:
         arrays: by name; empty before the first lesson.
-        rows: in the order of the arrays and of their parts.
+        rows: in their order in the file.
     """
 
     arrays: Arrays
@@ -65,13 +46,13 @@ class Memory(NamedTuple):
     @classmethod
     def of(cls, arrays: Arrays) -> Self:
         """The memory of these arrays, which must not change any more."""
-        parts = [
-            (*whole, part.tobytes())
-            for name, array in arrays.items()
-            for whole in [(name, array.dtype.str, json.dumps(array.shape))]
-            for part in (array if array.ndim > 1 and len(array) else array[None])
-        ]
-        return cls(arrays, tuple(_Row(k, len(parts), *part) for k, part in enumerate(parts)))
+        rows: list[_Row] = []
+        for table in _tables(tuple((name, a.dtype.str, a.shape) for name, a in arrays.items())):
+            records = np.empty(table.length or 1, table.record)
+            for field, name in table.fields:
+                records[field] = arrays[name]
+            rows += [(table.kinds, record.tobytes()) for record in records]
+        return cls(arrays, tuple(rows))
 
     @classmethod
     def read(cls, database: sqlite3.Connection) -> Self:
@@ -80,36 +61,87 @@ class Memory(NamedTuple):
         Raises:
             ValueError, TypeError: a row is missing, was altered, or belongs elsewhere.
         """
-        rows = []
-        for *values, check_sum in database.execute(_READ):
-            rows.append(row := _Row(*values))
-            if not isinstance(row.bytes, bytes) or row.check_sum() != check_sum:
-                raise ValueError(f"what was learnt was altered in row {row.seq}")
-        if any((row.seq, row.total) != (k, len(rows)) for k, row in enumerate(rows)):
+        numbers, rows = [], []
+        for seq, total, kinds, values, check_sum in database.execute(_READ):
+            numbers.append((seq, total))
+            rows.append((kinds, values))
+            if not isinstance(values, bytes) or check_sum != _check_sum(seq, total, kinds, values):
+                raise ValueError(f"what was learnt was altered in row {seq}")
+        if numbers != [(k, len(rows)) for k in range(len(rows))]:
             raise ValueError("what was learnt is not all there")
-        memory = cls.of(_joined(rows))
+        memory = cls.of(_arrays_of(rows))
         if memory.rows != tuple(rows):
             raise ValueError("what was learnt does not go together")
         return memory
 
     def write(self, database: sqlite3.Connection, before: Memory) -> None:
         """Put it in place of the memory that the file holds."""
-        changed = [
-            (*row, row.check_sum())
-            for row, old in zip_longest(self.rows, before.rows)
-            if row is not None and row != old
-        ]
-        database.executemany(_WRITE, changed)
-        if len(self.rows) < len(before.rows):
-            database.execute(_FORGET, (len(self.rows),))
+        total = len(self.rows)
+        same = total == len(before.rows)  # else all have to be written, for each says how many
+        for seq, row in enumerate(self.rows):
+            if not (same and row == before.rows[seq]):
+                database.execute(_WRITE, (seq, total, *row, _check_sum(seq, total, *row)))
+        if not same:
+            database.execute(_FORGET, (total,))
 
 
-def _joined(rows: list[_Row]) -> Arrays:
-    """The arrays of which these are the parts."""
-    content: dict[tuple[str, str, str], bytearray] = {}
-    for row in rows:
-        content.setdefault((row.name, row.type, row.shape), bytearray()).extend(row.bytes)
-    return {
-        name: np.frombuffer(values, np.dtype(type_)).reshape(json.loads(shape))
-        for (name, type_, shape), values in content.items()
-    }
+class _Table(NamedTuple):
+    """Arrays whose values stand side by side.
+
+    Attributes:
+        kinds: of the arrays, as JSON.
+        record: the type of a row's values.
+        length: how many rows there are; 0 for one that has each array whole.
+        fields: of the record, and the name of the array of each.
+    """
+
+    kinds: str
+    record: np.dtype[Any]
+    length: int
+    fields: tuple[tuple[str, str], ...]
+
+
+@lru_cache(16)  # asked for with each answer, and ever the same
+def _tables(kinds: tuple[_Kind, ...]) -> tuple[_Table, ...]:
+    """How arrays of these kinds are cut into rows."""
+    lengths = {shape[0] for _, _, shape in kinds if len(shape) > 1}
+    groups: dict[int, list[_Kind]] = {}
+    for kind in kinds:
+        first, *_ = (*kind[2], 0)
+        groups.setdefault(first if first in lengths else 0, []).append(kind)
+    return tuple(_table(group, length) for length, group in groups.items())
+
+
+def _table(kinds: list[_Kind], length: int) -> _Table:
+    fields = [
+        (str(k), type_, shape[1:] if length else shape) for k, (_, type_, shape) in enumerate(kinds)
+    ]
+    names = tuple((str(k), name) for k, (name, _, _) in enumerate(kinds))
+    record = np.dtype(fields)
+    if record.hasobject:  # their bytes are addresses
+        raise ValueError("Python objects are nothing that can be kept")
+    return _Table(json.dumps(kinds), record, length, names)
+
+
+def _arrays_of(rows: list[_Row]) -> Arrays:
+    """The arrays that these rows hold.
+
+    Raises:
+        ValueError, TypeError: they hold none.
+    """
+    content: dict[str, bytearray] = {}
+    for kinds, values in rows:
+        content.setdefault(kinds, bytearray()).extend(values)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for kinds, joined in content.items():
+        (table,) = _tables(tuple((name, type_, tuple(s)) for name, type_, s in json.loads(kinds)))
+        records = np.ndarray(table.length or 1, table.record, joined)
+        for field, name in table.fields:
+            column = records[field]
+            arrays[name] = np.array(column if table.length else column[0, ...], order="C")
+    return arrays
+
+
+def _check_sum(seq: int, total: int, kinds: str, values: bytes) -> int:
+    """CRC-32 of a row."""
+    return zlib.crc32(values, zlib.crc32(f"{seq} {total} {kinds}".encode()))
