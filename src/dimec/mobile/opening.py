@@ -172,15 +172,7 @@ def _in_process(path: Path | str) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
 
 
-@contextlib.contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of the block, or nothing of it."""
+def transaction(database: sqlite3.Connection) -> sqlite3.Connection:
+    """Begin one; as the context of a block, the connection writes all of it, or nothing."""
     database.execute("BEGIN IMMEDIATE")
-    try:
-        yield database
-        database.execute("COMMIT")
-    except BaseException:
-        # sqlite rolls back by itself where the disk is full.
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
+    return database

@@ -48,10 +48,12 @@ class Memory(NamedTuple):
         """The memory of these arrays, which must not change any more."""
         rows: list[_Row] = []
         for table in _tables(tuple((name, a.dtype.str, a.shape) for name, a in arrays.items())):
-            records = np.empty(table.length or 1, table.record)
+            length, size = table.length or 1, table.record.itemsize
+            records = np.empty(length, table.record)
             for field, name in table.fields:
                 records[field] = arrays[name]
-            rows += [(table.kinds, record.tobytes()) for record in records]
+            values = records.tobytes()
+            rows += [(table.kinds, values[k * size : (k + 1) * size]) for k in range(length)]
         return cls(arrays, tuple(rows))
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dimec.mobile.prediction import Prediction, Stay
@@ -43,10 +44,16 @@ def row_of(prediction: Prediction, lesson: object | None) -> tuple[Any, ...]:
     p = prediction
     return (
         *(p.id, p.label, p.probability, json.dumps(p.probabilities), p.route),
-        *(json.dumps(p.distances), p.margin, json.dumps([vars(stay) for stay in p.path])),
+        *(json.dumps(p.distances), p.margin, _path_of(p.path)),
         *(p.answered_by, p.fallback_reason, ",".join(p.tried)),
         *(p.milliseconds, p.cost, time.time(), lesson is not None),
     )
+
+
+@lru_cache(256)  # few are possible
+def _path_of(path: tuple[Stay, ...]) -> str:
+    """A path as JSON."""
+    return json.dumps([vars(stay) for stay in path])
 
 
 def prediction_of(row: tuple[Any, ...]) -> Prediction:
