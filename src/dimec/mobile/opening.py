@@ -29,6 +29,9 @@ _REFUSED = {
     sqlite3.SQLITE_LOCKED,
 }
 
+# First of all in a block ``with database:``, which writes all of it, or nothing.
+BEGIN = "BEGIN IMMEDIATE"
+
 Opened = tuple[sqlite3.Connection, Memory]
 
 
@@ -108,7 +111,8 @@ class StateFile:
 
     def _load(self, database: sqlite3.Connection) -> Memory:
         """What was learnt; nothing in a new file."""
-        with transaction(database):
+        with database:
+            database.execute(BEGIN)
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
             if not tables:
                 self._initialise(database)
@@ -170,9 +174,3 @@ class StateFile:
 
 def _in_process(path: Path | str) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
-
-
-def transaction(database: sqlite3.Connection) -> sqlite3.Connection:
-    """Begin one; as the context of a block, the connection writes all of it, or nothing."""
-    database.execute("BEGIN IMMEDIATE")
-    return database

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dimec.base.errors import ConfigError, StorageError
-from dimec.mobile.opening import StateFile, transaction
+from dimec.mobile.opening import BEGIN, StateFile
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
 from dimec.mobile.state.memory import Memory
@@ -157,7 +157,8 @@ class State:
         with self._mutex, self._file.errors():
             self._reopen_if_moved()
             memory = self._memory
-            with transaction(self._connection()) as database:
+            with self._connection() as database:
+                database.execute(BEGIN)
                 lessons = [
                     record
                     for record in records
@@ -210,7 +211,8 @@ class State:
             except StorageError:
                 if self._database is None:
                     raise
-            with transaction(self._connection()) as database:
+            with self._connection() as database:
+                database.execute(BEGIN)
                 database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?)", row)
         return name
 
