@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
 from dimec.routing import CentroidRouter
 from dimec.tiers.names import TIER_NAMES
@@ -44,9 +44,9 @@ def check_state(
     """
     with contextlib.closing(_open(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall()[0][0] == "ok"
-        row = database.execute("SELECT arrays FROM memory").fetchone()
-    pools = router.state() if row is None else safetensors.numpy.load(row["arrays"])
-    assert (row is None) == (not adaptive or not read_answers(path))
+        rows = database.execute("SELECT bytes FROM memory ORDER BY seq").fetchall()
+    pools = _pools(rows) if rows else router.state()
+    assert bool(rows) == (adaptive and bool(read_answers(path)))
     answers = read_answers(path)
     ids = [answer["id"] for answer in answers]
     assert len(set(ids)) == len(ids)
@@ -62,6 +62,15 @@ def check_state(
         expected = router.sums[tier] + np.sum(taken, axis=0, dtype=np.float64)
         np.testing.assert_allclose(total, expected, rtol=1e-9, atol=1e-6)
     return answers
+
+
+def _pools(rows: list[sqlite3.Row]) -> Mapping[str, Any]:
+    """Of a centroid router, from the rows of its memory: a tier's sum, and then its count."""
+    blobs = [row["bytes"] for row in rows]
+    return {
+        "sums": [np.frombuffer(blob[:-8], np.float64) for blob in blobs],
+        "counts": [int.from_bytes(blob[-8:], sys.byteorder) for blob in blobs],
+    }
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -99,10 +99,8 @@ class Decisions:
         To be followed by :meth:`record` or :meth:`abandon`.
         """
         with self._deciding:
-            first = _first(self._steps.begin(signal))
-            if self.learns != "deciding":
-                return Decision(first, Walk(signal), 0)
-            return self._learn(Decision(first, Walk(signal), 0))
+            decision = Decision(_first(self._steps.begin(signal)), Walk(signal), 0)
+            return self._learn(decision) if self.learns == "deciding" else decision
 
     def after(self, walk: Walk) -> Step:
         """What comes next, now that one more exit has spoken."""
@@ -159,7 +157,7 @@ class Decisions:
     def _learn(self, decision: Decision) -> Decision:
         """Learn, the file not yet; the caller holds the lock."""
         self._number += 1
-        decision = decision._replace(number=self._number)
+        decision = Decision(decision.first, decision.walk, self._number)
         self._teach(self._steps, decision)
         self._under_way[decision.number] = decision
         return decision

@@ -10,7 +10,8 @@ from pathlib import Path
 from dimec.base.errors import CorruptArtefactError, DataError, MismatchError, StorageError
 from dimec.base.storage import storage_errors
 from dimec.mobile.state.hold import MEMORY, Hold, busy, copy_into, is_passing
-from dimec.mobile.state.rows import ANY_LEARNT, READ_MEMORY, SCHEMA, arrays_of
+from dimec.mobile.state.memory import Memory
+from dimec.mobile.state.rows import ANY_LEARNT, SCHEMA
 from dimec.policies.kinds import Arrays
 
 # 2: paths, and what any policy has learnt in place of a router's pools.
@@ -28,7 +29,10 @@ _REFUSED = {
     sqlite3.SQLITE_LOCKED,
 }
 
-Opened = tuple[sqlite3.Connection, Arrays]
+# First of all in a block ``with database:``, which writes all of it, or nothing.
+BEGIN = "BEGIN IMMEDIATE"
+
+Opened = tuple[sqlite3.Connection, Memory]
 
 
 class StateFile:
@@ -105,9 +109,10 @@ class StateFile:
         if found != "ok":
             raise self.damage(" ".join(found.split()))
 
-    def _load(self, database: sqlite3.Connection) -> Arrays:
+    def _load(self, database: sqlite3.Connection) -> Memory:
         """What was learnt; nothing in a new file."""
-        with transaction(database):
+        with database:
+            database.execute(BEGIN)
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
             if not tables:
                 self._initialise(database)
@@ -134,16 +139,14 @@ class StateFile:
         meta = {"kind": _KIND, "format": _FORMAT, "identity": self._identity}
         database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
-    def _learnt(self, database: sqlite3.Connection) -> Arrays:
-        row = database.execute(READ_MEMORY).fetchone()
-        if row is None:
-            if database.execute(ANY_LEARNT).fetchone()[0]:
-                raise ValueError("what was learnt is missing")
-            return {}
-        arrays = arrays_of(row)
-        if self._check is not None:
-            self._check(arrays)
-        return arrays
+    def _learnt(self, database: sqlite3.Connection) -> Memory:
+        memory = Memory.read(database)
+        if memory.rows:
+            if self._check is not None:
+                self._check(memory.arrays)
+        elif database.execute(ANY_LEARNT).fetchone()[0]:
+            raise ValueError("what was learnt is missing")
+        return memory
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -171,17 +174,3 @@ class StateFile:
 
 def _in_process(path: Path | str) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
-
-
-@contextlib.contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of the block, or nothing of it."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield database
-        database.execute("COMMIT")
-    except BaseException:
-        # sqlite rolls back by itself where the disk is full.
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise

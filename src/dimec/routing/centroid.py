@@ -186,13 +186,16 @@ class CentroidRouter:
             raise ConfigError(_UNFITTED)
         if tier not in range(len(self._sums)):
             raise DataError(f"tier must be from 0 to {len(self._sums) - 1}, got {tier!r}")
-        x = as_embeddings(np.asarray(embedding)[None], self._sums.shape[1])
+        x = np.asarray(embedding, np.float64)
+        if x.shape != self._sums.shape[1:] or not math.isfinite(x.dot(x)):  # as in route_one
+            as_embeddings(x[None], self._sums.shape[1])
         if not self.adaptive:
             return
-        self._sums[tier] += x[0]
+        total = self._sums[tier]
+        total += x
         self._counts[tier] += 1
         if self._centres is not None:
-            np.divide(self._sums[tier], self._counts[tier], out=self._centres[tier])
+            np.divide(total, self._counts[tier], out=self._centres[tier])
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """``sums`` (K, D) float64 and ``counts`` (K,) int64 of the pools."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -88,22 +89,22 @@ class Deployment:
     def __len__(self) -> int:
         return len(self.tiers)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Of the tiers, in order."""
         return tuple(tier.name for tier in self.tiers)
 
-    @property
+    @cached_property
     def exits(self) -> tuple[int, ...]:
         """The layer at whose exit each tier answers."""
         return tuple(tier.layer for tier in self.tiers)
 
-    @property
+    @cached_property
     def sources(self) -> tuple[str, ...]:
         """The model behind each tier."""
         return tuple(tier.source for tier in self.tiers)
 
-    @property
+    @cached_property
     def prices(self) -> tuple[float, ...]:
         """Of an answer from each tier, where nothing ran before (equation 5)."""
         return tuple(tier.price for tier in self.tiers)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,12 +15,11 @@ from dimec.base.errors import (
     CorruptArtefactError,
     DimecError,
 )
+from dimec.mobile.state.memory import Memory
 from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import State
-from support.states import embedding, learn, open_state, prediction
-
-# Sound arrays, of another policy.
-_OTHERS = safetensors.numpy.save({"sum": np.zeros(3), "count": np.array(1)})
+from dimec.policies.kinds import Arrays
+from support.states import WIDTH, embedding, learn, open_state, prediction
 
 
 class TestDamage:
@@ -61,15 +58,16 @@ class TestDamage:
         "statement",
         [
             "UPDATE memory SET check_sum = check_sum + 1",
-            "UPDATE memory SET arrays = zeroblob(64)",
-            "UPDATE memory SET arrays = x'00'",
-            "UPDATE memory SET arrays = 'text', check_sum = 'text'",
-            f"UPDATE memory SET arrays = x'00', check_sum = {zlib.crc32(bytes(1))}",
-            f"UPDATE memory SET arrays = x'{_OTHERS.hex()}', check_sum = {zlib.crc32(_OTHERS)}",
+            "UPDATE memory SET bytes = zeroblob(72)",
+            "UPDATE memory SET bytes = x'00'",
+            "UPDATE memory SET bytes = 'text', check_sum = 'text'",
+            "UPDATE memory SET total = 3",
+            "UPDATE memory SET arrays = replace(arrays, 'sum', 'means')",
+            "UPDATE memory SET arrays = '['",
             "DELETE FROM memory",
             "DROP TABLE memory",
             "DROP TABLE answers",
-            "ALTER TABLE memory RENAME COLUMN arrays TO sums",
+            "ALTER TABLE memory RENAME COLUMN bytes TO sums",
             "ALTER TABLE meta RENAME COLUMN key TO name",
             "UPDATE meta SET value = '1' WHERE key = 'format'",
             "DELETE FROM meta",
@@ -80,6 +78,16 @@ class TestDamage:
             database.execute(statement)
             database.commit()
         with pytest.raises(CorruptArtefactError, match="no state that this version"):
+            open_state(sound)
+
+    @pytest.mark.parametrize(
+        "others",
+        [{"sum": np.zeros(3), "count": np.array(1)}, {"sum": np.zeros(WIDTH)}],
+    )
+    def test_sound_arrays_of_another_policy(self, sound: Path, others: Arrays) -> None:
+        with contextlib.closing(sqlite3.connect(sound)) as database, database:
+            Memory.of(others).write(database, Memory.read(database))
+        with pytest.raises(CorruptArtefactError, match="expected a sum and a count"):
             open_state(sound)
 
     def test_an_altered_answer(self, sound: Path) -> None:

@@ -1,22 +1,18 @@
-"""The tables of the state file, and answers and what was learnt as rows of them."""
+"""The tables of the state file, and answers as rows of them."""
 
 from __future__ import annotations
 
 import json
 import time
-import zlib
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-import safetensors.numpy
-from safetensors import SafetensorError
-
 from dimec.mobile.prediction import Prediction, Stay
-from dimec.policies.kinds import Arrays
+from dimec.mobile.state import memory
 
 SCHEMA = (
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE memory(seq INTEGER PRIMARY KEY CHECK (seq = 1), arrays BLOB NOT NULL, "
-    "check_sum INTEGER NOT NULL)",
+    memory.SCHEMA,
     "CREATE TABLE answers(seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time REAL NOT NULL, "
     "label TEXT NOT NULL, probability REAL NOT NULL, probabilities TEXT NOT NULL, "
     "route TEXT NOT NULL, distances TEXT NOT NULL, margin REAL, path TEXT NOT NULL, "
@@ -33,15 +29,6 @@ INSERT = (
     "ON CONFLICT(id) DO NOTHING"
 )
 SELECT = f"SELECT {_COLUMNS} FROM answers WHERE id = ?"
-
-
-# What was learnt is one row, so that it is there whole or not at all.
-# Updated in place: sqlite writes only those pages of it that differ.
-WRITE_MEMORY = (
-    "INSERT INTO memory VALUES (1, ?, ?) "
-    "ON CONFLICT(seq) DO UPDATE SET arrays = excluded.arrays, check_sum = excluded.check_sum"
-)
-READ_MEMORY = "SELECT arrays, check_sum FROM memory"
 ANY_LEARNT = "SELECT EXISTS (SELECT 1 FROM answers WHERE learnt)"
 
 
@@ -52,36 +39,21 @@ class Record(NamedTuple):
     lesson: object | None
 
 
-def memory_row(arrays: Arrays) -> tuple[bytes, int]:
-    """The values of :data:`WRITE_MEMORY`."""
-    blob = safetensors.numpy.save(dict(arrays))
-    return blob, zlib.crc32(blob)
-
-
-def arrays_of(row: tuple[Any, Any]) -> Arrays:
-    """The arrays of a row of :data:`READ_MEMORY`.
-
-    Raises:
-        ValueError: the row was altered.
-    """
-    blob, check = row
-    if not isinstance(blob, bytes) or zlib.crc32(blob) != check:
-        raise ValueError("what was learnt was altered")
-    try:
-        return safetensors.numpy.load(blob)
-    except SafetensorError as error:
-        raise ValueError(f"what was learnt cannot be read: {error}") from None
-
-
 def row_of(prediction: Prediction, lesson: object | None) -> tuple[Any, ...]:
     """The values of :data:`INSERT`."""
     p = prediction
     return (
         *(p.id, p.label, p.probability, json.dumps(p.probabilities), p.route),
-        *(json.dumps(p.distances), p.margin, json.dumps([vars(stay) for stay in p.path])),
+        *(json.dumps(p.distances), p.margin, _path_of(p.path)),
         *(p.answered_by, p.fallback_reason, ",".join(p.tried)),
         *(p.milliseconds, p.cost, time.time(), lesson is not None),
     )
+
+
+@lru_cache(256)  # few are possible
+def _path_of(path: tuple[Stay, ...]) -> str:
+    """A path as JSON."""
+    return json.dumps([vars(stay) for stay in path])
 
 
 def prediction_of(row: tuple[Any, ...]) -> Prediction:

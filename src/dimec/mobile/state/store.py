@@ -29,18 +29,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dimec.base.errors import ConfigError, StorageError
-from dimec.mobile.opening import StateFile, transaction
+from dimec.mobile.opening import BEGIN, StateFile
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
-from dimec.mobile.state.rows import (
-    INSERT,
-    SELECT,
-    WRITE_MEMORY,
-    Record,
-    memory_row,
-    prediction_of,
-    row_of,
-)
+from dimec.mobile.state.memory import Memory
+from dimec.mobile.state.rows import INSERT, SELECT, Record, prediction_of, row_of
 from dimec.policies.kinds import Arrays
 
 __all__ = ["MEMORY", "State", "Totals", "default_path"]
@@ -101,7 +94,6 @@ class State:
 
     Attributes:
         tiers: names of the K tiers.
-        arrays: what was learnt, as it is in the file; empty before the first lesson.
         opened: how often the file was opened; one more where it was deleted or replaced.
     """
 
@@ -114,8 +106,8 @@ class State:
     ) -> None:
         self.tiers = tuple(tiers)
         self.path = MEMORY if str(path) == MEMORY else Path(path).absolute()
-        self.arrays: Arrays = {}
         self.opened = 0
+        self._memory = Memory.of({})
         self._file = StateFile(self.path, identity, check)
         self._mutex = threading.RLock()
         self._hold: Hold | None = None
@@ -126,7 +118,12 @@ class State:
         except StorageError as error:
             if not (isinstance(self.path, Path) and is_passing(error, self.path)):
                 raise
-            self._database, self.arrays = self._file.stand_in(self.path)
+            self._database, self._memory = self._file.stand_in(self.path)
+
+    @property
+    def arrays(self) -> Arrays:
+        """What was learnt, as it is in the file; empty before the first lesson."""
+        return self._memory.arrays
 
     def find(self, id_: str) -> Prediction | None:
         """The recorded answer of an input, if there is one."""
@@ -159,8 +156,9 @@ class State:
         """
         with self._mutex, self._file.errors():
             self._reopen_if_moved()
-            arrays = self.arrays
-            with transaction(self._connection()) as database:
+            memory = self._memory
+            with self._connection() as database:
+                database.execute(BEGIN)
                 lessons = [
                     record
                     for record in records
@@ -168,9 +166,9 @@ class State:
                     and record.lesson is not None
                 ]
                 if lessons and learn is not None:
-                    arrays = learn(arrays, lessons)
-                    database.execute(WRITE_MEMORY, memory_row(arrays))
-            self.arrays = arrays
+                    memory = Memory.of(learn(memory.arrays, lessons))
+                    memory.write(database, before=self._memory)
+            self._memory = memory
 
     def totals(self) -> Totals:
         """Sums over all recorded answers."""
@@ -213,7 +211,8 @@ class State:
             except StorageError:
                 if self._database is None:
                     raise
-            with transaction(self._connection()) as database:
+            with self._connection() as database:
+                database.execute(BEGIN)
                 database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?)", row)
         return name
 
@@ -250,7 +249,7 @@ class State:
                 raise
             self._release()
             self._hold = hold
-            self._database, self.arrays = opened
+            self._database, self._memory = opened
             if hold is None or place_of(self.path) == hold.place:
                 self.opened += 1
                 return
