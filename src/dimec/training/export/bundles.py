@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from dimec.base.errors import ArtefactError, ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_folder, atomic_write, file_sha256
+from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.folders import file_records, verify_bundle, write_manifest
 from dimec.bundle.footprint import Footprint, measure_footprint
 from dimec.bundle.graphs import MASK
@@ -184,6 +186,7 @@ def _claim(out: Path, export: Export, overwrite: bool) -> bool:
         manifest.tiers == export.records()
         and {name: tier.manifest.segments for name, tier in tiers.items()} == export.segments
         and manifest.files[f"{export.first}/{POLICY}"].sha256 == file_sha256(export.run.policy_path)
+        and _exit0_digest(manifest, export.first) == export.exit0_digest
         and manifest.provenance.get("packages") == _packages()
         and _recorded_parity(manifest).keys() == set(export.versions)
     )
@@ -205,7 +208,9 @@ def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress)
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)
-    reference = make_reference(model, tokenizer, rows, max_tokens, export.steps(), progress)
+    reference = make_reference(
+        model, tokenizer, rows, max_tokens, export.steps(), progress, export.exit0
+    )
     inputs = _inputs(reference, rows.pairs is not None)
     shape = {
         "labels": model.label_names,
@@ -222,6 +227,8 @@ def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress)
     _write_tokenizer(tokenizer, max_tokens, first / "tokenizer.json")
     check_tokenizer(first / "tokenizer.json", reference)
     export.stored.save(first)
+    if export.exit0 is not None:
+        shutil.copyfile(run.exit0_path, first / EXIT0)
     parities = {}
     for tier, exit_ in zip(export.deployment.names, export.deployment.exits, strict=True):
         precision, segments = export.precisions[tier], export.segments[tier]
@@ -309,6 +316,12 @@ def _write_manifests(
 
 def _packages() -> dict[str, str]:
     return versions() | {name: version(name) for name in _PACKAGES}
+
+
+def _exit0_digest(manifest: BundleManifest, first: str) -> str | None:
+    """Of the exit 0 that a bundle holds; None where it holds none."""
+    record = manifest.files.get(f"{first}/{EXIT0}")
+    return None if record is None else record.sha256
 
 
 def _recorded_parity(manifest: BundleManifest | TierManifest) -> dict[str, Parity]:
