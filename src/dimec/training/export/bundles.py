@@ -186,7 +186,7 @@ def _claim(out: Path, export: Export, overwrite: bool) -> bool:
         manifest.tiers == export.records()
         and {name: tier.manifest.segments for name, tier in tiers.items()} == export.segments
         and manifest.files[f"{export.first}/{POLICY}"].sha256 == file_sha256(export.run.policy_path)
-        and _exit0_digest(manifest, export.first) == export.exit0_digest
+        and export.has_exit0_of(manifest)
         and manifest.provenance.get("packages") == _packages()
         and _recorded_parity(manifest).keys() == set(export.versions)
     )
@@ -316,12 +316,6 @@ def _write_manifests(
 
 def _packages() -> dict[str, str]:
     return versions() | {name: version(name) for name in _PACKAGES}
-
-
-def _exit0_digest(manifest: BundleManifest, first: str) -> str | None:
-    """Of the exit 0 that a bundle holds; None where it holds none."""
-    record = manifest.files.get(f"{first}/{EXIT0}")
-    return None if record is None else record.sha256
 
 
 def _recorded_parity(manifest: BundleManifest | TierManifest) -> dict[str, Parity]:

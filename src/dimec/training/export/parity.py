@@ -228,7 +228,7 @@ def _compare(
         if np.isfinite(moved)
         else 0.0
     )
-    if tier.exit0 is not None and np.isfinite(moved):
+    if tier.exit0 is not None:
         texts = reference.encoded.take(order)
         said = tier.exit0.many(texts.columns["input_ids"], texts.offsets, embeddings)
         exits = (_compare_exit(0, said, reference.probabilities[0][order]), *exits)

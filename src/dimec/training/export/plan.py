@@ -8,8 +8,8 @@ from typing import Any
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, option
 from dimec.base.storage import file_sha256
-from dimec.bundle.exit0 import Exit0
-from dimec.bundle.manifest import Precision, TierRecord, tier_version
+from dimec.bundle.exit0 import EXIT0, Exit0
+from dimec.bundle.manifest import BundleManifest, Precision, TierRecord, tier_version
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.reach import served_steps
 from dimec.policies.step import Site, Steps
@@ -98,10 +98,12 @@ class Export:
         """The tiers, and every exit of the trained model, as in a replay."""
         return Site(self.deployment, (*self.free, *self.training["exits"]))
 
-    @property
-    def exit0_digest(self) -> str | None:
-        """SHA-256 of the run's file of exit 0, where there is one."""
-        return None if self.exit0 is None else file_sha256(self.run.exit0_path)
+    def has_exit0_of(self, manifest: BundleManifest) -> bool:
+        """Whether a bundle holds this run's exit 0, or none where the run has none."""
+        record = manifest.files.get(f"{self.first}/{EXIT0}")
+        if record is None or self.exit0 is None:
+            return record is None and self.exit0 is None
+        return record.sha256 == file_sha256(self.run.exit0_path)
 
     def steps(self) -> Steps:
         """The policy at work on its tiers."""
