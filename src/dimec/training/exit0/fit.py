@@ -29,7 +29,7 @@ from dimec.training.exit0.weights import Linear, assembled, directions_of
 _LEAST = 1e-3  # share of a class in a target, below which it is left out
 _STEPS, _TOLERANCE = 100, 1e-3  # of L-BFGS
 _OF_EMBEDDING = (1e-3, 1e-2, 1e-1)  # inverse strengths of the penalty that are tried
-_OF_TOKENS = (0.1, 0.3, 1.0)
+_OF_TOKENS = (0.03, 0.1, 0.3)
 _HALF = 0.5  # the power with which the strength is chosen
 
 
@@ -52,7 +52,7 @@ class Exit0Settings:
     soft: float = 0.5
     temperature: float = 2.0
     folds: int = 3
-    tuning_rows: int = 10_000
+    tuning_rows: int = 20_000
     rows: int = 60_000
     seed: int = 0
 
