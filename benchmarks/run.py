@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that it can be started by its path, from anywhere
 
 from benchmarks import (  # noqa: E402
+    against,
     decision,
     imports,
     ledger,
@@ -56,6 +57,7 @@ BENCHMARKS = {
     "network": Benchmark(network.Sizes(), network.run),
     "memory": Benchmark(memory.Sizes(), memory.run),
     "protocol": Benchmark(protocol.Sizes(), protocol.run),
+    "against": Benchmark(against.Sizes(), against.run),
 }
 
 
@@ -98,7 +100,7 @@ def _chosen(default: Any, given: Mapping[str, Any]) -> Any:
 def _recorded(sizes: Any) -> dict[str, Any]:
     """The sizes as JSON; of a folder only its name, since a path is of one machine."""
     fields = asdict(sizes)
-    return fields | {"run": Path(fields["run"]).name} if "run" in fields else fields
+    return fields | {key: Path(fields[key]).name for key in ("run", "against") if key in fields}
 
 
 def _folder(text: str) -> str:
@@ -131,19 +133,23 @@ def _parser() -> argparse.ArgumentParser:
     for option, text in {
         "repeats": "measurements of each kind",
         "megabytes": "reading: of each file",
-        "samples": "thresholds, routing, ledger, policies: number of samples",
-        "fitted-on": "policies: samples of the validation split",
-        "width": "routing, ledger, policies: of the embeddings; decision: of the larger encoder",
+        "samples": "thresholds, routing, ledger, policies, against: number of samples",
+        "fitted-on": "policies, against: samples of the validation split",
+        "width": "routing, ledger, policies, against: of the embeddings; decision: of the larger "
+        "encoder",
         "draws": "ledger: of the bootstrap",
         "slow-draws": "ledger: of the row-by-row bootstrap",
         "epochs": "training: at least 2",
         "batch-size": "training",
         "max-tokens": "training",
-        "texts": "decision, tiers, segments, serving, network, memory, protocol: in a measurement",
+        "texts": "decision, tiers, segments, serving, network, memory, protocol: in a measurement; "
+        "against: in a turn",
         "few": "decision: texts of the larger encoder; tiers, segments: texts to warm up with",
         "layers": "decision: of the larger encoder",
         "threads": "tiers: the larger number; serving: of our server, and instances of Triton's",
-        "clients": "serving: the larger number",
+        "clients": "serving, against: the larger number",
+        "requests": "against: to a server in a turn",
+        "rounds": "against: of four turns each, in a repeat",
     }.items():
         sizes.add_argument(f"--{option}", type=_positive, metavar="N", help=text)
     sizes.add_argument(
@@ -153,8 +159,14 @@ def _parser() -> argparse.ArgumentParser:
         "--run",
         type=_folder,
         metavar="FOLDER",
-        help="decision, tiers, serving, network, memory, protocol: a fitted run on single texts; "
+        help="decision, tiers, serving, network, memory, protocol, against: a fitted run on single "
+        "texts; "
         "by default a small one is trained, once, in benchmarks/out",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help=f"against: the other tree, a commit or a folder; by default {against.BEFORE}",
     )
     return parser
 

@@ -148,14 +148,14 @@ def _by_turns(
         order = list(urls) if repeat % 2 == 0 else list(urls)[::-1]
         for count in counts:
             for server in order:
-                before = _processor_seconds(pids[server])
+                before = processor_seconds(pids[server])
                 answers, wall = closed_loop(urls[server], requests[server], count)
-                spent = (_processor_seconds(pids[server]) - before) / len(answers)
+                spent = (processor_seconds(pids[server]) - before) / len(answers)
                 measured[str(count)][server].append(_summary(answers, wall) | {"cpu": spent})
     return measured
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
     """What a process and its children have used so far."""
     import psutil
 

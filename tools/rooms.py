@@ -22,7 +22,7 @@ LEVELS = (
     ("__about__",),
     ("base",),
     ("protocol", "tiers"),
-    ("bundle", "cartography", "settings", "traces"),
+    ("bundle", "cartography", "contract", "settings", "traces"),
     ("client", "data", "routing"),
     ("policies", "serving"),
     ("mobile",),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NAME_HELP = (
     "An item of --profile: table1, table2, fig1, fig3, fig4, fig5, cartography, robustness, "
-    "ledger, or all, which is what the profile is for. The name of a study profile: all of it. Or "
+    "ledger, or all, which is what the profile is for. The name of a study profile: all of it. "
+    "contract, for which nothing is trained: how often its tests accept, in simulations. Or "
     "docs, to write every table and figure of the documentation again from the stored results."
 )
 
@@ -30,9 +31,15 @@ _OF_RUNS = ("profile", "out", "data_dir", "tasks", "seeds", "backbone", "tiers",
 
 
 def _are_whole_profiles(names: Sequence[str]) -> bool:
-    from dimec_studies.plan import PROFILES
+    from dimec_studies.plan import PROFILES, SIMULATIONS
 
-    return {*names} <= {*PROFILES, "docs"}
+    return {*names} <= {*PROFILES, *SIMULATIONS, "docs"}
+
+
+def _train_nothing(names: Sequence[str]) -> bool:
+    from dimec_studies.plan import SIMULATIONS
+
+    return {*names} <= {*SIMULATIONS, "docs"}
 
 
 class StudyCommand(Command):
@@ -42,8 +49,8 @@ class StudyCommand(Command):
         Idle(
             "reproduce",
             (*_OF_RUNS, "epochs", "workers"),
-            lambda given: set(given["names"]) == {"docs"},
-            "with docs alone, which is written from the stored results",
+            lambda given: _train_nothing(given["names"]),
+            "with docs alone, or contract, for which nothing is trained",
         ),
         Idle(
             "reproduce",
@@ -145,6 +152,11 @@ def reproduce(
         from dimec_studies.items import reproduce as make
         from dimec_studies.runs import Workshop
 
+        if "contract" in names:
+            from dimec_studies.contracts import make as simulate
+
+            paths.append(simulate(results / STUDIES))
+            progress.say(f"stored {paths[-1]}")
         folder = None if data_dir is None else str(data_dir)
         for plan, items in work:
             workshop = Workshop(plan, out / plan.runs_name, folder, workers, progress)
@@ -160,21 +172,22 @@ def reproduce(
 
 
 def _check_names(names: Sequence[str]) -> None:
-    from dimec_studies.plan import ITEMS, PROFILES
+    from dimec_studies.plan import ITEMS, PROFILES, SIMULATIONS
 
     for name in names:
-        if name not in (*ITEMS, *PROFILES, "all", "docs"):
+        if name not in (*ITEMS, *PROFILES, *SIMULATIONS, "all", "docs"):
             raise ConfigError(
-                f"no item is named {name!r}; there are {', '.join(ITEMS)}, all and docs, and the "
-                f"study profiles {', '.join(PROFILES)}"
+                f"no item is named {name!r}; there are {', '.join((*ITEMS, *SIMULATIONS))}, all "
+                f"and docs, and the study profiles {', '.join(PROFILES)}"
             )
 
 
 def _wanted(names: Sequence[str], plan: Plan) -> list[tuple[Plan, Sequence[str]]]:
     """What is asked for: items of the plan, or ``all`` of it, and whole study profiles."""
-    from dimec_studies.plan import PROFILES, Plan
+    from dimec_studies.plan import PROFILES, SIMULATIONS, Plan
 
-    items = [name for name in names if name not in (*PROFILES, "all", "docs")]
+    others = (*PROFILES, *SIMULATIONS, "all", "docs")
+    items = [name for name in names if name not in others]
     whole = [Plan.load(name) for name in names if name in PROFILES]
     first: Sequence[str] = plan.items if "all" in names else items
     some = [(plan, first)] if first else []

@@ -1,21 +1,29 @@
-"""All that the documentation has of stored results: one page, its figures, and tables in others.
+"""All that the documentation has of results: one page, its figures, and tables in others.
 
 The store is a folder with ``studies/PROFILE/ITEM.json`` and ``benchmarks/*.json``. A table stands
 between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``: NAME is that of a profile whose
-``ledger`` is stored, ``bench-NAME`` for the figures of a benchmark, or ``bench-NAME-goals``.
+``ledger`` is stored, ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
+``contract-NAME`` of the contract's simulations, or one of those that the packaged scenarios give
+(:mod:`dimec_studies.scenario_tables`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from dimec.base.errors import CorruptArtefactError, MissingArtefactError
 from dimec.base.storage import atomic_write, read_json
 from dimec_studies.benchmark_tables import benchmark_tables
+from dimec_studies.contract_tables import contract_tables
+from dimec_studies.contracts import ITEM, PROFILE
 from dimec_studies.ledger_tables import ledger_tables
 from dimec_studies.rendering import render
+from dimec_studies.scenario_tables import scenario_tables
+
+T = TypeVar("T")
 
 STUDIES, BENCHMARKS = "studies", "benchmarks"  # folders of the store
 
@@ -37,30 +45,44 @@ def write_docs(results: Path, docs: Path) -> list[Path]:
         CorruptArtefactError: a result is not what its name says.
         StorageError: the disk is full or refuses to write.
     """
-    tables = all_tables(results)
+    stored = stored_tables(results)
     try:
         paths = render(results / STUDIES, docs)
     except MissingArtefactError:
-        if not tables:
+        if not stored:
             raise
         paths = []
-    return paths + fill_pages(docs, tables)
+    return paths + fill_pages(docs, stored | scenario_tables())
 
 
 def all_tables(results: Path) -> dict[str, str]:
-    """The table of every stored ledger and benchmark, by its name."""
-    tables = {}
-    for path in sorted((results / STUDIES).glob("*/ledger.json")):
-        again = f"dimec reproduce ledger --profile {path.parent.name}"
-        result = read_json(path, again)
-        try:
-            tables[path.parent.name] = ledger_tables(result)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise CorruptArtefactError(
-                f"{path} is no result of ledger ({type(error).__name__}: {error}); make it again "
-                f"with: {again}"
-            ) from error
+    """Every table of the pages, by its name."""
+    return stored_tables(results) | scenario_tables()
+
+
+def stored_tables(results: Path) -> dict[str, str]:
+    """The table of every stored ledger, simulation and benchmark, by its name."""
+    tables: dict[str, str] = {}
+    for path in sorted((results / STUDIES).glob("*/*.json")):
+        name, item = path.parent.name, path.stem
+        if item == "ledger":
+            again = f"dimec reproduce ledger --profile {name}"
+            tables[name] = _made(path, again, ledger_tables)
+        elif (name, item) == (PROFILE, ITEM):
+            tables |= _made(path, f"dimec reproduce {item}", contract_tables)
     return tables | benchmark_tables(results / BENCHMARKS)
+
+
+def _made(path: Path, again: str, tables: Callable[[Mapping[str, Any]], T]) -> T:
+    """What is made of a stored result."""
+    result = read_json(path, again)
+    try:
+        return tables(result)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise CorruptArtefactError(
+            f"{path} is no result of {path.stem} ({type(error).__name__}: {error}); make it again "
+            f"with: {again}"
+        ) from error
 
 
 def fill_pages(docs: Path, tables: Mapping[str, str]) -> list[Path]:

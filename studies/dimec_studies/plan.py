@@ -28,6 +28,7 @@ Recipe = Literal["joint", "two-stage", "depth"]
 
 PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
 ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger")
+SIMULATIONS = ("contract",)  # of no profile: nothing is trained for them
 
 
 class _Part(BaseModel):

@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from dimec.base.errors import CorruptArtefactError, RunBusyError, StorageError
-from dimec.base.storage import atomic_folder, load_arrays, read_json, save_arrays, take_lock
+from dimec.base.storage import load_arrays, read_json, save_arrays
+from dimec.base.storage_folders import atomic_folder, take_lock
 from support.tiny import contents
 
 

@@ -12,6 +12,7 @@ import typer
 
 from dimec.cli import app
 from dimec.runs.bottleneck import BottleneckSettings
+from dimec.serving.settings import ServerSettings
 from dimec.settings.data import DataSettings
 from dimec.settings.option import Setting, settings_in
 from dimec.settings.run import GROUPS, RunSettings
@@ -32,6 +33,7 @@ def options_of(name: str) -> dict[str, Any]:
     [
         ("train", OF_A_RUN),
         ("bottleneck", settings_in(BottleneckSettings)),
+        ("serve", settings_in(ServerSettings)),
     ],
 )
 def test_every_setting_is_an_option_or_says_why_not(
@@ -55,10 +57,26 @@ def test_an_option_over_a_file_has_no_default_of_its_own() -> None:
     assert {options[name].default for name in OF_A_RUN if name in options} == {None}
 
 
-def test_an_option_with_no_file_behind_it_has_the_settings_default() -> None:
-    options = options_of("bottleneck")
-    for name, setting in settings_in(BottleneckSettings).items():
+@pytest.mark.parametrize(
+    ("command", "settings"), [("bottleneck", BottleneckSettings), ("serve", ServerSettings)]
+)
+def test_an_option_with_no_file_behind_it_has_the_settings_default(
+    command: str, settings: type
+) -> None:
+    options = options_of(command)
+    for name, setting in settings_in(settings).items():
         assert options[name].default == setting.default
+
+
+def test_what_a_server_has_no_option_for_are_its_time_limits_and_sizes() -> None:
+    bare = ServerSettings.model_fields.keys() - settings_in(ServerSettings).keys()
+    assert bare == {
+        "max_header",
+        "header_seconds",
+        "body_seconds",
+        "idle_seconds",
+        "max_connections",
+    }
 
 
 def test_columns_are_said_to_every_command_in_the_same_words() -> None:

@@ -68,7 +68,7 @@ JSON = (
     "fit {run} --json",
     "evaluate {run} --draws 20 --json",
     "report {run} --json",
-    "export {run} {bundle} --json",
+    "export {run} {run}/exported --overwrite --json",
     "inspect {bundle}/mobile --json",
     "map select {folder}/recorded --by easy --json",
     "trace {run} --task csv:{reviews} --rows test --out {folder}/trace.safetensors --json",

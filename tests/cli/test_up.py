@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dimec.cli.up import line_from_elsewhere
 from dimec.mobile import Mobile
 from support.tiers import assert_pools_fit, balanced, texts
 from support.tiny import Said, command, environment
@@ -25,7 +28,7 @@ PATIENCE = 60.0
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
     """The tiny bundle with a router that uses all three tiers."""
-    return balanced(tiny_bundle, tmp_path_factory.mktemp("up") / "bundle")
+    return balanced(tiny_bundle, tmp_path_factory.mktemp("up") / "my bundle")
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +141,22 @@ class TestAtATerminal:
             assert mobile.ledger().answers == 6
             assert mobile.ledger().fallbacks == {}
 
+    def test_another_terminal_can_ask_the_same_tiers(self, terminal: Terminal) -> None:
+        terminal.wait_for("text> ")
+        _, _, after = terminal.screen.partition("from another terminal: dimec ")
+        words = shlex.split(after.splitlines()[0])
+        folder = Path(words[words.index("--token-file") + 1]).parent
+        assert folder.stat().st_mode & 0o077 == 0
+        line = command(*words, *texts(12), "--timeout", "30", "--json")
+        asked = subprocess.run(line, check=True, capture_output=True, env=environment())
+        answers = [json.loads(answer) for answer in asked.stdout.splitlines()]
+        assert len(answers) == 13
+        assert {answer["answered_by"] for answer in answers} >= {"edge", "cloud"}
+        assert {answer["fallback_reason"] for answer in answers} == {None}
+        terminal.press("\x04")
+        assert terminal.wait() == 0
+        assert not folder.exists()
+
     def test_ctrl_c_at_the_prompt_stops_all(self, terminal: Terminal) -> None:
         terminal.wait_for("text> ")
         children = family(terminal.pid)
@@ -224,6 +243,16 @@ class TestFromAPipe:
             process.kill()
             assert process.wait(PATIENCE) == -signal.SIGKILL
         all_gone(children)
+
+
+class TestTheLineForAnotherTerminal:
+    def test_is_quoted_for_a_shell_and_reads_pairs_from_standard_input(self) -> None:
+        urls = {"my box": "http://127.0.0.1:9", "dc": "http://127.0.0.1:10"}
+        line = line_from_elsewhere(Path("/a b"), urls, Path("/t/token"), pairs=True)
+        assert line == (
+            "dimec predict '/a b' --tier 'my box=http://127.0.0.1:9' --tier dc=http://127.0.0.1:10 "
+            "--token-file /t/token --state :memory: --input -"
+        )
 
 
 class TestErrors:

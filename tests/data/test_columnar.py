@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from dimec.base.errors import DataError
 from dimec.data.columnar import Choice, Columns, read_columns
 from dimec.data.tables import read_table
+from support.tiny import environment
 
 KEPT = Choice(texts=("text",), values=("label",))
 QUIETLY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -140,6 +143,26 @@ def test_class_names_beside_numbers_stand_for_them(tmp_path: Path) -> None:
     assert (
         rows_of(columns) == row_by_row(path, "parquet") == [("a", "yes"), ("b", None), ("c", "no")]
     )
+
+
+def test_parquet_is_read_without_threads_that_could_outlive_the_interpreter(tmp_path: Path) -> None:
+    """One abort in some hundred processes cannot be counted on; the threads behind it can."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "label": ["x", "y"]}), path)
+    code = (
+        "import sys; from pathlib import Path; import psutil, pyarrow.parquet\n"
+        "from dimec.data.columnar import Choice, read_columns\n"
+        "from dimec.data.tables import read_table\n"
+        "def threads(): return psutil.Process().num_threads()\n"
+        "path, before = Path(sys.argv[1]), threads()\n"
+        "assert len(read_table(path, 'parquet').rows) == 2\n"
+        "assert threads() == before, 'row by row'\n"
+        "assert read_columns(path, 'parquet', lambda _: Choice(('text',), ('label',)))\n"
+        "assert threads() == before, 'by columns'\n"
+    )
+    line = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment())
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def _write(path: Path, content: bytes) -> Path:

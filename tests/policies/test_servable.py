@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dimec.base.errors import ConfigError, typed_options
+from dimec.cli.command import SERVABLE
 from dimec.policies import System, registry
 from dimec.policies.literature.dimee import MaxSoftmaxPolicy
 from dimec.policies.literature.splitee_s import SplitEESPolicy
@@ -44,6 +45,8 @@ def test_all_can_be_served_but_what_needs_a_trace_or_graphs_of_its_own() -> None
         "i-splitee": only_seen,
     }
     assert served_names()["splitee-s"] == " (with only_seen=true)"
+    told = [f"{name}{settings}" for name, settings in served_names().items()]
+    assert told == ["dimec", *SERVABLE]  # as --policy's help has them
     assert next(iter(served_names())) == "dimec"
 
 

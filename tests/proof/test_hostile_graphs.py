@@ -60,10 +60,9 @@ class TestGraphsThatAreOthers:
         router = CentroidRouter().fit(np.eye(3), np.arange(3))
         store_router(router, folder, fitted_on(folder))
         sign(folder)
-        assert (
-            "policy.json decides on embeddings of 3 values"
-            in cli(*predict(bundle / "mobile")).complaint()
-        )
+        line = cli(*predict(bundle / "mobile")).complaint()
+        assert "cannot decide on embeddings of 32 values" in line
+        assert "must have the shape (N, 3)" in line
 
     @pytest.mark.parametrize(
         ("sums", "counts"),

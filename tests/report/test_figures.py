@@ -13,7 +13,8 @@ import pytest
 
 from dimec.evaluation.ledger import Ledger
 from dimec.report import PooledInputs
-from dimec.report.figures import draw_all, draw_data_map, draw_exits, draw_shares, draw_tsne
+from dimec.report.exit_accuracy import draw_exits
+from dimec.report.figures import draw_all, draw_data_map, draw_shares, draw_tsne
 from dimec.report.policy_plane import draw_policy_plane, policy_points
 from dimec.report.series import (
     data_map_series,

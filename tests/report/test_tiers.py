@@ -11,7 +11,8 @@ import pytest
 from dimec.cartography import build_pools
 from dimec.evaluation.ledger import Ledger, LedgerRow
 from dimec.report import PooledInputs, ledger_text
-from dimec.report.figures import draw_data_map, draw_exits, draw_shares
+from dimec.report.exit_accuracy import draw_exits
+from dimec.report.figures import draw_data_map, draw_shares
 from dimec.report.html import ledger_html, render_page
 from dimec.report.policy_plane import draw_policy_plane
 from dimec.report.style import COLOURS, tier_marks

@@ -112,6 +112,7 @@ class TestEvaluate:
         [
             ({"hidden_size": 384, "intermediate_size": 1536}, (384, 1536)),
             ({"dim": 768, "hidden_dim": 3072}, (768, 3072)),
+            ({"d_model": 512, "d_ff": 2048}, (512, 2048)),
             ({"hidden_size": 10}, (10, 40)),
         ],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 
@@ -36,6 +36,17 @@ SETTINGS = settings_in(Study)
 def test_a_setting_that_says_nothing_of_itself_is_none_of_a_command() -> None:
     assert "untold" not in SETTINGS
     assert len(SETTINGS) == 9
+
+
+def test_a_setting_without_a_panel_of_its_own_is_in_that_of_its_model() -> None:
+    @dataclass
+    class Server:
+        panel: ClassVar[str | None] = "Server"
+        name: Annotated[str, Option("A name.")] = "a"
+        port: Annotated[int, Option("A port.", panel="Address")] = 1
+
+    panels = {name: setting.panel for name, setting in settings_in(Server).items()}
+    assert panels == {"name": "Server", "port": "Address"}
 
 
 def test_what_is_typed_is_a_flag_a_number_a_path_or_a_text() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dimec_studies.contracts import ContractPlan
 from dimec_studies.docs import all_tables, fill_pages, with_tables
-from dimec_studies.plan import ITEMS, PROFILES, Plan
+from dimec_studies.plan import ITEMS, PROFILES, SIMULATIONS, Plan
 from dimec_studies.rendering import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,11 +31,14 @@ def test_the_committed_page_is_the_one_that_the_committed_results_give(tmp_path:
         assert (ROOT / "docs" / name).is_file()
 
 
-WITH_TABLES = ("README.md", "docs/performance.md", "docs/results.md")
+WITH_TABLES = (
+    *("README.md", "docs/contract.md", "docs/performance.md", "docs/results.md"),
+    "docs/scenarios.md",
+)
 
 
 @pytest.mark.parametrize("name", WITH_TABLES)
-def test_the_tables_in_the_pages_are_those_of_the_stored_results(name: str) -> None:
+def test_the_tables_in_the_pages_are_those_that_are_made(name: str) -> None:
     text, tables = (ROOT / name).read_text("utf-8"), all_tables(STORE)
     places = set(re.findall("<!-- table: ([^ ]+) -->", text))
     assert places
@@ -42,7 +46,7 @@ def test_the_tables_in_the_pages_are_those_of_the_stored_results(name: str) -> N
     assert with_tables(text, tables) == text, "run: dimec reproduce docs"
 
 
-def test_every_page_with_a_place_for_a_table_of_results_is_written(tmp_path: Path) -> None:
+def test_every_page_with_a_place_for_a_table_is_written(tmp_path: Path) -> None:
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.svg"))
     filled = fill_pages(tmp_path / "docs", all_tables(STORE))
@@ -53,13 +57,19 @@ def test_every_page_with_a_place_for_a_table_of_results_is_written(tmp_path: Pat
 def test_a_stored_result_says_what_it_rests_on(path: Path) -> None:
     record = json.loads(path.read_text("utf-8"))
     assert record["item"] == path.stem
-    assert record["item"] in ITEMS
+    assert record["item"] in {*ITEMS, *SIMULATIONS}
     assert record["profile"] == path.parent.name
     assert record["plan"]["seeds"]
     assert record["date"]
-    assert {"dimec", "torch", "numpy"} <= record["versions"].keys()
+    assert {"dimec", "numpy"} <= record["versions"].keys()
+    assert "torch" in record["versions"] or record["item"] in SIMULATIONS
     # No machine's paths: what is stored can be made anywhere.
     assert not re.search(r'"(/(?:work|home|root|tmp|Users)/)', path.read_text("utf-8"))
+
+
+def test_the_stored_simulations_are_those_that_would_be_made_now() -> None:
+    stored = json.loads((RESULTS / "simulations" / "contract.json").read_text("utf-8"))
+    assert stored["plan"] == ContractPlan().model_dump(mode="json")
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -67,6 +67,13 @@ def test_a_readme_beside_the_docs_is_filled_too(tree: Path) -> None:
     assert tree / "README.md" in fill_pages(tree / "docs", all_tables(tree / "results"))
 
 
+def test_the_tables_of_the_scenarios_need_no_stored_result(tree: Path) -> None:
+    (tree / "docs" / "c.md").write_text("<!-- table: crossings -->\nold\n<!-- end -->")
+    assert tree / "docs" / "c.md" in write_docs(tree / "results", tree / "docs")
+    assert "| phone-wifi | 115 | 1 | 1 | 1 |" in (tree / "docs" / "c.md").read_text("utf-8")
+    assert "crossings" in all_tables(tree / "nothing")
+
+
 def test_an_empty_store_is_an_error_with_the_command_that_fills_it(tmp_path: Path) -> None:
     with pytest.raises(MissingArtefactError, match="dimec reproduce table1"):
         write_docs(tmp_path / "results", tmp_path / "docs")

@@ -52,7 +52,7 @@ def test_a_profile_of_ones_own_makes_results_and_a_page(
     ("arguments", "complaint"),
     [
         (["table3"], "no item is named 'table3'; there are table1"),
-        (["fig1", "--profile", "huge"], "no profile 'huge'; give one of small, deep, base"),
+        (["fig1", "--profile", "huge"], "no study profile 'huge'; give one of small, deep, base"),
         (["fig1", "--seeds", "a"], "--seeds: expected numbers such as 0,1,2, got 'a'"),
         (["fig1", "--tasks", "rte"], "no task 'rte'; it has sst2, cola"),
         (["fig1", "--tiers", "2,3"], "model.tiers"),
@@ -96,6 +96,11 @@ def test_an_option_of_runs_does_nothing_for_the_docs_alone(
     line = cli("reproduce", "docs", option, OPTIONS[option]).complaint()
     assert line.startswith(f"{option} does nothing with docs alone")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nor_for_the_simulations(cli: Callable[..., Said]) -> None:
+    line = cli("reproduce", "contract", "--seeds", "1").complaint()
+    assert line.startswith("--seeds does nothing with docs alone, or contract, for which nothing")
 
 
 def test_a_profile_beside_names_of_whole_profiles_does_nothing(cli: Callable[..., Said]) -> None:

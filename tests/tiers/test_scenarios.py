@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass, fields
 from importlib.resources import files
@@ -18,8 +17,6 @@ from hypothesis import strategies as st
 from dimec.base.errors import ConfigError, DataError
 from dimec.evaluation.replay import replay
 from dimec.policies.literature.bert import BertPolicy
-from dimec.tiers.deployment import Deployment
-from dimec.tiers.paths import tier_legs, usage_of
 from dimec.tiers.scenario_file import Scenarios
 from dimec.tiers.scenarios import (
     ModelShape,
@@ -332,37 +329,3 @@ def test_a_lone_request_over_lte_takes_what_its_source_measured() -> None:
     rows = scenario_table([sent], text, ModelShape.of_width(384), [lone, steady])
     assert rows[0]["millijoules"] - rows[1]["millijoules"] == pytest.approx(12760)
     assert rows[1]["millijoules"] < 0.02 * 12760
-
-
-# --- the page ---------------------------------------------------------------------------------
-
-DOCS = Path(__file__).parents[2] / "docs" / "scenarios.md"
-
-
-def tier_rows(width: int, exits: tuple[int, int, int], tokens: int) -> list[str]:
-    """What one text takes at each tier, in every packaged scenario; USD for a million."""
-    deployment = Deployment.paper(exits)
-    usage = usage_of(tier_legs(deployment, np.full(3, tokens), np.eye(3)), deployment)
-    shape, rows = ModelShape.of_width(width), []
-    for scenario in Scenarios.load().all():
-        cost = scenario.price(usage, np.full(3, tokens), shape)
-        cells = [f"{value:,.1f}" for value in cost.milliseconds]
-        cells += [f"{value:,.0f}" for value in cost.millijoules]
-        cells += [f"{1e6 * value:.2f}" for value in cost.money]
-        rows.append(f"| {scenario.name} | {' | '.join(cells)} |")
-    return rows
-
-
-@pytest.mark.parametrize(
-    ("marker", "width", "exits"),
-    [("tiers-small", 384, (2, 3, 6)), ("tiers-base", 768, (4, 6, 12))],
-)
-def test_the_page_has_the_figures_that_the_code_gives(
-    marker: str, width: int, exits: tuple[int, int, int]
-) -> None:
-    text = DOCS.read_text("utf-8")
-    found = re.search(rf"<!-- table: {marker} -->\n(.*?)<!-- end -->", text, re.DOTALL)
-    assert found, f"{DOCS.name} has no table {marker}"
-    rows = [line for line in found[1].splitlines() if line.startswith("|")][2:]
-    expected = tier_rows(width, exits, 26)
-    assert rows == expected, "the table should be:\n" + "\n".join(expected)

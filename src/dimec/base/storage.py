@@ -2,7 +2,8 @@
 
 Every artefact goes through :func:`atomic_write`: the bytes land in a temporary file beside the
 target, are flushed to the disk, and take the target's name in one step. A process killed at any
-moment leaves the old file or the new one, never a mixture.
+moment leaves the old file or the new one, never a mixture. For folders
+:mod:`dimec.base.storage_folders` does the same.
 
 Arrays are stored as safetensors with a checksum over their content, so that a truncated or
 altered file is refused when it is read (:func:`save_arrays`, :func:`load_arrays`). Nothing here
@@ -17,12 +18,11 @@ import json
 import os
 import re
 import secrets
-import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +32,9 @@ from safetensors.numpy import save_file
 from dimec.base.errors import (
     CorruptArtefactError,
     MissingArtefactError,
-    RunBusyError,
     StorageError,
     shown,
 )
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 FORMAT_VERSION = "1"
 
@@ -121,7 +117,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
@@ -135,72 +131,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
         stream.write(data)
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder to fill, which takes the place of ``path`` when the block ends well.
-
-    What ``path`` held is discarded then. A process that is killed leaves the old folder or none;
-    what it had written is removed when the same folder is next written.
-
-    Raises:
-        RunBusyError: another process is writing it.
-        StorageError: the disk is full or refuses to write; ``path`` is left as it was.
-    """
-    path = Path(path).absolute()
-    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = take_lock(
-            path.with_name(f".{path.name}.lock"),
-            f"{path} is being written by another dimec process; wait for it to end, or choose "
-            "another folder",
-        )
-        try:
-            if old.exists() and not path.exists():
-                old.rename(path)  # killed between the two renames below
-            for leftover in (temporary, old):
-                shutil.rmtree(leftover, ignore_errors=True)
-            temporary.mkdir()
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    with file.open("rb") as stream:
-                        os.fsync(stream.fileno())
-            if path.exists():
-                path.rename(old)
-            temporary.rename(path)
-            _sync_folder(path.parent)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
-
-
-def take_lock(path: Path, busy: str) -> BaseFileLock:
-    """Take a lock file, which the operating system lets go of when the process dies.
-
-    Raises:
-        RunBusyError: another process has it; with the text ``busy``.
-        StorageError: it cannot be made, or is no plain file: a link is never followed.
-    """
-    from filelock import FileLock, Timeout
-
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise StorageError(
-            f"{path} is no plain file (a link, a folder or a device), and a lock must be one; "
-            "remove it, or choose another folder"
-        )
-    lock = FileLock(path)
-    try:
-        with storage_errors(path):
-            lock.acquire(timeout=0)
-    except Timeout:
-        raise RunBusyError(busy) from None
-    return lock
-
-
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename in ``folder`` survive a power cut, where the platform allows it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from dimec.base.errors import ConfigError
-from dimec.base.storage import atomic_folder
+from dimec.base.storage_folders import atomic_folder
 from dimec.bundle.folders import TierBundle, verify_bundle
 from dimec.bundle.manifest import TierManifest
 

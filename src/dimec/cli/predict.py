@@ -21,9 +21,9 @@ from dimec.cli.tokens import read_token
 
 if TYPE_CHECKING:
     from dimec.mobile import Mobile, Prediction
+    from dimec.mobile.arrivals import Arrival
     from dimec.mobile.batch.lines import Line
     from dimec.mobile.core import Text
-    from dimec.mobile.stream import Arrival
 
 SERVERS, STATE, FILES = "Servers", "State", "Files"
 
@@ -189,7 +189,7 @@ def predict(
         raise ConfigError("the options of a file go with --input; texts are taken as they are")
     kind = None if input_ is None else reading.kind(input_)
     from dimec.mobile import Mobile
-    from dimec.mobile.runtime import named_urls
+    from dimec.mobile.addresses import named_urls
 
     urls = named_urls(_tiers(tier or []), edge, cloud)
     mobile = Mobile.open(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ import typer
 
 from dimec.base.errors import DataError
 from dimec.cli.answers import Tally, answer_line
+from dimec.cli.common import shell_line
 from dimec.cli.predict import Adaptive, Fallback, State, Timeout
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def up(
 ) -> None:
     """Start every tier but the first on this machine, and answer what is typed.
 
+    The command that asks the same tiers from another terminal is printed first.
+
     Each answer tells its label and probability, where the router sent it and by what margin, which
     tier answered, how long that took and what it cost. Ctrl-D or Ctrl-C ends all of them. Lines
     from a pipe are answered likewise.
@@ -52,15 +55,12 @@ def _run(
     fallback: str,
     log: Path | None,
 ) -> None:
-    import secrets
-
     from dimec.mobile import Mobile
     from dimec.mobile.course import check_fallback
     from dimec.serving.local import LocalTiers
 
     check_fallback(fallback)  # before the servers start
-    token = secrets.token_urlsafe(32)
-    with LocalTiers(bundle, token=token, log=log) as tiers:
+    with _token_file() as (token, token_file), LocalTiers(bundle, token, log) as tiers:
         mobile = Mobile.open(
             bundle,
             tiers=tiers.urls,
@@ -73,7 +73,41 @@ def _run(
         with mobile:
             for tier, url in tiers.urls.items():
                 print(f"{tier} at {url}", file=sys.stderr)
+            if tiers.urls:
+                line = line_from_elsewhere(bundle, tiers.urls, token_file, mobile.engine.core.pairs)
+                print(f"from another terminal: {line}", file=sys.stderr)
             _answer(mobile)
+
+
+@contextlib.contextmanager
+def _token_file() -> Iterator[tuple[str, Path]]:
+    """A new bearer token, and a file with it that only this user can read, while the block runs."""
+    import secrets
+    import tempfile
+
+    from dimec.base.storage import atomic_write, storage_errors
+
+    token = secrets.token_urlsafe(32)
+    folder = Path(tempfile.gettempdir())
+    with storage_errors(folder):
+        private = tempfile.TemporaryDirectory(prefix="dimec-up-")
+    with private as name:
+        path = Path(name) / "token"
+        atomic_write(path, token + "\n")
+        yield token, path
+
+
+def line_from_elsewhere(
+    bundle: Path, urls: Mapping[str, str], token_file: Path, pairs: bool
+) -> str:
+    """The command that asks the same tiers; with absolute paths, as it may run in another folder.
+
+    It keeps no state, because the one of the bundle may be in use here, and has one writer.
+    """
+    tiers = [word for tier, url in urls.items() for word in ("--tier", f"{tier}={url}")]
+    texts = ["--input", "-"] if pairs else ["a moving film"]
+    options = ["--token-file", token_file, "--state", ":memory:"]
+    return shell_line("dimec", "predict", bundle.absolute(), *tiers, *options, *texts)
 
 
 def _answer(mobile: Mobile) -> None:

@@ -307,7 +307,8 @@ def _lines(stream: Iterable[bytes]) -> Iterable[bytes]:
 def _read_parquet(path: Path, choose: Choose) -> Columns:
     arrow = importlib.import_module("pyarrow")
     parquet = importlib.import_module("pyarrow.parquet")
-    with parquet.ParquetFile(path) as file:
+    # Without pre_buffer no thread of Arrow reads; see dimec.data.tables.read_parquet.
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
         schema = file.schema_arrow
         kept = _Kept(tuple(schema.names), choose)
         if len(set(schema.names)) < len(schema.names):

@@ -171,7 +171,11 @@ def read_jsonl(path: Path) -> Table:
 
 
 def read_parquet(path: Path) -> Table:
-    """A Parquet file, through pyarrow; rows are counted from 1."""
+    """A Parquet file, through pyarrow; rows are counted from 1.
+
+    Read in this thread alone: what Arrow's threads still do when the interpreter ends may abort it
+    (apache/arrow, issues 33975 and 34314).
+    """
     try:
         pyarrow = importlib.import_module("pyarrow")
         parquet = importlib.import_module("pyarrow.parquet")
@@ -179,8 +183,8 @@ def read_parquet(path: Path) -> Table:
         raise MissingExtraError("pyarrow", "train", "reading Parquet files") from None
     content = read_bytes(path)
     try:
-        table = parquet.read_table(io.BytesIO(content))
-        found = arrow_table(table, path)
+        with parquet.ParquetFile(pyarrow.BufferReader(content), pre_buffer=False) as file:
+            found = arrow_table(file.read(use_threads=False), path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         if content[:4] != b"PAR1":
             named = kind_of(path)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Callable,
     Iterable,
     Mapping,
@@ -22,20 +20,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, DataError, TierError
+from dimec.mobile.addresses import endpoints, named_urls, not_configured
+from dimec.mobile.aio_stream import AsyncStream
+from dimec.mobile.arrivals import paired_as_they_come
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
 from dimec.mobile.engine import Engine, Item
 from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
-from dimec.mobile.runtime import (
-    endpoints,
-    named_urls,
-    next_id,
-    no_more_ids,
-    not_configured,
-    paired,
-)
-from dimec.mobile.stream import AHEAD, lighten, processors
-from dimec.mobile.window import Window
+from dimec.mobile.stream import processors
 
 if TYPE_CHECKING:
     from dimec.client.tier_client import AsyncTierClient
@@ -60,7 +52,7 @@ class AsyncMobile:
     def __init__(self, make_engine: Callable[[], Engine], **connection: Any) -> None:
         self._make_engine = make_engine
         self._connection = connection
-        self._streams: weakref.WeakSet[_AsyncStream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[AsyncStream] = weakref.WeakSet()
         self._clients: dict[str, AsyncTierClient] = {}
         self._opened: Engine | None = None
         # The graphs take the processors, and a thread more records meanwhile.
@@ -150,9 +142,9 @@ class AsyncMobile:
             raise DataError("expected several texts, got one; use predict for it")
         if workers < 1:
             raise ConfigError(f"expected at least 1 worker, got {workers}")
-        stream = _AsyncStream(self, self._engine, workers)
+        stream = AsyncStream(self, self._engine, workers)
         self._streams.add(stream)
-        return stream.run(_paired(texts, ids))
+        return stream.run(paired_as_they_come(texts, ids))
 
     async def decide(self, text: Text) -> Choice:
         """As :meth:`dimec.mobile.Mobile.decide`."""
@@ -228,137 +220,6 @@ class AsyncMobile:
         """Record answers; goes on to the end where the caller is cancelled."""
         recording = self._threads.submit(self._engine.record, items)
         return await asyncio.shield(asyncio.wrap_future(recording))
-
-
-class _AsyncStream:
-    """As :class:`dimec.mobile.stream.Stream`, with tasks; one of them takes the texts."""
-
-    def __init__(self, mobile: AsyncMobile, engine: Engine, workers: int) -> None:
-        self._mobile = mobile
-        self._engine = engine
-        self._limit = AHEAD * workers
-        self._workers = workers
-        self._processors = processors()
-        self._window = Window(engine.names)
-        self._ready: deque[Prediction] = deque()
-        self._recording = 0
-        self._taking = True
-        self._stopping = False
-        self._failure: Exception | None = None  # of the texts: behind the answers so far
-        self._crash: Exception | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._bell = asyncio.Event()
-
-    async def run(
-        self, arrivals: AsyncIterator[tuple[Text, str | None]]
-    ) -> AsyncGenerator[Prediction, None]:
-        """The predictions, in order. Leaves no task behind when it is closed."""
-        self._tasks = [asyncio.create_task(self._take_in(arrivals))]
-        self._tasks += [asyncio.create_task(self._work()) for _ in range(self._workers)]
-        try:
-            while True:
-                while self._ready:
-                    prediction = self._ready.popleft()
-                    self._ring()
-                    yield prediction
-                if self._crash is not None:
-                    raise self._crash
-                if self._stopping:
-                    raise ConfigError("the mobile was closed while a stream was running")
-                if not (self._taking or self._under_way()):
-                    break
-                await self._bell.wait()
-            if self._failure is not None:
-                raise self._failure
-        finally:
-            await self.close()
-
-    async def close(self) -> None:
-        """Stop the tasks, and forget what has no answer. Calling it again does nothing."""
-        self._stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._engine.drop(self._window.clear())
-        self._ring()
-
-    def _under_way(self) -> int:
-        return len(self._window) + self._recording
-
-    def _ring(self) -> None:
-        """Wake all that wait for a change."""
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()
-
-    async def _take_in(self, arrivals: AsyncIterator[tuple[Text, str | None]]) -> None:
-        try:
-            async for text, id_ in arrivals:
-                while self._under_way() + len(self._ready) >= self._limit:
-                    await self._bell.wait()
-                await self._admit(self._engine.admit(text, id_, None))
-        except Exception as error:
-            self._failure = error
-        finally:
-            self._taking = False
-            self._ring()
-
-    async def _admit(self, item: Item) -> None:
-        try:
-            await self._mobile.settle(item)
-            if not item.known:
-                lighten(item, self._engine.device)
-        except BaseException:
-            self._engine.drop([item])
-            raise
-        self._window.add(item)
-        self._ring()
-        if item.known:
-            await self._record()
-
-    async def _work(self) -> None:
-        try:
-            while True:
-                local = self._window.running[self._engine.device] < self._processors
-                if (work := self._window.take(local)) is None:
-                    await self._bell.wait()
-                else:
-                    await self._do(*work)
-                    await self._record()
-        except Exception as error:
-            self._crash = self._crash or error
-            # At once, and not when the caller comes back: others may wait for the same inputs.
-            self._engine.drop(self._window.clear())
-            self._ring()
-
-    async def _do(self, tier: str, items: list[Item]) -> None:
-        await self._mobile.lead(tier, items)
-        self._window.done(tier, items)
-        self._ring()
-
-    async def _record(self) -> None:
-        while not self._recording and (head := self._window.finished()):
-            self._recording = len(head)
-            predictions: list[Prediction] = []
-            try:
-                predictions = await self._mobile.record(head)
-            finally:
-                self._recording = 0
-                self._ready.extend(predictions)
-                self._ring()
-
-
-async def _paired(
-    texts: Iterable[Text] | AsyncIterable[Text], ids: Iterable[str | None] | None
-) -> AsyncIterator[tuple[Text, str | None]]:
-    if not isinstance(texts, AsyncIterable):
-        for pair in paired(texts, ids):
-            yield pair
-        return
-    names = None if ids is None else iter(ids)
-    async for text in texts:
-        yield text, None if names is None else next_id(names)
-    if names is not None:
-        no_more_ids(names)
 
 
 def _close_engine(loading: Future[Engine]) -> None:

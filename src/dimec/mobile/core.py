@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from dimec.base.arrays import Float32Array, IntArray
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, shown
 from dimec.bundle.cutting import Cutter
 from dimec.bundle.exit0 import EXIT0, Exit0
@@ -23,8 +23,6 @@ from dimec.bundle.graphs import (
 from dimec.bundle.tokens import encode, load_tokenizer
 
 Text = str | tuple[str, str]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
@@ -43,10 +41,10 @@ class Embedded:
     """
 
     inputs: dict[str, IntArray]
-    pooled: FloatArray
-    hidden: FloatArray | None
+    pooled: Float32Array
+    hidden: Float32Array | None
     layer: int = 0
-    probabilities: dict[int, FloatArray] = field(default_factory=dict)
+    probabilities: dict[int, Float32Array] = field(default_factory=dict)
 
 
 class Core:
@@ -132,7 +130,7 @@ class Core:
         hidden, pooled = self._embed(**inputs)
         return Embedded(inputs, pooled[0], hidden)
 
-    def run(self, embedded: Embedded, exit_: int) -> FloatArray:
+    def run(self, embedded: Embedded, exit_: int) -> Float32Array:
         """(C,) probabilities at an exit, running only the layers that were not run yet.
 
         Where the hidden states were let go, it starts again from the token ids.
@@ -167,7 +165,7 @@ class Core:
         embedded.hidden, embedded.layer = hidden, layer
         return embedded.probabilities[exit_]
 
-    def classify(self, embedded: Embedded) -> FloatArray:
+    def classify(self, embedded: Embedded) -> Float32Array:
         """(C,) probabilities at the mobile's own exit, the last."""
         return self.run(embedded, self.exits[-1])
 

@@ -63,6 +63,7 @@ class Decisions:
         self.lost = 0
         self._steps, self._twin = steps, twin
         self._fitted = steps.state()
+        self._twin_knows: Arrays | None = None  # the arrays that the twin gave last
         self._waiting: list[tuple[Decision, Record]] = []
         self._under_way: dict[int, Decision] = {}
         self._number = 0
@@ -169,11 +170,14 @@ class Decisions:
 
     def _after(self, known: Arrays, records: Sequence[Record]) -> Arrays:
         """What the file's arrays become by these answers."""
-        self._twin.restore(known or self._fitted)
+        if known is not self._twin_knows:  # else they are its own, and were written
+            self._twin.restore(known or self._fitted)
+        self._twin_knows = None  # should it fail half-way
         for record in records:
             assert isinstance(record.lesson, Decision)
             self._teach(self._twin, record.lesson)
-        return self._twin.state()
+        self._twin_knows = learnt = self._twin.state()
+        return learnt
 
     def _write(self, some: Sequence[tuple[Decision, Record]]) -> bool:
         try:

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from dimec.base.errors import ConfigError, DataError, TierError, option, quoted
+from dimec.base.errors import ConfigError, DataError, TierError
 from dimec.base.progress import NoProgress, Progress
+from dimec.mobile.addresses import endpoints, named_urls, not_configured
+from dimec.mobile.arrivals import Arrival, paired
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
 from dimec.mobile.engine import Engine, Item
 from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
 
 if TYPE_CHECKING:
-    from dimec.client.endpoint import Endpoint
     from dimec.client.tier_client import TierClient
-    from dimec.mobile.stream import Arrival, Stream
+    from dimec.mobile.stream import Stream
 
 
 class Mobile:
@@ -256,95 +257,6 @@ class Mobile:
         first = items[0]
         answer = client.infer(engine.batch(items), id=first.id, traceparent=first.context())
         return answer.probabilities
-
-
-def not_configured(tier: str) -> TierError:
-    """No address of this tier was given."""
-    return TierError(tier, "not configured", "no address was given", sent=False)
-
-
-def endpoints(
-    engine: Engine,
-    urls: Mapping[str, str],
-    timeout: float,
-    token: str | None,
-    ca: Path | str | None,
-    insecure: bool,
-) -> Iterator[Endpoint]:
-    """Where the tiers are reached that an address was given for.
-
-    Raises:
-        ConfigError: no such tier, or an address, the token or the timeout cannot work.
-    """
-    from dimec.client.endpoint import Endpoint
-
-    manifest = engine.bundle.manifest
-    served = engine.names[1:]
-    if unknown := [tier for tier in urls if tier not in served]:
-        raise ConfigError(
-            f"an address was given for {quoted(unknown[0])}; the bundle's tiers with a server are "
-            f"{', '.join(served) or 'none'}"
-        )
-    for tier, url in urls.items():
-        yield Endpoint(
-            tier,
-            url,
-            manifest.versions[tier],
-            len(manifest.labels),
-            token=token,
-            ca=None if ca is None else Path(ca),
-            timeout=timeout,
-            insecure=insecure,
-        )
-
-
-def named_urls(
-    tiers: Mapping[str, str] | None, edge: str | None, cloud: str | None
-) -> dict[str, str]:
-    """Tier → address, of the two ways to give one.
-
-    Raises:
-        ConfigError: one tier was given both ways.
-    """
-    urls = dict(tiers or {})
-    for tier, url in (("edge", edge), ("cloud", cloud)):
-        if url is None:
-            continue
-        if tier in urls:
-            raise ConfigError(
-                f"the tier {tier} was given an address twice, by its name and as {option(tier)}; "
-                "give one"
-            )
-        urls[tier] = url
-    return urls
-
-
-def paired(
-    texts: Iterable[Text], ids: Iterable[str | None] | None
-) -> Iterator[tuple[Text, str | None]]:
-    """Texts with their ids.
-
-    Raises:
-        DataError: one of the two ends before the other.
-    """
-    names = None if ids is None else iter(ids)
-    for text in texts:
-        yield text, None if names is None else next_id(names)
-    if names is not None:
-        no_more_ids(names)
-
-
-def next_id(names: Iterator[str | None]) -> str | None:
-    """The id of the next text."""
-    for name in names:
-        return name
-    raise DataError("expected one id for each text, and the ids ended early")
-
-
-def no_more_ids(names: Iterator[str | None]) -> None:
-    """To be called when the texts have ended."""
-    for _ in names:
-        raise DataError("expected one id for each text, and the texts ended early")
 
 
 def _reported(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import wait
 
 from dimec.base.errors import ConfigError
+from dimec.mobile.arrivals import Arrival
 from dimec.mobile.core import Text
 from dimec.mobile.engine import Engine, Item
 from dimec.mobile.prediction import Prediction
@@ -19,8 +20,6 @@ AHEAD = 16
 _GLANCE = 0.1  # seconds between looks at whether the stream has ended meanwhile
 
 Lead = Callable[[str, list[Item]], None]
-# A text and its id, if it has one; None says that the next one may be long in coming.
-Arrival = tuple[Text, str | None] | None
 
 
 def processors() -> int:

@@ -1,7 +1,7 @@
 """The inputs of a stream between arrival and answer: who works on what, and what is to be recorded.
 
 No threads, no sockets, no waiting: :mod:`dimec.mobile.stream` drives it from threads, and
-:mod:`dimec.mobile.aio` from tasks.
+:mod:`dimec.mobile.aio_stream` from tasks.
 """
 
 from __future__ import annotations

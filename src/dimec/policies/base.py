@@ -123,9 +123,12 @@ def outcome_of(
 
 def exit_columns(trace: Trace, source: str, layers: npt.NDArray[np.floating]) -> IntArray:
     """(N,) positions of the exits at these layers of one source among the trace's exits."""
-    different, position = np.unique(layers.astype(np.int64), return_inverse=True)
-    found = trace.columns(tuple(different.tolist()), (source,) * len(different))
-    return np.array(found, np.int64)[position]
+    whole = layers.astype(np.int64)
+    column_of = np.zeros(whole.max(initial=0) + 1, np.int64)
+    column_of[whole] = 1  # a table by layer: there are few, and sorting all samples takes long
+    different = np.flatnonzero(column_of)
+    column_of[different] = trace.columns(tuple(different.tolist()), (source,) * len(different))
+    return column_of[whole]
 
 
 def tier_outcome(

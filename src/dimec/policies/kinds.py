@@ -97,6 +97,7 @@ _KINDS: dict[str, Make] = {}
 _HOMES = {
     "centroid": "dimec.policies.routed",
     "tier": "dimec.policies.routed",
+    "cascade": "dimec.policies.cascade.policy",
     "bert": "dimec.policies.literature.bert",
     "deebert": "dimec.policies.literature.deebert",
     "pabee": "dimec.policies.literature.pabee",

@@ -11,7 +11,9 @@ from dimec.policies.base import Policy, no_steps
 from dimec.policies.step import Answer, Go, Signal, Site, Steps
 
 
-def served_steps(policy: Policy, site: Site, stops: Collection[int], width: int) -> Steps:
+def served_steps(
+    policy: Policy, site: Site, stops: Collection[int], width: int | None = None
+) -> Steps:
     """A policy's steps, each of which can be taken where it is served.
 
     A server takes texts and answers at its tier's own exit; on the device the layers are cut.
@@ -20,7 +22,7 @@ def served_steps(policy: Policy, site: Site, stops: Collection[int], width: int)
         policy: fitted.
         site: the tiers, and every exit of the trained model, as in a replay.
         stops: the exits at which the device can stop; 0 among them where it has an exit 0.
-        width: D, of the embeddings that it decides on.
+        width: D, of the embeddings that it decides on, to try it on one; None not to.
 
     Raises:
         ConfigError: a step that cannot be taken there; says which, and what to do.
@@ -32,7 +34,8 @@ def served_steps(policy: Policy, site: Site, stops: Collection[int], width: int)
     # Hidden states first: no other tiers would help there.
     for step in sorted(steps.reach, key=lambda step: step.payload):
         _check(policy.name, step, site, stops)
-    _try_out(policy.name, steps, site, width)
+    if width is not None:
+        _try_out(policy.name, steps, site, width)
     return steps
 
 

@@ -167,6 +167,7 @@ _MODULES = (
     "dimec.policies.literature.dimee",  # max-softmax and max-softmax-tiers too
     "dimec.policies.literature.neurosurgeon",  # by latency and by energy
     "dimec.policies.literature.bottleneck",  # BottleNet++ and BottleFit
+    "dimec.policies.cascade.system",
     "dimec.policies.dimec",  # Ours-F and Ours-D, with both grids
 )
 

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dimec.base.arrays import FloatArray
 from dimec.cartography import POOL_NAMES, betas_of, pool_names
 from dimec.report import series as data
 from dimec.report.bars import stacked_bars
+from dimec.report.exit_accuracy import draw_exits
 from dimec.report.inputs import PooledInputs, ReportInputs
 from dimec.report.policy_plane import draw_policy_plane
 from dimec.report.projection import MAX_POINTS, MIN_POINTS
 from dimec.report.style import (
     INK,
-    MUTED,
     RASTER_ABOVE,
     Drawing,
     Series,
@@ -158,38 +157,6 @@ def draw_shares(inputs: PooledInputs) -> Drawing:
     )
 
 
-def draw_exits(inputs: ReportInputs) -> Drawing:
-    """Accuracy of every exit on the test split, with the tiers marked (paper, figure 4a)."""
-    series = data.exit_series(inputs.exit_accuracy, inputs.tiers, inputs.names)
-    exits, served = list(series.columns["exit"]), list(series.columns["tier"])
-    accuracy = 100 * np.asarray(series.columns["accuracy"], dtype=np.float64)
-    with drawing_style("tiers"):
-        figure, axes = new_axes(height=3.4)
-        _draw_exit_marks(axes, exits, served, accuracy, inputs.names)
-        if inputs.tiers[-1] in exits:
-            _draw_reference(axes, float(accuracy[exits.index(inputs.tiers[-1])]), inputs.names)
-        axes.margins(x=0.14)
-        _accuracy_limits(axes, accuracy)
-        axes.set_xticks(exits)
-        axes.set_xlabel("exit (layers run)")
-        axes.set_ylabel("accuracy (%)")
-        axes.grid(axis="y")
-        svg = to_svg(figure)
-    told = [
-        f"exit {layer}{f' ({tiers})' if tiers else ''} {value:.1f} %"
-        for layer, tiers, value in zip(exits, served, accuracy, strict=True)
-    ]
-    return Drawing(
-        "tiers",
-        "Accuracy per tier",
-        "Accuracy on the test split if every input stopped at the same exit. The dashed line is "
-        f"all-{inputs.names[-1]}; the axis does not start at 0.",
-        f"Line plot. {join(told)}." if told else "No exit was recorded.",
-        svg,
-        series,
-    )
-
-
 def draw_tsne(inputs: PooledInputs) -> Drawing:
     """The pool embeddings in the plane (paper, figures 4b and 4c)."""
     count = len(inputs.pools)
@@ -238,55 +205,6 @@ def draw_tsne(inputs: PooledInputs) -> Drawing:
 
 
 _OF_POOLS = {"data map": draw_data_map, "t-SNE of the pools": draw_tsne, "pools": draw_shares}
-
-
-def _draw_exit_marks(
-    axes: Axes,
-    exits: list[int],
-    served: list[str],
-    accuracy: FloatArray,
-    names: tuple[str, ...],
-) -> None:
-    """One mark an exit: those of a tier in its colour and named, the others small."""
-    axes.plot(exits, accuracy, color=MUTED, linewidth=1.0, zorder=1)
-    for layer, tiers, value in zip(exits, served, accuracy, strict=True):
-        mark = tier_marks(len(names))[names.index(tiers.split("+")[-1])] if tiers else None
-        axes.plot(
-            layer,
-            value,
-            marker="o" if mark is None else mark.marker,
-            markersize=5 if mark is None else 9,
-            color="white" if mark is None else mark.colour,
-            markeredgecolor=MUTED if mark is None else mark.colour,
-            linestyle="none",
-        )
-        if not tiers and len(exits) > 8:
-            continue  # no room; the value is in the CSV file and the description
-        name = tiers.replace("+", " = ")
-        axes.annotate(
-            f"{name}\n{value:.1f} %" if tiers else f"{value:.1f}",
-            (layer, value),
-            (0, -9),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=9 if tiers else 8,
-            color=INK if tiers else MUTED,
-        )
-
-
-def _draw_reference(axes: Axes, last: float, names: tuple[str, ...]) -> None:
-    colour = tier_marks(len(names))[-1].colour
-    axes.axhline(last, color=colour, linewidth=1.0, linestyle="--", zorder=0)
-    axes.annotate(
-        f"all-{names[-1]}",
-        (0, last),
-        (4, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        color=colour,
-        fontsize=9,
-    )
 
 
 def _scatter_pools(axes: Axes, series: Series, x: str, y: str, tiers: tuple[str, ...]) -> None:
@@ -339,13 +257,3 @@ def _pool_legend(axes: Axes, names: tuple[str, ...], *, tiers: bool = False) -> 
     ]
     columns = min(len(names), 4)
     axes.figure.legend(handles=handles, ncols=columns, loc="outside upper left", handletextpad=0.2)
-
-
-def _accuracy_limits(axes: Axes, accuracy: FloatArray) -> None:
-    """Room below for the names and above for the highest point, also where all are equal."""
-    finite = accuracy[np.isfinite(accuracy)]
-    if len(finite) == 0:
-        return
-    low, high = float(finite.min()), float(finite.max())
-    span = max(high - low, 1.0)
-    axes.set_ylim(low - 0.35 * span, high + 0.2 * span)

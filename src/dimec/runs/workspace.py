@@ -16,8 +16,8 @@ from dimec.base.storage import (
     read_json,
     save_arrays,
     storage_errors,
-    take_lock,
 )
+from dimec.base.storage_folders import take_lock
 from dimec.cartography import TrainingDynamics
 from dimec.policies.kinds import POLICY, StoredPolicy
 from dimec.policies.routed import RouterPolicy
@@ -274,8 +274,9 @@ class RunDirectory:
         """Widths of the encoder's layers, which tell how many operations a layer takes."""
         encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.typed}")
         encoder = encoder["encoder"]
-        width = int(encoder.get("hidden_size") or encoder["dim"])  # dim: DistilBERT's word for it
-        inner = encoder.get("intermediate_size") or encoder.get("hidden_dim") or 4 * width
+        # BERT's words for it, and most others'; DistilBERT's; T5's.
+        width = int(_first(encoder, "hidden_size", "dim", "d_model"))
+        inner = _first(encoder, "intermediate_size", "hidden_dim", "d_ff") or 4 * width
         return ModelShape(width=width, intermediate=int(inner))
 
     def stored_policy(self) -> StoredPolicy:
@@ -342,3 +343,8 @@ class RunDirectory:
         return TrainingDynamics(
             arrays["logits"], arrays["labels"], tuple(header["exits"]), tuple(header["guids"])
         )
+
+
+def _first(config: Mapping[str, Any], *names: str) -> Any:
+    """The value of the first of these names that a configuration has; 0 where it has none."""
+    return next((config[name] for name in names if config.get(name)), 0)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from dimec.base.errors import ConfigError, option
+from dimec.settings.option import Option
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+ADDRESS, LIMITS, SECURITY = "Address", "Limits", "Security"  # of the help
 
 
 class ServerSettings(BaseModel):
@@ -37,17 +40,52 @@ class ServerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", min_length=1)
-    port: int = Field(8001, ge=0, le=65535)
-    threads: int | None = Field(None, ge=1, le=1024)
-    max_batch: int = Field(64, ge=1, le=4096)
-    queue: int = Field(256, ge=1, le=1 << 20)
-    max_body: int = Field(1 << 20, ge=1024, le=1 << 30)
-    token: SecretStr | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    drain: float = Field(10.0, ge=0, le=3600, allow_inf_nan=False)
-    log_level: LogLevel = "info"
+    host: Annotated[
+        str,
+        Option(
+            "The address to listen on; by default this machine only. 0.0.0.0 for all.",
+            panel=ADDRESS,
+        ),
+    ] = Field("127.0.0.1", min_length=1)
+    port: Annotated[int, Option("0 takes any free port.", panel=ADDRESS)] = Field(
+        8001, ge=0, le=65535
+    )
+    threads: Annotated[
+        int | None,
+        Option(
+            "Processor threads; default all. Above 1, the weights may be in memory twice.",
+            panel=LIMITS,
+        ),
+    ] = Field(None, ge=1, le=1024)
+    max_batch: Annotated[int, Option("Rows of one request.", panel=LIMITS)] = Field(
+        64, ge=1, le=4096
+    )
+    queue: Annotated[int, Option("Rows that may wait; beyond that, 503.", panel=LIMITS)] = Field(
+        256, ge=1, le=1 << 20
+    )
+    max_body: Annotated[int, Option("Bytes of a request's body.", panel=LIMITS)] = Field(
+        1 << 20, ge=1024, le=1 << 30
+    )
+    # A command takes the file that has it: all see what is typed.
+    token: Annotated[
+        SecretStr | None,
+        Option(
+            "A file with the bearer token that clients have to show; else DIMEC_TOKEN.",
+            spelling="--token-file",
+            path=True,
+            panel=SECURITY,
+        ),
+    ] = None
+    tls_cert: Annotated[
+        Path | None, Option("PEM file of the certificate.", path=True, panel=SECURITY)
+    ] = None
+    tls_key: Annotated[Path | None, Option("PEM file of its key.", path=True, panel=SECURITY)] = (
+        None
+    )
+    drain: Annotated[
+        float, Option("Seconds that accepted requests have to finish when it stops.")
+    ] = Field(10.0, ge=0, le=3600, allow_inf_nan=False)
+    log_level: Annotated[LogLevel, Option("debug, info, warning or error.")] = "info"
     max_header: int = Field(16 << 10, ge=1024, le=1 << 20)
     header_seconds: float = Field(10.0, gt=0, le=3600, allow_inf_nan=False)
     body_seconds: float = Field(30.0, gt=0, le=3600, allow_inf_nan=False)

@@ -33,6 +33,7 @@ class Option:
         parse: makes the value of what was typed, where that is no number or plain text.
         path: whether it is typed as a path, which the setting keeps as a text.
         python_only: why no command has it, only files and programs; empty where one does.
+        panel: of the help, where its model has none for all.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Option:
     parse: Parser | None = None
     path: bool = False
     python_only: str = ""
+    panel: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ def settings_in(*groups: type) -> dict[str, Setting]:
             said = [part for part in get_args(hint)[1:] if isinstance(part, Option)]
             if get_origin(hint) is Annotated and said:
                 kind = Path if said[0].path else _kind(get_args(hint)[0])
-                found[name] = Setting(name, kind, _default(group, name), said[0], panel)
+                found[name] = Setting(
+                    name, kind, _default(group, name), said[0], said[0].panel or panel
+                )
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from dimec.tiers.scenarios import Scenario
 from support.builders import deployment_of, make_trace
 from support.scenario_files import plain, scenarios, toml
 
-DOCS = Path(__file__).parents[3] / "docs" / "scenarios.md"
 OBJECTIVES = ("latency", "energy")
 PROFILE = LayerProfile.packaged("minilm-l6")
 
@@ -248,67 +246,11 @@ def test_both_forms_are_registered_and_have_nothing_to_tune(objective: str) -> N
     assert known.make(scenario="phone-wifi").replay(trace, deployment_of(trace)).tiers.sum() == 8
 
 
-# --- the page ---------------------------------------------------------------------------------
-
-
-def documented(marker: str) -> list[str]:
-    """The rows of a table of docs/scenarios.md, without its head."""
-    text = DOCS.read_text("utf-8")
-    found = re.search(rf"<!-- table: {marker} -->\n(.*?)<!-- end -->", text, re.DOTALL)
-    assert found, f"{DOCS.name} has no table {marker}"
-    lines = [line for line in found[1].splitlines() if line.startswith("|")]
-    return lines[2:]
-
-
-def split_rows(width: int, layers: int, tokens: int) -> list[str]:
-    """What each packaged scenario makes of splits 0, 1, l - 1 and l."""
-    shape, rows = ModelShape.of_width(width), []
-    for scenario in Scenarios.load().all():
-        ms, mj = split_costs(np.array([tokens]), layers, shape, PROFILE, scenario)
-        shown = (0, 1, layers - 1, layers)
-        cells = [f"{ms[0, i]:,.1f}" for i in shown] + [str(ms[0].argmin())]
-        cells += [f"{mj[0, i]:,.0f}" for i in shown] + [str(mj[0].argmin())]
-        rows.append(f"| {scenario.name} | {' | '.join(cells)} |")
-    return rows
-
-
-@pytest.mark.parametrize(
-    ("marker", "width", "layers"), [("splits-small", 384, 6), ("splits-base", 768, 12)]
-)
-def test_the_page_has_the_figures_that_the_code_gives(marker: str, width: int, layers: int) -> None:
-    expected = split_rows(width, layers, 26)
-    assert documented(marker) == expected, "the table should be:\n" + "\n".join(expected)
-
-
-def crossing(objective: int, width: int, layers: int, scenario: Scenario) -> int | None:
-    """The fewest tokens, of up to 512, from which a text is sent."""
-    lengths = np.arange(1, 513)
-    shape = ModelShape.of_width(width)
-    costs = split_costs(lengths, layers, shape, PROFILE, scenario)[objective]
-    sent = np.flatnonzero(costs.argmin(axis=1) == 0)
-    return int(lengths[sent[0]]) if len(sent) else None
-
-
-def crossing_rows() -> list[str]:
-    """From how many tokens on each scenario sends the text."""
-    rows = []
-    for scenario in Scenarios.load().all():
-        cells = []
-        for width, layers in ((384, 6), (768, 12)):
-            for k in range(2):
-                first = crossing(k, width, layers, scenario)
-                cells.append("never" if first is None else str(first))
-        rows.append(f"| {scenario.name} | {' | '.join(cells)} |")
-    return rows
-
-
-def test_the_page_says_from_which_length_on_texts_are_sent() -> None:
-    expected = crossing_rows()
-    assert documented("crossings") == expected, "the table should be:\n" + "\n".join(expected)
+# --- lengths -----------------------------------------------------------------------------------
 
 
 def test_from_the_crossing_on_every_longer_text_is_sent() -> None:
-    """Which is what lets the page give one number."""
+    """Which is what lets docs/scenarios.md give one number."""
     lengths = np.arange(1, 513)
     for scenario in Scenarios.load().all():
         for width, layers in ((384, 6), (768, 12)):

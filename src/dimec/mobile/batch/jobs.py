@@ -18,11 +18,11 @@ from typing import Self
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, shown
 from dimec.base.storage import storage_errors
+from dimec.mobile.arrivals import Arrival
 from dimec.mobile.batch.lines import Line
 from dimec.mobile.core import Text
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.store import State
-from dimec.mobile.stream import Arrival
 
 
 class Job:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import safetensors.numpy
@@ -37,7 +36,11 @@ SELECT = f"SELECT {_COLUMNS} FROM answers WHERE id = ?"
 
 
 # What was learnt is one row, so that it is there whole or not at all.
-WRITE_MEMORY = "INSERT OR REPLACE INTO memory VALUES (1, ?, ?)"
+# Updated in place: sqlite writes only those pages of it that differ.
+WRITE_MEMORY = (
+    "INSERT INTO memory VALUES (1, ?, ?) "
+    "ON CONFLICT(seq) DO UPDATE SET arrays = excluded.arrays, check_sum = excluded.check_sum"
+)
 READ_MEMORY = "SELECT arrays, check_sum FROM memory"
 ANY_LEARNT = "SELECT EXISTS (SELECT 1 FROM answers WHERE learnt)"
 
@@ -75,7 +78,7 @@ def row_of(prediction: Prediction, lesson: object | None) -> tuple[Any, ...]:
     p = prediction
     return (
         *(p.id, p.label, p.probability, json.dumps(p.probabilities), p.route),
-        *(json.dumps(p.distances), p.margin, json.dumps([asdict(stay) for stay in p.path])),
+        *(json.dumps(p.distances), p.margin, json.dumps([vars(stay) for stay in p.path])),
         *(p.answered_by, p.fallback_reason, ",".join(p.tried)),
         *(p.milliseconds, p.cost, time.time(), lesson is not None),
     )

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from dimec.base.errors import ArtefactError, ConfigError
 from dimec.base.progress import NoProgress, Progress
-from dimec.base.storage import atomic_folder, atomic_write, file_sha256
+from dimec.base.storage import atomic_write, file_sha256
+from dimec.base.storage_folders import atomic_folder
 from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.folders import file_records, verify_bundle, write_manifest
 from dimec.bundle.footprint import Footprint, measure_footprint

@@ -80,7 +80,7 @@ class Export:
         exit0 = exit0_of(run)
         export = cls(run, training, stored, deployment, segments, precisions, versions_, exit0)
         stops = (*export.free, *segments[names[0]])
-        served_steps(stored.policy, export.site, stops, run.shape().width)
+        served_steps(stored.policy, export.site, stops)
         return export
 
     @property
