@@ -92,7 +92,7 @@ def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_ins
 @pytest.mark.parametrize("path", [*MODULES, *STUDIES], ids=_id)
 def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only(path: Path) -> None:
     heavy = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "datasets"}
-    heavy |= {"onnx", "onnxscript", "onnxruntime", "pandas", "polars"}
+    heavy |= {"onnx", "onnxscript", "onnxruntime", "pandas", "polars", "sklearn", "scipy"}
     network = {"starlette": "serving", "uvicorn": "serving", "httpx2": "client"}
     for module, top in rooms.imports(ast.parse(path.read_text("utf-8"))):
         package = module.split(".")[0]
@@ -105,7 +105,7 @@ def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only(path: Pa
 _BLOCKED = """
 import importlib, pkgutil, sys
 BLOCKED = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "onnx"}
-BLOCKED |= {"pandas", "polars", "datasets"}
+BLOCKED |= {"pandas", "polars", "datasets", "sklearn", "scipy"}
 BLOCKED |= {"starlette", "uvicorn", "uvloop", "httptools", "prometheus_client", "onnxscript"}
 class Blocker:
     def find_spec(self, name, path=None, target=None):

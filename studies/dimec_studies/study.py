@@ -56,11 +56,12 @@ def _trained_with(runs: list[Run]) -> dict[str, list[str]]:
 def run_record(run: Run) -> dict[str, Any]:
     """What a table says of one training."""
     record = run.training()
-    accuracies = run.trace("test").correct.mean(axis=0).tolist()
+    test = run.trace("test")
+    accuracies = test.correct.mean(axis=0).tolist()
     return {
         "best_epoch": record["best_epoch"],
         "epochs": len(record["history"]),
-        "exit_accuracy": dict(zip(map(str, record["exits"]), accuracies, strict=True)),
+        "exit_accuracy": dict(zip(map(str, test.exits), accuracies, strict=True)),
         "model": record["model"],
     }
 

@@ -38,7 +38,7 @@ def test_it_writes_a_trace_that_any_policy_can_replay(
     said = cli("trace", run, "--task", other, *columns, *words)
     shown = json.loads(said.out)
     assert shown["samples"] == len(Trace.load(out)) == 4
-    assert list(shown["accuracy"]) == ["1", "2", "4"]
+    assert list(shown["accuracy"]) == ["0", "1", "2", "4"]
 
 
 def test_what_cannot_be_traced_is_refused_and_leaves_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError
+from dimec.bundle.exit0 import EXIT0, Exit0
 from dimec.bundle.folders import TierBundle, file_records, write_manifest
 from dimec.bundle.graphs import Graph
 from dimec.data import load_task
@@ -51,9 +53,13 @@ def graphs_run(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 
 def _altered(bundle: Path, folder: Path, **changes: object) -> TierBundle:
-    """A copy of the mobile tier with other fields in its manifest, which fits its files."""
+    """A copy of the mobile tier with other fields in its manifest, which fits its files.
+
+    Without exit 0, which would not go with them.
+    """
     if not folder.exists():
         shutil.copytree(bundle / "mobile", folder)
+        (folder / EXIT0).unlink()
     manifest = TierBundle.open(bundle / "mobile").manifest
     changes["files"] = file_records(folder)
     write_manifest(folder, manifest.model_copy(update=changes))
@@ -122,10 +128,10 @@ class TestStoppingAtAnExit:
         trace = run.trace("test")
         rows = load_task(run.settings().data.task)
         text_of = dict(zip(rows.guids, rows.texts, strict=True))
-        assert cut_core.exits == trace.exits == (1, 2, 4)
+        assert (0, *cut_core.exits) == trace.exits == (0, 1, 2, 4)
         for row, guid in enumerate(trace.guids):
             embedded = cut_core.embed(cut_core.tokenise(text_of[guid]))
-            got = [cut_core.run(embedded, exit_) for exit_ in cut_core.exits]
+            got = [cut_core.run(embedded, exit_) for exit_ in trace.exits]
             np.testing.assert_allclose(got, trace.probabilities[row], atol=1e-4)
 
     def test_it_is_the_same_whether_it_stopped_on_the_way_or_not(self, cut_core: Core) -> None:
@@ -147,12 +153,32 @@ class TestStoppingAtAnExit:
         expected = cut_core.classify(straight)
         assert cut_core.classify(stopped).tobytes() == expected.tobytes()
 
-    @pytest.mark.parametrize("exit_", [0, 3, 5])
+    def test_exit_0_needs_no_layer(self, cut_core: Core, graphs_run: list[str | None]) -> None:
+        text = "the film is moving"
+        embedded = cut_core.embed(cut_core.tokenise(text))
+        said = cut_core.run(embedded, 0)
+        assert graphs_run == [None]
+        assert (embedded.layer, embedded.hidden is None) == (0, False)
+        cut_core.classify(embedded)
+        assert graphs_run == [None, "1-1", "2-2", "3-4"]
+        assert cut_core.run(embedded, 0) is said
+        late = cut_core.embed(cut_core.tokenise(text))
+        cut_core.classify(late)
+        assert cut_core.run(late, 0).tobytes() == said.tobytes()
+        assert len(graphs_run) == 8
+
+    @pytest.mark.parametrize("exit_", [3, 5])
     def test_a_layer_where_it_cannot_stop(self, cut_core: Core, exit_: int) -> None:
         embedded = cut_core.embed(cut_core.tokenise("a film"))
         with pytest.raises(ConfigError, match=rf"at the layers 1, 2, 4, not at {exit_}"):
             cut_core.run(embedded, exit_)
         assert embedded.layer == 0
+
+    def test_a_bundle_without_exit_0(self, cut_bundle: Path, tmp_path: Path) -> None:
+        core = Core(_altered(cut_bundle, tmp_path / "mobile"))
+        assert core.exit0 is None
+        with pytest.raises(ConfigError, match="at the layers 1, 2, 4, not at 0"):
+            core.run(core.embed(core.tokenise("a film")), 0)
 
     def test_one_exit_is_one_segment(self, core: Core, graphs_run: list[str | None]) -> None:
         assert core.exits == (1,)
@@ -264,6 +290,36 @@ class TestADamagedTier:
         (folder / "layers-2.onnx").unlink()
         with pytest.raises(CorruptArtefactError, match=r"names no layers-2\.onnx; make .*export"):
             Core(_altered(cut_bundle, folder))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"vocabulary": 1 << 20},
+            {"model": "f" * 64},
+            {"pooled": np.zeros((1, 31), np.float32)},
+            {"tokens": np.full((3, 1, 1), 1, np.float16)},
+        ],
+        ids=["vocabulary", "model", "width", "pairs"],
+    )
+    def test_an_exit_0_that_belongs_elsewhere(
+        self, tiny_bundle: Path, tmp_path: Path, change: dict[str, Any]
+    ) -> None:
+        folder = tmp_path / "mobile"
+        shutil.copytree(tiny_bundle / "mobile", folder)
+        exit0 = Exit0.load(folder / EXIT0)
+        if "tokens" in change:  # of pairs
+            change = {**change, "shares": np.zeros((3, 21, 1), np.float16)}
+            change |= {"ids": exit0.ids[:1], "bigrams": exit0.bigrams[:0]}
+        replace(exit0, **change).save(folder / EXIT0)
+        with pytest.raises(CorruptArtefactError, match=r"does not go with this bundle .*export"):
+            Core(_altered(tiny_bundle, folder))
+
+    def test_an_exit_0_that_is_none(self, tiny_bundle: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "mobile"
+        shutil.copytree(tiny_bundle / "mobile", folder)
+        shutil.copy(folder / "policy.safetensors", folder / EXIT0)
+        with pytest.raises(CorruptArtefactError, match=r"expected a exit 0 file.*dimec export"):
+            Core(_altered(tiny_bundle, folder))
 
     @pytest.mark.parametrize("changes", [{"width": 7}, {"labels": ("a", "b", "c")}])
     def test_another_shape(

@@ -216,7 +216,7 @@ class TestWhatCannotBeServed:
             run.export(tmp_path / "bundle", looks=())
         wide = {"phone": 2, "dc": 4}
         skipping = named_run(deep_run, tmp_path / "wide", wide, MaxSoftmaxPolicy(0.9))
-        with pytest.raises(ConfigError, match="layer 3 on the phone, which can stop at 1, 2"):
+        with pytest.raises(ConfigError, match="layer 3 on the phone, which can stop at 0, 1, 2"):
             skipping.export(tmp_path / "bundle")
         assert not (tmp_path / "bundle").exists()
 

@@ -14,6 +14,7 @@ from dimec.runs.run import Run
 from dimec.settings.data import DataSettings
 from dimec.training import MultiExitClassifier, transfer
 from dimec.training.batching import encode
+from dimec.training.exit0.run import exit0_of
 from dimec.training.prepare import load_tokenizer
 from dimec.training.transfer import record_other
 from support.tiny import reviews, write_reviews
@@ -37,14 +38,18 @@ def test_it_says_of_each_row_what_the_model_says(
     assert trace.guids == dataset.guids
     assert trace.labels.tolist() == dataset.labels.tolist()
     assert trace.model == run.training()["model"]
-    assert (trace.exits, trace.tiers) == ((1, 2, 4), (1, 2, 4))
+    assert (trace.exits, trace.tiers) == ((0, 1, 2, 4), (1, 2, 4))
     model = MultiExitClassifier.from_pretrained(run.model_path).eval()
     encoded = encode(load_tokenizer(str(run.model_path)), dataset, 32)
+    exit0 = exit0_of(run)
+    assert exit0 is not None
+    said = exit0.many(encoded.columns["input_ids"], encoded.offsets, trace.embeddings)
+    np.testing.assert_array_equal(trace.probabilities[:, 0], said)
     for row in (0, 17, 59):
         with torch.inference_mode():
             output = model(**encoded.batch(np.array([row]), torch.device("cpu")))
         expected = torch.softmax(output.logits[0].double(), dim=-1).numpy()
-        np.testing.assert_allclose(trace.probabilities[row], expected, atol=1e-5)
+        np.testing.assert_allclose(trace.probabilities[row, 1:], expected, atol=1e-5)
         np.testing.assert_allclose(trace.embeddings[row], output.embedding[0].numpy(), atol=1e-5)
     # A router of the run takes it as one of its own traces.
     run.router().route(trace.embeddings)

@@ -10,6 +10,8 @@
     mobile/tokenizer.json
     mobile/policy.json       where an input goes (:mod:`dimec.policies.kinds`), with its arrays
     mobile/policy.safetensors
+    mobile/exit0.safetensors the classifier on the embedding layer (:mod:`dimec.bundle.exit0`), if
+                             the run has one
     edge/manifest.json, edge/model.onnx
     cloud/manifest.json, cloud/model.onnx
 
@@ -46,6 +48,7 @@ from pydantic import (
 from dimec.base.errors import (
     ConfigError,
 )
+from dimec.bundle.exit0 import EXIT0, LARGEST_FILE
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.tier import Tier
 
@@ -195,7 +198,19 @@ class TierManifest(_Shared):
             ),
         }
         _refuse(problems)
+        if (exit0 := self.files.get(EXIT0)) is not None:
+            _refuse(
+                {
+                    f"files: {EXIT0} is of the first tier, and of no other": not self.is_first,
+                    f"files: {EXIT0} is larger than any": exit0.bytes > LARGEST_FILE,
+                }
+            )
         return self
+
+    @property
+    def exit0(self) -> bool:
+        """Whether this tier can answer at layer 0, from the embedding layer alone."""
+        return EXIT0 in self.files
 
     @property
     def is_first(self) -> bool:

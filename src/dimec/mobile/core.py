@@ -9,6 +9,7 @@ import numpy as np
 from dimec.base.arrays import Float32Array, IntArray
 from dimec.base.errors import ConfigError, CorruptArtefactError, DataError, shown
 from dimec.bundle.cutting import Cutter
+from dimec.bundle.exit0 import EXIT0, Exit0
 from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import (
     HIDDEN,
@@ -61,6 +62,7 @@ class Core:
 
     Attributes:
         exits: the layers at which it can stop, ascending; the last is the mobile's exit.
+        exit0: the classifier that reads the embedding layer alone; None where there is none.
         labels: names of the C classes.
         pairs: whether an input is a pair of texts.
         width: D.
@@ -72,6 +74,7 @@ class Core:
         self.labels = manifest.labels
         self.pairs = manifest.pairs
         self.width = manifest.width
+        self.exit0 = _exit0_of(bundle)
         self._inputs = manifest.inputs
         self._tokenizer = load_tokenizer(bundle)
         self._cutter = Cutter(self._tokenizer, manifest.max_tokens)
@@ -134,13 +137,17 @@ class Core:
 
         Args:
             embedded: is changed: it stands behind the exit afterwards.
-            exit_: one of ``exits``.
+            exit_: one of ``exits``, or 0 where there is an exit 0.
 
         Raises:
             ConfigError: the layers are not cut there.
         """
         if exit_ in embedded.probabilities:
             return embedded.probabilities[exit_]
+        if exit_ == 0 and self.exit0 is not None:
+            said = self.exit0.one(embedded.inputs["input_ids"][0], embedded.pooled)
+            embedded.probabilities[0] = said
+            return said
         if exit_ not in self._segments:
             raise ConfigError(
                 f"the mobile's bundle can stop at the layers {', '.join(map(str, self.exits))}, "
@@ -195,7 +202,7 @@ class Core:
 
     def _try(self, inputs: dict[str, IntArray]) -> None:
         embedded = self.embed(inputs)
-        for exit_ in self.exits:
+        for exit_ in (*self.exits, *([] if self.exit0 is None else [0])):
             probabilities = self.run(embedded, exit_)
             got = f"embedding {embedded.pooled.shape}, probabilities {probabilities.shape}"
             expected = f"embedding ({self.width},), probabilities ({len(self.labels)},)"
@@ -207,6 +214,29 @@ class Core:
     def _require(fits: bool, problem: str) -> None:
         if not fits:
             raise ValueError(problem)
+
+
+def _exit0_of(bundle: TierBundle) -> Exit0 | None:
+    """The bundle's exit 0, held against its manifest.
+
+    Raises:
+        CorruptArtefactError: it is none, or of another model, vocabulary, width or task.
+    """
+    manifest = bundle.manifest
+    if not manifest.exit0:
+        return None
+    path = bundle.file(EXIT0)
+    exit0 = Exit0.load(path, "dimec export")
+    bundle.read(EXIT0)  # it is still the file that was checked
+    got = (exit0.vocabulary, exit0.width, exit0.classes, exit0.pairs)
+    expected = (manifest.vocabulary, manifest.width, len(manifest.labels), manifest.pairs)
+    model = manifest.provenance.get("model")
+    if got != expected or model not in (None, exit0.model):
+        raise CorruptArtefactError(
+            f"{path} does not go with this bundle (vocabulary, width, classes and pairs {got}, "
+            f"expected {expected}, of the same model); make the bundle again with: dimec export"
+        )
+    return exit0
 
 
 def _unusable(bundle: TierBundle, problem: str) -> CorruptArtefactError:

@@ -14,6 +14,7 @@ from dimec.base.errors import (
     MismatchError,
     option,
 )
+from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.folders import TierBundle, is_whole, read_manifest
 from dimec.policies.base import Adaptable, Policy
 from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
@@ -90,11 +91,12 @@ def steps_of(policy: Policy, bundle: TierBundle) -> Steps:
         CorruptArtefactError: it is of other tiers or other embeddings.
     """
     manifest = bundle.manifest
-    stops = manifest.segments
+    free = (0,) if manifest.exit0 else ()
+    stops = (*free, *manifest.segments)
     # Those of the whole model, as in a replay; where nobody says, what can be had here is all.
-    known: Any = manifest.provenance.get("exits") or sorted({*stops, *manifest.exits})
+    known: Any = manifest.provenance.get("exits") or sorted({*manifest.segments, *manifest.exits})
     try:
-        site = Site(manifest.deployment, tuple(known))
+        site = Site(manifest.deployment, (*free, *known))
         return served_steps(policy, site, stops, manifest.width)
     except (DataError, TypeError) as error:
         raise CorruptArtefactError(
@@ -106,6 +108,6 @@ def steps_of(policy: Policy, bundle: TierBundle) -> Steps:
 def state_identity(bundle: TierBundle) -> str:
     """What a state goes with: the model that embeds, and the policy that was fitted."""
     files = bundle.manifest.files
-    policy = [files[name].sha256 for name in (POLICY, ARRAYS) if name in files]
+    policy = [files[name].sha256 for name in (POLICY, ARRAYS, EXIT0) if name in files]
     parts = [bundle.manifest.version, *policy]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

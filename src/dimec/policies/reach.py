@@ -21,7 +21,7 @@ def served_steps(
     Args:
         policy: fitted.
         site: the tiers, and every exit of the trained model, as in a replay.
-        stops: the exits at which the device can stop.
+        stops: the exits at which the device can stop; 0 among them where it has an exit 0.
         width: D, of the embeddings that it decides on, to try it on one; None not to.
 
     Raises:
@@ -49,7 +49,8 @@ def unserved(policy: Policy, site: Site, width: int) -> str:
     """
     first = site.deployment.exits[0]
     try:
-        served_steps(policy, site, [layer for layer in site.exits_of(0) if layer <= first], width)
+        stops = [layer for layer in site.exits_of(0) if layer <= first]
+        served_steps(policy, site, [0, *stops] if site.exit0 else stops, width)
     except (ConfigError, DataError) as error:
         return str(error)
     return ""
@@ -74,7 +75,9 @@ def _check(name: str, step: Go, site: Site, stops: Collection[int]) -> None:
     if not step.tier and step.layer not in stops:
         cut = ", ".join(map(str, sorted(stops)))
         remedy = (
-            f"leave {option('looks')} out of dimec export"
+            "train again without --no-exit0"
+            if step.layer == 0
+            else f"leave {option('looks')} out of dimec export"
             if step.layer < tier.layer
             else "fit another policy, or tiers whose first has more layers"
         )

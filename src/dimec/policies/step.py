@@ -47,7 +47,7 @@ class Go:
 
     Attributes:
         tier: position of the tier; never one before the tier that the input is at.
-        layer: run there up to this exit.
+        layer: run there up to this exit; 0 on the first tier is exit 0, where no layer runs.
         payload: what is sent where the tier is another one: the text, so that all layers up to
             ``layer`` run there, or the hidden states, so that those run that are left.
         scores: how the policy scored each tier, lower is nearer; empty where it measures nothing.
@@ -183,6 +183,11 @@ class Walk:
     def _check(step: Go, here: Visit | None, deployment: Deployment) -> None:
         if step.tier not in range(len(deployment)):
             raise ConfigError(f"a step goes to the tiers 0 to {deployment.last}, got {step.tier}")
+        if step.layer == 0 and step.tier:
+            raise ConfigError(
+                f"the exit at layer 0 is the device's, and nobody sends a text to "
+                f"{deployment.names[step.tier]} for it"
+            )
         if here is None:
             if step.payload == "hidden":
                 raise ConfigError("no layer has run, so there are no hidden states to send")
@@ -204,7 +209,7 @@ class Site:
 
     Attributes:
         deployment: the tiers and their prices.
-        exits: the layers with an exit, ascending.
+        exits: the layers with an exit, ascending; 0 where there is an exit 0.
         sources: the model of each, as many.
     """
 
@@ -213,7 +218,21 @@ class Site:
     sources: tuple[str, ...] = ()
 
     def exits_of(self, tier: int) -> tuple[int, ...]:
-        """The exits of the model behind a tier, ascending, also those deeper than its own."""
+        """The exits of the model behind a tier, ascending, also those deeper than its own.
+
+        Only those after layers: whoever wants to look at layer 0 asks :attr:`exit0`.
+        """
+        return tuple(layer for layer in self._all_of(tier) if layer)
+
+    @property
+    def exit0(self) -> bool:
+        """Whether ``Go(0, 0)`` can be taken: the device, where no layer runs, and what exit 0 says.
+
+        It is the exit at layer 0 of the first tier's model (:mod:`dimec.bundle.exit0`), and free.
+        """
+        return 0 in self._all_of(0)
+
+    def _all_of(self, tier: int) -> tuple[int, ...]:
         if not self.sources or len(set(self.sources)) == 1:
             return self.exits
         wanted = self.deployment.sources[tier]

@@ -132,6 +132,10 @@ class RunDirectory:
         return self.path / "parity.safetensors"
 
     @property
+    def exit0_path(self) -> Path:
+        return self.path / "exit0.safetensors"
+
+    @property
     def policy_path(self) -> Path:
         return self.path / POLICY
 

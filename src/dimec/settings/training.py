@@ -28,6 +28,9 @@ class TrainingSettings(Settings):
 
     ``record_train``: keep the logits that the training passes themselves give of every training
     row, as Swayamdipta et al. (2020, arXiv 2009.10795) do, for ``dimec map select``.
+
+    ``exit0``: fit a classifier that reads the embedding layer alone, once the model is trained; see
+    :mod:`dimec.bundle.exit0`.
     """
 
     panel: ClassVar[str | None] = "Training"
@@ -83,6 +86,13 @@ class TrainingSettings(Settings):
     record_train: Annotated[
         bool, Option("Keep the dynamics of the training rows too, for dimec map select.")
     ] = False
+    exit0: Annotated[
+        bool,
+        Option(
+            "Fit no exit 0, the classifier on the embedding layer alone that costs no layer.",
+            spelling="--no-exit0",
+        ),
+    ] = True
     precision: Annotated[
         Literal["auto", "bf16", "fp32"],
         Option("bf16, fp32, or auto: bf16 where the processor computes in it."),

@@ -10,7 +10,7 @@ models over the same samples are joined by :func:`dimec.traces.collection.join`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -217,6 +217,10 @@ class Trace:
             raise ConfigError(f"{len(exits)} exits need as many sources, got {len(sources)}")
         return [self.column(*pair) for pair in zip(exits, sources, strict=True)]
 
+    def columns_after_layers(self, last: int) -> npt.NDArray[np.int64]:
+        """(K,) the positions from the first exit to ``last`` of those that are not at layer 0."""
+        return np.flatnonzero(np.asarray(self.exits[: last + 1]))
+
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
         """(N, X) predicted class at every exit; the lower code where two are equal."""
@@ -234,6 +238,27 @@ class Trace:
         """(N, X) whether each exit's prediction is right."""
         result: npt.NDArray[np.bool_] = self.predictions == self.labels[:, None]
         return result
+
+    def with_exit0(self, probabilities: npt.NDArray[np.float32]) -> Trace:
+        """The same trace with an exit at layer 0: a classifier that reads the embedding layer.
+
+        Args:
+            probabilities: (N, C) of it.
+
+        Raises:
+            ConfigError: the first source has an exit at layer 0 already.
+            DataError: probabilities of another shape, or that are not finite.
+        """
+        expected = (len(self), len(self.label_names))
+        if probabilities.shape != expected:
+            raise DataError(f"exit 0 of this trace needs {expected}, got {probabilities.shape}")
+        first = probabilities.astype(np.float32)[:, None]
+        return replace(
+            self,
+            probabilities=np.concatenate([first, self.probabilities], axis=1),
+            exits=(0, *self.exits),
+            sources=(self.sources[0], *self.sources),
+        )
 
     def require_model(self, model: str, what: str) -> None:
         """Raise MismatchError unless this trace was made by the model of that fingerprint."""

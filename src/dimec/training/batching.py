@@ -43,6 +43,14 @@ class Encoded:
         """(N,) number of tokens, special ones included."""
         return np.diff(self.offsets)
 
+    def take(self, rows: npt.NDArray[np.integer]) -> Encoded:
+        """Some of the texts, in the order of ``rows``."""
+        lengths = self.lengths[rows]
+        offsets = np.cumsum([0, *lengths])
+        index = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        columns = {name: values[index] for name, values in self.columns.items()}
+        return Encoded(columns, offsets, self.padding)
+
     def batch(self, rows: npt.NDArray[np.integer], device: torch.device) -> dict[str, Tensor]:
         """Model inputs (B, T) of the texts ``rows``, padded to the longest of them."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]

@@ -24,6 +24,7 @@ from dimec.data.dataset import SPLITS
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.training.batching import encode
+from dimec.training.exit0.run import exit0_of, fit_of_run
 from dimec.training.export.parity_rows import choose_rows, save_rows
 from dimec.training.inference import record_trace
 from dimec.training.model import MultiExitClassifier
@@ -53,6 +54,9 @@ def finish_run(
         for split, recorded in dynamics.items():
             run.save_dynamics(recorded, {"model": fingerprint}, split)
         dynamics["validation"].write_jsonl(run.dynamics_path, state.model.config.tiers[0])
+    fitted = fit_of_run(state, fingerprint) if state.settings.training.exit0 else None
+    if fitted is not None:
+        fitted.exit0.save(run.exit0_path)
     for split in TRACED:
         trace = record_trace(
             state.model,
@@ -62,12 +66,15 @@ def finish_run(
             fingerprint=fingerprint,
             accelerator=accelerator,
             progress=state.progress,
+            exit0=fitted.exit0 if fitted is not None else None,
         )
         if main:
             trace.save(run.trace_path(split))
     if main:
         save_rows(run, choose_rows(state.splits, state.settings.model.max_tokens), fingerprint)
-        write_json(run.training_path, _record(state, history, fingerprint))
+        record = _record(state, history, fingerprint)
+        record["exit0"] = fitted.to_dict() if fitted is not None else None
+        write_json(run.training_path, record)
         shutil.rmtree(run.checkpoint_path, ignore_errors=True)
     accelerator.wait_for_everyone()
 
@@ -138,7 +145,7 @@ def _record_again(
     progress: Progress,
 ) -> None:
     model = MultiExitClassifier.from_pretrained(run.model_path).to(accelerator.device)
-    tokenizer = load_tokenizer(str(run.model_path))
+    tokenizer, exit0 = load_tokenizer(str(run.model_path)), exit0_of(run)
     for split in wanted:
         dataset = getattr(splits, split)
         trace = record_trace(
@@ -149,6 +156,7 @@ def _record_again(
             fingerprint=fingerprint,
             accelerator=accelerator,
             progress=progress,
+            exit0=exit0,
         )
         if accelerator.is_main_process:
             trace.save(run.trace_path(split))

@@ -10,6 +10,7 @@ from accelerate.utils import gather_object
 
 from dimec.base.arrays import Float32Array
 from dimec.base.progress import NoProgress, Progress
+from dimec.bundle.exit0 import Exit0
 from dimec.cartography import softmax
 from dimec.data import Dataset
 from dimec.traces.trace import Trace
@@ -86,11 +87,15 @@ def record_trace(
     fingerprint: str,
     accelerator: Accelerator | None = None,
     progress: Progress | None = None,
+    exit0: Exit0 | None = None,
 ) -> Trace:
-    """Run the model over a split once and keep what any policy may want to replay."""
+    """Run the model over a split once and keep what any policy may want to replay.
+
+    Where there is an exit 0, what it says is recorded as the exit at layer 0.
+    """
     stage = f"recording the {split} trace"
     logits, embeddings = predict(model, encoded, accelerator, progress, stage)
-    return Trace(
+    trace = Trace(
         embeddings=embeddings,
         probabilities=softmax(logits).astype(np.float32),
         labels=dataset.labels,
@@ -105,3 +110,6 @@ def record_trace(
         lengths=encoded.lengths,
         extra=dict(dataset.extra),
     )
+    if exit0 is None:
+        return trace
+    return trace.with_exit0(exit0.many(encoded.columns["input_ids"], encoded.offsets, embeddings))

@@ -25,6 +25,7 @@ from dimec.settings.training import TrainingSettings
 from dimec.training.batching import Encoded, encode
 from dimec.training.checkpoint import latest_checkpoint
 from dimec.training.checks import check_lengths, fit_vocabulary, try_export
+from dimec.training.exit0.run import require_learner
 from dimec.training.model import MultiExitClassifier
 from dimec.training.stages import Stage, stages_of
 
@@ -93,6 +94,7 @@ def discard(run: RunDirectory) -> None:
         run.data_path,
         run.survey_path,
         run.parity_path,
+        run.exit0_path,
         run.grid_record_path,
     ):
         file.unlink(missing_ok=True)
@@ -136,6 +138,8 @@ def prepare(
     """Load the encoder, put exits on it, tokenise the splits, and enter the first stage."""
     options = settings.model
     bf16 = use_bf16(settings.training.precision)
+    if settings.training.exit0:
+        require_learner()
     source = backbone_source(options.backbone)
     progress.say(f"loading the encoder {options.backbone} and tokenising")
     torch.manual_seed(settings.seed)

@@ -17,6 +17,7 @@ from dimec.runs.workspace import RunDirectory
 from dimec.settings.data import DataSettings, absolute_data
 from dimec.traces.trace import Trace
 from dimec.training.batching import encode
+from dimec.training.exit0.run import exit0_of
 from dimec.training.finish import check_model
 from dimec.training.inference import record_trace
 from dimec.training.model import MultiExitClassifier
@@ -79,6 +80,7 @@ def record_other(
         split=STREAM,
         fingerprint=fingerprint,
         progress=progress,
+        exit0=exit0_of(run),
     )
 
 

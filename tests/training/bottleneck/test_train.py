@@ -89,7 +89,8 @@ class TestWhatItLeaves:
         assert np.array_equal(softmax(logits).astype(np.float32), test.probabilities[:, -1])
         # The mobile's exit, of the very same modules, is still the run's own.
         mobile = predict(student.model, encoded)[0][:, 0]
-        np.testing.assert_array_equal(softmax(mobile).astype(np.float32), test.probabilities[:, 0])
+        recorded = test.probabilities[:, test.column(student.model.exits[0])]
+        np.testing.assert_array_equal(softmax(mobile).astype(np.float32), recorded)
 
     def test_the_bytes_are_those_of_real_messages_and_lead_to_the_same_answers(
         self, trained: Path
@@ -115,7 +116,7 @@ class TestWhatItLeaves:
         record = BottleneckFolder(trained).record()
         for behind in bottleneck_traces(trained):
             whole, table = Run(trained.parent).trace(behind.split), record["scores"][behind.split]
-            heads = {"split": (whole, 0), "whole": (whole, 2), "bottleneck": (behind, 2)}
+            heads = {"split": (whole, 1), "whole": (whole, 3), "bottleneck": (behind, 3)}
             for name, (trace, column) in heads.items():
                 right = 0
                 for odds, label in zip(trace.probabilities[:, column], trace.labels, strict=True):

@@ -26,6 +26,7 @@ from dimec.base.errors import (
     ParityError,
     RunBusyError,
 )
+from dimec.bundle.exit0 import EXIT0, Exit0
 from dimec.bundle.folders import TierBundle, verify_bundle
 from dimec.bundle.graphs import Graph
 from dimec.bundle.manifest import MANIFEST
@@ -75,7 +76,7 @@ class TestTheTinyBundle:
     def test_it_holds_what_each_tier_needs_and_nothing_else(self, tiny_bundle: Path) -> None:
         names = {str(path.relative_to(tiny_bundle)) for path in tiny_bundle.rglob("*.*")}
         mobile = {"embed.onnx", "layers-1.onnx", "tokenizer.json"}
-        mobile |= {"policy.json", "policy.safetensors"}
+        mobile |= {"policy.json", "policy.safetensors", "exit0.safetensors"}
         mobile |= {"embed.onnx.data", "layers.onnx.data", MANIFEST}
         server = {"model.onnx", "model.onnx.data", MANIFEST}
         assert names == {
@@ -95,6 +96,7 @@ class TestTheTinyBundle:
             Graph(tiny_bundle / "mobile" / f"{name}.onnx") for name in ("embed", "layers-1")
         )
         edge, cloud = (Graph(tiny_bundle / tier / "model.onnx") for tier in ("edge", "cloud"))
+        exit0 = Exit0.load(tiny_bundle / "mobile" / EXIT0)
         router = stored_router(tiny_bundle / "mobile")
         routes = run.router().route(trace.embeddings)
         for row, text in enumerate(test.texts):
@@ -103,6 +105,7 @@ class TestTheTinyBundle:
             hidden, pooled = embed(input_ids=ids, attention_mask=mask)
             assert hidden.dtype == pooled.dtype == np.float32
             answers = [
+                exit0.one(ids[0], pooled[0]),
                 layers(hidden=hidden, attention_mask=mask)[0][0],
                 edge(input_ids=ids, attention_mask=mask)[0][0],
                 cloud(input_ids=ids, attention_mask=mask)[0][0],
@@ -131,7 +134,7 @@ class TestAMobileOfSeveralExits:
 
     def test_parity_is_recorded_for_each_exit(self, cut_bundle: Path) -> None:
         recorded: Any = TierBundle.open(cut_bundle / "mobile").manifest.provenance["parity"]
-        assert [each["exit"] for each in recorded["mobile"]["exits"]] == [1, 2, 4]
+        assert [each["exit"] for each in recorded["mobile"]["exits"]] == [0, 1, 2, 4]
         assert all(0 < each["difference"] < 1e-5 for each in recorded["mobile"]["exits"])
         assert [each["exit"] for each in recorded["cloud"]["exits"]] == [4]
 
@@ -143,13 +146,14 @@ class TestAMobileOfSeveralExits:
         report = run.export(tmp_path / "both", int8=("mobile",), force=True)
         mobile = report.tiers[0]
         assert mobile.segments == (1, 2)
-        assert [each.exit for each in mobile.parity.exits] == [1, 2]
+        assert [each.exit for each in mobile.parity.exits] == [0, 1, 2]
         assert all(1e-6 < each.difference < 0.1 for each in mobile.parity.exits)
         with pytest.raises(ConfigError, match=r"another bundle .* looks"):
             run.export(tmp_path / "both", int8=("mobile",), force=True, looks=())
         alone = run.export(tmp_path / "alone", int8=("mobile",), force=True, looks=())
         assert alone.tiers[0].segments == (2,)
-        assert alone.tiers[0].parity.exits == mobile.parity.exits[1:]  # to the last bit
+        first, _, last = mobile.parity.exits
+        assert alone.tiers[0].parity.exits == (first, last)  # to the last bit
         assert run.export(tmp_path / "alone", int8=("mobile",), looks=(2,)).reused
 
     @pytest.mark.parametrize("look", [0, 3, 4])
@@ -404,7 +408,8 @@ def test_a_task_on_pairs_gets_token_types(tmp_path: Path, tiny_backbone: Path) -
             "attention_mask": np.array([encoding.attention_mask]),
             "token_type_ids": np.array([encoding.type_ids]),
         }
-        np.testing.assert_allclose(graph(**inputs)[0][0], trace.probabilities[row, 1], atol=1e-5)
+        expected = trace.probabilities[row, trace.column(2)]
+        np.testing.assert_allclose(graph(**inputs)[0][0], expected, atol=1e-5)
 
 
 def test_a_killed_export_leaves_the_old_bundle_and_the_next_one_clears_up(

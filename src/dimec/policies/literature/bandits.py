@@ -93,12 +93,14 @@ def up_to(_: int, arm: int) -> range:
 def arm_columns(trace: Trace, deployment: Deployment) -> IntArray:
     """(K,) positions of the trace's exits up to the deployed model's last layer, which is the last.
 
+    An exit at layer 0 is no arm: the systems of the literature know none before the first layer.
+
     Raises:
         ConfigError: the trace has no exit at the last layer.
     """
     require_one_model(deployment, "a bandit over the exits of a model")
     last = trace.columns((deployment.layers,), deployment.sources[:1])[0]
-    return np.arange(last + 1, dtype=np.int64)
+    return trace.columns_after_layers(last)
 
 
 def mobile_costs(trace: Trace, deployment: Deployment, columns: IntArray) -> FloatArray:

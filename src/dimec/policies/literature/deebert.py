@@ -84,8 +84,8 @@ class DeeBertPolicy(FromSettings):
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The first exit of entropy below S answers."""
         exits = exits_in_use(trace, deployment)
-        columns = first_exit(entropy(trace.probabilities[:, :exits]) < self.threshold)
-        return cloud_exit_outcome(trace, deployment, columns)
+        ends = first_exit(entropy(trace.probabilities[:, exits]) < self.threshold)
+        return cloud_exit_outcome(trace, deployment, exits[ends])
 
 
 register_kind(DeeBertPolicy.kind, DeeBertPolicy.made_of)

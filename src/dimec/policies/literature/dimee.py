@@ -65,7 +65,9 @@ _SOURCE = "Bajpai & Hanawal, DIMEE, ICC 2025, arXiv 2410.05338"
 
 def confident_exit(trace: Trace, deployment: Deployment, threshold: float) -> IntArray:
     """(N,) position of the first exit whose confidence is at least the threshold, or the last's."""
-    return first_exit(trace.confidences[:, : exits_in_use(trace, deployment)] >= threshold)
+    exits = exits_in_use(trace, deployment)
+    columns: IntArray = exits[first_exit(trace.confidences[:, exits] >= threshold)]
+    return columns
 
 
 def depth_pools(layers: npt.NDArray[np.integer], deployment: Deployment) -> IntArray:

@@ -23,14 +23,17 @@ from dimec.traces.trace import Trace
 CONFIDENCE_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
 
 
-def exits_in_use(trace: Trace, deployment: Deployment) -> int:
-    """How many of the trace's exits the deployed model has: those up to its last layer.
+def exits_in_use(trace: Trace, deployment: Deployment) -> IntArray:
+    """(K,) positions of the trace's exits that the deployed model has, up to its last layer.
+
+    The systems of the literature know no exit before the first layer, and see none.
 
     Raises:
         ConfigError: the trace has no exit at one of the deployment's tiers.
     """
     require_one_model(deployment, "early exit through the layers of a model")
-    return trace.columns(deployment.exits, deployment.sources)[-1] + 1
+    last = trace.columns(deployment.exits, deployment.sources)[-1]
+    return trace.columns_after_layers(last)
 
 
 class OneStep(FixedSteps):

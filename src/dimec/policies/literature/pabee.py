@@ -95,9 +95,10 @@ class PabeePolicy(FromSettings):
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """The first exit at which the counter reaches the patience answers."""
         exits = exits_in_use(trace, deployment)
-        counters = agreements(trace.predictions[:, :exits])
+        counters = agreements(trace.predictions[:, exits])
         # The counter grows in steps of 1, so that it first reaches the patience by equalling it.
-        return cloud_exit_outcome(trace, deployment, first_exit(counters >= self.patience))
+        ends = first_exit(counters >= self.patience)
+        return cloud_exit_outcome(trace, deployment, exits[ends])
 
 
 register_kind(PabeePolicy.kind, PabeePolicy.made_of)

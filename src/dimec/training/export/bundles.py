@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from dimec.base.errors import ArtefactError, ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_write, file_sha256
 from dimec.base.storage_folders import atomic_folder
+from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.folders import file_records, verify_bundle, write_manifest
 from dimec.bundle.footprint import Footprint, measure_footprint
 from dimec.bundle.graphs import MASK
@@ -185,6 +187,7 @@ def _claim(out: Path, export: Export, overwrite: bool) -> bool:
         manifest.tiers == export.records()
         and {name: tier.manifest.segments for name, tier in tiers.items()} == export.segments
         and manifest.files[f"{export.first}/{POLICY}"].sha256 == file_sha256(export.run.policy_path)
+        and export.has_exit0_of(manifest)
         and manifest.provenance.get("packages") == _packages()
         and _recorded_parity(manifest).keys() == set(export.versions)
     )
@@ -206,7 +209,9 @@ def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress)
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)
-    reference = make_reference(model, tokenizer, rows, max_tokens, export.steps(), progress)
+    reference = make_reference(
+        model, tokenizer, rows, max_tokens, export.steps(), progress, export.exit0
+    )
     inputs = _inputs(reference, rows.pairs is not None)
     shape = {
         "labels": model.label_names,
@@ -223,6 +228,8 @@ def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress)
     _write_tokenizer(tokenizer, max_tokens, first / "tokenizer.json")
     check_tokenizer(first / "tokenizer.json", reference)
     export.stored.save(first)
+    if export.exit0 is not None:
+        shutil.copyfile(run.exit0_path, first / EXIT0)
     parities = {}
     for tier, exit_ in zip(export.deployment.names, export.deployment.exits, strict=True):
         precision, segments = export.precisions[tier], export.segments[tier]

@@ -19,6 +19,7 @@ import torch
 from dimec.base.arrays import Float32Array
 from dimec.base.errors import ConfigError, quoted
 from dimec.base.progress import Progress
+from dimec.bundle.exit0 import EXIT0, Exit0
 from dimec.bundle.graphs import MASK, Graph, run_segments
 from dimec.bundle.manifest import Precision, graph_names
 from dimec.cartography import softmax
@@ -42,7 +43,7 @@ class Reference:
     Attributes:
         texts: the N texts, or pairs of texts.
         encoded: the same as token ids.
-        probabilities: exit → (N, C) there.
+        probabilities: exit → (N, C) there; 0 is exit 0, where the run has one.
         embeddings: (N, D) pooled.
         steps: of the run's policy, which learn nothing here.
         made_up: how many texts, at the end, are not of the run's data.
@@ -73,6 +74,7 @@ def make_reference(
     max_tokens: int,
     steps: Steps,
     progress: Progress,
+    exit0: Exit0 | None = None,
 ) -> Reference:
     """Answers of the trained model to the rows, to all added tokens, and to one longest text."""
     texts = _with_made_up(rows, _added_tokens(tokenizer, max_tokens), max_tokens)
@@ -82,6 +84,9 @@ def make_reference(
         layer: softmax(logits[:, column]).astype(np.float32)
         for column, layer in enumerate(model.exits)
     }
+    if exit0 is not None:  # as it is recorded in a trace
+        ids = encoded.columns["input_ids"]
+        probabilities[0] = exit0.many(ids, encoded.offsets, embeddings)
     columns = [texts.texts] if texts.pairs is None else [texts.texts, texts.pairs]
     return Reference(
         list(zip(*columns, strict=True)),
@@ -115,6 +120,7 @@ def check_tier(
         [Graph(folder / name, threads=None) for name in graph_names(segments)],
         tuple(segments) or (exit_,),
         bool(segments),
+        Exit0.load(folder / EXIT0) if segments and 0 in reference.probabilities else None,
     )
     size = len(reference.encoded)
     rng = np.random.default_rng(1)
@@ -169,11 +175,13 @@ class _TierGraphs:
         graphs: in that order.
         exits: at which they answer, ascending.
         in_segments: whether the first graph embeds, and each other runs up to the next exit.
+        exit0: the classifier on the embedding layer alone, where there is one.
     """
 
     graphs: Sequence[Graph]
     exits: tuple[int, ...]
     in_segments: bool
+    exit0: Exit0 | None = None
 
     def __call__(
         self, inputs: dict[str, npt.NDArray[np.int64]]
@@ -220,6 +228,10 @@ def _compare(
         if np.isfinite(moved)
         else 0.0
     )
+    if tier.exit0 is not None:
+        texts = reference.encoded.take(order)
+        said = tier.exit0.many(texts.columns["input_ids"], texts.offsets, embeddings)
+        exits = (_compare_exit(0, said, reference.probabilities[0][order]), *exits)
     return _Part(exits, routes, moved)
 
 

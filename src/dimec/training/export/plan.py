@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, option
-from dimec.bundle.manifest import Precision, TierRecord, tier_version
+from dimec.base.storage import file_sha256
+from dimec.bundle.exit0 import EXIT0, Exit0
+from dimec.bundle.manifest import BundleManifest, Precision, TierRecord, tier_version
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.reach import served_steps
 from dimec.policies.step import Site, Steps
@@ -15,6 +17,7 @@ from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.names import check_tier_names
 from dimec.tiers.tier import Tier
+from dimec.training.exit0.run import exit0_of
 from dimec.training.finish import model_fingerprint
 
 
@@ -30,6 +33,7 @@ class Export:
         segments: tier → the layers after which it is cut; none where it runs as a whole.
         precisions: tier → of its weights.
         versions: tier → version of the function that it computes.
+        exit0: the classifier on the embedding layer alone; None where the run has none.
     """
 
     run: RunDirectory
@@ -39,6 +43,7 @@ class Export:
     segments: Mapping[str, tuple[int, ...]]
     precisions: Mapping[str, Precision]
     versions: dict[Any, str]
+    exit0: Exit0 | None = None
 
     @classmethod
     def of(cls, run: RunDirectory, int8: Collection[str], looks: Collection[int] | None) -> Export:
@@ -72,18 +77,37 @@ class Export:
         }
         segments: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
         segments[names[0]] = _segments(training["exits"], deployment.tiers[0], looks)
-        site = Site(deployment, tuple(training["exits"]))
-        served_steps(stored.policy, site, segments[names[0]])
-        return cls(run, training, stored, deployment, segments, precisions, versions_)
+        exit0 = exit0_of(run)
+        export = cls(run, training, stored, deployment, segments, precisions, versions_, exit0)
+        stops = (*export.free, *segments[names[0]])
+        served_steps(stored.policy, export.site, stops)
+        return export
 
     @property
     def first(self) -> str:
         """The name of the device's tier."""
         return self.deployment.names[0]
 
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Layer 0, where there is an exit 0."""
+        return () if self.exit0 is None else (0,)
+
+    @property
+    def site(self) -> Site:
+        """The tiers, and every exit of the trained model, as in a replay."""
+        return Site(self.deployment, (*self.free, *self.training["exits"]))
+
+    def has_exit0_of(self, manifest: BundleManifest) -> bool:
+        """Whether a bundle holds this run's exit 0, or none where the run has none."""
+        record = manifest.files.get(f"{self.first}/{EXIT0}")
+        if record is None or self.exit0 is None:
+            return record is None and self.exit0 is None
+        return record.sha256 == file_sha256(self.run.exit0_path)
+
     def steps(self) -> Steps:
         """The policy at work on its tiers."""
-        return self.stored.policy.steps(Site(self.deployment, tuple(self.training["exits"])))
+        return self.stored.policy.steps(self.site)
 
     def records(self) -> tuple[TierRecord, ...]:
         """The tiers as a manifest has them."""
