@@ -43,7 +43,8 @@ def points_of(site: Site) -> tuple[Point, ...]:
         ConfigError: the first tier has no exit.
     """
     deployment = site.deployment
-    own = [layer for layer in site.exits_of(0) if layer <= deployment.exits[0]]
+    own = [0] if site.exit0 else []
+    own += [layer for layer in site.exits_of(0) if layer <= deployment.exits[0]]
     if not own:
         raise ConfigError("a cascade needs an exit on the first tier")
     here: list[Exit] = [(0, layer) for layer in own]
