@@ -199,7 +199,8 @@ class TestFitEvaluateReport:
         def worse(arrays: dict[str, Any]) -> None:
             """The cloud is always right, the mobile and the edge never."""
             right = np.eye(2)[arrays["labels"]]
-            arrays["probabilities"][:] = np.stack([1 - right, 1 - right, right], axis=1)
+            tiers = np.stack([1 - right, 1 - right, right], axis=1)
+            arrays["probabilities"][:, -3:] = tiers  # behind exit 0
 
         _replace(run / "trace-validation.safetensors", "trace", worse)
         words = ("--alphas", "0", "--betas", "1")  # every sample is easy

@@ -29,6 +29,7 @@ from support.scenes import (
 
 EVERYWHERE = SCENES | OTHER_TIERS
 PAPER = Deployment.paper((2, 4, 6))
+BLIND = [name for name, one in every_system().items() if "exit 0" not in one.tags]
 ZEROS = Signal(np.zeros(4, np.float32), 3)
 
 
@@ -46,7 +47,7 @@ def without_column_0(outcome: Outcome) -> Outcome:
 
 
 @pytest.mark.parametrize("scene", EVERYWHERE.values(), ids=list(EVERYWHERE))
-@pytest.mark.parametrize("name", list(every_system()))
+@pytest.mark.parametrize("name", BLIND)
 def test_no_system_of_the_literature_sees_it(name: str, scene: Scene) -> None:
     """Fit, replay and steps are the same to the last bit."""
     deployment, trace = scene.deployment, scene.trace("test")

@@ -185,7 +185,7 @@ def test_arrays_that_no_router_has(stored: Path) -> None:
 def test_an_unknown_kind(stored: Path) -> None:
     """Fitting again is no remedy here."""
     changed(stored, kind="nobody's")
-    said = 'no kind of policies is named "nobody\'s"; there are centroid, tier, bert'
+    said = 'no kind of policies is named "nobody\'s"; there are centroid, tier, cascade, bert'
     assert_refused(stored, said)
     assert_refused(stored, "of another package needs that package installed$")
     with pytest.raises(ConfigError, match="no kind of policies"):

@@ -33,12 +33,13 @@ class Sample:
     """What was decided about one sample, and at which prices.
 
     ``layer`` and ``tier`` are None where lots are drawn. ``split`` is how many layers the mobile
-    says it ran.
+    says it ran, and ``asked`` whether the edge was sent anything.
     """
 
     layer: int | None
     tier: int | None
     split: float
+    asked: bool
     exits: tuple[int, ...]
     m: int
     n: int
@@ -105,6 +106,14 @@ def exit_from_tier_to_tier(s: Sample) -> float:
     return before + s.o_c + s.gamma
 
 
+def any_way_on(s: Sample) -> float:
+    """The cascade: some layers of the mobile, the edge or not, and the cloud or not."""
+    assert s.split in (0, *(layer for layer in s.exits if layer <= s.m))
+    assert s.tier != EDGE or s.asked
+    edge = s.o_e + s.lambda_e * s.n if s.asked else 0.0
+    return s.lambda_m * s.split + edge + (s.o_c + s.gamma if s.tier == CLOUD else 0.0)
+
+
 def two_exits(s: Sample) -> float:
     """AdaEE: always to m; where offloaded, m's exit may still give the answer."""
     assert s.layer in (s.m, s.l)
@@ -159,6 +168,7 @@ FORMULAS: Mapping[str, Callable[[Sample], float]] = {
     "dee": exit_on_the_mobile,
     "ceebert": exit_on_the_mobile,
     "adaee": two_exits,
+    "cascade": any_way_on,
     "splitee": split_or_exit,
     "splitee-s": split_or_exit,
     "i-splitee": split_or_exit,
@@ -194,11 +204,12 @@ def costs_and_samples(
     )
     outcome = fit.policy.replay(trace, deployment)
     samples = [
-        sample_of(answers, tiers, split, trace, scene.tiers, prices)
-        for answers, tiers, split in zip(
+        sample_of(answers, tiers, split, asked > 0, trace, scene.tiers, prices)
+        for answers, tiers, split, asked in zip(
             outcome.answers.tolist(),
             outcome.tiers.tolist(),
             outcome.usage.layers[:, 0].tolist(),
+            outcome.usage.sent[:, 1].tolist(),
             strict=True,
         )
     ]
@@ -209,6 +220,7 @@ def sample_of(
     answers: list[float],
     tiers: list[float],
     split: float,
+    asked: bool,
     trace: Trace,
     exits: tuple[int, ...],
     prices: CostModel,
@@ -221,6 +233,7 @@ def sample_of(
         layer=None if column is None else trace.exits[column],
         tier=one(tiers),
         split=split,
+        asked=asked,
         exits=trace.exits,
         m=m,
         n=n,

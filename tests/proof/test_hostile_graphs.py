@@ -129,6 +129,9 @@ class TestGraphsThatAreOthers:
         sign(bundle / "mobile")
         assert "tokenizer.json" in cli(*predict(bundle / "mobile")).complaint()
         change(bundle / "mobile", vocabulary=20_000)
+        assert "exit0.safetensors" in cli(*predict(bundle / "mobile")).complaint()
+        (bundle / "mobile" / "exit0.safetensors").unlink()
+        sign(bundle / "mobile")
         assert "graphs" in cli(*predict(bundle / "mobile")).complaint()
 
 

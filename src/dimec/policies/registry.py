@@ -89,7 +89,8 @@ class System:
             may replay it on traces of that training too.
         tags: what else sets it apart, for those who choose among systems: ``"ours"`` (dimec itself,
             with its kind and its grid), ``"whole model"`` (every layer for every input),
-            ``"reference"`` (what costs are compared with).
+            ``"reference"`` (what costs are compared with), ``"exit 0"`` (it looks at layer 0, where
+            there is an exit).
     """
 
     name: str
