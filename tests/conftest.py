@@ -118,18 +118,9 @@ def finished_run(
     """A trained, fitted and evaluated tiny run; not to be changed, see :func:`run_copy`."""
 
     def make(folder: Path) -> None:
-        import dimec
+        from support.tiny import train_tiny
 
-        run = dimec.train(
-            task=f"csv:{tiny_reviews}",
-            backbone=str(tiny_backbone),
-            exits=(1, 2, 4),
-            epochs=3,
-            learning_rate=3e-3,
-            max_tokens=32,
-            precision="fp32",
-            out=folder,
-        )
+        run = train_tiny(tiny_reviews, tiny_backbone, folder)
         run.fit()
         run.evaluate(draws=50)
 

@@ -28,7 +28,7 @@ from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.named import named_run
 from support.tiers import Behaviour, Tier, cut_off, failing, texts, timeless, unreachable
-from support.tiny import reviews
+from support.tiny import reviews, train_tiny, write_reviews
 
 TIERS = {"phone": 2, "box": 3, "dc": 4}
 URLS = {"box": "http://box.test", "dc": "http://dc.test"}
@@ -40,21 +40,9 @@ def deep_run(
     tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, one_trace: None
 ) -> Path:
     """A tiny run with an exit at each of four layers."""
-    import dimec
-    from support.tiny import write_reviews
-
     folder = tmp_path_factory.mktemp("deep")
-    run = dimec.train(
-        task=f"csv:{write_reviews(folder / 'reviews.csv', reviews(240))}",
-        backbone=str(tiny_backbone),
-        exits=(1, 2, 3, 4),
-        epochs=3,
-        learning_rate=3e-3,
-        max_tokens=32,
-        precision="fp32",
-        out=folder / "run",
-    )
-    return run.path
+    table = write_reviews(folder / "reviews.csv", reviews(240))
+    return train_tiny(table, tiny_backbone, folder / "run", exits=(1, 2, 3, 4)).path
 
 
 def exported(run: Path, folder: Path, policy: Policy, tiers: dict[str, int]) -> Path:

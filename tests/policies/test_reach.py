@@ -9,6 +9,7 @@ import pytest
 
 from dimec.base.errors import ConfigError, DataError
 from dimec.policies.base import Outcome, Policy
+from dimec.policies.drive import drive
 from dimec.policies.literature.adaee import AdaEEPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxPolicy, MaxSoftmaxTiersPolicy
 from dimec.policies.literature.neurosurgeon import NeurosurgeonPolicy
@@ -47,7 +48,7 @@ class Saying(FixedSteps):
         return Answer()
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
-        raise NotImplementedError
+        return drive(self, trace, deployment)
 
 
 @pytest.mark.parametrize(

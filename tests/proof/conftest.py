@@ -9,7 +9,7 @@ import pytest
 
 from support.offline import Offline
 from support.shared import own_copy
-from support.tiny import reviews, write_reviews
+from support.tiny import reviews, train_tiny, write_reviews
 
 SPLITS = ["train"] * 300 + ["validation"] * 200 + ["test"] * 1000
 
@@ -20,22 +20,10 @@ def proof_run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> 
     rows = [(*row, split) for row, split in zip(reviews(1500), SPLITS, strict=True)]
 
     def make(folder: Path) -> None:
-        import dimec
-
         folder.mkdir()
         table = write_reviews(folder / "reviews.csv", rows, ("text", "label", "split"))
-        run = dimec.train(
-            task=f"csv:{table}",
-            split_column="split",
-            predefined_splits=True,
-            backbone=str(tiny_backbone),
-            exits=(1, 2, 4),
-            epochs=3,
-            learning_rate=3e-3,
-            max_tokens=32,
-            precision="fp32",
-            out=folder / "run",
-        )
+        splits = {"split_column": "split", "predefined_splits": True}
+        run = train_tiny(table, tiny_backbone, folder / "run", **splits)
         run.fit(lam=0.05)  # so large that every tier gets a good part of the texts
         run.evaluate(draws=10)
 

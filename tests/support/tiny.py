@@ -8,9 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from dimec.runs.run import Run
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _GOOD = ("moving", "charming", "clever", "funny", "tender", "gripping", "witty", "superb")
@@ -108,6 +111,23 @@ def make_backbone(
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def train_tiny(table: Path, backbone: Path, out: Path, **options: Any) -> Run:
+    """A run of a few seconds on a table of texts; options in place of these, or beside them."""
+    import dimec
+
+    settings: dict[str, Any] = {
+        "exits": (1, 2, 4),
+        "epochs": 3,
+        "learning_rate": 3e-3,
+        "max_tokens": 32,
+        "precision": "fp32",
+    }
+    run: Run = dimec.train(
+        task=f"csv:{table}", backbone=str(backbone), out=out, **{**settings, **options}
+    )
+    return run
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import dimec
 from dimec.base.errors import (
     ConfigError,
     CorruptArtefactError,
@@ -30,23 +29,14 @@ from dimec.training.prepare import load_tokenizer
 from support.looking_first import LookingFirst
 from support.named import named_run
 from support.tiers import Tier
-from support.tiny import SPECIAL, reviews, write_reviews
+from support.tiny import SPECIAL, reviews, train_tiny, write_reviews
 
 TIERS = {"mobile": 2, "cloud": 4}
 
 
 def trained(folder: Path, backbone: Path, rows: list[tuple[str, str]], **options: Any) -> Run:
-    return dimec.train(
-        task=f"csv:{write_reviews(folder / 'reviews.csv', rows)}",
-        backbone=str(backbone),
-        exits=(1, 2, 4),
-        epochs=2,
-        learning_rate=3e-3,
-        max_tokens=32,
-        precision="fp32",
-        out=folder / "run",
-        **options,
-    )
+    table = write_reviews(folder / "reviews.csv", rows)
+    return train_tiny(table, backbone, folder / "run", **{"epochs": 2, **options})
 
 
 class TestTheFinishedRun:

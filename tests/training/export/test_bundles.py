@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-import dimec
 from dimec.base.errors import (
     ArtefactError,
     ConfigError,
@@ -33,27 +32,11 @@ from dimec.bundle.manifest import MANIFEST
 from dimec.runs.run import Run
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
-from dimec.training.export.bundles import _write_tokenizer
-from dimec.training.prepare import load_tokenizer
 from support.stored import stored_router
-from support.tiny import contents, environment, reviews, write_reviews
+from support.tiny import contents, environment, reviews, train_tiny, write_reviews
 from support.warm import WarmProcess
 
 pytestmark = pytest.mark.usefixtures("one_trace")
-
-HARD_TEXTS = [
-    "",
-    " ",
-    "dull",
-    "the film is moving",
-    "🎬🎬 so 😀 good",
-    "\uff26\uff35\uff2c\uff2c full width and ünïcödé café",
-    "一部 很好 的 电影",
-    "\x00\u200b\ufeff\u202e control",
-    "no  [SEP]  special [CLS] words [PAD]",
-    "a" * 5000,
-    "the plot is tedious and " * 400,
-]
 
 
 class TestTheTinyBundle:
@@ -162,40 +145,6 @@ class TestAMobileOfSeveralExits:
     ) -> None:
         with pytest.raises(ConfigError, match=rf"can stop at the exits 1 .* got {look}"):
             Run(finished_run).export(tiny_bundle, looks=(look,))
-
-
-class TestTheTokenizer:
-    @pytest.mark.parametrize("text", HARD_TEXTS, ids=range(len(HARD_TEXTS)))
-    def test_a_text_has_the_tokens_that_it_has_in_training(
-        self, tiny_bundle: Path, finished_run: Path, text: str
-    ) -> None:
-        ours = Tokenizer.from_file(str(tiny_bundle / "mobile" / "tokenizer.json"))
-        theirs = load_tokenizer(str(finished_run / "model"))
-        expected = theirs(text, truncation=True, max_length=32)
-        got = ours.encode(text)
-        assert got.ids == expected["input_ids"]
-        assert got.attention_mask == expected["attention_mask"]
-        assert len(got.ids) <= 32
-
-    @pytest.mark.parametrize("first", range(0, len(HARD_TEXTS), 3))
-    def test_a_pair_is_cut_as_in_training(
-        self, tiny_bundle: Path, finished_run: Path, first: int
-    ) -> None:
-        ours = Tokenizer.from_file(str(tiny_bundle / "mobile" / "tokenizer.json"))
-        theirs = load_tokenizer(str(finished_run / "model"))
-        firsts = [HARD_TEXTS[first]] * len(HARD_TEXTS)
-        expected = theirs(firsts, HARD_TEXTS, truncation=True, max_length=32)
-        for row, second in enumerate(HARD_TEXTS):
-            got = ours.encode(firsts[row], second)
-            assert got.ids == expected["input_ids"][row]
-            assert got.type_ids == expected["token_type_ids"][row]
-
-    def test_one_in_python_only_is_refused(self, tmp_path: Path) -> None:
-        class Slow:
-            truncation_side = "right"
-
-        with pytest.raises(ConfigError, match="Slow is a tokenizer in Python only"):
-            _write_tokenizer(Slow(), 32, tmp_path / "tokenizer.json")
 
 
 class TestAnotherExportToTheSameFolder:
@@ -380,17 +329,8 @@ def test_a_task_on_pairs_gets_token_types(tmp_path: Path, tiny_backbone: Path) -
         )
     ]
     table = write_reviews(tmp_path / "pairs.csv", rows, ("text", "other", "label"))
-    run = dimec.train(
-        task=f"csv:{table}",
-        pair_column="other",
-        backbone=str(tiny_backbone),
-        exits=(1, 2, 4),
-        epochs=2,
-        learning_rate=3e-3,
-        max_tokens=24,
-        precision="fp32",
-        out=tmp_path / "run",
-    )
+    options = {"pair_column": "other", "epochs": 2, "max_tokens": 24}
+    run = train_tiny(table, tiny_backbone, tmp_path / "run", **options)
     run.fit()
     run.export(tmp_path / "bundle")
     edge = TierBundle.open(tmp_path / "bundle" / "edge")

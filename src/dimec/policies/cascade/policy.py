@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,9 +179,12 @@ class CascadeSteps(FixedSteps):
     def begin(self, signal: Signal) -> Step:
         """To the exit at layer 0, where there is one; else to the best."""
         first = self._policy.choosers[0]
-        if first.point.seen:
-            return Go(*first.point.seen[0])
-        return self._choose(first, signal, [])
+        about = self._policy.signal(signal.embedding[None], np.array([signal.tokens]))[0].tolist()
+        step: Step = (
+            Go(*first.point.seen[0]) if first.point.seen else self._choose(first, about, [])
+        )
+        # What is known of the text goes along, for every point to come.
+        return replace(step, note=about) if isinstance(step, Go) else step
 
     def after(self, walk: Walk) -> Step:
         """The answer, or on to the best of what lies ahead."""
@@ -188,15 +192,14 @@ class CascadeSteps(FixedSteps):
         if walk.last.tier:
             looks.append(walk.last)
         seen = tuple((look.tier, look.layer) for look in looks)
-        return self._choose(self._at[seen], walk.signal, [look.probabilities for look in looks])
+        return self._choose(self._at[seen], walk.note, [look.probabilities for look in looks])
 
     def _choose(
-        self, chooser: Chooser, signal: Signal, looks: Sequence[npt.NDArray[np.floating]]
+        self, chooser: Chooser, about: Sequence[float], looks: Sequence[npt.NDArray[np.floating]]
     ) -> Step:
         if not chooser.point.goes:
             return Answer()
-        about = self._policy.signal(signal.embedding[None], np.array([signal.tokens]))[0]
-        chosen = choose_one(chooser, features_one(about.tolist(), looks))
+        chosen = choose_one(chooser, features_one(about, looks))
         return chooser.point.goes[chosen - 1] if chosen else Answer()
 
 

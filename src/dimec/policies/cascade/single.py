@@ -1,7 +1,7 @@
 """The choice for one text, as it stands in front of every step on a device: plain numbers.
 
 It gives, to the last bit, what :mod:`dimec.policies.cascade.features` and
-:class:`dimec.policies.cascade.choosing.Chooser` give for it among others, in a tenth of the time:
+:class:`dimec.policies.cascade.choosing.Chooser` give for it among others, in less time:
 of a few classes there is little to compute, and numpy's calls are what takes long. Logarithms and
 exponentials are numpy's all the same, since those of the C library may differ in the last bit.
 """
