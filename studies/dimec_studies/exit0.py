@@ -3,7 +3,7 @@
 Of each task at most 20,000 training rows, labels alone, and the embeddings of the packaged
 ``minilm-l6`` as it comes; judged on GLUE's development rows, and on the test split of other tasks.
 
-    python -m dimec_studies.exit0 --data-dir DATA --out results/studies/exit0/alone.json
+    python -m dimec_studies.exit0 --data-dir DATA --out results/exit0/alone.json
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dimec_studies.exit0 import BACKBONE, TASKS, alone
 
-STORED = Path(__file__).resolve().parents[2] / "results" / "studies" / "exit0" / "alone.json"
+STORED = Path(__file__).resolve().parents[2] / "results" / "exit0" / "alone.json"
 
 
 def test_every_method_is_scored_on_rows_that_none_was_fitted_on(tiny_reviews: Path) -> None:
