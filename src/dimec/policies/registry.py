@@ -82,6 +82,8 @@ class System:
         make: builds the policy from its settings.
         grid: for each setting the values that are tried, those of its authors.
         fitter: in place of the grid: fits the policy in a way of its own.
+        along: with a fitter: fits it for each of several λ at once, in their order, where that
+            shares work.
         needs: the training of its own that its traces must come from; empty where it replays the
             trace of any multi-exit model.
         title: as a reader says it, in tables and figures; its name where none is given.
@@ -98,6 +100,7 @@ class System:
     make: Callable[..., Policy]
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     fitter: Callable[[FitInputs], Fitted] | None = None
+    along: Callable[[FitInputs, Sequence[float]], Sequence[Fitted]] | None = None
     needs: str = ""
     title: str = ""
     recipe: str = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from dimec.policies.cascade.induction import Fit, Induction, Sight
 from dimec.policies.cascade.points import Exit, points_of
 from dimec.policies.cascade.policy import CascadePolicy
@@ -39,8 +42,17 @@ def fit_cascade(inputs: FitInputs, seed: int = 0) -> CascadePolicy:
 
 
 def _fit(inputs: FitInputs) -> Fitted:
-    policy = fit_cascade(inputs)
-    return Fitted(policy, {}, validation_reward(policy, inputs))
+    return _along(inputs, [inputs.lam])[0]
+
+
+def _along(inputs: FitInputs, lambdas: Sequence[float]) -> list[Fitted]:
+    """One induction for all λ: what each exit's chance is does not depend on them."""
+    induction = induction_of(inputs)
+    policies = [_make(induction.fit(lam), lam) for lam in lambdas]
+    return [
+        Fitted(policy, {}, validation_reward(policy, replace(inputs, lam=policy.lam)))
+        for policy in policies
+    ]
 
 
 def _make(found: Fit, lam: float) -> CascadePolicy:
@@ -48,7 +60,7 @@ def _make(found: Fit, lam: float) -> CascadePolicy:
 
 
 register(
-    System("cascade", "dimec's own, dimec.policies.cascade", _make, fitter=_fit),
+    System("cascade", "dimec's own, dimec.policies.cascade", _make, fitter=_fit, along=_along),
     title="Cascade",
     tags={"exit 0"},
 )
