@@ -18,7 +18,8 @@
     ├── RunBusyError               another process works in the run directory
     ├── StateBusyError             another process holds the mobile's state
     ├── StorageError               the disk is full or refuses to write
-    └── MissingExtraError          an optional dependency is not installed
+    ├── MissingExtraError          an optional dependency is not installed
+    └── ContractRefusedError       no policy keeps what was to be promised; exit code 3
 
 A message says what was expected, what came, and what to do. It names an option as its reader gives
 it (:func:`option`): as typed on the command line, as a keyword in a program.
@@ -199,3 +200,7 @@ class MissingExtraError(DimecError):
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         # The arguments, not the message: errors travel between processes.
         return type(self), (self.package, self.extra, self.purpose)
+
+
+class ContractRefusedError(DimecError):
+    """No policy is shown to keep the contract on the calibration rows."""

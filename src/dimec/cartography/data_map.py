@@ -41,6 +41,12 @@ class DataMap:
     def __len__(self) -> int:
         return len(self.confidence)
 
+    def take(self, rows: npt.NDArray[np.integer]) -> DataMap:
+        """Those of the given rows (positions), in the given order."""
+        return DataMap(
+            self.confidence[rows], self.variance[rows], self.std[rows], self.correctness[rows]
+        )
+
     @classmethod
     def from_probabilities(
         cls, gold: npt.NDArray[np.floating], correct: npt.NDArray[np.bool_] | None = None

@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
-from dimec.base.errors import DimecError
+from dimec.base.errors import ContractRefusedError, DimecError
 from dimec.cli.bottleneck import bottleneck
 from dimec.cli.command import HELP_OPTIONS, Command
+from dimec.cli.contract import contract_app
 from dimec.cli.demo import demo
 from dimec.cli.export import export
 from dimec.cli.inspect import inspect
@@ -30,6 +31,7 @@ from dimec.cli.trace import trace
 from dimec.cli.train import train
 from dimec.cli.up import up
 
+_REFUSED = 3  # no policy keeps the contract that was wanted
 _INTERRUPTED = 130
 
 app = typer.Typer(
@@ -52,13 +54,14 @@ Try it all at once on real movie reviews with [bold]dimec demo[/bold].
 
 
 def main() -> None:
-    """Run the command line; an error that the user can act on is one line and exit code 2."""
+    """Run the command line; an error that the user can act on is one line and exit code 2,
+    or 3 where a contract is refused."""
     replace_what_cannot_be_shown()
     try:
         app(_with_homes(sys.argv[1:]))
     except DimecError as error:
         print(f"dimec: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_REFUSED if isinstance(error, ContractRefusedError) else 2)
     except (KeyboardInterrupt, SystemExit) as stop:
         # typer makes an exit with code 130 of Ctrl-C
         if isinstance(stop, SystemExit) and stop.code != _INTERRUPTED:
@@ -107,4 +110,5 @@ for _command in _STEPS:
 app.command(rich_help_panel="Research", context_settings=dict(PASSED_ON))(reproduce)
 for _study in _RESEARCH:
     app.command(cls=Command, rich_help_panel="Research")(_study)
+app.add_typer(contract_app, name="contract")
 app.add_typer(map_app, name="map", rich_help_panel="Research")

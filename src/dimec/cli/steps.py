@@ -22,19 +22,23 @@ from dimec.cli.common import (
 from dimec.settings.lists import numbers_of, pairs_of, prices_of, tiers_of
 
 if TYPE_CHECKING:
+    from dimec.runs.run import Run
     from dimec.tiers.costs import CostModel
+
+CONTRACT = "Contract"
 
 
 def fit(
     path: RunPath,
     policy: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
             help="dimec, the paper's router, or another system that can be served{policies}. Each "
-            "is fitted on the validation split, and evaluate, report and export take it up.",
+            "is fitted on the validation split, and evaluate, report and export take it up. "
+            "Default: dimec; under a contract, whichever keeps it at the least cost.",
         ),
-    ] = "dimec",
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,6 +61,67 @@ def fit(
         typer.Option(
             help="In place of --lambda: the cheapest router that loses at most so many points of "
             "accuracy on the validation split (no promise for other data).",
+        ),
+    ] = None,
+    max_accuracy_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="The cheapest policy that is shown to lose at most so many points of accuracy "
+            "against the last tier, such as 0.5; exit code 3 where none is.",
+            rich_help_panel=CONTRACT,
+        ),
+    ] = None,
+    max_disagreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="In its place: that answers otherwise than the last tier on at most so many "
+            "percent of texts. Needs no labels.",
+            rich_help_panel=CONTRACT,
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COST",
+            help="In its place: the policy that loses least of those shown to cost at most so "
+            "much on average, in λ.",
+            rich_help_panel=CONTRACT,
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="With which it is promised, 0.5 to 0.9999; default 0.95.",
+            rich_help_panel=CONTRACT,
+        ),
+    ] = None,
+    calibration_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the validation split, which tests and fits nothing; default 0.5, or none of "
+            "it where --calibration-text is given.",
+            rich_help_panel=CONTRACT,
+        ),
+    ] = None,
+    calibration_text: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Texts to calibrate on: a table with the columns of training (id and label may "
+            "be among them), or a text a line.",
+            rich_help_panel=CONTRACT,
+        ),
+    ] = None,
+    calibration_labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labels for them, a table with id and label: those that dimec contract rows "
+            "asks for.",
+            rich_help_panel=CONTRACT,
         ),
     ] = None,
     grid: Annotated[
@@ -104,26 +169,44 @@ def fit(
 
         dimec fit runs/mine --lambda 0.01
 
+        dimec fit runs/mine --policy cascade --lambda 0.01
+
         dimec fit runs/mine --policy max-softmax-tiers --set threshold=0.9
+
+        dimec fit runs/mine --max-accuracy-drop 0.5 --confidence 0.95
     """
     if target_drop is not None and not 0 <= target_drop < 100:
         raise ConfigError(
             f"--target-drop: expected points of accuracy from 0 to below 100, got {target_drop:g}"
         )
-    costs = _costs(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge)
-    given: dict[str, Any] = {  # checked where it is used
-        "policy": policy,
+    of_tiers: dict[str, Any] = {
+        "tiers": tiers_of("--tiers", tiers),
+        "cost_model": _costs(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge),
+        "tier_prices": prices_of("--tier-price", tier_prices or ()),
+    }
+    of_policy: dict[str, Any] = {  # checked where it is used
         "settings": pairs_of("--set", settings or ()),
         "lam": lam,
         "target_drop": None if target_drop is None else target_drop / 100,
         "grid": grid,
         "alphas": _each_once("--alphas", numbers_of("--alphas", alphas)),
         "betas": _each_once("--betas", numbers_of("--betas", betas)),
-        "tiers": tiers_of("--tiers", tiers),
-        "cost_model": costs,
-        "tier_prices": prices_of("--tier-price", tier_prices or ()),
     }
-    result = open_run(path).fit(**given)
+    contract: dict[str, Any] = {
+        "max_accuracy_drop": max_accuracy_drop,
+        "max_disagreement": max_disagreement,
+        "max_cost": max_cost,
+        "confidence": confidence,
+        "calibration_share": calibration_share,
+        "calibration_text": calibration_text,
+        "calibration_labels": calibration_labels,
+    }
+    run = open_run(path)
+    if any(value is not None for value in contract.values()):
+        _refuse_beside_contract(of_policy)
+        result: Any = _fit_contract(run, {"policy": policy, **contract, **of_tiers})
+    else:
+        result = run.fit(policy=policy or "dimec", **of_policy, **of_tiers)
     if as_json:
         print_json(asdict(result))
         return
@@ -133,6 +216,25 @@ def fit(
     lines = describe_fit(result) if isinstance(result, FitResult) else describe_system(result)
     print("\n".join(lines))
     print_next("evaluate", path)
+
+
+def _refuse_beside_contract(of_policy: dict[str, Any]) -> None:
+    """Refuse what a contract chooses itself."""
+    chosen = {"lam": "--lambda", "settings": "--set", "target_drop": "--target-drop"}
+    chosen |= {"alphas": "--alphas", "betas": "--betas"}
+    for name, typed in chosen.items():
+        if of_policy[name] not in (None, {}):
+            raise ConfigError(
+                f"{typed} does nothing under a contract, which tries every policy at every stand "
+                "of its knob; leave it out, or the contract"
+            )
+
+
+def _fit_contract(run: Run, options: dict[str, Any]) -> Any:
+    """Fit under a contract; what is not given has the defaults of the program."""
+    given = {name: value for name, value in options.items() if value is not None}
+    with progress_bar() as progress:
+        return run.fit_contract(**given, progress=progress)
 
 
 def evaluate(

@@ -47,15 +47,19 @@ def ladder(
     """
     if one.fitter is None:
         return [(None, made) for made in _grid(one, inputs)]
-    if one.along is not None:
-        return list(zip(lambdas, one.along(inputs, lambdas), strict=True))
     found: list[tuple[float | None, Fitted]] = []
-    for lam in lambdas:
-        fitted = one.fit(replace(inputs, lam=lam))
+    for lam, fitted in zip(lambdas, at_lambdas(one, inputs, lambdas), strict=True):
         # Neighbouring λ often choose the same settings, and with them the same policy.
-        if not found or dict(fitted.settings) != dict(found[-1][1].settings):
+        if not fitted.settings or not found or fitted.settings != found[-1][1].settings:
             found.append((lam, fitted))
     return found
+
+
+def at_lambdas(one: System, inputs: FitInputs, lambdas: Sequence[float]) -> Sequence[Fitted]:
+    """A system fitted for each λ, in their order."""
+    if one.along is not None:
+        return one.along(inputs, lambdas)
+    return [one.fit(replace(inputs, lam=lam)) for lam in lambdas]
 
 
 def _grid(one: System, inputs: FitInputs) -> list[Fitted]:

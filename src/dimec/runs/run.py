@@ -6,8 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from dimec.base.errors import ConfigError, MismatchError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.bundle.triton import Backend, check_repository
@@ -16,7 +14,10 @@ from dimec.cartography.thresholds import Grid, check_thresholds
 from dimec.evaluation.bootstrap import check_bootstrap
 from dimec.evaluation.ledger import Ledger
 from dimec.policies.registry import FitInputs
-from dimec.runs.deploying import Prices, deploy
+from dimec.runs.calibration import CalibrationFiles, WorthALabel
+from dimec.runs.contract_fit import fit_contract, kept_rows
+from dimec.runs.contracting import Wanted
+from dimec.runs.deploying import Prices, basis_of
 from dimec.runs.evaluating import evaluate_run, named_systems
 from dimec.runs.fitting import (
     DEFAULT_LAMBDA,
@@ -123,23 +124,84 @@ class Run(RunDirectory):
         check_lambda(DEFAULT_LAMBDA if lam is None else lam)
         check_thresholds(grid, alphas, betas)
         with self.locked():
-            trace, dynamics = self.trace("validation"), self.dynamics()
-            same_labels = np.array_equal(dynamics.labels, trace.labels)
-            if dynamics.guids != trace.guids or not same_labels:
-                raise MismatchError(
-                    f"the dynamics and the validation trace of {self.path} differ in rows"
-                )
-            if tiers is None:
-                names = self.tier_names(len(trace.tiers))
-                tiers = dict(zip(names, trace.tiers, strict=True))
-            deployment = deploy(tiers, cost_model or CostModel(), tier_prices or {})
-            data_map = dynamics.data_map(deployment.exits[0])
+            basis = basis_of(self, tiers, cost_model, tier_prices)
+            trace, data_map, deployment = basis.trace, basis.data_map, basis.deployment
             if policy != ROUTER:
                 known = DEFAULT_LAMBDA if lam is None else lam
                 inputs = FitInputs(trace, deployment, known, data_map)
                 return fit_system(self, policy, inputs, settings or {})
             problem = FittingProblem(trace, data_map, deployment, grid, alphas, betas)
             return fit_run_router(self, problem, lam, target_drop)
+
+    def fit_contract(
+        self,
+        *,
+        max_accuracy_drop: float | None = None,
+        max_disagreement: float | None = None,
+        max_cost: float | None = None,
+        confidence: float = 0.95,
+        policy: str | None = None,
+        calibration_share: float | None = None,
+        calibration_text: Path | str | None = None,
+        calibration_labels: Path | str | None = None,
+        tiers: Sequence[int] | Mapping[str, int] | None = None,
+        cost_model: CostModel | None = None,
+        tier_prices: Mapping[str, Prices] | None = None,
+        progress: Progress | None = None,
+    ) -> SystemFit:
+        """Fit the cheapest policy that is shown to keep a contract, see docs/contract.md.
+
+        Exactly one of the first three is given. The policy is stored as :meth:`fit` stores one;
+        where none keeps the contract, what was fitted before stays.
+
+        Args:
+            max_accuracy_drop: against the last tier alone, in points of accuracy.
+            max_disagreement: share of answers that differ from the last tier's, in points.
+            max_cost: mean cost of an answer, in λ; then the policy that loses least is taken.
+            confidence: from 0.5 to 0.9999.
+            policy: a system to choose from alone, or ``"dimec"`` for the paper's router; every one
+                that can be served by default.
+            calibration_share: of the validation split that tests and fits nothing; a half by
+                default, and nothing of it where a file is given.
+            calibration_text: a file of texts to calibrate on, with or without labels.
+            calibration_labels: a file of labels for it, by ``id``.
+            tiers, cost_model, tier_prices: as :meth:`fit` takes them.
+            progress: where to report to.
+
+        Raises:
+            ContractRefusedError: no policy is shown to keep it; says how near the nearest came.
+            ConfigError: not one promise, or one outside its range, or a system that cannot be
+                served.
+            DataError: too few calibration rows, rows that were fitted to, labels that do not fit.
+            ArtefactError: the run is not trained, or damaged.
+        """
+        wanted = Wanted(max_accuracy_drop, max_disagreement, max_cost, confidence)
+        known = progress or NoProgress()
+        with self.locked():
+            basis = basis_of(self, tiers, cost_model, tier_prices)
+            files = CalibrationFiles(calibration_text, calibration_labels)
+            own = None
+            if files.given:
+                from dimec.training.calibration import read_calibration
+
+                own = read_calibration(self, files, known)
+            return fit_contract(self, basis, wanted, policy, calibration_share, own, known)
+
+    def contract_rows(self, out: Path | str, *, progress: Progress | None = None) -> WorthALabel:
+        """Write the texts of ``calibration_text`` whose labels :meth:`fit_contract` asks for.
+
+        Args:
+            out: JSON lines with ``id``, the text, and an empty ``label``.
+            progress: where to report to.
+
+        Raises:
+            ArtefactError: no contract was fitted with a file of texts.
+            DataError: the file has changed since, or cannot be read.
+        """
+        with self.locked():
+            from dimec.training.calibration import write_rows
+
+            return write_rows(self, kept_rows(self), Path(out), progress or NoProgress())
 
     def evaluate(
         self,

@@ -8,10 +8,11 @@ from typing import Any
 
 from dimec.base.errors import ConfigError, option
 from dimec.base.storage import write_json
+from dimec.contract.promise import STORED, Promise
 from dimec.evaluation.evaluate import evaluate
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.reach import unserved
-from dimec.policies.registry import FitInputs, Fitted, system
+from dimec.policies.registry import FitInputs, Fitted, systems
 from dimec.policies.servable import fit_servable
 from dimec.policies.step import Site
 from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on
@@ -32,8 +33,10 @@ class SystemFit:
         names: of the tiers.
         learns_online: whether it goes on learning as inputs arrive.
         unserved: why it cannot be exported and served on these tiers; empty where it can.
-        validation_drop, validation_reduction: on the validation split itself, where it was fitted:
-            an optimistic view.
+        validation_drop, validation_reduction: on the rows of the validation split that it was
+            fitted to: an optimistic view.
+        contract: what is promised of it (:class:`dimec.contract.promise.Promise`); None where
+            nothing is.
     """
 
     policy: str
@@ -47,6 +50,7 @@ class SystemFit:
     unserved: str
     validation_drop: float
     validation_reduction: float
+    contract: Mapping[str, Any] | None = None
 
 
 def check_options(
@@ -89,8 +93,28 @@ def fit_system(
     Raises:
         ConfigError: see :func:`dimec.policies.servable.fit_servable`.
     """
-    fitted = fit_servable(name, inputs, settings)
-    found = _found(fitted, inputs)
+    return store(run, fit_servable(name, inputs, settings), name, inputs, inputs.lam)
+
+
+def store(
+    run: RunDirectory,
+    fitted: Fitted,
+    name: str,
+    inputs: FitInputs,
+    lam: float,
+    contract: Mapping[str, Any] | None = None,
+) -> SystemFit:
+    """Store a policy as that of a run, with what was found in ``fit.json``.
+
+    Args:
+        run: its lock is held.
+        fitted: the policy.
+        name: of its system; of none where it is a tier alone.
+        inputs: what it was fitted to.
+        lam: λ that it was fitted for.
+        contract: what is promised of it, as JSON.
+    """
+    found = _found(fitted, inputs, lam, contract)
     model = inputs.validation.model
     chosen = {
         "system": name,
@@ -98,14 +122,19 @@ def fit_system(
         "reward": found.reward,
         "lam": found.lam,
     }
-    if "ours" in system(name).tags:  # its pools are those of these thresholds
+    if contract is not None:
+        chosen[STORED] = contract
+    known = systems()
+    if name in known and "ours" in known[name].tags:  # its pools are those of these thresholds
         chosen |= {key: found.settings[key] for key in ("alpha", "beta", "grid")}
     StoredPolicy(fitted.policy, fitted_on(model, chosen, inputs.deployment)).save(run.path)
     write_json(run.fit_path, {**asdict(found), "model": model})
     return found
 
 
-def _found(fitted: Fitted, inputs: FitInputs) -> SystemFit:
+def _found(
+    fitted: Fitted, inputs: FitInputs, lam: float, contract: Mapping[str, Any] | None
+) -> SystemFit:
     policy, deployment = fitted.policy, inputs.deployment
     trace = inputs.validation
     site = Site(deployment, trace.exits, trace.sources)
@@ -114,7 +143,7 @@ def _found(fitted: Fitted, inputs: FitInputs) -> SystemFit:
         policy=policy.name,
         kind=str(getattr(policy, "kind", "")),
         settings=dict(inputs.pinned) | dict(fitted.settings),
-        lam=inputs.lam,
+        lam=lam,
         reward=fitted.reward,
         tiers=deployment.exits,
         names=deployment.names,
@@ -122,6 +151,7 @@ def _found(fitted: Fitted, inputs: FitInputs) -> SystemFit:
         unserved=unserved(policy, site, trace.embeddings.shape[1]),
         validation_drop=row.drop,
         validation_reduction=row.reduction,
+        contract=contract,
     )
 
 
@@ -137,8 +167,26 @@ def describe_system(result: SystemFit) -> list[str]:
         lines.append("it goes on learning as inputs arrive; every replay starts anew")
     if result.unserved:
         lines.append(f"it is replayed, and cannot be exported: {result.unserved}")
+    if result.contract is not None:
+        return [*lines, *_contract_lines(Promise.of_json(result.contract))]
     told = drop_and_reduction(result.validation_drop, result.validation_reduction)
     return [*lines, f"on the validation split that it was fitted on: {told}"]
+
+
+def _contract_lines(promise: Promise) -> list[str]:
+    """What is promised, and what the calibration rows said."""
+    seen = promise.calibration
+    drop = ""
+    if seen.drop is not None and seen.drop_bound is not None:
+        drop = f"drop {100 * seen.drop:.2f} points, at most {100 * seen.drop_bound:.2f}; "
+    differ = f"{100 * seen.different:.2f} % of answers differ from the last tier's"
+    return [
+        f"contract: {promise.told()}",
+        f"on {promise.source}: {drop}{differ}, at most {100 * seen.different_bound:.2f} %; "
+        f"saved {100 * seen.reduction:.1f} %, cost {seen.cost:.3g} lambda",
+        f"fitted to {promise.fitted_rows:,} other rows; {promise.accepted} of {promise.tried} "
+        "policies tried keep it, and the last of them was taken",
+    ]
 
 
 def _told(value: Any) -> str:

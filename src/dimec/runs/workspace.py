@@ -72,6 +72,7 @@ class RunDirectory:
         fit.json                    thresholds, the whole reward table, pool sizes; or settings
         report/                     ledger.json, figures, report.html
         selections/                 training rows that dimec map select chose
+        calibration/                traces of the user's calibration texts, and rows to label
         streams/                    traces of other tasks' rows, by dimec trace
         grid/, grid.json            the points of a grid search, and how each scored
     """
@@ -150,6 +151,10 @@ class RunDirectory:
     @property
     def selections_path(self) -> Path:
         return self.path / "selections"
+
+    @property
+    def calibration_path(self) -> Path:
+        return self.path / "calibration"
 
     @property
     def streams_path(self) -> Path:

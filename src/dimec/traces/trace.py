@@ -239,6 +239,18 @@ class Trace:
         result: npt.NDArray[np.bool_] = self.predictions == self.labels[:, None]
         return result
 
+    def take(self, rows: npt.NDArray[np.integer]) -> Trace:
+        """The given rows (positions, each once, in any order), in the given order."""
+        return replace(
+            self,
+            embeddings=self.embeddings[rows],
+            probabilities=self.probabilities[rows],
+            labels=self.labels[rows],
+            guids=tuple(self.guids[row] for row in rows),
+            lengths=self.lengths[rows],
+            extra={name: column[rows] for name, column in self.extra.items()},
+        )
+
     def with_exit0(self, probabilities: npt.NDArray[np.float32]) -> Trace:
         """The same trace with an exit at layer 0: a classifier that reads the embedding layer.
 

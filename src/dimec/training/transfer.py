@@ -72,12 +72,42 @@ def record_other(
     dataset = _with_labels_of(model, dataset)
     if limit is not None:
         dataset = stratified_sample(dataset, limit, seed=seed)
+    return _recorded(run, model, dataset, STREAM, fingerprint, progress)
+
+
+def record_rows(
+    run: RunDirectory, dataset: Dataset, *, split: str, progress: Progress | None = None
+) -> Trace:
+    """Run a trained model once over rows that have its label codes, in their order.
+
+    Args:
+        run: finished.
+        dataset: the rows.
+        split: what the trace calls them.
+        progress: where to report to.
+
+    Raises:
+        ArtefactError: the run is not finished, or damaged.
+    """
+    fingerprint = check_model(run)
+    model = MultiExitClassifier.from_pretrained(run.model_path)
+    return _recorded(run, model, dataset, split, fingerprint, progress)
+
+
+def _recorded(
+    run: RunDirectory,
+    model: MultiExitClassifier,
+    dataset: Dataset,
+    split: str,
+    fingerprint: str,
+    progress: Progress | None,
+) -> Trace:
     tokenizer = load_tokenizer(str(run.model_path))
     return record_trace(
         model.to(make_accelerator().device),
         dataset,
-        encode(tokenizer, dataset, settings.model.max_tokens),
-        split=STREAM,
+        encode(tokenizer, dataset, run.settings().model.max_tokens),
+        split=split,
         fingerprint=fingerprint,
         progress=progress,
         exit0=exit0_of(run),

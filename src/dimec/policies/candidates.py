@@ -1,0 +1,160 @@
+"""All policies that may be served, each at every stand of its knob, and what each did with rows.
+
+Those that a contract chooses among. What a policy does on the rows that it was fitted to flatters
+it the more, the more it has learnt from them; so each is fitted again without a part of the rows,
+and what it does there stands for it (cross-fitting).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dimec.base.arrays import FloatArray, IntArray
+from dimec.base.errors import ConfigError
+from dimec.policies.base import Policy
+from dimec.policies.drive import site_of
+from dimec.policies.kinds import is_kind
+from dimec.policies.ladder import LAMBDAS, at_lambdas, ladder
+from dimec.policies.reach import unserved
+from dimec.policies.registry import FitInputs, Fitted, System
+from dimec.policies.routed import RouterPolicy
+from dimec.routing import SingleTierRouter
+from dimec.tiers.deployment import Deployment
+from dimec.traces.trace import Trace
+
+_ENOUGH = 2000  # rows, from which two folds tell enough
+_FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Did:
+    """What a policy did with N rows.
+
+    Attributes:
+        classes: (N,) codes of the classes that it answered.
+        cost: (N,) of each answer, λ.
+    """
+
+    classes: IntArray
+    cost: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A policy that may be served.
+
+    Attributes:
+        system: its name; ``"single"`` for a tier alone.
+        fitted: to all rows of the fit.
+        lam: λ that it was fitted for; None where that is not its knob.
+        did: with the rows of the fit, as if it had not seen them.
+    """
+
+    system: str
+    fitted: Fitted
+    lam: float | None
+    did: Did
+
+    @property
+    def policy(self) -> Policy:
+        """The policy itself."""
+        return self.fitted.policy
+
+    def told(self) -> str:
+        """``cascade at lambda 0.01``, ``pabee with patience 2``, ``all-edge``."""
+        if self.lam is not None:
+            return f"{self.system} at lambda {self.lam:g}"
+        told = ", ".join(f"{key} {value}" for key, value in self.fitted.settings.items())
+        return f"{self.policy.name} with {told}" if told else self.policy.name
+
+
+def did(policy: Policy, trace: Trace, deployment: Deployment) -> Did:
+    """Replay a policy and see what it answers; one that draws lots is taken at its likeliest."""
+    outcome = policy.replay(trace, deployment)
+    exits = outcome.answers.argmax(axis=1)
+    classes: IntArray = trace.predictions[np.arange(len(trace)), exits]
+    return Did(classes, outcome.cost)
+
+
+def single_tiers(inputs: FitInputs) -> list[Candidate]:
+    """Every tier alone; the last of them is the reference."""
+    trace, deployment = inputs.validation, inputs.deployment
+    policies = [
+        RouterPolicy(f"all-{name}", SingleTierRouter(k)) for k, name in enumerate(deployment.names)
+    ]
+    return [
+        Candidate("single", Fitted(one, {}, 0.0), None, did(one, trace, deployment))
+        for one in policies
+    ]
+
+
+def candidates_of(
+    one: System, inputs: FitInputs, seed: int = 0, lambdas: Sequence[float] = LAMBDAS
+) -> list[Candidate]:
+    """A system's policies along its knob.
+
+    Args:
+        one: the system.
+        inputs: what it is fitted to.
+        seed: of the folds.
+        lambdas: values of λ, where λ is the knob.
+
+    Raises:
+        ConfigError: it cannot be fitted to these, not be served, or goes on learning: then what it
+            does depends on what came before, and rows do not speak for later ones.
+    """
+    steps = ladder(one, inputs, lambdas)
+    _check(one, steps[0][1].policy, inputs)
+    trace, deployment = inputs.validation, inputs.deployment
+    if one.fitter is None:  # a setting or two of a grid learn nothing of single rows
+        told = [did(fitted.policy, trace, deployment) for _, fitted in steps]
+    else:
+        told = _cross_fitted(one, inputs, [lam for lam, _ in steps if lam is not None], seed)
+    return [
+        Candidate(one.name, fitted, lam, each)
+        for (lam, fitted), each in zip(steps, told, strict=True)
+    ]
+
+
+def _check(one: System, policy: Policy, inputs: FitInputs) -> None:
+    if policy.learns_online:
+        raise ConfigError(f"{one.name} goes on learning, so no rows speak for what it will do")
+    if policy.replay_only or not is_kind(getattr(policy, "kind", "")):
+        raise ConfigError(f"{one.name} cannot be served")
+    trace = inputs.validation
+    width = trace.embeddings.shape[1]
+    if reason := unserved(policy, site_of(trace, inputs.deployment), width):
+        raise ConfigError(f"{one.name} cannot be served on these tiers: {reason}")
+
+
+def _cross_fitted(one: System, inputs: FitInputs, lambdas: Sequence[float], seed: int) -> list[Did]:
+    size = len(inputs.validation)
+    told = [Did(np.zeros(size, np.int64), np.zeros(size)) for _ in lambdas]
+    for seen, held in _folds(size, seed):
+        part = inputs_of(inputs, seen)
+        rest = inputs.validation.take(held)
+        for each, fitted in zip(told, at_lambdas(one, part, lambdas), strict=True):
+            there = did(fitted.policy, rest, inputs.deployment)
+            each.classes[held], each.cost[held] = there.classes, there.cost
+    return told
+
+
+def inputs_of(inputs: FitInputs, rows: IntArray) -> FitInputs:
+    """The same, of some rows alone."""
+    data_map = inputs.data_map
+    return replace(
+        inputs,
+        validation=inputs.validation.take(rows),
+        data_map=None if data_map is None else data_map.take(rows),
+    )
+
+
+def _folds(size: int, seed: int) -> Iterator[tuple[IntArray, IntArray]]:
+    folds = 2 if size >= _ENOUGH else min(_FOLDS, size)
+    fold = np.random.default_rng(seed).permutation(size) % folds
+    for number in range(folds):
+        held = np.flatnonzero(fold == number).astype(np.int64)
+        yield np.flatnonzero(fold != number).astype(np.int64), held
