@@ -73,10 +73,27 @@ def _other_policy(given: Given) -> bool:
     return "policy" in given and given["policy"] != "dimec"
 
 
+def _under_contract(given: Given) -> bool:
+    return any(name in given for name in _TERMS)
+
+
+_TERMS = ("max_accuracy_drop", "max_disagreement", "max_cost")
 _TIERS = ("tier", "edge", "cloud")
 _OF_TIERS = ("timeout", "fallback", "token_file", "ca", "insecure")
 
 RULES = (
+    Idle(
+        "fit",
+        ("lam", "settings", "target_drop", "grid", "alphas", "betas"),
+        _under_contract,
+        "under a contract, which tries every policy at every stand of its knob; leave it out",
+    ),
+    Idle(
+        "fit",
+        ("confidence", "calibration_share", "calibration_text", "calibration_labels"),
+        lambda given: not _under_contract(given),
+        "without a contract: --max-accuracy-drop, --max-disagreement or --max-cost",
+    ),
     Idle(
         "fit",
         ("target_drop", "grid", "alphas", "betas"),

@@ -53,6 +53,10 @@ def inspect(
     if policy:
         print(f"policy: {shown(policy['name'])} (kind {shown(policy['kind'])})")
         print(f"its settings: {json_text(policy['settings'])}")
+        if policy["contract"] is not None:
+            from dimec.contract.promise import Promise
+
+            print(f"contract: {Promise.of_json(policy['contract']).told()}")
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:
             print(f"{name}: {shown(str(manifest.provenance[name]))}")
@@ -68,7 +72,7 @@ def _tiers(path: Path) -> list[TierBundle]:
 
 
 def _policy(tier: TierBundle) -> dict[str, Any] | None:
-    """Kind, name and settings of the policy that the first tier has; None for any other.
+    """Kind, name, settings and contract of the first tier's policy; None for any other tier.
 
     It is not made: its kind may be of a package that is not installed here.
     """
@@ -81,7 +85,9 @@ def _policy(tier: TierBundle) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         raise CorruptArtefactError(f"{tier.path / name} holds no policy")
     told = {key: str(record.get(key, "")) for key in ("kind", "name")}
-    return {**told, "settings": record.get("settings", {})}
+    fitted_on = record.get("fitted_on")
+    contract = fitted_on.get("contract") if isinstance(fitted_on, dict) else None
+    return {**told, "settings": record.get("settings", {}), "contract": contract}
 
 
 def _facts(tier: TierBundle) -> dict[str, Any]:

@@ -203,7 +203,6 @@ def fit(
     }
     run = open_run(path)
     if any(value is not None for value in contract.values()):
-        _refuse_beside_contract(of_policy)
         result: Any = _fit_contract(run, {"policy": policy, **contract, **of_tiers})
     else:
         result = run.fit(policy=policy or "dimec", **of_policy, **of_tiers)
@@ -216,18 +215,6 @@ def fit(
     lines = describe_fit(result) if isinstance(result, FitResult) else describe_system(result)
     print("\n".join(lines))
     print_next("evaluate", path)
-
-
-def _refuse_beside_contract(of_policy: dict[str, Any]) -> None:
-    """Refuse what a contract chooses itself."""
-    chosen = {"lam": "--lambda", "settings": "--set", "target_drop": "--target-drop"}
-    chosen |= {"alphas": "--alphas", "betas": "--betas"}
-    for name, typed in chosen.items():
-        if of_policy[name] not in (None, {}):
-            raise ConfigError(
-                f"{typed} does nothing under a contract, which tries every policy at every stand "
-                "of its knob; leave it out, or the contract"
-            )
 
 
 def _fit_contract(run: Run, options: dict[str, Any]) -> Any:

@@ -106,8 +106,10 @@ def candidates_of(
         ConfigError: it cannot be fitted to these, not be served, or goes on learning: then what it
             does depends on what came before, and rows do not speak for later ones.
     """
+    first = one.fit(inputs) if one.fitter is not None else _first_of_grid(one, inputs)
+    if reason := why_not(first.policy, inputs):
+        raise ConfigError(f"{one.name} {reason}")
     steps = ladder(one, inputs, lambdas)
-    _check(one, steps[0][1].policy, inputs)
     trace, deployment = inputs.validation, inputs.deployment
     if one.fitter is None:  # a setting or two of a grid learn nothing of single rows
         told = [did(fitted.policy, trace, deployment) for _, fitted in steps]
@@ -119,15 +121,23 @@ def candidates_of(
     ]
 
 
-def _check(one: System, policy: Policy, inputs: FitInputs) -> None:
+def why_not(policy: Policy, inputs: FitInputs) -> str:
+    """Why a contract cannot take a policy: ``goes on learning``, for example; empty if it can."""
     if policy.learns_online:
-        raise ConfigError(f"{one.name} goes on learning, so no rows speak for what it will do")
+        return "goes on learning, so no rows speak for what it will do"
     if policy.replay_only or not is_kind(getattr(policy, "kind", "")):
-        raise ConfigError(f"{one.name} cannot be served")
+        return "cannot be served"
     trace = inputs.validation
     width = trace.embeddings.shape[1]
-    if reason := unserved(policy, site_of(trace, inputs.deployment), width):
-        raise ConfigError(f"{one.name} cannot be served on these tiers: {reason}")
+    if unserved(policy, site_of(trace, inputs.deployment), width):
+        return "cannot be served on these tiers"
+    return ""
+
+
+def _first_of_grid(one: System, inputs: FitInputs) -> Fitted:
+    """Of its first settings, which tell as well as any what it is."""
+    settings = one.settings(inputs.pinned)[0]
+    return Fitted(one.make(**settings), settings, 0.0)
 
 
 def _cross_fitted(one: System, inputs: FitInputs, lambdas: Sequence[float], seed: int) -> list[Did]:

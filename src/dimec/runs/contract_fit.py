@@ -8,7 +8,6 @@ from typing import Any
 from dimec.base.errors import DataError
 from dimec.base.progress import Progress
 from dimec.base.storage import read_json, write_json
-from dimec.contract.promise import STORED
 from dimec.policies.candidates import Candidate, inputs_of
 from dimec.policies.registry import FitInputs, system, tagged
 from dimec.policies.servable import servable
@@ -66,8 +65,7 @@ def fit_contract(
         _keep_rows(run, search, candidates, own)
     chosen, promise = cheapest(search, candidates, progress.say)
     lam = DEFAULT_LAMBDA if chosen.lam is None else chosen.lam
-    told = {STORED: promise.to_json()}
-    return store(run, chosen.fitted, chosen.system, inputs, lam, told)
+    return store(run, chosen.fitted, chosen.system, inputs, lam, promise.to_json())
 
 
 def _names(policy: str | None) -> list[str]:

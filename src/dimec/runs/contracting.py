@@ -157,15 +157,18 @@ def gathered(
     """
     found = single_tiers(inputs)
     progress.start("fitting every policy along its knob", len(names))
+    left_out: dict[str, list[str]] = {}
     for name in names:
         try:
             found += candidates_of(system(name), inputs, seed)
         except ConfigError as error:
             if len(names) == 1:
                 raise
-            progress.say(f"{name} is left out: {error}")
-        progress.advance(1)
+            left_out.setdefault(str(error).removeprefix(f"{name} "), []).append(name)
+        progress.advance(1, name)
     progress.end()
+    for reason, some in left_out.items():
+        progress.say(f"left out: {', '.join(some)} ({reason})")
     return found
 
 

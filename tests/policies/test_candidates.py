@@ -1,0 +1,81 @@
+"""Candidates of a contract: every policy that may be served, told by rows that it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dimec.base.errors import ConfigError
+from dimec.policies.candidates import candidates_of, did, inputs_of, single_tiers, why_not
+from dimec.policies.registry import FitInputs, system
+from dimec.runs.deploying import basis_of
+from support.written import N, written_run
+
+LAMBDAS = (0.002, 0.02, 0.1)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> FitInputs:
+    run = written_run(Path(tmp_path_factory.mktemp("candidates") / "run"))
+    basis = basis_of(run, None, None, None)
+    return FitInputs(basis.trace, basis.deployment, 0.02, basis.data_map)
+
+
+def test_single_tiers_answer_as_their_exits_at_their_prices(inputs: FitInputs) -> None:
+    trace, deployment = inputs.validation, inputs.deployment
+    some = single_tiers(inputs)
+    assert [one.told() for one in some] == ["all-mobile", "all-edge", "all-cloud"]
+    for one, layer, price in zip(some, deployment.exits, deployment.prices, strict=True):
+        np.testing.assert_array_equal(one.did.classes, trace.predictions[:, trace.column(layer)])
+        assert one.did.cost == pytest.approx(np.full(N, price))
+
+
+def test_a_grid_gives_a_candidate_for_each_of_its_values(inputs: FitInputs) -> None:
+    one = system("max-softmax-tiers")
+    some = candidates_of(one, inputs)
+    assert [c.fitted.settings["threshold"] for c in some] == list(one.grid["threshold"])
+    assert some[0].told() == "max-softmax-tiers with threshold 0.5"
+    for each in some:
+        told = did(each.policy, inputs.validation, inputs.deployment)
+        np.testing.assert_array_equal(each.did.classes, told.classes)
+
+
+@pytest.mark.parametrize("name", ["cascade", "dimec-fixed-quantile"])
+def test_what_is_fitted_is_told_by_the_rows_that_it_has_not_seen(
+    inputs: FitInputs, name: str
+) -> None:
+    """Of five folds, each by a fit to the others, done again here one by one."""
+    some = candidates_of(system(name), inputs, seed=3, lambdas=LAMBDAS)
+    fold = np.random.default_rng(3).permutation(N) % 5
+    for each in some:
+        assert each.told() == f"{name} at lambda {each.lam:g}"
+        for number in range(5):
+            held = np.flatnonzero(fold == number)
+            part = inputs_of(inputs, np.flatnonzero(fold != number))
+            assert each.lam is not None
+            refitted = system(name).fit(
+                FitInputs(part.validation, part.deployment, each.lam, part.data_map)
+            )
+            told = did(refitted.policy, inputs.validation.take(held), inputs.deployment)
+            np.testing.assert_array_equal(each.did.classes[held], told.classes)
+            assert each.did.cost[held] == pytest.approx(told.cost)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("dimec-adaptive-quantile", "goes on learning"),
+        ("splitee", "goes on learning"),
+        ("pabee", "cannot be served on these tiers"),
+        ("neurosurgeon-latency", "cannot be served"),
+    ],
+)
+def test_what_a_contract_cannot_take_is_refused(inputs: FitInputs, name: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} {reason}"):
+        candidates_of(system(name), inputs)
+
+
+def test_what_it_can_take_has_no_reason_against_it(inputs: FitInputs) -> None:
+    assert all(why_not(one.policy, inputs) == "" for one in single_tiers(inputs))
