@@ -46,7 +46,7 @@ def watched(promise: Promise | None, points: float | None = None) -> Watched:
     if promise is None and points is None:
         raise ConfigError(
             "this policy was fitted without a contract; state what share of different answers is "
-            f"allowed with {option('audit_bound')}, or fit one with {option('max_accuracy_drop')}"
+            f"allowed with {option('audit_bound')}, or fit one with: dimec fit --max-accuracy-drop"
         )
     different = _different(promise) if points is None else points / 100
     if not 0 < different < 1:

@@ -164,7 +164,7 @@ class AsyncMobile:
 
     async def label(self, id: str, label: str) -> int:
         """As :meth:`dimec.mobile.Mobile.label`."""
-        return await self._in_thread(self._engine.label, id, label)
+        return await self._in_thread(self._engine.audit.label, id, label)
 
     async def reset_audit(self) -> None:
         """As :meth:`dimec.mobile.Mobile.reset_audit`."""

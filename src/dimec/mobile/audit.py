@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 
 from dimec.base.arrays import Float32Array
-from dimec.base.errors import ConfigError, TierError, option
+from dimec.base.errors import ConfigError, DataError, TierError, option, quoted
 from dimec.contract.audit import Watched, watched
 from dimec.contract.promise import Promise
 from dimec.mobile.course import Course, Tariff
@@ -142,6 +142,15 @@ class Audit:
     def failed(self, audited: Audited, error: TierError) -> None:
         """The last tier gave no usable answer: the row is given up."""
         audited.settle(None, self._tariff.cost((), (error,)) if error.sent else 0.0)
+
+    def label(self, id_: str, label: str) -> int:
+        """Take in the true label of an audited text; see :meth:`dimec.mobile.Mobile.label`."""
+        if label not in self._labels:
+            expected = ", ".join(self._labels)
+            raise DataError(f"expected a label among {expected}, got {quoted(label)}")
+        lost = self._state.label(id_, label)
+        self.tell()
+        return lost
 
     def check(self, wanted: Watched | None) -> None:
         """Hold what the state watches against what is wanted.

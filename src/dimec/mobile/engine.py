@@ -8,7 +8,6 @@ call these steps, one from threads and the other from tasks.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +30,15 @@ from dimec.mobile.decisions import Claims, Decisions
 from dimec.mobile.fitted import adapted, open_mobile_bundle, policy_of, state_identity, steps_of
 from dimec.mobile.item import Item, trace_of
 from dimec.mobile.ledger import ledger_of
-from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction, Stay
+from dimec.mobile.prediction import (
+    Choice,
+    LedgerSummary,
+    MobileInfo,
+    Prediction,
+    Stay,
+    by_name,
+    finite,
+)
 from dimec.mobile.state.store import State, default_path
 from dimec.policies.kinds import Arrays
 from dimec.policies.step import Signal, Step, Walk
@@ -165,8 +172,10 @@ class Engine:
         """Take the answer that the input was given before, if there is one."""
         if item.given:
             known = self._decisions.find(item.id)
-            item.prediction = None if known is None else self._signed(known)
-            item.known = known is not None
+            if known is not None:
+                policy, contract = self._terms(known.safe)
+                item.prediction = replace(known, policy=policy, contract=contract)
+                item.known = True
 
     def embed(self, item: Item) -> None:
         """Tokenise, and run the embedding layer."""
@@ -181,7 +190,9 @@ class Engine:
         if self.audit.safe:
             decision = self.audit.safe_decision(signal)
         else:
-            decision = self._decisions.decide(signal)._replace(audited=self.audit.pick())
+            decision = self._decisions.decide(signal)
+            if (audited := self.audit.pick()) is not None:
+                decision = decision._replace(audited=audited)
         item.decision = decision
         order = self._orders[decision.first.tier]
         item.course = Course(decision.walk, decision.first, order, self.deployment)
@@ -228,14 +239,16 @@ class Engine:
         values, first = course.answer.probabilities.tolist(), course.first
         best = course.answer.prediction
         assert item.decision is not None
-        prediction = Prediction(
+        safe = item.decision.safe
+        policy, contract = self._terms(safe)
+        item.prediction = Prediction(
             id=item.id,
             label=self.core.labels[best],
             probability=values[best],
             probabilities=dict(zip(self.core.labels, values, strict=True)),
             route=self.names[first.tier],
-            distances=self._by_name(first.scores),
-            margin=_finite(first.margin) if first.scores else None,
+            distances=by_name(self.names, first.scores),
+            margin=finite(first.margin) if first.scores else None,
             path=tuple(Stay(self.names[v.tier], v.start, v.stop, v.payload) for v in course.path),
             answered_by=self.names[course.answer.tier],
             fallback_reason=course.reason,
@@ -243,17 +256,16 @@ class Engine:
             milliseconds=1e3 * (time.perf_counter() - item.started),
             cost=self._tariff.cost(course.path, course.failures),
             recorded=True,
-            safe=item.decision.safe,
+            safe=safe,
+            policy=policy,
+            contract=contract,
         )
-        item.prediction = self._signed(prediction)
         if item.audited is not None:
-            self.audit.answered(item.audited, course, prediction.label)
+            self.audit.answered(item.audited, course, item.prediction.label)
 
-    def _signed(self, prediction: Prediction) -> Prediction:
-        """An answer with the name of the policy that decided, and what that promises."""
-        if prediction.safe:
-            return replace(prediction, policy=self.audit.policy, contract=None)
-        return replace(prediction, policy=self.policy, contract=self.contract)
+    def _terms(self, safe: bool) -> tuple[str, str | None]:
+        """Name of the policy that decides, and what that promises."""
+        return (self.audit.policy, None) if safe else (self.policy, self.contract)
 
     def record(self, items: Sequence[Item]) -> list[Prediction]:
         """Record answers, and give them back in the same order."""
@@ -261,6 +273,9 @@ class Engine:
         answers = [(item.decision, item.prediction) for item in new]
         try:
             recorded = self._decisions.record(answers) if new else True  # type: ignore[arg-type]
+        except BaseException:
+            self._give_up(items)
+            raise
         finally:
             self._release(items)
         self.audit.tell()
@@ -276,10 +291,15 @@ class Engine:
     def drop(self, items: Sequence[Item]) -> None:
         """Forget inputs that will have no answer."""
         self._decisions.abandon([item.decision for item in items if item.decision is not None])
+        self._give_up(items)
+        self._release(items)
+
+    @staticmethod
+    def _give_up(items: Iterable[Item]) -> None:
+        """Have no row of the audit wait for these."""
         for item in items:
             if item.audited is not None:
                 item.audited.give_up()
-        self._release(items)
 
     def _release(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -306,26 +326,12 @@ class Engine:
         signal = _signal(self.core.embed(self.core.tokenise(text)))
         safe = self.audit.safe
         first = self.audit.safe_decision(signal).first if safe else self._decisions.look(signal)
-        margin = _finite(first.margin) if first.scores else None
-        return Choice(first.tier, self.names[first.tier], self._by_name(first.scores), margin)
-
-    def label(self, id_: str, label: str) -> int:
-        """Take in the true label of an audited text; see :meth:`dimec.mobile.Mobile.label`."""
-        if label not in self.core.labels:
-            expected = ", ".join(self.core.labels)
-            raise DataError(f"expected a label among {expected}, got {quoted(label)}")
-        lost = self.state.label(id_, label)
-        self.audit.tell()
-        return lost
+        margin = finite(first.margin) if first.scores else None
+        return Choice(first.tier, self.names[first.tier], by_name(self.names, first.scores), margin)
 
     def memory(self) -> Arrays:
         """What the policy's decisions rest on now, as arrays by name, where it learns."""
         return self._decisions.memory()
-
-    def _by_name(self, scores: Sequence[float]) -> dict[str, float | None]:
-        """Tier → score; empty where the policy measures none."""
-        names = self.names if scores else ()
-        return {name: _finite(score) for name, score in zip(names, scores, strict=True)}
 
     def ledger(self) -> LedgerSummary:
         """All recorded answers, added up."""
@@ -353,8 +359,3 @@ class Engine:
 def _signal(embedded: Embedded) -> Signal:
     """What there is of an input before any layer has run."""
     return Signal(embedded.pooled, embedded.inputs["input_ids"].shape[1])
-
-
-def _finite(value: float) -> float | None:
-    """None for what JSON cannot say: the score of a tier that cannot be reached."""
-    return value if math.isfinite(value) else None

@@ -241,7 +241,7 @@ class Mobile:
             DataError: no such class, the text was not audited, or had another label before.
             StorageError: the state cannot be written.
         """
-        return self.engine.label(id, label)
+        return self.engine.audit.label(id, label)
 
     def reset_audit(self) -> None:
         """Begin the audit anew, and go back to the fitted policy after an alarm.

@@ -12,7 +12,8 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self, TypeAlias
 
 from dimec.base.errors import CorruptArtefactError, DataError, quoted
@@ -233,10 +234,8 @@ class Watch:
         return after, lost
 
     def _copy(self) -> Watch:
-        drops = None if self.drops is None else Monitor.of_json(self.drops.to_json())
-        differences = Monitor.of_json(self.differences.to_json())
         line = InOrder(self.line.due, dict(self.line.waiting))
-        return Watch(differences, drops, line, self.drops_due, self.safe_since, self.session)
+        return replace(self, differences=copy(self.differences), drops=copy(self.drops), line=line)
 
     def _settle(self, row: int, different: int | None) -> None:
         self.differences.extend(self.line.settle(row, different))
