@@ -7,46 +7,27 @@ import contextlib
 import logging
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from dimec.base.errors import ConfigError, CorruptArtefactError
+from dimec.base.errors import ConfigError
 from dimec.contract.monitor import Monitor
 from dimec.mobile import AsyncMobile, Mobile, Prediction
 from dimec.mobile.audit import AuditOptions
 from dimec.tiers.deployment import Deployment
-from support.promised import DIFFERENT, Opposite, promised
-from support.tiers import Tier, by_route, failing, full_disk, texts, timeless, unreachable
+from support.promised import DIFFERENT, Opposite, by_hand, cloud_labels, known, promised
+from support.tiers import Tier, by_route, failing, texts, timeless, unreachable
 
 OpenMobile = Callable[..., Mobile]
 Tiers = dict[str, Tier]
 BOUND = 20.0  # points
-
-
-def cloud_labels(mobile: Mobile, cloud: Tier, some: Sequence[str]) -> list[str]:
-    """What the cloud's model says, asked without a network."""
-    core, labels = mobile.engine.core, mobile.engine.core.labels
-    return [labels[int(cloud.graph(**core.tokenise(text))[0].argmax())] for text in some]
-
-
-def by_hand(answers: Sequence[Prediction], references: Sequence[str], bound: float) -> Monitor:
-    """A monitor of all these answers, in their order."""
-    monitor = Monitor.of_differences(bound / 100, 1 - 0.95)
-    pairs = zip(answers, references, strict=True)
-    monitor.extend([int(answer.label != reference) for answer, reference in pairs])
-    return monitor
-
-
-def known(mobile: Mobile) -> str:
-    """What the monitor of differences knows, to the last bit."""
-    watch = mobile.engine.state.watch
-    assert watch is not None
-    assert not watch.line.waiting
-    return watch.differences.to_json()
 
 
 @pytest.fixture
@@ -124,6 +105,35 @@ class TestAnAudit:
         references = cloud_labels(mobile, tiers["cloud"], some)
         assert known(mobile) == by_hand(answers, references, 50.0).to_json()
         assert max(tiers["cloud"].rows) > 1  # asked together with what the cloud is to answer
+
+    def test_of_many_threads_sees_its_rows_in_the_order_in_which_they_were_picked(
+        self, open_mobile: OpenMobile, tiers: Tiers, tmp_path: Path
+    ) -> None:
+        mobile = open_mobile(audit=1.0, audit_bound=50.0)
+        turn, rng = threading.Lock(), random.Random(3)
+
+        def late(request: httpx2.Request) -> None:
+            with turn:
+                wait = rng.uniform(0, 0.02)
+            time.sleep(wait)
+
+        tiers["cloud"].behaviour = late
+        some = texts(80)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(mobile.predict, some))
+        knows = known(mobile)
+        mobile.close()
+        with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as database:
+            # As they were written, and as they were picked.
+            written = database.execute(
+                "SELECT row FROM answers JOIN audits USING (id) ORDER BY seq"
+            ).fetchall()
+            picked = database.execute("SELECT different FROM audits ORDER BY row").fetchall()
+        assert written != sorted(written)
+        monitor = Monitor.of_differences(0.5, 1 - 0.95)
+        monitor.extend([different for (different,) in picked])
+        assert monitor.rows == 80
+        assert knows == monitor.to_json()
 
     def test_of_an_asynchronous_mobile_is_the_same(
         self, bundle: Path, tiers: Tiers, open_mobile: OpenMobile
@@ -276,107 +286,6 @@ class TestAnAlarm:
         list(mobile.predict_many(texts(10, seed=9)))
         assert mobile.ledger().learnt == learnt
         assert mobile.engine.memory()["counts"].tolist() == counts
-
-
-class TestTheState:
-    def test_goes_on_to_the_last_bit(self, open_mobile: OpenMobile, tmp_path: Path) -> None:
-        some = texts(60)
-        options: dict[str, Any] = {"audit": 1.0, "audit_bound": 50.0}
-        whole = open_mobile(state=tmp_path / "whole.sqlite", **options)
-        list(whole.predict_many(some))
-        for start in range(0, 60, 20):
-            part = open_mobile(**options)
-            list(part.predict_many(some[start : start + 20]))
-            after = known(part)
-            part.close()
-        assert after == known(whole)
-
-    def test_gives_up_what_a_stream_left_behind(
-        self, open_mobile: OpenMobile, tiers: Tiers
-    ) -> None:
-        mobile = open_mobile(audit=1.0, audit_bound=50.0)
-        stream = mobile.predict_many(texts(60), workers=2)
-        next(stream)
-        stream.close()
-        left = mobile.ledger().audited
-        mobile.predict("the film is moving")
-        assert f'"rows": {left + 1},' in known(mobile)
-
-    def test_gives_up_a_text_that_got_no_answer(
-        self, open_mobile: OpenMobile, tiers: Tiers
-    ) -> None:
-        mobile = open_mobile(audit=1.0, audit_bound=50.0)
-
-        def broken(request: httpx2.Request) -> httpx2.Response:
-            raise KeyboardInterrupt
-
-        tiers["cloud"].behaviour = broken
-        with pytest.raises(KeyboardInterrupt):
-            mobile.predict("the film is moving")
-        tiers["cloud"].behaviour = None
-        mobile.predict("the film is moving")
-        assert '"rows": 1,' in known(mobile)
-
-    def test_of_an_earlier_version_is_read(self, open_mobile: OpenMobile, tmp_path: Path) -> None:
-        mobile = open_mobile()
-        before = mobile.predict("the film is moving", id="one")
-        mobile.close()
-        with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as database:
-            for statement in (
-                "DROP TABLE audits",
-                "DROP TABLE watch",
-                "ALTER TABLE answers DROP COLUMN safe",
-            ):
-                database.execute(statement)
-        mobile = open_mobile(audit=1.0, audit_bound=BOUND)
-        assert mobile.predict("", id="one") == before
-        mobile.predict("the film is moving", id="two")
-        assert (mobile.ledger().answers, mobile.ledger().audited) == (2, 1)
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            "UPDATE watch SET state = replace(state, 'rows', 'row')",
-            "UPDATE watch SET check_sum = check_sum + 1",
-            "UPDATE watch SET state = x'00'",
-        ],
-    )
-    def test_that_was_altered_is_refused(
-        self, open_mobile: OpenMobile, tmp_path: Path, change: str
-    ) -> None:
-        mobile = open_mobile(audit=1.0, audit_bound=BOUND)
-        mobile.predict("the film is moving")
-        mobile.close()
-        with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as database:
-            database.execute(change)
-            database.commit()
-        with pytest.raises(CorruptArtefactError, match="what the audit knows was altered"):
-            open_mobile()
-
-    def test_takes_in_what_a_full_disk_held_up(
-        self, open_mobile: OpenMobile, tiers: Tiers, tmp_path: Path
-    ) -> None:
-        some = texts(30)
-        mobile = open_mobile(audit=1.0, audit_bound=50.0)
-        with full_disk(1):
-            answers = [mobile.predict(text) for text in some[:20]]
-        assert not any(answer.recorded for answer in answers)
-        answers += [mobile.predict(text) for text in some[20:]]
-        references = cloud_labels(mobile, tiers["cloud"], some)
-        assert known(mobile) == by_hand(answers, references, 50.0).to_json()
-
-    def test_that_was_replaced_begins_its_own(
-        self, open_mobile: OpenMobile, tmp_path: Path
-    ) -> None:
-        mobile = open_mobile(audit=1.0, audit_bound=50.0)
-        for _ in range(3):
-            mobile.predict("the film is moving")
-        for path in tmp_path.glob("state.sqlite*"):
-            path.unlink()
-        mobile.predict("the film is moving")  # drawn while the old one was there
-        mobile.predict("the film is moving")
-        assert '"rows": 1,' in known(mobile)
-        assert mobile.ledger().audited == 1
 
 
 class TestRefused:

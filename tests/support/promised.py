@@ -1,14 +1,17 @@
-"""Policies with a contract, and a last tier that has drifted away from it."""
+"""Policies with a contract, a last tier that has drifted away from it, and audits done by hand."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx2
 
 from dimec.bundle.folders import TierBundle, file_records, write_manifest
+from dimec.contract.monitor import Monitor
 from dimec.contract.promise import STORED, Calibrated, Promise
+from dimec.mobile import Mobile, Prediction
 from dimec.policies.kinds import StoredPolicy
 from dimec.protocol import InferRequest, InferResponse, encode_response
 from support.tiers import Tier
@@ -41,3 +44,25 @@ class Opposite(Tier):
         message = encode_response(response, binary=True)
         headers = {**message.headers, "X-Request-Id": asked.id, "Server": "dimec/0"}
         return httpx2.Response(200, headers=headers, content=message.body)
+
+
+def cloud_labels(mobile: Mobile, cloud: Tier, some: Sequence[str]) -> list[str]:
+    """What the cloud's model says, asked without a network."""
+    core, labels = mobile.engine.core, mobile.engine.core.labels
+    return [labels[int(cloud.graph(**core.tokenise(text))[0].argmax())] for text in some]
+
+
+def by_hand(answers: Sequence[Prediction], references: Sequence[str], bound: float) -> Monitor:
+    """A monitor of all these answers, in their order."""
+    monitor = Monitor.of_differences(bound / 100, 1 - 0.95)
+    pairs = zip(answers, references, strict=True)
+    monitor.extend([int(answer.label != reference) for answer, reference in pairs])
+    return monitor
+
+
+def known(mobile: Mobile) -> str:
+    """What the monitor of differences knows, to the last bit."""
+    watch = mobile.engine.state.watch
+    assert watch is not None
+    assert not watch.line.waiting
+    return watch.differences.to_json()
