@@ -51,6 +51,7 @@ TABLE = (
     ("predict BUNDLE text --insecure", "--insecure", "--edge or --cloud"),
     ("predict BUNDLE text --edge http://localhost:1 --ca x", "--ca", "https://"),
     ("predict BUNDLE text --edge http://localhost:1 --insecure", "--insecure", "--token-file"),
+    ("predict BUNDLE text --audit-bound 1", "--audit-bound", "--audit, the share"),
     ("predict BUNDLE --input x --output y --json", "--json", "--output"),
 )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dimec.base.errors import TierError
 from dimec.mobile.core import Embedded
 from dimec.mobile.course import Course, fallback_order
-from dimec.mobile.engine import Item
+from dimec.mobile.item import Item
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.window import MOST_ROWS, Window
 from dimec.policies.step import Go, Signal, Walk

@@ -163,6 +163,12 @@ RULES = (
         "without an address of https:// for --tier, --edge or --cloud",
     ),
     Idle("predict", ("insecure",), _no_token, "without a token, of --token-file or DIMEC_TOKEN"),
+    Idle(
+        "predict",
+        ("audit_bound",),
+        lambda given: given["audit"] is None,
+        "without --audit, the share of texts",
+    ),
     Idle("predict", ("as_json",), _beside("output"), "with --output, which holds JSON lines"),
 )
 

@@ -14,6 +14,7 @@ import typer
 
 from dimec.base.errors import ConfigError, DataError, quoted
 from dimec.cli.answers import Tally, answer_table, missing_tiers
+from dimec.cli.auditing import Audit, AuditBound, AuditReset, audit_lines
 from dimec.cli.common import progress_bar, results_console
 from dimec.cli.inputs import Reading, read_rows
 from dimec.cli.streams import json_text
@@ -136,6 +137,9 @@ def predict(
     ] = None,
     state: State = None,
     adaptive: Adaptive = None,
+    audit: Audit = None,
+    audit_bound: AuditBound = None,
+    audit_reset: AuditReset = False,
     timeout: Timeout = 1.0,
     fallback: Fallback = "accuracy",
     token_file: Annotated[
@@ -170,13 +174,16 @@ def predict(
     A policy that looks again asks one tier after the other until one is sure; where a tier fails,
     the answer before it stands.
 
-    Texts given here are answered in a table; those of a file as JSON lines.
+    Texts given here are answered in a table; those of a file as JSON lines. An alarm of the audit
+    stays in the state, whatever the options, until it is told otherwise.
 
     Examples:
 
         dimec predict bundles/mine "a moving film" --edge http://127.0.0.1:8001
 
         dimec predict bundles/mine --input reviews.txt --output answers.jsonl --adaptive
+
+        dimec predict bundles/mine --input reviews.txt --audit 0.01 --cloud http://127.0.0.1:8002
     """
     if bool(texts) == (input_ is not None):
         raise ConfigError("give either texts or --input FILE (- for standard input)")
@@ -202,6 +209,9 @@ def predict(
         token=read_token(token_file),
         ca=ca,
         insecure=insecure,
+        audit=audit,
+        audit_bound=audit_bound,
+        audit_reset=audit_reset,
     )
     with mobile, _closed_pipes():
         if note := missing_tiers(mobile.engine.names[1:], urls):
@@ -210,6 +220,8 @@ def predict(
             _answer_texts(mobile, texts or [], workers, as_json)
         else:
             _answer_file(mobile, Source(input_, kind, reading), output, workers)
+        for line in audit_lines(mobile):
+            print(line, file=sys.stderr)
 
 
 def _tiers(given: list[str]) -> dict[str, str]:

@@ -40,6 +40,11 @@ def endpoints(
             f"an address was given for {quoted(unknown[0])}; the bundle's tiers with a server are "
             f"{', '.join(served) or 'none'}"
         )
+    if engine.audit.share and engine.names[-1] not in urls:
+        raise ConfigError(
+            f"{option('audit')} asks the {engine.names[-1]} too, and no address of it was given; "
+            "give its address, or leave the audit out"
+        )
     for tier, url in urls.items():
         yield Endpoint(
             tier,

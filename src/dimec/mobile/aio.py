@@ -23,9 +23,11 @@ from dimec.base.errors import ConfigError, DataError, TierError
 from dimec.mobile.addresses import endpoints, named_urls, not_configured
 from dimec.mobile.aio_stream import AsyncStream
 from dimec.mobile.arrivals import paired_as_they_come
+from dimec.mobile.audit import AuditOptions
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
-from dimec.mobile.engine import Engine, Item
+from dimec.mobile.engine import Engine
+from dimec.mobile.item import Item
 from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
 from dimec.mobile.stream import processors
 
@@ -74,11 +76,21 @@ class AsyncMobile:
         ca: Path | str | None = None,
         insecure: bool = False,
         threads: int | None = 1,
+        audit: float | None = None,
+        audit_bound: float | None = None,
+        audit_seed: int | None = None,
+        audit_reset: bool = False,
         transports: Mapping[str, Any] | None = None,
     ) -> Self:
         """As :meth:`dimec.mobile.Mobile.open`; to be used in ``async with``, which loads it."""
         make_engine = partial(
-            Engine, bundle, state=state, adaptive=adaptive, fallback=fallback, threads=threads
+            Engine,
+            bundle,
+            state=state,
+            adaptive=adaptive,
+            fallback=fallback,
+            threads=threads,
+            audit=AuditOptions(audit, audit_bound, audit_seed, audit_reset),
         )
         return cls(
             make_engine,
@@ -123,8 +135,8 @@ class AsyncMobile:
         item = engine.admit(text, id, traceparent)
         try:
             await self.settle(item)
-            while item.prediction is None:
-                await self.lead(item.way.tier, [item])
+            while not item.finished:
+                await self.lead(item.tier, [item])
         except BaseException:
             engine.drop([item])
             raise
@@ -149,6 +161,14 @@ class AsyncMobile:
     async def decide(self, text: Text) -> Choice:
         """As :meth:`dimec.mobile.Mobile.decide`."""
         return await self._in_thread(self._engine.look, text)
+
+    async def label(self, id: str, label: str) -> int:
+        """As :meth:`dimec.mobile.Mobile.label`."""
+        return await self._in_thread(self._engine.audit.label, id, label)
+
+    async def reset_audit(self) -> None:
+        """As :meth:`dimec.mobile.Mobile.reset_audit`."""
+        await self._in_thread(self._engine.audit.begin)
 
     async def ledger(self) -> LedgerSummary:
         """As :meth:`dimec.mobile.Mobile.ledger`."""

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from dimec.base.errors import ConfigError
 from dimec.mobile.core import Text
-from dimec.mobile.engine import Engine, Item
+from dimec.mobile.engine import Engine
+from dimec.mobile.item import Item
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.stream import AHEAD, lighten, processors
 from dimec.mobile.window import Window

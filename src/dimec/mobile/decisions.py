@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dimec.base.errors import ArtefactError, ConfigError, StateBusyError, StorageError
 from dimec.mobile.prediction import Prediction
+from dimec.mobile.state.audits import Audited
 from dimec.mobile.state.rows import Record
 from dimec.mobile.state.store import State
 from dimec.policies.kinds import Arrays
@@ -32,11 +33,15 @@ class Decision(NamedTuple):
         first: where the input goes.
         walk: its way, which others lead on.
         number: of the decision, in order of arrival; 0 where nothing is learnt by deciding.
+        safe: whether it is the safe policy's, from which nothing is learnt.
+        audited: its part in the audit; None where it has none.
     """
 
     first: Go
     walk: Walk
     number: int
+    safe: bool = False
+    audited: Audited | None = None
 
 
 class Decisions:
@@ -149,15 +154,15 @@ class Decisions:
 
     def _noted(self, decision: Decision, prediction: Prediction) -> tuple[Decision, Record]:
         """An answer to be recorded, with what was learnt from it."""
-        if self.learns == "answered" and not prediction.tried:
+        if self.learns == "answered" and not (prediction.tried or decision.safe):
             with self._deciding:
                 decision = self._learn(decision)
-        return decision, Record(prediction, decision if decision.number else None)
+        return decision, Record(prediction, decision if decision.number else None, decision.audited)
 
     def _learn(self, decision: Decision) -> Decision:
         """Learn, the file not yet; the caller holds the lock."""
         self._number += 1
-        decision = Decision(decision.first, decision.walk, self._number)
+        decision = decision._replace(number=self._number)
         self._teach(self._steps, decision)
         self._under_way[decision.number] = decision
         return decision
@@ -192,6 +197,9 @@ class Decisions:
     def _keep(self, some: Sequence[tuple[Decision, Record]]) -> None:
         self._waiting += some
         if (excess := len(self._waiting) - MOST_WAITING) > 0:
+            for _, record in self._waiting[:excess]:
+                if record.audited is not None:
+                    record.audited.give_up()
             self._settle(self._waiting[:excess])
             del self._waiting[:excess]
             self.lost += excess

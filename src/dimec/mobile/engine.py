@@ -1,19 +1,18 @@
 """What the synchronous and the asynchronous mobile share: every step of an answer but the waiting.
 
-An input is an :class:`Item`. It is admitted, claimed, embedded and decided on; then the device
-runs it on, or another tier is asked, as its course says, until there is an answer; then it is
-recorded, or dropped. The two mobiles call these steps, one from threads and the other from tasks.
+An input is an :class:`dimec.mobile.item.Item`. It is admitted, claimed, embedded and decided on;
+then the device runs it on, or another tier is asked, as its course says, until there is an answer,
+and the last tier's too where the audit wants it; then it is recorded, or dropped. The two mobiles
+call these steps, one from threads and the other from tasks.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,67 +22,28 @@ from dimec.base.arrays import Float32Array
 from dimec.base.errors import ConfigError, DataError, TierError, quoted
 from dimec.bundle.footprint import resident_bytes
 from dimec.bundle.graphs import pad_batch
+from dimec.contract.promise import promise_in
+from dimec.mobile.audit import Audit, AuditOptions
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, check_fallback, fallback_order
-from dimec.mobile.decisions import Claims, Decision, Decisions
+from dimec.mobile.decisions import Claims, Decisions
 from dimec.mobile.fitted import adapted, open_mobile_bundle, policy_of, state_identity, steps_of
-from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction, Stay
+from dimec.mobile.item import Item, trace_of
+from dimec.mobile.ledger import ledger_of
+from dimec.mobile.prediction import (
+    Choice,
+    LedgerSummary,
+    MobileInfo,
+    Prediction,
+    Stay,
+    by_name,
+    finite,
+)
 from dimec.mobile.state.store import State, default_path
 from dimec.policies.kinds import Arrays
-from dimec.policies.step import Signal
+from dimec.policies.step import Signal, Step, Walk
 
 _LONGEST_ID = 200
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """An input on its way.
-
-    Attributes:
-        text: as given; let go of once it is embedded.
-        id: its name.
-        given: whether the caller chose ``id``, so that it may have an answer already.
-        traceparent: W3C trace context, or "" to make one when it is needed.
-        started: when it came, in seconds of the performance counter.
-        claimed: whether ``id`` is claimed for it.
-        decision, course: where it goes, once it was decided on.
-        prediction: the answer, once there is one.
-        known: whether ``prediction`` was recorded before.
-    """
-
-    text: Text | None
-    id: str
-    given: bool
-    traceparent: str
-    started: float
-    claimed: bool = False
-    embedded: Embedded | None = None
-    decision: Decision | None = None
-    course: Course | None = None
-    prediction: Prediction | None = None
-    known: bool = False
-
-    @property
-    def inputs(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Model inputs (1, T)."""
-        assert self.embedded is not None
-        return self.embedded.inputs
-
-    @property
-    def way(self) -> Course:
-        """Its course, once it was decided on."""
-        assert self.course is not None
-        return self.course
-
-    def context(self) -> str:
-        """The W3C trace context to send along."""
-        if not self.traceparent:
-            bits = os.urandom(24).hex()
-            self.traceparent = f"00-{bits[:32]}-{bits[32:]}-01"
-        return self.traceparent
 
 
 class Engine:
@@ -94,6 +54,7 @@ class Engine:
         names: of the tiers, in order.
         device: the first of them, which this is.
         adaptive: whether the policy learns here.
+        audit: of the answers, and the safe policy after its alarm.
 
     Args:
         bundle: the mobile tier's folder, or the folder above it.
@@ -101,10 +62,11 @@ class Engine:
         adaptive: whether the policy learns; None for what was fitted.
         fallback: ``"accuracy"`` or ``"cost"``, see :func:`dimec.mobile.course.fallback_order`.
         threads: processor threads of one run of a graph.
+        audit: what is wanted of the audit.
 
     Raises:
-        ConfigError: an unknown fallback, a policy that cannot learn but should, or one with steps
-            that cannot be taken here.
+        ConfigError: an unknown fallback, a policy that cannot learn but should, one with steps
+            that cannot be taken here, or an audit that cannot be.
         ArtefactError: the bundle or the state cannot be used.
         StateBusyError, StorageError: the state cannot be held or written.
     """
@@ -117,6 +79,7 @@ class Engine:
         adaptive: bool | None,
         fallback: Fallback,
         threads: int | None,
+        audit: AuditOptions,
     ) -> None:
         started = time.perf_counter()
         self._memory_base = resident_bytes()
@@ -130,14 +93,29 @@ class Engine:
         self._tariff = Tariff(deployment)
         self._orders = [fallback_order(k, fallback, deployment) for k in range(len(deployment))]
         self.core = Core(self.bundle, threads)
-        policy = adapted(policy_of(self.bundle).policy, adaptive)
+        stored = policy_of(self.bundle)
+        promise = promise_in(stored.fitted_on)
+        self.contract = None if promise is None else promise.told()
+        watched = audit.watched(promise, deployment)
+        policy = adapted(stored.policy, adaptive)
         steps, twin = (steps_of(policy, self.bundle) for _ in range(2))
         learns = "never" if adaptive is False else steps.learns
         self.policy, self.adaptive = policy.name, learns != "never"
         identity = state_identity(self.bundle)
         path = default_path(identity) if state is None else state
-        self.state = State(path, identity, self.names, twin.restore if self.adaptive else None)
-        self._decisions = Decisions(steps, twin, self.state, learns)
+        check = twin.restore if self.adaptive else None
+        self.state = State(path, identity, self.names, check, watched)
+        try:
+            labels = self.core.labels
+            self.audit = Audit(self.state, deployment, self._tariff, labels, audit)
+            if audit.reset:
+                self.audit.begin()
+            self.audit.check(watched)
+            self._decisions = Decisions(steps, twin, self.state, learns)
+        except BaseException:
+            self.state.close()
+            raise
+        self.audit.tell()
         self._claims = Claims()
         self.closed = False
         self._start_seconds = time.perf_counter() - started
@@ -163,8 +141,8 @@ class Engine:
             raise ConfigError("this mobile is closed; open it again")
         self.check(text, id_)
         if id_ is None:
-            return Item(text, os.urandom(16).hex(), False, _trace_of(traceparent), started)
-        return Item(text, id_, True, _trace_of(traceparent), started)
+            return Item(text, os.urandom(16).hex(), False, trace_of(traceparent), started)
+        return Item(text, id_, True, trace_of(traceparent), started)
 
     def check(self, text: Text, id_: str | None) -> None:
         """Whether an input can be taken.
@@ -193,8 +171,11 @@ class Engine:
     def recall(self, item: Item) -> None:
         """Take the answer that the input was given before, if there is one."""
         if item.given:
-            item.prediction = self._decisions.find(item.id)
-            item.known = item.prediction is not None
+            known = self._decisions.find(item.id)
+            if known is not None:
+                policy, contract = self._terms(known.safe)
+                item.prediction = replace(known, policy=policy, contract=contract)
+                item.known = True
 
     def embed(self, item: Item) -> None:
         """Tokenise, and run the embedding layer."""
@@ -205,7 +186,14 @@ class Engine:
     def decide(self, item: Item) -> None:
         """Have the policy say where to go, and learn from the input if it does."""
         assert item.embedded is not None
-        item.decision = decision = self._decisions.decide(_signal(item.embedded))
+        signal = _signal(item.embedded)
+        if self.audit.safe:
+            decision = self.audit.safe_decision(signal)
+        else:
+            decision = self._decisions.decide(signal)
+            if (audited := self.audit.pick()) is not None:
+                decision = decision._replace(audited=audited)
+        item.decision = decision
         order = self._orders[decision.first.tier]
         item.course = Course(decision.walk, decision.first, order, self.deployment)
 
@@ -215,7 +203,7 @@ class Engine:
             course, embedded = item.way, item.embedded
             assert embedded is not None
             while course.answer is None and course.tier == self.device:
-                course.see(self.core.run(embedded, course.layer), self._decisions.after)
+                course.see(self.core.run(embedded, course.layer), self._after(item))
             if course.walk.looks:
                 embedded.hidden = None  # should another tier fail, what was seen is the answer
             self._settle(item)
@@ -223,14 +211,25 @@ class Engine:
     def see(self, items: Iterable[Item], rows: Iterable[Float32Array]) -> None:
         """The tier that was asked for inputs has given the (C,) probabilities of each."""
         for item, row in zip(items, rows, strict=True):
-            item.way.see(row, self._decisions.after)
-            self._settle(item)
+            if item.prediction is None:
+                item.way.see(row, self._after(item))
+                self._settle(item)
+            elif item.audited is not None:
+                self.audit.heard(item.audited, row)
 
     def failed(self, items: Iterable[Item], error: TierError) -> None:
         """The tier that was asked for inputs gave no usable answer."""
         for item in items:
-            item.way.failed(error)
-            self._settle(item)
+            if item.prediction is None:
+                item.way.failed(error)
+                self._settle(item)
+            elif item.audited is not None:
+                self.audit.failed(item.audited, error)
+
+    def _after(self, item: Item) -> Callable[[Walk], Step]:
+        """What says the next step of an input."""
+        assert item.decision is not None
+        return self.audit.safe_after if item.decision.safe else self._decisions.after
 
     def _settle(self, item: Item) -> None:
         """Make the prediction, if the course has come to its end."""
@@ -239,14 +238,17 @@ class Engine:
             return
         values, first = course.answer.probabilities.tolist(), course.first
         best = course.answer.prediction
+        assert item.decision is not None
+        safe = item.decision.safe
+        policy, contract = self._terms(safe)
         item.prediction = Prediction(
             id=item.id,
             label=self.core.labels[best],
             probability=values[best],
             probabilities=dict(zip(self.core.labels, values, strict=True)),
             route=self.names[first.tier],
-            distances=self._by_name(first.scores),
-            margin=_finite(first.margin) if first.scores else None,
+            distances=by_name(self.names, first.scores),
+            margin=finite(first.margin) if first.scores else None,
             path=tuple(Stay(self.names[v.tier], v.start, v.stop, v.payload) for v in course.path),
             answered_by=self.names[course.answer.tier],
             fallback_reason=course.reason,
@@ -254,7 +256,16 @@ class Engine:
             milliseconds=1e3 * (time.perf_counter() - item.started),
             cost=self._tariff.cost(course.path, course.failures),
             recorded=True,
+            safe=safe,
+            policy=policy,
+            contract=contract,
         )
+        if item.audited is not None:
+            self.audit.answered(item.audited, course, item.prediction.label)
+
+    def _terms(self, safe: bool) -> tuple[str, str | None]:
+        """Name of the policy that decides, and what that promises."""
+        return (self.audit.policy, None) if safe else (self.policy, self.contract)
 
     def record(self, items: Sequence[Item]) -> list[Prediction]:
         """Record answers, and give them back in the same order."""
@@ -262,8 +273,12 @@ class Engine:
         answers = [(item.decision, item.prediction) for item in new]
         try:
             recorded = self._decisions.record(answers) if new else True  # type: ignore[arg-type]
+        except BaseException:
+            self._give_up(items)
+            raise
         finally:
             self._release(items)
+        self.audit.tell()
         predictions = []
         for item in items:
             assert item.prediction is not None
@@ -276,7 +291,15 @@ class Engine:
     def drop(self, items: Sequence[Item]) -> None:
         """Forget inputs that will have no answer."""
         self._decisions.abandon([item.decision for item in items if item.decision is not None])
+        self._give_up(items)
         self._release(items)
+
+    @staticmethod
+    def _give_up(items: Iterable[Item]) -> None:
+        """Have no row of the audit wait for these."""
+        for item in items:
+            if item.audited is not None:
+                item.audited.give_up()
 
     def _release(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -300,35 +323,20 @@ class Engine:
             DataError: no text for this task.
         """
         self.core.check(text)
-        first = self._decisions.look(_signal(self.core.embed(self.core.tokenise(text))))
-        margin = _finite(first.margin) if first.scores else None
-        return Choice(first.tier, self.names[first.tier], self._by_name(first.scores), margin)
+        signal = _signal(self.core.embed(self.core.tokenise(text)))
+        safe = self.audit.safe
+        first = self.audit.safe_decision(signal).first if safe else self._decisions.look(signal)
+        margin = finite(first.margin) if first.scores else None
+        return Choice(first.tier, self.names[first.tier], by_name(self.names, first.scores), margin)
 
     def memory(self) -> Arrays:
         """What the policy's decisions rest on now, as arrays by name, where it learns."""
         return self._decisions.memory()
 
-    def _by_name(self, scores: Sequence[float]) -> dict[str, float | None]:
-        """Tier → score; empty where the policy measures none."""
-        names = self.names if scores else ()
-        return {name: _finite(score) for name, score in zip(names, scores, strict=True)}
-
     def ledger(self) -> LedgerSummary:
         """All recorded answers, added up."""
-        totals, price = self.state.totals(), self.deployment.prices[-1]
-        mean = totals.cost / totals.answers if totals.answers else None
-        return LedgerSummary(
-            answers=totals.answers,
-            learnt=totals.learnt,
-            routes=totals.routes,
-            answered=totals.answered,
-            fallbacks=totals.fallbacks,
-            mean_cost=mean,
-            reduction=1 - mean / price if mean is not None and price else None,
-            mean_milliseconds=totals.milliseconds / totals.answers if totals.answers else None,
-            waiting=self._decisions.waiting,
-            lost=self._decisions.lost,
-        )
+        price = self.deployment.prices[-1]
+        return ledger_of(self.state, price, self._decisions.waiting, self._decisions.lost)
 
     def info(self) -> MobileInfo:
         """What it takes of the device."""
@@ -337,6 +345,9 @@ class Engine:
             version=self.bundle.manifest.version,
             state=str(self.state.path),
             policy=self.policy,
+            contract=self.contract,
+            audit=self.audit.share,
+            safe=self.audit.safe,
             adaptive=self.adaptive,
             start_seconds=self._start_seconds,
             memory_base_bytes=self._memory_base,
@@ -348,13 +359,3 @@ class Engine:
 def _signal(embedded: Embedded) -> Signal:
     """What there is of an input before any layer has run."""
     return Signal(embedded.pooled, embedded.inputs["input_ids"].shape[1])
-
-
-def _finite(value: float) -> float | None:
-    """None for what JSON cannot say: the score of a tier that cannot be reached."""
-    return value if math.isfinite(value) else None
-
-
-def _trace_of(traceparent: str | None) -> str:
-    """A given trace context, or "" where it is none: W3C wants a new one made then."""
-    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else ""

@@ -1,4 +1,4 @@
-"""Opening a state file: as sqlite has it, checked, and with what was learnt."""
+"""Opening a state file: as sqlite has it, checked, with what was learnt and what an audit knows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 from dimec.base.errors import CorruptArtefactError, DataError, MismatchError, StorageError
 from dimec.base.storage import storage_errors
+from dimec.mobile.state.audits import Watch
 from dimec.mobile.state.hold import MEMORY, Hold, busy, copy_into, is_passing
 from dimec.mobile.state.memory import Memory
-from dimec.mobile.state.rows import ANY_LEARNT, SCHEMA
+from dimec.mobile.state.rows import ANY_LEARNT, LATER, LATER_COLUMN, SCHEMA
 from dimec.policies.kinds import Arrays
 
 # 2: paths, and what any policy has learnt in place of a router's pools.
@@ -32,7 +33,7 @@ _REFUSED = {
 # First of all in a block ``with database:``, which writes all of it, or nothing.
 BEGIN = "BEGIN IMMEDIATE"
 
-Opened = tuple[sqlite3.Connection, Memory]
+Opened = tuple[sqlite3.Connection, Memory, Watch | None]
 
 
 class StateFile:
@@ -81,7 +82,7 @@ class StateFile:
                 self._check_pages(database)
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute("PRAGMA synchronous=NORMAL")
-                return database, self._load(database)
+                return database, *self._load(database)
             except BaseException:
                 database.close()
                 raise
@@ -98,7 +99,7 @@ class StateFile:
             with self.errors(), storage_errors(path):
                 copy_into(database, path)
                 self._check_pages(database)
-                return database, self._load(database)
+                return database, *self._load(database)
         except BaseException:
             database.close()
             raise
@@ -109,8 +110,8 @@ class StateFile:
         if found != "ok":
             raise self.damage(" ".join(found.split()))
 
-    def _load(self, database: sqlite3.Connection) -> Memory:
-        """What was learnt; nothing in a new file."""
+    def _load(self, database: sqlite3.Connection) -> tuple[Memory, Watch | None]:
+        """What was learnt, and what an audit knows; nothing in a new file."""
         with database:
             database.execute(BEGIN)
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
@@ -120,7 +121,8 @@ class StateFile:
                 raise self.damage("it is a database of another program")
             try:
                 self._check_meta(dict(database.execute("SELECT key, value FROM meta")))
-                return self._learnt(database)
+                self._complete(database)
+                return self._learnt(database), Watch.read(database)
             except (LookupError, ValueError, TypeError, DataError) as error:
                 raise self.damage(str(error)) from None
 
@@ -138,6 +140,17 @@ class StateFile:
             database.execute(statement)
         meta = {"kind": _KIND, "format": _FORMAT, "identity": self._identity}
         database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+
+    @staticmethod
+    def _complete(database: sqlite3.Connection) -> None:
+        """Add what a file of an earlier version lacks: it knows of no audit."""
+        tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+        if "audits" not in tables:
+            for statement in LATER:
+                database.execute(statement)
+        columns = {row[1] for row in database.execute("PRAGMA table_info(answers)")}
+        if "safe" not in columns:
+            database.execute(LATER_COLUMN)
 
     def _learnt(self, database: sqlite3.Connection) -> Memory:
         memory = Memory.read(database)

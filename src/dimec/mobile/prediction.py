@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,6 +70,11 @@ class Prediction:
             in vain.
         recorded: whether the answer is in the state. False where the disk refuses to write; the
             answer then waits in memory for room.
+        safe: whether the safe policy decided, which sends every text to the last tier: an audit
+            has raised its alarm.
+        policy: name of the policy that decided: ``all-cloud`` where the last tier is the cloud
+            and the safe one did.
+        contract: what the policy promises; None where it promises nothing, or no longer.
     """
 
     id: str
@@ -84,6 +91,9 @@ class Prediction:
     milliseconds: float
     cost: float
     recorded: bool
+    safe: bool = False
+    policy: str = ""
+    contract: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -107,6 +117,13 @@ class LedgerSummary:
         mean_milliseconds: wall time of an answer; None where there is none.
         waiting: answers that were given and are not yet in the state, for want of room.
         lost: answers that were given and never will be: too many were waiting.
+        safe: answers whose way the safe policy chose.
+        audited: of the answers, those that were held against the last tier's.
+        different: of these, those that differ from it.
+        audits_failed: answers that were picked, and the last tier could not be asked.
+        audit_cost: λ of asking it, all audits together; no answer's cost has a part of it.
+        alarm: the row of the audit at which its alarm was raised; None where none is.
+        safe_since: answers that there were when that was recorded.
     """
 
     answers: int
@@ -119,6 +136,13 @@ class LedgerSummary:
     mean_milliseconds: float | None
     waiting: int
     lost: int
+    safe: int
+    audited: int
+    different: int
+    audits_failed: int
+    audit_cost: float
+    alarm: int | None
+    safe_since: int | None
 
 
 @dataclass(frozen=True)
@@ -130,6 +154,9 @@ class MobileInfo:
         version: of the mobile tier's model.
         state: path of the state file, or ``":memory:"``.
         policy: its name.
+        contract: what it promises; None where it promises nothing.
+        audit: the share of texts that is audited; 0 for none.
+        safe: whether an alarm has put the safe policy in its place.
         adaptive: whether it learns here.
         start_seconds: from the call of ``open`` to ready to answer.
         memory_base_bytes: resident memory of the process before ``open``.
@@ -141,8 +168,22 @@ class MobileInfo:
     version: str
     state: str
     policy: str
+    contract: str | None
+    audit: float
+    safe: bool
     adaptive: bool
     start_seconds: float
     memory_base_bytes: int
     memory_bytes: int
     disk_bytes: int
+
+
+def by_name(tiers: Sequence[str], scores: Sequence[float]) -> dict[str, float | None]:
+    """Tier → score; empty where the policy measures none."""
+    names = tiers if scores else ()
+    return {name: finite(score) for name, score in zip(names, scores, strict=True)}
+
+
+def finite(value: float) -> float | None:
+    """None for infinity, which JSON cannot say: the score of a tier that cannot be reached."""
+    return value if math.isfinite(value) else None

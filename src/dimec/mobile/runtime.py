@@ -15,9 +15,11 @@ from dimec.base.errors import ConfigError, DataError, TierError
 from dimec.base.progress import NoProgress, Progress
 from dimec.mobile.addresses import endpoints, named_urls, not_configured
 from dimec.mobile.arrivals import Arrival, paired
+from dimec.mobile.audit import AuditOptions
 from dimec.mobile.core import Text
 from dimec.mobile.course import Fallback
-from dimec.mobile.engine import Engine, Item
+from dimec.mobile.engine import Engine
+from dimec.mobile.item import Item
 from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class Mobile:
         ca: Path | str | None = None,
         insecure: bool = False,
         threads: int | None = 1,
+        audit: float | None = None,
+        audit_bound: float | None = None,
+        audit_seed: int | None = None,
+        audit_reset: bool = False,
         transports: Mapping[str, Any] | None = None,
     ) -> Self:
         """Load a bundle, and take hold of its state.
@@ -91,17 +97,31 @@ class Mobile:
             ca: file with the certificates to trust in place of the system's.
             insecure: send the token over plain HTTP to another machine all the same.
             threads: processor threads of one run of a graph; None leaves it to onnxruntime.
+            audit: a share of the texts, such as 0.01, picked at random: the last tier is asked of
+                them too. Once more answers differ than the contract bears, or with labels
+                (:meth:`label`) the drop is larger, every text goes to the last tier.
+            audit_bound: the share of different answers that is allowed, in points, where it is not
+                to be the contract's, or there is no contract.
+            audit_seed: of the draws, for tests; by default the system's own randomness.
+            audit_reset: begin the audit anew, and go back to the fitted policy after an alarm.
             transports: tier → httpx2 transport, for tests.
 
         Raises:
-            ConfigError: an address or a setting cannot work, or the policy takes steps that these
-                tiers do not have.
+            ConfigError: an address or a setting cannot work, the policy takes steps that these
+                tiers do not have, or it cannot be audited like that.
             ArtefactError: the bundle or the state is missing, damaged or of another model.
             StateBusyError: another process holds the state.
             StorageError: the state cannot be written.
         """
         urls = named_urls(tiers, edge, cloud)
-        engine = Engine(bundle, state=state, adaptive=adaptive, fallback=fallback, threads=threads)
+        engine = Engine(
+            bundle,
+            state=state,
+            adaptive=adaptive,
+            fallback=fallback,
+            threads=threads,
+            audit=AuditOptions(audit, audit_bound, audit_seed, audit_reset),
+        )
         clients: dict[str, TierClient] = {}
         try:
             for endpoint in endpoints(engine, urls, timeout, token, ca, insecure):
@@ -139,8 +159,8 @@ class Mobile:
             if not item.known:
                 engine.embed(item)
                 engine.decide(item)
-            while item.prediction is None:
-                self._lead(item.way.tier, [item])
+            while not item.finished:
+                self._lead(item.tier, [item])
         except BaseException:
             engine.drop([item])
             raise
@@ -203,6 +223,33 @@ class Mobile:
             DataError: not a text for this task.
         """
         return self.engine.look(text)
+
+    def label(self, id: str, label: str) -> int:
+        """Say the true label of an audited text: the drop in accuracy is watched by it.
+
+        Only texts on which the policy and the last tier differ need one; the rest drop nothing.
+        Rows are seen in the order of the audit, so those behind a row without its label wait.
+
+        Args:
+            id: the text's.
+            label: the name of its class.
+
+        Returns:
+            1 where only the last tier is right, -1 where only the policy is, else 0.
+
+        Raises:
+            DataError: no such class, the text was not audited, or had another label before.
+            StorageError: the state cannot be written.
+        """
+        return self.engine.audit.label(id, label)
+
+    def reset_audit(self) -> None:
+        """Begin the audit anew, and go back to the fitted policy after an alarm.
+
+        Raises:
+            StorageError: the state cannot be written.
+        """
+        self.engine.audit.begin()
 
     def ledger(self) -> LedgerSummary:
         """All answers in the state, added up."""

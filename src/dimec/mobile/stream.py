@@ -11,7 +11,8 @@ from concurrent.futures import wait
 from dimec.base.errors import ConfigError
 from dimec.mobile.arrivals import Arrival
 from dimec.mobile.core import Text
-from dimec.mobile.engine import Engine, Item
+from dimec.mobile.engine import Engine
+from dimec.mobile.item import Item
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.window import Window
 

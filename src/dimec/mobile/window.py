@@ -10,7 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Sequence
 
-from dimec.mobile.engine import Item
+from dimec.mobile.item import Item
 
 MOST_ROWS = 32  # of one request
 # How much longer than the shortest an input of the same request may be: padding is computed too.
@@ -43,8 +43,8 @@ class Window:
     def add(self, item: Item) -> None:
         """Take in an input that was decided on, or that has an answer already."""
         self._order.append(item)
-        if item.prediction is None:
-            self._queues[item.way.tier].append(item)
+        if not item.finished:
+            self._queues[item.tier].append(item)
 
     def take(self, local: bool) -> tuple[str, list[Item]] | None:
         """Something to do next: a tier, and the inputs to ask it for; None where there is nothing.
@@ -63,20 +63,20 @@ class Window:
             items = [self._queues[self._device].popleft()]
         else:
             return None
-        tier = items[0].way.tier
+        tier = items[0].tier
         self.running[tier] += 1
         return tier, items
 
     def done(self, tier: str, items: Sequence[Item]) -> None:
-        """What was taken for ``tier`` has its predictions, or goes on along each one's course."""
+        """What was taken for ``tier`` is finished, or goes on along each one's course."""
         self.running[tier] -= 1
         for item in items:
-            if item.prediction is None:
-                self._queues[item.way.tier].append(item)
+            if not item.finished:
+                self._queues[item.tier].append(item)
 
     def finished(self) -> list[Item]:
-        """Inputs at the head that have their prediction, in order; they leave the window."""
-        head = list(itertools.takewhile(lambda item: item.prediction is not None, self._order))
+        """Inputs at the head that are finished, in order; they leave the window."""
+        head = list(itertools.takewhile(lambda item: item.finished, self._order))
         for _ in head:
             self._order.popleft()
         return head

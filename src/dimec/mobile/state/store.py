@@ -28,9 +28,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dimec.base.errors import ConfigError, StorageError
-from dimec.mobile.opening import BEGIN, StateFile
+from dimec.base.errors import ConfigError, DataError, StorageError
+from dimec.contract.audit import Watched
+from dimec.mobile.opening import BEGIN, Opened, StateFile
 from dimec.mobile.prediction import Prediction
+from dimec.mobile.state.audits import AuditedRow, AuditTotals, Watch, audit_totals, forget
 from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
 from dimec.mobile.state.memory import Memory
 from dimec.mobile.state.rows import INSERT, SELECT, Record, prediction_of, row_of
@@ -52,6 +54,8 @@ class Totals(NamedTuple):
     fallbacks: dict[str, int]
     cost: float
     milliseconds: float
+    safe: int
+    audits: AuditTotals
 
 
 def default_path(identity: str) -> Path:
@@ -85,6 +89,8 @@ class State:
         tiers: names of the K tiers.
         check: takes up what was learnt, and raises DataError where it is not the policy's; None
             where nobody goes on from it.
+        watched: what an audit that begins is to watch; None where none does. One that the file
+            has begun goes on with its own bounds.
 
     Raises:
         StateBusyError: another process holds it.
@@ -95,6 +101,7 @@ class State:
     Attributes:
         tiers: names of the K tiers.
         opened: how often the file was opened; one more where it was deleted or replaced.
+        watch: what the audit knows; None where there is none.
     """
 
     def __init__(
@@ -103,10 +110,13 @@ class State:
         identity: str,
         tiers: Sequence[str],
         check: Callable[[Arrays], None] | None = None,
+        watched: Watched | None = None,
     ) -> None:
         self.tiers = tuple(tiers)
         self.path = MEMORY if str(path) == MEMORY else Path(path).absolute()
         self.opened = 0
+        self.watch: Watch | None = None
+        self._watched = watched
         self._memory = Memory.of({})
         self._file = StateFile(self.path, identity, check)
         self._mutex = threading.RLock()
@@ -118,7 +128,7 @@ class State:
         except StorageError as error:
             if not (isinstance(self.path, Path) and is_passing(error, self.path)):
                 raise
-            self._database, self._memory = self._file.stand_in(self.path)
+            self._take(self._file.stand_in(self.path))
 
     @property
     def arrays(self) -> Arrays:
@@ -156,27 +166,71 @@ class State:
         """
         with self._mutex, self._file.errors():
             self._reopen_if_moved()
-            memory = self._memory
+            memory, watch = self._memory, self.watch
             with self._connection() as database:
                 database.execute(BEGIN)
-                lessons = [
-                    record
-                    for record in records
-                    if database.execute(INSERT, row_of(*record)).rowcount
-                    and record.lesson is not None
-                ]
+                new = [one for one in records if self._inserted(database, one)]
+                lessons = [record for record in new if record.lesson is not None]
+                rows = _audited(new)
                 if lessons and learn is not None:
                     memory = Memory.of(learn(memory.arrays, lessons))
                     memory.write(database, before=self._memory)
-            self._memory = memory
+                if watch is not None and rows:
+                    watch = watch.entered(database, rows)
+            self._memory, self.watch = memory, watch
+
+    @staticmethod
+    def _inserted(database: sqlite3.Connection, record: Record) -> bool:
+        """Whether the answer is new."""
+        new = database.execute(INSERT, row_of(record)).rowcount > 0
+        if record.audited is not None and not new:
+            record.audited.give_up()
+        return new
+
+    def label(self, id_: str, label: str) -> int:
+        """Take in the true label of an audited text; returns its D, -1, 0 or 1.
+
+        Raises:
+            DataError: the text was not audited, or another label was given before.
+            StorageError: there is no room; the file is as it was.
+        """
+        with self._mutex, self._file.errors():
+            self._reopen_if_moved()
+            watch = self.watch
+            if watch is None:
+                raise DataError(f"{self.path} has no audit, so no label is needed")
+            with self._connection() as database:
+                database.execute(BEGIN)
+                watch, lost = watch.labelled(database, id_, label)
+            self.watch = watch
+        return lost
+
+    def begin_audit(self) -> None:
+        """Begin the audit anew, and go back from the safe policy.
+
+        Raises:
+            StorageError: there is no room; the file is as it was.
+        """
+        with self._mutex, self._file.errors():
+            self._reopen_if_moved()
+            with self._connection() as database:
+                database.execute(BEGIN)
+                forget(database)
+                watched = self._watched
+                if watched is None and self.watch is not None:
+                    watched = self.watch.watched
+                watch = None if watched is None else Watch.begin(database, watched)
+            self.watch = watch
 
     def totals(self) -> Totals:
         """Sums over all recorded answers."""
         with self._mutex, self._file.errors():
             database = self._connection()
-            answers, learnt, cost, milliseconds = database.execute(
-                "SELECT COUNT(*), TOTAL(learnt), TOTAL(cost), TOTAL(milliseconds) FROM answers"
+            answers, learnt, cost, milliseconds, safe = database.execute(
+                "SELECT COUNT(*), TOTAL(learnt), TOTAL(cost), TOTAL(milliseconds), TOTAL(safe) "
+                "FROM answers"
             ).fetchone()
+            audits = audit_totals(database)
             groups = {
                 column: dict(
                     database.execute(f"SELECT {column}, COUNT(*) FROM answers GROUP BY {column}")
@@ -192,6 +246,8 @@ class State:
             groups["fallback_reason"],
             cost,
             milliseconds,
+            int(safe),
+            audits,
         )
 
     def job(self, target: str) -> str | None:
@@ -222,6 +278,13 @@ class State:
             self._closed = True
             self._release()
 
+    def _take(self, opened: Opened) -> None:
+        """Go on with what was opened; an audit that is to begin begins."""
+        self._database, self._memory, self.watch = opened
+        if self.watch is None and self._watched is not None:
+            with self._file.errors():
+                self.watch = Watch.begin(self._database, self._watched)
+
     def _release(self) -> None:
         with self._mutex:
             database, self._database = self._database, None
@@ -249,7 +312,7 @@ class State:
                 raise
             self._release()
             self._hold = hold
-            self._database, self._memory = opened
+            self._take(opened)
             if hold is None or place_of(self.path) == hold.place:
                 self.opened += 1
                 return
@@ -268,3 +331,9 @@ class State:
                 self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._release()
         self._connect()
+
+
+def _audited(records: Sequence[Record]) -> list[AuditedRow]:
+    """The id, the label given and the audit of each audited answer."""
+    some = [(one.prediction, one.audited) for one in records]
+    return [(given.id, given.label, audited) for given, audited in some if audited is not None]
