@@ -111,6 +111,7 @@ _HOMES = {
     "ceebert": "dimec.policies.literature.ceebert",
     "max-softmax": "dimec.policies.literature.dimee",
     "max-softmax-tiers": "dimec.policies.literature.dimee",
+    "exit-thresholds": "dimec.policies.literature.exit_thresholds",
 }
 
 
