@@ -172,6 +172,8 @@ FORMULAS: Mapping[str, Callable[[Sample], float]] = {
     "exit-cascade": any_way_on,
     "class-cascade": any_way_on,
     "class-gate": any_way_on,
+    "deferral": any_way_on,
+    "knn": routed,
     "splitee": split_or_exit,
     "splitee-s": split_or_exit,
     "i-splitee": split_or_exit,

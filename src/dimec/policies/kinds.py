@@ -112,6 +112,8 @@ _HOMES = {
     "max-softmax": "dimec.policies.literature.dimee",
     "max-softmax-tiers": "dimec.policies.literature.dimee",
     "exit-thresholds": "dimec.policies.literature.exit_thresholds",
+    "deferral": "dimec.policies.literature.deferral",
+    "neighbours": "dimec.policies.literature.knn",
 }
 
 
