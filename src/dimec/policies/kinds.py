@@ -114,6 +114,7 @@ _HOMES = {
     "exit-thresholds": "dimec.policies.literature.exit_thresholds",
     "deferral": "dimec.policies.literature.deferral",
     "neighbours": "dimec.policies.literature.knn",
+    "cats": "dimec.policies.literature.cats",
 }
 
 

@@ -174,6 +174,9 @@ _MODULES = (
     "dimec.policies.literature.class_cascade",  # per exit, per exit and class, by the class alone
     "dimec.policies.literature.deferral",
     "dimec.policies.literature.knn",
+    "dimec.policies.literature.cats",
+    "dimec.policies.literature.calm",
+    "dimec.policies.literature.fast_yet_safe",
     "dimec.policies.cascade.system",
     "dimec.policies.dimec",  # Ours-F and Ours-D, with both grids
 )
