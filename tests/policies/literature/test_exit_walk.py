@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import ConfigError
-from dimec.policies.drive import site_of
+from dimec.policies.drive import drive, site_of
 from dimec.policies.literature.exit_thresholds import one_threshold
 from dimec.policies.literature.exit_walk import best_along, seen_along, stored_way, way_of
-from dimec.policies.registry import FitInputs, validation_reward
+from dimec.policies.registry import FitInputs, system, validation_reward
 from dimec.policies.step import Site
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.tier import Tier
+from dimec.traces.sources import joint_model
 from support.builders import make_trace
+from support.scenes import assert_same
 
 PRICES = CostModel(
     mobile_layer=1.0, edge_layer=0.5, offload_edge=2.0, offload_cloud=3.0, cloud_charge=10.0
@@ -103,3 +105,23 @@ def test_a_file_that_holds_no_way() -> None:
     for settings in wrong:
         with pytest.raises(ValueError, match="expected a way"):
             stored_way(settings)
+
+
+@pytest.mark.parametrize("name", ["class-cascade", "deferral", "knn", "cats", "calm"])
+def test_tiers_with_models_of_their_own_are_replayed_as_they_are_served(name: str) -> None:
+    sources = ("small", "small", "large")
+    models = {"small": "a" * 64, "large": "b" * 64}
+    trace = make_trace(
+        50,
+        exits=(1, 2, 2),
+        tiers=(2, 2),
+        sources=sources,
+        tier_sources=sources[1:],
+        models=models,
+        model=joint_model(models),
+    )
+    phone, cloud = Tier("phone", 2, 1.0, source="small"), Tier("cloud", 2, 4.0, source="large")
+    deployment = Deployment((phone, cloud))
+    policy = system(name).fit(FitInputs(trace, deployment, 0.02)).policy
+    driven = drive(policy.steps(site_of(trace, deployment)), trace, deployment)
+    assert_same(driven, policy.replay(trace, deployment))

@@ -20,8 +20,9 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,6 @@ from dimec.policies.base import Outcome, one_hot, require_two_tiers, tier_outcom
 from dimec.policies.drive import site_of
 from dimec.policies.kinds import Arrays, register_kind
 from dimec.policies.literature.early_exit import OneStep
-from dimec.policies.literature.exit_walk import best_along
 from dimec.policies.registry import FitInputs, Fitted, System, register
 from dimec.policies.step import Go, Signal, Site
 from dimec.tiers.costs import check_lambda
@@ -79,20 +79,25 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.points)
 
-    def keys(self, whole: npt.NDArray[np.int8]) -> IntArray:
+    def keys(self, whole: npt.NDArray[np.int8]) -> FloatArray:
         """(N, M) whole numbers, smaller the nearer the sample; no two in a row are equal.
 
         Args:
             whole: (N, D) of :func:`quantised`.
         """
-        # No sum of products leaves the whole numbers that the type holds.
-        exact = "float32" if whole.shape[1] * _LARGEST**2 < 2**24 else "float64"
-        one, other = (np.asarray(each, exact) for each in (whole, self.points))
-        products = np.matmul(one, other.T).astype(np.int64)
-        squares = np.square(self.points.astype(np.int64)).sum(axis=1)
-        order = np.arange(len(self), dtype=np.int64)
-        keys: IntArray = (squares - 2 * products) * len(self) + order
+        columns, alone = self._prepared
+        products = np.matmul(whole.astype(columns.dtype), columns)
+        keys: FloatArray = np.multiply(products, -2.0 * len(self), dtype=np.float64)
+        keys += alone
         return keys
+
+    @cached_property
+    def _prepared(self) -> tuple[npt.NDArray[np.floating], FloatArray]:
+        """(D, M) the samples as columns, and (M,) what of their keys depends on them alone."""
+        # No sum of products leaves the whole numbers that the type holds, in whatever order.
+        exact = "float32" if self.points.shape[1] * _LARGEST**2 < 2**24 else "float64"
+        squares = np.square(self.points.astype(np.float64)).sum(axis=1)
+        return self.points.astype(exact).T, squares * len(self) + np.arange(len(self))
 
     def shares(self, embeddings: npt.NDArray[np.floating], k: int) -> FloatArray:
         """(N, K) share of the k nearest samples, of all where there are fewer, on which each tier
@@ -100,12 +105,14 @@ class Neighbours:
         """
         k = min(k, len(self))
         whole = quantised(embeddings, self.mean, self.scale)
-        found = np.zeros((len(embeddings), self.right.shape[1]))
+        right = self.right.astype(np.float32)
+        found = np.zeros((len(embeddings), right.shape[1]))
         for start in range(0, len(embeddings), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            nearest = np.argpartition(self.keys(whole[rows]), k - 1, axis=1)[:, :k]
-            found[rows] = self.right[nearest].sum(axis=1, dtype=np.int64) / k
-        return found
+            keys = self.keys(whole[rows])
+            furthest = np.partition(keys, k - 1, axis=1)[:, k - 1 : k]  # faster than their places
+            found[rows] = np.matmul((keys <= furthest).astype(np.float32), right)
+        return found / k
 
     def shares_left_out(self, ks: Sequence[int]) -> list[FloatArray]:
         """For each k, (M, K) shares of the others among the samples; of itself where there is none.
@@ -122,7 +129,7 @@ class Neighbours:
         for start in range(0, size, _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, size))
             keys = self.keys(self.points[rows])
-            keys[np.arange(len(rows)), rows] = np.iinfo(np.int64).max  # not itself
+            keys[np.arange(len(rows)), rows] = np.inf  # not itself
             near = np.argpartition(keys, most - 1, axis=1)[:, :most]
             order = np.take_along_axis(keys, near, axis=1).argsort(axis=1)
             near = np.take_along_axis(near, order, axis=1)
@@ -251,13 +258,27 @@ def _along(inputs: FitInputs, lambdas: Sequence[float]) -> list[Fitted]:
     neighbours = neighbours_of(inputs.validation, deployment)
     told, prices = neighbours.shares_left_out(ks), np.array(deployment.prices)
     rows, found = np.arange(len(neighbours)), list[Fitted]()
+    reward = _rewards(neighbours, inputs)
     for lam in lambdas:
         chosen = [_best_tiers(shares, lam, deployment) for shares in told]
         rewards = [(neighbours.right[rows, one] - lam * prices[one]).mean() for one in chosen]
         k = ks[int(np.argmax(rewards))]
-        policy = NeighboursPolicy(neighbours, k, lam)
-        found += best_along([(policy, {"k": k})], inputs, [lam])
+        found.append(Fitted(NeighboursPolicy(neighbours, k, lam), {"k": k}, reward(k, lam)))
     return found
+
+
+def _rewards(neighbours: Neighbours, inputs: FitInputs) -> Callable[[int, float], float]:
+    """The mean of (right or wrong) - λ·price of a k and a λ; the neighbours are asked once a k."""
+    trace, deployment = inputs.validation, inputs.deployment
+    right = trace.correct[:, trace.columns(deployment.exits, deployment.sources)]
+    rows, prices = np.arange(len(trace)), np.array(deployment.prices)
+    shares = cache(lambda k: neighbours.shares(trace.embeddings, k))
+
+    def reward(k: int, lam: float) -> float:
+        chosen = _best_tiers(shares(k), lam, deployment)
+        return float((right[rows, chosen] - lam * prices[chosen]).mean())
+
+    return reward
 
 
 def _fit(inputs: FitInputs) -> Fitted:
