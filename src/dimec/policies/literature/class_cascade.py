@@ -12,10 +12,12 @@ At each exit in turn C = max softmax; it answers where C ≥ its threshold. Exit
 
 ``class-cascade``
     One per exit and class that it predicts: one class may be trusted sooner than another.
+    Thresholds by class, from each class's mean probabilities, are Görmez & Koyuncu's, Class Based
+    Thresholding in Early Exit Semantic Segmentation Networks, arXiv 2210.15621.
 
 ``class-gate``
     By the class alone: whatever its confidence, an exit answers with some classes and goes on with
-    the others. What a class-gated deferral can do without any score.
+    the others. dimec's own, to show what a deferral gains by the class without any score.
 
 Departures: the thresholds are dimec's search on the validation split, not values that were set by
 hand. Whether the tiers between the first and the last are asked, on all ways or on none, is chosen
@@ -37,7 +39,8 @@ from dimec.policies.literature.exit_walk import Exit, best_along, seen_along
 from dimec.policies.registry import FitInputs, Fitted, System, register
 
 _SINGLE = "Teerapittayanon et al., BranchyNet, ICPR 2016, arXiv 1709.01686"
-_OWN = "dimec's own; after Jitkrittum et al., arXiv 2307.02764"
+_BY_CLASS = "Görmez & Koyuncu, Class Based Thresholding, arXiv 2210.15621"
+_OWN = "dimec's own, dimec.policies.literature.class_cascade"
 
 
 def _register(
@@ -64,5 +67,5 @@ def _register(
 
 
 _register("exit-cascade", "Cascade, threshold per exit", _SINGLE, "exit")
-_register("class-cascade", "Cascade, threshold per exit and class", _OWN, "class")
+_register("class-cascade", "Cascade, threshold per exit and class", _BY_CLASS, "class")
 _register("class-gate", "Class-gated deferral", _OWN, "class", "gate")

@@ -12,12 +12,12 @@ would send it on.
 Cost of a sample: λ_m·layer of the exit that it takes; λ_m·m + o_c + γ from the last tier.
 
 Source: Jitkrittum et al., When Does Confidence-Based Cascade Deferral Suffice?, NeurIPS 2023,
-arXiv 2307.02764: the optimal rule of two models compares just these two probabilities (their
-proposition 3.1), and post-hoc models of them are learnt from the first model's outputs. Departures:
-two small logistic regressions (:mod:`dimec.policies.literature.exit_models`) on the validation
-split in place of one regression, Diff-01, by a network on a split of its own; there are several
-exits before the model that is deferred to, each with models of its own; tiers between the first and
-the last are not asked.
+arXiv 2307.02764: the Bayes-optimal rule for two models compares just these two probabilities, and
+post-hoc models of the difference are learnt from the first model's outputs (their Diff-01 of
+whether each is right). Departures: two small logistic regressions
+(:mod:`dimec.policies.literature.exit_models`) in place of one regression of the difference, on the
+validation split; there are several exits before the model that is deferred to, each with models of
+its own; tiers between the first and the last are not asked.
 """
 
 from __future__ import annotations
