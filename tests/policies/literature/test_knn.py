@@ -108,14 +108,15 @@ def test_an_input_goes_where_its_neighbours_were_answered_best_for_the_price() -
 def test_k_is_the_best_of_leaving_one_out_and_the_larger_of_two() -> None:
     """Of 160 most are of the own half, as of fewer; all others say the same of everybody."""
     inputs = FitInputs(clustered(0), DEPLOYMENT, 0.01)
-    assert system("knn").fit(inputs).settings == {"k": 160}
+    assert system("knn").fit(inputs).settings["k"] == 160
     noise = make_trace(200, seed=5)  # where nothing is to be learnt, whatever is cheapest
-    assert system("knn").fit(FitInputs(noise, DEPLOYMENT, 1.0)).settings == {"k": KS[0]}
+    assert system("knn").fit(FitInputs(noise, DEPLOYMENT, 1.0)).settings["k"] == KS[0]
 
 
 def test_along_the_ladder_it_gets_cheaper() -> None:
     trace = make_trace(150, seed=3)
-    made = ladder(system("knn"), FitInputs(trace, DEPLOYMENT, 0.5), (0.0, 0.02, 1.0))
+    made = ladder(system("knn"), FitInputs(trace, DEPLOYMENT, 0.5), (0.0, 0.02, 0.5, 1.0))
+    assert len(made) == 4  # none is taken for another, as those of 0.5 and 1 have the same k
     costs = [one.policy.replay(trace, DEPLOYMENT).cost.mean() for _, one in made]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] == DEPLOYMENT.prices[0]
@@ -162,9 +163,8 @@ def test_other_tiers_and_settings_that_make_no_sense_are_refused() -> None:
         policy.steps(site_of(trace, two))
     with pytest.raises(ConfigError, match="a whole number of at least 1, got 0"):
         system("knn").fit(FitInputs(trace, DEPLOYMENT, 0.01, pinned={"k": 0}))
-    assert system("knn").fit(FitInputs(trace, DEPLOYMENT, 0.01, pinned={"k": 3})).settings == {
-        "k": 3
-    }
+    fitted = system("knn").fit(FitInputs(trace, DEPLOYMENT, 0.01, pinned={"k": 3}))
+    assert fitted.settings == {"k": 3, "lambda": 0.01}
 
 
 def test_samples_that_do_not_fit_each_other_are_refused() -> None:

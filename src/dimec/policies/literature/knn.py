@@ -263,7 +263,9 @@ def _along(inputs: FitInputs, lambdas: Sequence[float]) -> list[Fitted]:
         chosen = [_best_tiers(shares, lam, deployment) for shares in told]
         rewards = [(neighbours.right[rows, one] - lam * prices[one]).mean() for one in chosen]
         k = ks[int(np.argmax(rewards))]
-        found.append(Fitted(NeighboursPolicy(neighbours, k, lam), {"k": k}, reward(k, lam)))
+        # λ is named too: with the same k and another λ it is another policy.
+        settings = {"k": k, "lambda": lam}
+        found.append(Fitted(NeighboursPolicy(neighbours, k, lam), settings, reward(k, lam)))
     return found
 
 
