@@ -35,6 +35,8 @@ NAMES = list(every_system())
 # They answer on the device or go on elsewhere, and make no sense with one tier.
 OFFLOADING = {"adaee", "splitee", "splitee-s", "i-splitee", "bottlenet++", "bottlefit"}
 OFFLOADING |= {"neurosurgeon-latency", "neurosurgeon-energy"}
+OFFLOADING |= {"exit-cascade", "class-cascade", "class-gate", "deferral", "knn"}
+OFFLOADING |= {"cats", "calm", "fast-yet-safe"}
 every = pytest.mark.parametrize("name", NAMES)
 EVERYWHERE = SCENES | OTHER_TIERS
 everywhere = pytest.mark.parametrize("scene", EVERYWHERE.values(), ids=list(EVERYWHERE))

@@ -107,7 +107,7 @@ def exit_from_tier_to_tier(s: Sample) -> float:
 
 
 def any_way_on(s: Sample) -> float:
-    """The cascade: some layers of the mobile, the edge or not, and the cloud or not."""
+    """Cascades: some layers of the mobile, the edge or not, and the cloud or not."""
     assert s.split in (0, *(layer for layer in s.exits if layer <= s.m))
     assert s.tier != EDGE or s.asked
     edge = s.o_e + s.lambda_e * s.n if s.asked else 0.0
@@ -169,6 +169,14 @@ FORMULAS: Mapping[str, Callable[[Sample], float]] = {
     "ceebert": exit_on_the_mobile,
     "adaee": two_exits,
     "cascade": any_way_on,
+    "exit-cascade": any_way_on,
+    "class-cascade": any_way_on,
+    "class-gate": any_way_on,
+    "deferral": any_way_on,
+    "knn": routed,
+    "cats": any_way_on,
+    "calm": any_way_on,
+    "fast-yet-safe": any_way_on,
     "splitee": split_or_exit,
     "splitee-s": split_or_exit,
     "i-splitee": split_or_exit,

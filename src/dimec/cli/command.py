@@ -76,6 +76,8 @@ SERVABLE = (
     *("bert-cloud", "bert-mobile", "deebert", "pabee", "adaee", "splitee"),
     *("splitee-s (with only_seen=true)", "i-splitee (with only_seen=true)"),
     *("uee-ucb", "lee", "dee", "ceebert", "dimee", "max-softmax", "max-softmax-tiers"),
+    *("exit-cascade", "class-cascade", "class-gate", "deferral", "knn"),
+    *("cats", "calm", "fast-yet-safe"),
     "cascade",
     *("dimec-fixed-paper", "dimec-adaptive-paper"),
     *("dimec-fixed-quantile", "dimec-adaptive-quantile"),

@@ -111,6 +111,10 @@ _HOMES = {
     "ceebert": "dimec.policies.literature.ceebert",
     "max-softmax": "dimec.policies.literature.dimee",
     "max-softmax-tiers": "dimec.policies.literature.dimee",
+    "exit-thresholds": "dimec.policies.literature.exit_thresholds",
+    "deferral": "dimec.policies.literature.deferral",
+    "neighbours": "dimec.policies.literature.knn",
+    "cats": "dimec.policies.literature.cats",
 }
 
 

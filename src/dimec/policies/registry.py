@@ -171,6 +171,12 @@ _MODULES = (
     "dimec.policies.literature.dimee",  # max-softmax and max-softmax-tiers too
     "dimec.policies.literature.neurosurgeon",  # by latency and by energy
     "dimec.policies.literature.bottleneck",  # BottleNet++ and BottleFit
+    "dimec.policies.literature.class_cascade",  # per exit, per exit and class, by the class alone
+    "dimec.policies.literature.deferral",
+    "dimec.policies.literature.knn",
+    "dimec.policies.literature.cats",
+    "dimec.policies.literature.calm",
+    "dimec.policies.literature.fast_yet_safe",
     "dimec.policies.cascade.system",
     "dimec.policies.dimec",  # Ours-F and Ours-D, with both grids
 )
