@@ -9,6 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from dimec.report.curves import contract_sentence, saving_html, saving_note
 from dimec.report.inputs import PooledInputs, ReportInputs
 from dimec.report.style import Drawing, inline_svg
 from dimec.report.wording import (
@@ -23,6 +24,10 @@ from dimec.report.wording import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dimec.evaluation.curves import Curves
     from dimec.evaluation.ledger import Ledger, LedgerRow
 
 WIDE_FIGURES = {"accuracy_cost"}
@@ -63,11 +68,29 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
     return template.substitute(
         title=escape(f"dimec report: {task}"),
         subtitle=escape(" · ".join(under)),
-        summary="\n".join(f"<p>{escape(told)}</p>" for told in summary(ledger, pools)),
+        summary="\n".join(f"<p>{escape(told)}</p>" for told in _summary(ledger, pools)),
         table=ledger_html(ledger),
+        savings="" if inputs.curves is None else _savings(inputs.curves),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in ledger_notes(ledger)),
         figures="\n".join(map(_figure, drawings)),
         settings=_settings(ledger, None if pools is None else len(pools)),
+    )
+
+
+def _summary(ledger: Ledger, pools: NDArray[np.int64] | None) -> list[str]:
+    told = contract_sentence(ledger.context)
+    return [*summary(ledger, pools), *([told] if told else [])]
+
+
+def _savings(curves: Curves) -> str:
+    """The table of savings in a section of its own; nothing where no policy has a knob."""
+    if not curves.curves:
+        return ""
+    return (
+        '<section aria-labelledby="curves">\n<h2 id="curves">Curves</h2>\n'
+        '<div class="scroll" role="region" aria-label="Curves" tabindex="0">\n'
+        f"{saving_html(curves)}\n</div>\n"
+        f'<ul class="notes">\n<li>{escape(saving_note(curves))}</li>\n</ul>\n</section>\n'
     )
 
 
