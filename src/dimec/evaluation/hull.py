@@ -62,7 +62,8 @@ def upper_hull(costs: ArrayLike, accuracies: ArrayLike) -> NDArray[np.int64]:
 def accuracy_at(costs: ArrayLike, accuracies: ArrayLike, at: ArrayLike) -> FloatArray:
     """What mixing neighbouring points gives at some costs: straight lines between the points.
 
-    Beyond the cheapest and the dearest point it is theirs: there is nothing to mix.
+    Beyond the cheapest and the dearest point it is theirs: there is nothing to mix. Points of one
+    cost count as their mean, each drawn as often as the others.
 
     Args:
         costs: (K,) with K ≥ 1, in any order.
@@ -70,8 +71,9 @@ def accuracy_at(costs: ArrayLike, accuracies: ArrayLike, at: ArrayLike) -> Float
         at: (M,) costs.
     """
     x, y = np.asarray(costs, dtype=float), np.asarray(accuracies, dtype=float)
-    order = np.lexsort((y, x))
-    found: FloatArray = np.interp(np.asarray(at, dtype=float), x[order], y[order])
+    different, where, counts = np.unique(x, return_inverse=True, return_counts=True)
+    means = np.bincount(where, weights=y) / counts
+    found: FloatArray = np.interp(np.asarray(at, dtype=float), different, means)
     return found
 
 
