@@ -10,7 +10,7 @@ from dimec.contract.promise import promise_in
 from dimec.evaluation.curves import ALLOWED_DROP, Curve, CurvePoint, Curves
 from dimec.report.blocks import Column
 from dimec.report.style import Series
-from dimec.report.wording import interval, percent, setting
+from dimec.report.wording import find_row, interval, minus, percent, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def saving_html(curves: Curves) -> str:
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     body = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "".join(f"<td>{escape(minus(cell))}</td>" for cell in cells)
         + "</tr>"
         for name, *cells in zip(*(one.cells for one in columns), strict=True)
     )
@@ -153,5 +153,7 @@ def contract_lines(ledger: Ledger) -> tuple[float | None, float | None]:
     points = promise.max_accuracy_drop
     if points is None:
         points = promise.max_disagreement
-    lowest = None if points is None else ledger.row(ledger.reference).accuracy - points / 100
-    return lowest, promise.max_cost
+    reference = find_row(ledger, ledger.reference)
+    if points is None or reference is None:
+        return None, promise.max_cost
+    return reference.accuracy - points / 100, promise.max_cost

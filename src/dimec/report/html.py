@@ -17,6 +17,7 @@ from dimec.report.wording import (
     fitted_names,
     interval,
     ledger_notes,
+    minus,
     number,
     percent,
     setting,
@@ -125,20 +126,12 @@ def _row(row: LedgerRow, ledger: Ledger, is_router: bool) -> str:
         *(percent(row.shares.get(tier, math.nan)) for tier in ledger.tiers),
     ]
     kind = ' class="router"' if is_router else ""
-    told = "".join(f"<td>{_minus(cell)}</td>" for cell in cells)
+    told = "".join(f"<td>{minus(cell)}</td>" for cell in cells)
     return f'<tr{kind}><th scope="row">{escape(row.policy)}</th>{told}</tr>'
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
     return f"{percent(value)}<small>{interval(low, high)}</small>"
-
-
-def _minus(text: str) -> str:
-    """A hyphen that stands before a digit becomes a proper minus sign."""
-    return "".join(
-        "\N{MINUS SIGN}" if char == "-" and text[k + 1 : k + 2].isdigit() else char
-        for k, char in enumerate(text)
-    )
 
 
 def _figure(drawing: Drawing) -> str:

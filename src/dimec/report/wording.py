@@ -45,6 +45,14 @@ def interval(low: float, high: float) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
+def minus(text: str) -> str:
+    """A hyphen that stands before a digit becomes a proper minus sign."""
+    return "".join(
+        "\N{MINUS SIGN}" if char == "-" and text[k + 1 : k + 2].isdigit() else char
+        for k, char in enumerate(text)
+    )
+
+
 def setting(value: Any) -> str:
     """A setting as a person writes it: short floats, thousands separated, lists with commas."""
     if isinstance(value, bool) or value is None:
