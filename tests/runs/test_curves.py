@@ -13,8 +13,10 @@ from dimec.base.storage import write_json
 from dimec.contract.promise import Calibrated, Promise
 from dimec.evaluation.curves import FILE, Curve, Curves
 from dimec.evaluation.ledger import LedgerRow
-from dimec.policies import system
+from dimec.policies import RouterPolicy, system
+from dimec.policies.kinds import StoredPolicy
 from dimec.policies.ladder import LAMBDAS, knob_of
+from dimec.routing import SingleTierRouter
 from dimec.runs.run import Run
 from support.written import written_run
 
@@ -193,3 +195,17 @@ class TestContract:
         run.fit(policy="cascade")
         assert not run.evaluate(draws=5).context.keys() & {"contract", "chosen"}
         assert "contract" not in run.report().read_text("utf-8")
+
+    def test_a_tier_alone_may_be_what_keeps_it(self, run: Run) -> None:
+        """It has its row and no curve, and the page is about it."""
+        run.fit(policy="cascade")
+        stored = run.stored_policy()
+        told = {"contract": PROMISE.to_json(), "system": "single", "settings": {}}
+        alone = RouterPolicy("all-edge", SingleTierRouter(1))
+        StoredPolicy(alone, {**stored.fitted_on, **told}).save(run.path)
+        ledger = run.evaluate(draws=5)
+        assert [row.policy for row in ledger.rows].count("all-edge") == 1
+        assert list(by_name(run)) == ["dimec-fixed"]
+        page = run.report().read_text("utf-8")
+        assert "all-edge saves 50.0 % of the cost" in page
+        assert "all-edge was not fitted to pools" in page

@@ -42,6 +42,7 @@ _SETTING_TITLES = {
     "validation_rows": "validation rows",
     "samples": "test rows",
     "system": "fitted policy",
+    "policy": "its row",
     "alpha": "α, confidence threshold",
     "beta": "β, variance threshold",
     "grid": "threshold grid",

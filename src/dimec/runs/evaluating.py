@@ -41,6 +41,8 @@ def evaluate_run(
     stored = run.stored_policy()
     fit, deployment = stored.fitted_on, fitted_deployment(stored)
     found = {key: fit[key] for key in _FOUND if key in fit}
+    if fit.get("system") not in (None, stored.policy.name):
+        found["policy"] = stored.policy.name  # the row of what is named otherwise: a tier alone
     context = {
         "task": training["task"],
         "source": training["source"],
@@ -65,8 +67,10 @@ def evaluate_run(
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     *standard, oracle = standard_policies({}, deployment.names)
-    standard += _fitted_policies(stored.policy)
     rows = {policy.name for policy in standard}
+    # A contract may choose a tier alone, which has its row already.
+    standard += [one for one in _fitted_policies(stored.policy) if one.name not in rows]
+    rows |= {policy.name for policy in standard}
     rivals = [
         one
         for one in fit_systems(run, systems, deployment, fit["lam"], progress)
