@@ -91,6 +91,14 @@ class TestWhich:
         named = [name for name in ledger.context["systems"] if knob_of(system(name))]
         assert list(by_name(run)) == ["dimec-fixed", *named]
 
+    @pytest.mark.parametrize(("kind", "beside"), [("fixed", []), ("adaptive", ["dimec-fixed"])])
+    def test_the_router_as_a_system_stands_for_itself(
+        self, run: Run, kind: str, beside: list[str]
+    ) -> None:
+        run.fit(policy=f"dimec-{kind}-quantile")
+        run.evaluate(draws=5)
+        assert list(by_name(run)) == [*beside, f"dimec-{kind}-quantile"]
+
     def test_a_policy_without_a_knob_has_none(self, run: Run) -> None:
         run.fit(policy="bert-cloud")
         run.evaluate(draws=5)

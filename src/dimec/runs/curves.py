@@ -44,8 +44,10 @@ def run_curves(
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(validation, deployment, fit["lam"], data_map)
     plotter = Plotter(validation, run.trace("test"), deployment, draws, seed)
-    chosen = {FIXED: _router(fit.get("grid"))}
     own = [fit["system"]] if fit.get("system") in systems() else []
+    # The paper's router stands beside whatever was fitted, unless that is this router already.
+    fixed = any(system(name).tags >= {"ours", "fixed"} for name in own)
+    chosen = {} if fixed else {FIXED: _router(fit.get("grid"))}
     chosen |= {name: system(name) for name in [*own, *names] if knob_of(system(name))}
     curves = []
     progress.start("curves", len(chosen))
