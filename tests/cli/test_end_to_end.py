@@ -124,7 +124,11 @@ class TestTheRealRun:
         expected = {
             "train": ["exit 6: validation accuracy", f"next: dimec fit {real.path}"],
             "fit": ["alpha", "pools:", f"next: dimec evaluate {real.path}"],
-            "evaluate": ["random@dimec-fixed", f"next: dimec report {real.path}"],
+            "evaluate": [
+                "random@dimec-fixed",
+                "Saving at a drop of",
+                f"next: dimec report {real.path}",
+            ],
             "report": ["oracle", f"report: {real.path / 'report' / 'report.html'}"],
         }
         for name, words in expected.items():

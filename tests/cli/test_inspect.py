@@ -25,7 +25,13 @@ def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bu
     assert [row["tier"] for row in shown["tiers"]] == ["mobile", "edge", "cloud"]
     assert shown["deployment"] == Deployment.paper((1, 2, 4)).to_json()
     assert shown["labels"] == ["negative", "positive"]
-    assert shown["policy"] == {"kind": "centroid", "name": "dimec", "settings": {"adaptive": False}}
+    settings = {"adaptive": False}
+    assert shown["policy"] == {
+        "kind": "centroid",
+        "name": "dimec",
+        "settings": settings,
+        "contract": None,
+    }
     for row in shown["tiers"]:
         tier = TierBundle.open(tiny_bundle / row["tier"])
         assert row["disk_bytes"] == tier.size

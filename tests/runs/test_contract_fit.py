@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_a_contract_on_the_cost_takes_what_loses_least(run: Run) -> None:
     assert promise.calibration.cost <= promise.calibration.cost_bound <= 7.0
     assert promise.calibration.drop is not None
     assert found.contract is not None
-    with pytest.raises(ContractRefusedError, match="costs .*, perhaps up to"):
+    with pytest.raises(ContractRefusedError, match=r"costs .*, perhaps up to"):
         run.fit_contract(max_cost=0.5, confidence=0.9)
 
 
@@ -140,9 +141,9 @@ def test_the_papers_router_can_be_asked_for(run: Run) -> None:
         ({"max_accuracy_drop": 20, "policy": "splitee"}, "goes on learning"),
     ],
 )
-def test_what_is_no_contract_is_one_line(run: Run, options: dict[str, object], told: str) -> None:
+def test_what_is_no_contract_is_one_line(run: Run, options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        run.fit_contract(**options)  # type: ignore[arg-type]
+        run.fit_contract(**options)
     assert not run.policy_path.exists()
 
 

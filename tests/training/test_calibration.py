@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_the_whole_way_from_texts_without_labels_to_a_contract(
     run: Run, texts: Path, tmp_path: Path
 ) -> None:
     """The rows whose labels matter are few, and labelled they say what the whole file would."""
-    terms = {"max_accuracy_drop": 20.0, "confidence": 0.8, "policy": "cascade"}
+    terms: dict[str, Any] = {"max_accuracy_drop": 20.0, "confidence": 0.8, "policy": "cascade"}
     with pytest.raises(MissingArtefactError, match="--calibration-text"):
         run.contract_rows(tmp_path / "none.jsonl")
     unlabelled = run.fit_contract(**terms, calibration_text=texts)
@@ -185,6 +186,6 @@ def test_the_whole_way_from_texts_without_labels_to_a_contract(
     assert (few.lam, few.policy) == (whole.lam, whole.policy)
     assert by_few.calibration == by_all.calibration
 
-    texts.write_text("another text\n", "utf-8")
+    table.write_text("text\nanother text\n", "utf-8")
     with pytest.raises(DataError, match="has changed since"):
         run.contract_rows(tmp_path / "again.jsonl")

@@ -75,6 +75,21 @@ def show_ledger(ledger: Ledger) -> None:
     console.print(*ledger_tables(ledger, width=console.width), sep="\n")
 
 
+def show_curves(report: Path) -> None:
+    """What each policy of ``curves.json`` saves at half a point, as a table; none without any."""
+    from rich.text import Text
+
+    from dimec.evaluation.curves import Curves
+    from dimec.report.curves import saving_columns, saving_note, saving_title
+
+    curves = Curves.load(report)
+    if curves.curves:
+        print()
+        show_columns(*saving_columns(curves), title=saving_title())
+        print()
+        results_console().print(Text(saving_note(curves), style="dim"))
+
+
 def show_scenarios(report: Path, names: Sequence[str]) -> None:
     """What ``dimec evaluate`` wrote to ``scenarios.json``, as a table a scenario."""
     from dimec.base.storage import read_json

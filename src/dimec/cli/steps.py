@@ -16,6 +16,7 @@ from dimec.cli.common import (
     print_json,
     print_next,
     progress_bar,
+    show_curves,
     show_ledger,
     show_scenarios,
 )
@@ -246,6 +247,13 @@ def evaluate(
         Path | None,
         typer.Option(help="A TOML file of scenarios in place of the package's own."),
     ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            help="Also the whole accuracy-cost curve of each policy with a knob: the paper's "
+            "router, the run's own policy, and --systems. report/curves.json has them.",
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Replay every policy on the test trace and draw up the ledger of accuracy and cost."""
@@ -258,12 +266,19 @@ def evaluate(
     names = () if systems is None else tuple(systems.split(","))
     with progress_bar() as progress:
         ledger = run.evaluate(
-            draws=draws, seed=seed, systems=names, scenarios=known, progress=progress
+            draws=draws,
+            seed=seed,
+            systems=names,
+            scenarios=known,
+            curves=curves,
+            progress=progress,
         )
     if as_json:
         print_json(ledger.to_dicts())
         return
     show_ledger(ledger)
+    if curves:
+        show_curves(run.report_path)
     if scenario is not None:
         show_scenarios(run.report_path, known.names if scenario == "all" else (scenario,))
     print_next("report", path)

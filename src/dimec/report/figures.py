@@ -41,7 +41,7 @@ def draw_all(inputs: ReportInputs, progress: Callable[[str], None]) -> list[Draw
         MissingExtraError: matplotlib or openTSNE is not installed.
     """
     progress("figure: accuracy and cost")
-    drawings = [draw_policy_plane(inputs.ledger)]
+    drawings = [draw_policy_plane(inputs.ledger, inputs.curves)]
     if isinstance(inputs, PooledInputs):
         for words, draw in _OF_POOLS.items():
             progress(f"figure: {words}")

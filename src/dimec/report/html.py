@@ -9,6 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from dimec.report.curves import contract_sentence, saving_html, saving_note
 from dimec.report.inputs import PooledInputs, ReportInputs
 from dimec.report.style import Drawing, inline_svg
 from dimec.report.wording import (
@@ -16,6 +17,7 @@ from dimec.report.wording import (
     fitted_names,
     interval,
     ledger_notes,
+    minus,
     number,
     percent,
     setting,
@@ -23,6 +25,10 @@ from dimec.report.wording import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dimec.evaluation.curves import Curves
     from dimec.evaluation.ledger import Ledger, LedgerRow
 
 WIDE_FIGURES = {"accuracy_cost"}
@@ -36,6 +42,7 @@ _SETTING_TITLES = {
     "validation_rows": "validation rows",
     "samples": "test rows",
     "system": "fitted policy",
+    "policy": "its row",
     "alpha": "α, confidence threshold",
     "beta": "β, variance threshold",
     "grid": "threshold grid",
@@ -63,11 +70,29 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
     return template.substitute(
         title=escape(f"dimec report: {task}"),
         subtitle=escape(" · ".join(under)),
-        summary="\n".join(f"<p>{escape(told)}</p>" for told in summary(ledger, pools)),
+        summary="\n".join(f"<p>{escape(told)}</p>" for told in _summary(ledger, pools)),
         table=ledger_html(ledger),
+        savings="" if inputs.curves is None else _savings(inputs.curves),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in ledger_notes(ledger)),
         figures="\n".join(map(_figure, drawings)),
         settings=_settings(ledger, None if pools is None else len(pools)),
+    )
+
+
+def _summary(ledger: Ledger, pools: NDArray[np.int64] | None) -> list[str]:
+    told = contract_sentence(ledger.context)
+    return [*summary(ledger, pools), *([told] if told else [])]
+
+
+def _savings(curves: Curves) -> str:
+    """The table of savings in a section of its own; nothing where no policy has a knob."""
+    if not curves.curves:
+        return ""
+    return (
+        '<section aria-labelledby="curves">\n<h2 id="curves">Curves</h2>\n'
+        '<div class="scroll" role="region" aria-label="Curves" tabindex="0">\n'
+        f"{saving_html(curves)}\n</div>\n"
+        f'<ul class="notes">\n<li>{escape(saving_note(curves))}</li>\n</ul>\n</section>\n'
     )
 
 
@@ -102,20 +127,12 @@ def _row(row: LedgerRow, ledger: Ledger, is_router: bool) -> str:
         *(percent(row.shares.get(tier, math.nan)) for tier in ledger.tiers),
     ]
     kind = ' class="router"' if is_router else ""
-    told = "".join(f"<td>{_minus(cell)}</td>" for cell in cells)
+    told = "".join(f"<td>{minus(cell)}</td>" for cell in cells)
     return f'<tr{kind}><th scope="row">{escape(row.policy)}</th>{told}</tr>'
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
     return f"{percent(value)}<small>{interval(low, high)}</small>"
-
-
-def _minus(text: str) -> str:
-    """A hyphen that stands before a digit becomes a proper minus sign."""
-    return "".join(
-        "\N{MINUS SIGN}" if char == "-" and text[k + 1 : k + 2].isdigit() else char
-        for k, char in enumerate(text)
-    )
 
 
 def _figure(drawing: Drawing) -> str:

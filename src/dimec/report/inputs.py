@@ -14,6 +14,7 @@ from dimec.tiers.names import TIER_NAMES
 
 if TYPE_CHECKING:
     from dimec.cartography import DataMap
+    from dimec.evaluation.curves import Curves
     from dimec.evaluation.ledger import Ledger
 
 
@@ -27,6 +28,7 @@ class ReportInputs:
         tiers: the exits of the K tiers: m, n, l of mobile, edge and cloud.
         seed: seeds the sampling and the start of the t-SNE figure.
         names: of the K tiers.
+        curves: of the policies with a knob; None where they were not drawn up.
     """
 
     ledger: Ledger
@@ -34,6 +36,7 @@ class ReportInputs:
     tiers: tuple[int, ...]
     seed: int
     names: tuple[str, ...] = TIER_NAMES
+    curves: Curves | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimec.report.curve_lines import (
+    Line,
+    curve_lines,
+    draw_contract,
+    draw_curves,
+    nameless,
+    told_curves,
+)
+from dimec.report.curves import with_curves
 from dimec.report.labels import place_labels
 from dimec.report.series import policy_series
 from dimec.report.style import (
@@ -21,9 +30,12 @@ from dimec.report.style import (
 from dimec.report.wording import find_row, fitted_names, join, number, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from dimec.evaluation.curves import Curves
     from dimec.evaluation.ledger import Ledger
 
 
@@ -57,16 +69,28 @@ def policy_points(ledger: Ledger) -> tuple[list[str], NDArray[np.float64], NDArr
     return [row.policy for row in rows], points, bars
 
 
-def draw_policy_plane(ledger: Ledger) -> Drawing:
-    """Accuracy over cost, one point a policy, with 95 % intervals."""
+def draw_policy_plane(ledger: Ledger, curves: Curves | None = None) -> Drawing:
+    """Accuracy over cost: a point a policy with 95 % intervals, and a line a curve.
+
+    Raises:
+        CorruptArtefactError: the ledger's contract cannot be read.
+    """
     names, points, bars = policy_points(ledger)
+    lines = curve_lines(ledger, curves)
     with drawing_style("accuracy_cost"):
         figure, axes = new_axes(width=6.4, height=4.6)
-        _draw_points(axes, ledger, names, points, bars)
+        if curves is not None:
+            draw_curves(axes, curves, lines)
+        draw_contract(axes, ledger)
+        _draw_points(axes, ledger, names, points, bars, lines)
         axes.set_xlabel("cost per input (λ): cheaper to the left")
         axes.set_ylabel("accuracy (%)")
         axes.grid()
         axes.margins(0.12)
+        if curves is not None:
+            more, places = nameless(ledger, curves)
+            names, points = [*names, *more], np.concatenate([points, places])
+            bars = np.concatenate([bars, places[:, [0, 0, 1, 1]]])
         if len(names):
             _write_names(figure, axes, names, points, bars)
         svg = to_svg(figure)
@@ -77,10 +101,11 @@ def draw_policy_plane(ledger: Ledger) -> Drawing:
         "accuracy_cost",
         "Accuracy and cost of every policy",
         "Up is more accurate, left is cheaper. Bars are the 95 % intervals of drop and reduction "
-        f"against {ledger.reference}. Hollow diamonds route at random; the star sees the labels.",
+        f"against {ledger.reference}. Hollow diamonds route at random; the star sees the labels."
+        + told_curves(ledger, curves),
         f"Scatter plot of cost against accuracy. {join(told)}." if told else "No policy.",
         svg,
-        policy_series(ledger),
+        with_curves(policy_series(ledger), curves) if curves is not None else policy_series(ledger),
     )
 
 
@@ -102,6 +127,7 @@ def _draw_points(
     names: list[str],
     points: NDArray[np.float64],
     bars: NDArray[np.float64],
+    lines: Mapping[str, Line],
 ) -> None:
     routers = set(fitted_names(ledger))
     for name, (cost, accuracy), bar in zip(names, points, bars, strict=True):
@@ -115,7 +141,10 @@ def _draw_points(
                 linewidth=1.3 if bold else 1.0,
                 zorder=2,
             )
-        axes.plot(cost, accuracy, linestyle="none", zorder=3, **_look(name, routers, ledger.tiers))
+        look = _look(name, routers, ledger.tiers)
+        if name in lines:  # its point is told by the colour of its line
+            look["color"] = lines[name].colour
+        axes.plot(cost, accuracy, linestyle="none", zorder=3, **look)
 
 
 def _write_names(

@@ -23,7 +23,7 @@ COLOURS = ("#004488", "#DDAA33", "#BB5566")
 ON_COLOURS = ("#ffffff", "#000000", "#ffffff")  # text that is legible on each
 MARKERS = ("o", "^", "s")
 # Of more tiers than three: his "bright" scheme.
-_MORE_COLOURS = ("#4477AA", "#CCBB44", "#EE6677", "#228833", "#66CCEE", "#AA3377", "#BBBBBB")
+MORE_COLOURS = ("#4477AA", "#CCBB44", "#EE6677", "#228833", "#66CCEE", "#AA3377", "#BBBBBB")
 _ON_MORE_COLOURS = ("#ffffff", "#000000", "#000000", "#ffffff", "#000000", "#ffffff", "#000000")
 _MORE_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 INK = "#222222"
@@ -77,7 +77,7 @@ def tier_marks(count: int) -> list[Mark]:
     few = [Mark(*parts) for parts in zip(COLOURS, ON_COLOURS, MARKERS, strict=True)]
     if count <= len(few):  # the last of two is the cloud, as the last of three
         return few[:count] if count != 2 else [few[0], few[2]]
-    more = zip(_MORE_COLOURS, _ON_MORE_COLOURS, _MORE_MARKERS, strict=True)
+    more = zip(MORE_COLOURS, _ON_MORE_COLOURS, _MORE_MARKERS, strict=True)
     return list(itertools.islice(itertools.cycle(Mark(*parts) for parts in more), count))
 
 

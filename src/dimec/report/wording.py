@@ -45,6 +45,14 @@ def interval(low: float, high: float) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
+def minus(text: str) -> str:
+    """A hyphen that stands before a digit becomes a proper minus sign."""
+    return "".join(
+        "\N{MINUS SIGN}" if char == "-" and text[k + 1 : k + 2].isdigit() else char
+        for k, char in enumerate(text)
+    )
+
+
 def setting(value: Any) -> str:
     """A setting as a person writes it: short floats, thousands separated, lists with commas."""
     if isinstance(value, bool) or value is None:
@@ -76,10 +84,16 @@ def router_names(ledger: Ledger) -> list[str]:
 
 def fitted_names(ledger: Ledger) -> list[str]:
     """The policies that the run is about: its routers, or the system that it was fitted with."""
-    system, names = ledger.context.get("system"), router_names(ledger)
-    if system is None or system in names or find_row(ledger, system) is None:
+    own, names = _own_policy(ledger.context), router_names(ledger)
+    if own is None or own in names or find_row(ledger, own) is None:
         return names
-    return [*names, str(system)]
+    return [*names, own]
+
+
+def _own_policy(context: Mapping[str, Any]) -> str | None:
+    """The row of the system that the run was fitted with; None for the paper's router."""
+    name: str | None = context.get("policy", context.get("system"))
+    return name
 
 
 def ledger_notes(ledger: Ledger) -> list[str]:
@@ -145,7 +159,7 @@ def _settings(context: Mapping[str, Any]) -> str:
         for key, words in (("alpha", "α"), ("beta", "β"), ("lam", "λ"), ("grid", "grid"))
         if context.get(key) is not None
     ]
-    if system := context.get("system"):
+    if system := _own_policy(context):
         told = [f"{key} {setting(value)}" for key, value in context.get("settings", {}).items()]
         parts.append(f"fitted policy {system}{f' ({join(told)})' if told else ''}")
     return f"Settings: {'; '.join(parts)}." if parts else ""
@@ -177,7 +191,7 @@ def summary(ledger: Ledger, pools: NDArray[np.int64] | None) -> list[str]:
             f"{_saving(oracle)} and {_drop(oracle)}."
         )
     if pools is None:
-        system = ledger.context.get("system", "the fitted policy")
+        system = _own_policy(ledger.context) or "the fitted policy"
         return [
             *paragraphs,
             f"{system} was not fitted to pools of the data map, so the data map, the embeddings of "

@@ -9,19 +9,21 @@ from dimec.__about__ import __version__
 from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import write_json
+from dimec.evaluation.curves import FILE as CURVES
 from dimec.evaluation.evaluate import draw_up
 from dimec.evaluation.ledger import Ledger
 from dimec.evaluation.replay import reference_replay, replay_all, standard_policies
 from dimec.policies import FitInputs, Fitted, Policy, RouterPolicy, system
 from dimec.policies import systems as known_systems
 from dimec.routing import CentroidRouter
+from dimec.runs.curves import run_curves
 from dimec.runs.fitting import ROUTER
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.scenarios import Scenario, scenario_table
 
-# What a fit found, beside λ: of the router, and of any other system.
-_FOUND = ("alpha", "beta", "grid", "system", "settings", "reward")
+# What a fit found, beside λ: of the router, of any other system, and for a contract.
+_FOUND = ("alpha", "beta", "grid", "system", "settings", "reward", "contract", "chosen")
 
 
 def evaluate_run(
@@ -31,12 +33,16 @@ def evaluate_run(
     systems: Sequence[str],
     scenarios: Sequence[Scenario],
     progress: Progress,
+    *,
+    curves: bool = True,
 ) -> Ledger:
     """See :meth:`dimec.runs.run.Run.evaluate`, which holds the run's lock meanwhile."""
     training, trace = run.training(), run.trace("test")
     stored = run.stored_policy()
     fit, deployment = stored.fitted_on, fitted_deployment(stored)
     found = {key: fit[key] for key in _FOUND if key in fit}
+    if fit.get("system") not in (None, stored.policy.name):
+        found["policy"] = stored.policy.name  # the row of what is named otherwise: a tier alone
     context = {
         "task": training["task"],
         "source": training["source"],
@@ -61,8 +67,10 @@ def evaluate_run(
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     *standard, oracle = standard_policies({}, deployment.names)
-    standard += _fitted_policies(stored.policy)
     rows = {policy.name for policy in standard}
+    # A contract may choose a tier alone, which has its row already.
+    standard += [one for one in _fitted_policies(stored.policy) if one.name not in rows]
+    rows |= {policy.name for policy in standard}
     rivals = [
         one
         for one in fit_systems(run, systems, deployment, fit["lam"], progress)
@@ -79,9 +87,14 @@ def evaluate_run(
         seed=seed,
         context=context,
     )
+    # Curves of an earlier ledger go first: an interruption must not leave them beside this one.
+    (run.report_path / CURVES).unlink(missing_ok=True)
     ledger.save(run.report_path)
     table = scenario_table(replays, trace.lengths, run.shape(), scenarios)
     write_json(run.report_path / "scenarios.json", table)
+    if curves:
+        others = [one.policy.name for one in rivals]
+        run_curves(run, stored, others, draws, seed, progress).save(run.report_path)
     return ledger
 
 

@@ -12,6 +12,7 @@ from dimec.bundle.triton import Backend, check_repository
 from dimec.cartography import build_pools
 from dimec.cartography.thresholds import Grid, check_thresholds
 from dimec.evaluation.bootstrap import check_bootstrap
+from dimec.evaluation.curves import Curves
 from dimec.evaluation.ledger import Ledger
 from dimec.policies.registry import FitInputs
 from dimec.runs.calibration import CalibrationFiles, WorthALabel
@@ -210,12 +211,14 @@ class Run(RunDirectory):
         seed: int = 0,
         systems: Sequence[str] = (),
         scenarios: Scenarios | None = None,
+        curves: bool = True,
         progress: Progress | None = None,
     ) -> Ledger:
         """Replay every policy on the test trace.
 
-        Writes ``report/ledger.json``, in units of λ, and ``report/scenarios.json``, the same
-        policies in milliseconds, millijoules and money.
+        Writes ``report/ledger.json``, in units of λ, ``report/scenarios.json``, the same policies
+        in milliseconds, millijoules and money, and ``report/curves.json``, each policy with a knob
+        along it (:meth:`dimec.evaluation.curves.Curves.load`).
 
         Args:
             draws, seed: of the bootstrap.
@@ -224,7 +227,9 @@ class Run(RunDirectory):
                 ``("all",)`` for each that needs no training of its own and can be fitted for
                 these tiers.
             scenarios: those of the package by default.
-            progress: told which systems were left out, and why.
+            curves: fit the paper's router, the run's own policy and each of ``systems`` along their
+                knobs as well.
+            progress: told of each curve, and which systems were left out, and why.
 
         Raises:
             ArtefactError: the run is not fitted, or damaged.
@@ -235,7 +240,8 @@ class Run(RunDirectory):
         named_systems(systems)
         with self.locked():
             chosen = (scenarios or Scenarios.load()).all()
-            return evaluate_run(self, draws, seed, systems, chosen, progress or NoProgress())
+            told = progress or NoProgress()
+            return evaluate_run(self, draws, seed, systems, chosen, told, curves=curves)
 
     def report(self, *, seed: int = 0, progress: Progress | None = None) -> Path:
         """Draw the figures and write ``report/report.html``; returns its path.
@@ -391,6 +397,7 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
         tiers=deployment.exits,
         seed=seed,
         names=deployment.names,
+        curves=Curves.load(run.report_path) if Curves.stored(run.report_path) else None,
     )
     if "alpha" in fit:  # a router whose pools two thresholds make
         data_map = run.dynamics().data_map(deployment.exits[0])
