@@ -1,0 +1,124 @@
+"""Traces that are kept beside the code, so that a study needs no training.
+
+``traces/PROFILE/TASK/`` has ``validation`` and ``test`` in their compact form, and ``card.json``:
+what made them. Of the validation split they have the data map too, which the paper's router takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dimec.base.storage import read_json, write_json
+from dimec.cartography import DataMap
+from dimec.policies.registry import FitInputs
+from dimec.runs.run import Run
+from dimec.tiers.deployment import Deployment
+from dimec.traces.compact import load_compact, save_compact
+from dimec.traces.trace import Trace
+from dimec_studies.plan import Plan
+
+TRACES = Path(__file__).resolve().parents[2] / "traces"
+_MAP = ("confidence", "variance", "std", "correctness")
+_PREFIX = "map."
+_MADE_BY = "dimec reproduce look"
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """The traces of a trained model.
+
+    Attributes:
+        name: of its task in the plan.
+        validation, test: the traces.
+        data_map: of the validation split at the first tier's exit.
+        deployment: the tiers at the plan's prices.
+        card: what made them.
+    """
+
+    name: str
+    validation: Trace
+    test: Trace
+    data_map: DataMap
+    deployment: Deployment
+    card: Mapping[str, Any]
+
+    def inputs(self, lam: float) -> FitInputs:
+        """All that a system may be fitted to."""
+        return FitInputs(self.validation, self.deployment, lam, self.data_map)
+
+
+def load_stored(folder: Path) -> Stored:
+    """The traces in a folder.
+
+    Raises:
+        ArtefactError: one is missing or damaged.
+    """
+    card = read_json(folder / "card.json", _MADE_BY)
+    validation = load_compact(folder / "validation.safetensors")
+    extra = dict(validation.extra)
+    data_map = DataMap(*(extra.pop(f"{_PREFIX}{name}") for name in _MAP))
+    return Stored(
+        name=folder.name,
+        validation=replace(validation, extra=extra),
+        test=load_compact(folder / "test.safetensors"),
+        data_map=data_map,
+        deployment=Deployment.paper(tuple(card["tiers"])),
+        card=card,
+    )
+
+
+def names_of(profile: str, traces: Path = TRACES) -> list[str]:
+    """Tasks of a profile whose traces are kept, in the order of their names."""
+    return sorted(path.parent.name for path in (traces / profile).glob("*/card.json"))
+
+
+def keep(run: Run, plan: Plan, name: str, seed: int, traces: Path = TRACES) -> Path:
+    """Keep the traces of a finished run; returns their folder.
+
+    Args:
+        run: trained.
+        plan: that it was trained by.
+        name: of its task there.
+        seed: of the run.
+        traces: the folder of all.
+    """
+    record, folder = run.training(), traces / plan.name / name
+    validation, test = run.trace("validation"), run.trace("test")
+    data_map = run.dynamics().data_map(validation.tiers[0])
+    columns = {f"{_PREFIX}{key}": np.asarray(getattr(data_map, key)) for key in _MAP}
+    save_compact(
+        replace(validation, extra={**validation.extra, **columns}),
+        folder / "validation.safetensors",
+    )
+    save_compact(test, folder / "test.safetensors")
+    accuracies = test.correct.mean(axis=0).round(4).tolist()
+    card = {
+        "task": record["task"],
+        "source": record["source"],
+        "backbone": record["backbone"],
+        "exits": list(test.exits),
+        "tiers": list(test.tiers),
+        "rows": record["rows"],
+        "seed": seed,
+        "epochs": len(record["history"]),
+        "best_epoch": record["best_epoch"],
+        "model": record["model"],
+        "versions": record["versions"],
+        "date": record.get("date", ""),
+        "test_accuracy": dict(zip(map(str, test.exits), accuracies, strict=True)),
+        "plan": plan.model_dump(mode="json", exclude_none=True),
+        "sha256": {
+            f"{split}.safetensors": hashlib.sha256(
+                (folder / f"{split}.safetensors").read_bytes()
+            ).hexdigest()
+            for split in ("validation", "test")
+        },
+    }
+    write_json(folder / "card.json", card)
+    return folder
