@@ -1,4 +1,4 @@
-"""A trace in few bytes, so that many can be kept and sent: less than a third of the file that a run has.
+"""A trace in few bytes, so that many can be kept: less than a third of the file that a run has.
 
 Embeddings are whole numbers from -127 to 127 times a scale for each of their dimensions, so that
 half a 127th of the largest value of a dimension is the most by which one is off. Probabilities
