@@ -13,7 +13,8 @@ from dimec.base.progress import NoProgress
 from dimec.contract import exact
 from dimec.contract.losses import Losses
 from dimec.contract.promise import promise_in
-from dimec.policies.candidates import did
+from dimec.policies.candidates import Candidate, candidates_of, did
+from dimec.policies.registry import FitInputs, System
 from dimec.runs.calibration import parted
 from dimec.runs.run import Run
 from dimec.runs.system_fit import describe_system
@@ -69,15 +70,12 @@ def test_no_row_is_both_fitted_to_and_calibrated_on(
 ) -> None:
     """Whatever is fitted sees the rows of the fit alone."""
     seen: set[str] = set()
-    from dimec.runs import contracting
 
-    plain = contracting.candidates_of
-
-    def watched(one, inputs, *more):  # type: ignore[no-untyped-def]
+    def watched(one: System, inputs: FitInputs, seed: int) -> list[Candidate]:
         seen.update(inputs.validation.guids)
-        return plain(one, inputs, *more)
+        return candidates_of(one, inputs, seed)
 
-    monkeypatch.setattr(contracting, "candidates_of", watched)
+    monkeypatch.setattr("dimec.runs.contracting.candidates_of", watched)
     run.fit_contract(max_accuracy_drop=15, confidence=0.9)
     fit, held = parted(N, 0.5, SEED)
     guids = run.trace("validation").guids
