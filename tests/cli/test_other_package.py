@@ -97,8 +97,8 @@ def test_it_is_fitted_evaluated_and_reported(run: Path, site: str, threshold: fl
 
 def test_its_bundle_says_what_it_holds(bundle: Path, site: str, threshold: float) -> None:
     shown = installed(site, "inspect", bundle, "--json")
-    settings = {"threshold": threshold}
-    assert shown["policy"] == {"kind": "escalating", "name": "escalating", "settings": settings}
+    told = {"settings": {"threshold": threshold}, "contract": None}
+    assert shown["policy"] == {"kind": "escalating", "name": "escalating", **told}
     # Where the package is not installed too: a bundle is checked, and no policy made.
     said = dimec("inspect", bundle)
     assert said.code == 0, said.err

@@ -17,7 +17,7 @@ import numpy as np
 
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import CorruptArtefactError
-from dimec.base.storage import read_json, write_json
+from dimec.base.storage import file_sha256, read_json, write_json
 from dimec.evaluation.evaluate import draw_up
 from dimec.evaluation.hull import area_between, pareto_front, upper_hull
 from dimec.evaluation.replay import reference_replay, replay
@@ -27,6 +27,8 @@ from dimec.traces.trace import Trace
 
 ALLOWED_DROP = 0.005  # the paper's half a point
 FILE = "curves.json"
+_MADE_BY = "dimec evaluate"
+_BESIDE = "ledger"
 _NOTHING = 1e-12  # an area below this is none
 
 
@@ -133,8 +135,11 @@ class Curves:
         return area_between(_mix([*self.tiers, *points]), _mix(self.tiers), span)
 
     def save(self, folder: Path) -> None:
-        """Write ``curves.json``, with the summaries of each curve for other readers."""
-        stored = asdict(self)
+        """Write ``curves.json``, with the summaries of each curve, beside a ledger.
+
+        To be called once that is written: curves that stand beside another ledger are none.
+        """
+        stored = {**asdict(self), _BESIDE: _ledger(folder)}
         for told, curve in zip(stored["curves"], self.curves, strict=True):
             best = curve.chosen()
             told["allowed_drop"] = ALLOWED_DROP
@@ -144,8 +149,13 @@ class Curves:
 
     @staticmethod
     def stored(folder: Path) -> bool:
-        """Whether there are any; ``dimec evaluate --no-curves`` leaves none."""
-        return (folder / FILE).is_file()
+        """Whether there are any of the ledger that is there; ``--no-curves`` leaves none."""
+        path = folder / FILE
+        if not path.is_file():
+            return False
+        stored = read_json(path, _MADE_BY)
+        # What holds no curves at all is read, and refused there.
+        return not isinstance(stored, dict) or stored.get(_BESIDE, "") in ("", _ledger(folder))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -154,14 +164,13 @@ class Curves:
         Raises:
             ArtefactError: missing, or no curves.
         """
-        made_by = "dimec evaluate"
         path = folder / FILE
-        stored = read_json(path, made_by)
+        stored = read_json(path, _MADE_BY)
         try:
             return cls._of_json(stored)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise CorruptArtefactError(
-                f"{path} holds no curves ({error}); make it again with: {made_by}"
+                f"{path} holds no curves ({error}); make it again with: {_MADE_BY}"
             ) from None
 
     @classmethod
@@ -255,3 +264,9 @@ def _mix(points: Sequence[CurvePoint]) -> tuple[FloatArray, FloatArray]:
     """Test costs and accuracies of the points whose mixes are best on the validation split."""
     corners = [points[place] for place in upper_hull(*_validation(points))]
     return np.array([one.cost for one in corners]), np.array([one.accuracy for one in corners])
+
+
+def _ledger(folder: Path) -> str:
+    """SHA-256 of the ledger in a folder; empty where there is none."""
+    path = folder / "ledger.json"
+    return file_sha256(path) if path.exists() else ""

@@ -87,9 +87,8 @@ def evaluate_run(
         seed=seed,
         context=context,
     )
-    # Curves of an earlier ledger go first: an interruption must not leave them beside this one.
-    (run.report_path / CURVES).unlink(missing_ok=True)
     ledger.save(run.report_path)
+    (run.report_path / CURVES).unlink(missing_ok=True)  # those of an earlier ledger
     table = scenario_table(replays, trace.lengths, run.shape(), scenarios)
     write_json(run.report_path / "scenarios.json", table)
     if curves:
