@@ -43,7 +43,7 @@ class Sizes:
     ``texts`` are worked through in a turn, ``requests`` sent to a server in one. ``rounds`` of four
     turns give one ratio, their median, and there are ``repeats`` of these. ``clients``: at a time;
     both it and 1 are measured. ``samples`` of the trace, ``fitted_on`` of the validation split,
-    ``width`` of the embeddings.
+    ``width`` of the embeddings. ``precision``: one alone; "" for both.
     """
 
     run: str = ""
@@ -56,6 +56,7 @@ class Sizes:
     samples: int = 10_000
     fitted_on: int = 1_000
     width: int = 384
+    precision: str = ""
 
 
 _Rounds = list[dict[str, float]]  # seconds of a turn by tree, the mean of its two
@@ -69,7 +70,7 @@ def run(sizes: Sizes, seed: int) -> Result:
         tempfile.TemporaryDirectory(prefix="dimec-bench-") as place,
         both(sizes.against, sizes.run, seed, Path(place)) as (trees, commits, source),
     ):
-        for precision in PRECISIONS:
+        for precision in [sizes.precision] if sizes.precision else PRECISIONS:
             say(f"against: {precision}")
             for part in (_mobile, _server):
                 of_part, behind = part(trees, sizes, precision)

@@ -30,6 +30,7 @@ from benchmarks import (  # noqa: E402
     tiers,
     training,
 )
+from benchmarks.bundles import PRECISIONS  # noqa: E402
 from benchmarks.harness import WorkerError, circumstances, say  # noqa: E402
 from benchmarks.results import Result, table  # noqa: E402
 from dimec.base.storage import write_json  # noqa: E402
@@ -137,17 +138,18 @@ def _parser() -> argparse.ArgumentParser:
         "megabytes": "reading: of each file",
         "samples": "thresholds, routing, ledger, policies, against: number of samples",
         "fitted-on": "policies, against: samples of the validation split",
-        "width": "routing, ledger, policies, against: of the embeddings; decision: of the larger "
-        "encoder",
+        "width": "routing, ledger, policies, against: of the embeddings; decision, looking: of "
+        "the larger encoder",
         "draws": "ledger: of the bootstrap",
         "slow-draws": "ledger: of the row-by-row bootstrap",
         "epochs": "training: at least 2",
         "batch-size": "training",
         "max-tokens": "training",
-        "texts": "decision, tiers, segments, serving, network, memory, protocol: in a measurement; "
-        "against: in a turn",
-        "few": "decision: texts of the larger encoder; tiers, segments: texts to warm up with",
-        "layers": "decision: of the larger encoder",
+        "texts": "decision, looking, tiers, segments, serving, network, memory, protocol: in a "
+        "measurement; against: in a turn",
+        "few": "decision, looking: texts of the larger encoder; tiers, segments: texts to warm up "
+        "with",
+        "layers": "decision, looking: of the larger encoder",
         "threads": "tiers: the larger number; serving: of our server, and instances of Triton's",
         "clients": "serving, against: the larger number",
         "requests": "against: to a server in a turn",
@@ -157,12 +159,13 @@ def _parser() -> argparse.ArgumentParser:
     sizes.add_argument(
         "--rows", type=_rows, metavar="N", help="training: training rows, or 'all' of the split"
     )
+    sizes.add_argument("--precision", choices=PRECISIONS, help="against: one alone; default both")
     parser.add_argument(
         "--run",
         type=_folder,
         metavar="FOLDER",
-        help="decision, tiers, serving, network, memory, protocol, against: a fitted run on single "
-        "texts; "
+        help="decision, looking, tiers, serving, network, memory, protocol, against: a fitted run "
+        "on single texts; "
         "by default a small one is trained, once, in benchmarks/out",
     )
     parser.add_argument(

@@ -122,7 +122,7 @@ def finished_run(
 
         run = train_tiny(tiny_reviews, tiny_backbone, folder)
         run.fit()
-        run.evaluate(draws=50)
+        run.evaluate(draws=50, curves=False)
 
     return own_copy(tmp_path_factory, "finished", make)
 

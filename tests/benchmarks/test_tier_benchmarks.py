@@ -25,7 +25,7 @@ from support.tiers import texts as reviews
 from support.traced import trace_once
 
 SIZES = {"texts": 6, "few": 2, "repeats": 2, "layers": 3, "width": 32}
-NAMES = ("decision", "memory", "protocol")
+NAMES = ("decision", "looking", "memory", "protocol")
 SEED = 0
 
 
