@@ -102,7 +102,7 @@ def drifts(
         place = watched(drawn, delta, alpha, audits.rows)
         bounds = _bound(drawn, place, audits.rows, alpha, rng), delta
         before = mix_of(drawn, place)
-        peace = _Money.begun(audits.streams, bounds, alpha / 2).after(before, audits.peace, rng)
+        peace = Money.begun(audits.streams, bounds, alpha / 2).after(before, audits.peace, rng)
         for lines, (kind, strength) in zip(found, kinds, strict=True):
             after = mix_of(drawn, place, kind, strength)
             alarms = peace.after(after, audits.audited, rng).alarms
@@ -169,7 +169,7 @@ def _bound(
 
 
 @dataclass(frozen=True, eq=False)
-class _Money:
+class Money:
     """Two monitors on each of S streams.
 
     Attributes:
@@ -187,18 +187,19 @@ class _Money:
     alarms: FloatArray
 
     @classmethod
-    def begun(cls, streams: int, bounds: tuple[float, float], alpha: float) -> _Money:
+    def begun(cls, streams: int, bounds: tuple[float, float], alpha: float) -> Money:
         nothing = np.zeros((streams, STAKES))
         return cls(bounds, alpha, 0, (nothing, nothing), np.full((2, streams), np.inf))
 
-    def after(self, mix: Mix, rows: int, rng: np.random.Generator) -> _Money:
+    def after(self, mix: Mix, rows: int, rng: np.random.Generator) -> Money:
         """After so many more rows; fewer, where all monitors have spoken."""
         alarms, invested = self.alarms.copy(), list(self.invested)
+        streams = alarms.shape[1]
         for row in range(self.seen + 1, self.seen + rows + 1):
-            open_ = np.isinf(alarms).any(axis=1)
-            if not open_.any():
+            open_ = [bool(np.isinf(each).any()) for each in alarms]
+            if not any(open_):
                 break
-            u: FloatArray = rng.random(alarms.shape[1])
+            u: FloatArray = rng.random(size=(streams,))
             won = np.where(u < mix.lost + mix.won, -1.0, 0.0)
             drop = np.where(u < mix.lost, 1.0, won)
             different = np.where(u < mix.different, 1.0, 0.0)
@@ -207,8 +208,8 @@ class _Money:
                     invested[which] = bet(invested[which], row, values, self.bounds[which], -which)
                     capital = invested[which].sum(axis=1) + cash(row)
                     spoke = (capital >= 1 / self.alpha) & np.isinf(alarms[which])
-                    alarms[which, spoke] = row
-        return _Money(self.bounds, self.alpha, self.seen + rows, (invested[0], invested[1]), alarms)
+                    alarms[which] = np.where(spoke, row, alarms[which])
+        return Money(self.bounds, self.alpha, self.seen + rows, (invested[0], invested[1]), alarms)
 
 
 @dataclass(frozen=True, eq=False)

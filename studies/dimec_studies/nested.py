@@ -8,7 +8,7 @@ probability of over α. Where each is tested for itself, without an order, some 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,29 @@ from dimec.contract.losses import Terms
 from dimec_studies.calibrations import decisions
 
 TESTED = ("exact", "clopper-pearson", "hoeffding-bentkus", "normal")
-ROWS, MAX_DROPS, DISCORDANT = (1_000, 4_000), (0.005, 0.01), (0.01, 0.02, 0.05)
+MAX_DROPS, DISCORDANT = (0.005, 0.01), (0.01, 0.02, 0.05)
 _POLICIES, _FIRST = 8, 3  # how many, and the number of the first on the boundary, from 0
 
 
-def nested(draws: int, alpha: float, seed: int) -> list[dict[str, Any]]:
+def nested(
+    draws: int, alpha: float, seed: int, sizes: Sequence[int] = (1_000, 4_000)
+) -> list[dict[str, Any]]:
     """A line for each size, Δ, share of discordant rows of the fourth policy, and test.
 
     Args:
         draws: calibrations of each.
         alpha: one minus the confidence.
         seed: of the rows.
+        sizes: rows of a calibration.
     """
     rng = np.random.default_rng(seed)
-    return list(_lines(draws, alpha, rng))
+    return list(_lines(draws, alpha, rng, sizes))
 
 
-def _lines(draws: int, alpha: float, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    for n in ROWS:
+def _lines(
+    draws: int, alpha: float, rng: np.random.Generator, sizes: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    for n in sizes:
         for delta in MAX_DROPS:
             if n < Terms(delta, alpha).fewest_rows():
                 continue

@@ -49,6 +49,7 @@ class ResplitPlan(BaseModel):
         rows: sizes of the calibration.
         boundary: Δ for which the path is learnt of which a policy is then put on the boundary.
         simulated: calibrations drawn for each simulation.
+        sizes: of the calibration in simulations.
         systems: to fit; every one that can be served, where none is given.
         audits: of the monitors.
     """
@@ -64,6 +65,7 @@ class ResplitPlan(BaseModel):
     rows: tuple[int, ...] = (500, 1_000, 2_000, 4_000)
     boundary: float = 0.01
     simulated: int = 2_000
+    sizes: tuple[int, ...] = (1_000, 4_000)
     systems: tuple[str, ...] = ()
     audits: Audits = Audits()
 
@@ -87,7 +89,7 @@ def compute(
         "profile": plan.name,
         "how": how.model_dump(mode="json"),
         **{part: [] for part in ("tasks", "resplits", "boundary", "drift")},
-        "nested": nested(how.simulated, how.alpha, how.seed),
+        "nested": nested(how.simulated, how.alpha, how.seed, how.sizes),
     }
     progress.start("resplits under the contract", len(stored) * how.fits)
     for one in stored:
