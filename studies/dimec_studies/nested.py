@@ -17,7 +17,7 @@ from dimec.base.arrays import FloatArray
 from dimec.contract.losses import Terms
 from dimec_studies.calibrations import decisions
 
-TESTED = ("exact", "clopper-pearson", "hoeffding-bentkus", "normal")
+TESTED = ("exact", "clopper-pearson", "normal")
 MAX_DROPS, DISCORDANT = (0.005, 0.01), (0.01, 0.02, 0.05)
 _POLICIES, _FIRST = 8, 3  # how many, and the number of the first on the boundary, from 0
 

@@ -113,7 +113,7 @@ def _nested(result: Result) -> str:
         lines.setdefault(key, {})[one["test"]] = one
     names = [name for name in TESTS if any(name in by for by in lines.values())]
     header = ["rows", "Δ, points", "discordant %"]
-    header += [f"{TESTS[name]}" for name in names]
+    header += [TESTS[name] for name in names]
     header += ["exact, along the path", "exact, each for itself"]
     rows = [
         [
