@@ -25,6 +25,7 @@ from dimec_studies.populations import Population
 
 WATCHED = ("differences", "drops", "either")
 _QUANTILES = (0.1, 0.5, 0.9)
+_BLOCK = 500  # rows that are drawn at once
 
 
 class Audits(BaseModel):
@@ -194,21 +195,17 @@ class Money:
     def after(self, mix: Mix, rows: int, rng: np.random.Generator) -> Money:
         """After so many more rows; fewer, where all monitors have spoken."""
         alarms, invested = self.alarms.copy(), list(self.invested)
-        streams = alarms.shape[1]
-        for row in range(self.seen + 1, self.seen + rows + 1):
-            open_ = [bool(np.isinf(each).any()) for each in alarms]
-            if not any(open_):
-                break
-            u: FloatArray = rng.random(size=(streams,))
+        for done in range(0, rows, _BLOCK):
+            u = rng.random(size=(min(_BLOCK, rows - done), alarms.shape[1]))
             won = np.where(u < mix.lost + mix.won, -1.0, 0.0)
-            drop = np.where(u < mix.lost, 1.0, won)
-            different = np.where(u < mix.different, 1.0, 0.0)
-            for which, values in enumerate((different, drop)):
-                if open_[which]:
-                    invested[which] = bet(invested[which], row, values, self.bounds[which], -which)
-                    capital = invested[which].sum(axis=1) + cash(row)
-                    spoke = (capital >= 1 / self.alpha) & np.isinf(alarms[which])
-                    alarms[which] = np.where(spoke, row, alarms[which])
+            seen = np.where(u < mix.different, 1.0, 0.0), np.where(u < mix.lost, 1.0, won)
+            for which, (values, bound) in enumerate(zip(seen, self.bounds, strict=True)):
+                for row, each in enumerate(values, self.seen + done + 1):
+                    if np.isfinite(alarms[which]).all():
+                        break
+                    invested[which] = bet(invested[which], row, each, bound, -which)
+                    rich = invested[which].sum(axis=1) + cash(row) >= 1 / self.alpha
+                    alarms[which] = np.where(rich, np.minimum(alarms[which], row), alarms[which])
         return Money(self.bounds, self.alpha, self.seen + rows, (invested[0], invested[1]), alarms)
 
 

@@ -43,6 +43,7 @@ def _resplits(result: Result) -> str:
         "broken % without a promise",
         "saved % without a promise",
         "saved % at best",
+        "the promise costs, points",
     ]
     rows = []
     for setting, by in _by_setting(result).items():
@@ -56,6 +57,7 @@ def _resplits(result: Result) -> str:
                 f"{100 * nothing['broken'] / nothing['resplits']:.1f}",
                 f"{100 * nothing['saved']:.1f}",
                 f"{100 * known['saved']:.1f}",
+                f"{100 * (known['saved'] - promised['saved']):.1f}",
             ]
         )
     return table(header, rows)

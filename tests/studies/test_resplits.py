@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dimec.base.progress import NoProgress
+from dimec.contract import clopper_pearson
 from dimec.contract.losses import Losses, Terms
 from dimec.contract.monitor import Monitor
 from dimec.contract.sequence import fixed_sequence
@@ -102,6 +103,12 @@ def test_a_decision_is_the_same_however_it_was_come_by(test: str) -> None:
         for at in np.random.default_rng(seed).permutation(len(outcomes)):
             plus, minus = outcomes[at]
             assert decide(plus, minus) == COUNTED[test](40, plus, minus, 0.12, 0.05)
+
+
+def test_a_pair_of_bounds_decides_as_its_p_value_does() -> None:
+    for plus, minus in slow.outcomes(40):
+        p = clopper_pearson.p_of_counts(40, plus, minus, 0.12)
+        assert COUNTED["clopper-pearson"](40, plus, minus, 0.12, 0.05) == (p <= 0.05)
 
 
 @pytest.mark.parametrize("test", ["exact", "clopper-pearson", "hoeffding-bentkus", "disagreement"])
