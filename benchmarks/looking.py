@@ -172,26 +172,28 @@ def _pass(
 
 
 class _Embedding:
-    """BERT's embedding layer in numpy, on the arrays of an exported graph."""
+    """BERT's embedding layer in numpy, on the arrays of an exported graph.
+
+    The export has added the embedding of the only token type to those of the positions.
+    """
 
     def __init__(self, path: Path) -> None:
         import onnx
 
-        graph = onnx.load(str(path)).graph
-        arrays = [onnx.numpy_helper.to_array(one) for one in graph.initializer]
-        tables = sorted((a for a in arrays if a.ndim == 2), key=len)
-        vectors = [a for a in arrays if a.ndim == 1 and len(a) == tables[-1].shape[1]]
-        self.types, self.places, self.words = tables[0], tables[1], tables[-1]
-        self.scale, self.shift = vectors[0], vectors[1]
+        named = {
+            one.name.partition("embeddings.")[2]: onnx.numpy_helper.to_array(one)
+            for one in onnx.load(str(path)).graph.initializer
+        }
+        self.words = named["word_embeddings.weight"]
+        self.places = named["position_embeddings.table"]
+        self.scale, self.shift = named["LayerNorm.weight"], named["LayerNorm.bias"]
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """(D,) mean of the embeddings of T tokens."""
         x = self.words[ids]
         x += self.places[: len(ids)]
-        x += self.types[0]
         x -= x.mean(axis=1, keepdims=True)
-        spread = np.sqrt(np.vecdot(x, x) / x.shape[1] + 1e-12)
-        x /= spread[:, None]
+        x /= np.sqrt(np.vecdot(x, x) / x.shape[1] + 1e-12)[:, None]
         pooled: npt.NDArray[np.float32] = x.mean(axis=0) * self.scale + self.shift
         return pooled
 
@@ -226,7 +228,7 @@ def _cascade(deployment: Any, width: int, classes: int, seed: int) -> Any:
     from dimec.traces.trace import Trace
 
     rng = np.random.default_rng(seed)
-    exits = (0, *deployment.exits)
+    exits = (0, *sorted(set(deployment.exits)))  # two tiers may share one
     labels = rng.integers(0, classes, _ROWS)
     logits = rng.standard_normal((_ROWS, len(exits), classes))
     logits[np.arange(_ROWS), :, labels] += np.linspace(0.5, 3, len(exits))

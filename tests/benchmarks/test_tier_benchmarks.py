@@ -86,6 +86,18 @@ def test_a_decision_is_timed_for_both_encoders(report: dict[str, Any]) -> None:
     assert goals == [0.03, 0.01, 0.03, 0.01] * 2
 
 
+def test_a_look_is_held_against_a_layer(report: dict[str, Any]) -> None:
+    found = figures(report, "looking")
+    encoders = {name.partition(": ")[0] for name in found}
+    assert len(encoders) == 2
+    for encoder in encoders:
+        layer, check = found[f"{encoder}: a layer"], found[f"{encoder}: next step"]
+        share = found[f"{encoder}: check / a layer"]
+        assert check["low"] / layer["high"] <= share["value"] <= check["high"] / layer["low"]
+        assert share["goal"] == 0.01
+        assert found[f"{encoder}: embed in numpy"]["value"] > 0
+
+
 def test_the_mobiles_memory_is_held_against_base_and_graphs(report: dict[str, Any]) -> None:
     found = figures(report, "memory")
     base = found["base: resident"]["value"]
