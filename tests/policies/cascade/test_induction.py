@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dimec.base.errors import ConfigError
 from dimec.policies.base import Policy
 from dimec.policies.cascade.induction import Induction, Sight
 from dimec.policies.cascade.points import points_of
 from dimec.policies.cascade.policy import CascadePolicy
-from dimec.policies.cascade.system import fit_cascade, induction_of
+from dimec.policies.cascade.system import cascade_of, fit_cascade, induction_of
+from dimec.policies.drive import site_of
 from dimec.policies.literature.bert import BertPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxTiersPolicy
 from dimec.policies.registry import FitInputs, validation_reward
@@ -122,6 +125,22 @@ def test_one_induction_serves_every_lambda_and_the_seed_is_of_the_folds() -> Non
     assert costs == sorted(costs, reverse=True)
     other_folds = induction_of(given, seed=1).fit(0.02)
     assert other_folds.reward != again.reward
+
+
+def test_what_is_left_out_is_not_used() -> None:
+    """A group of features, and the steps of a point: then what its exit says is the last word."""
+    given = inputs(0.01, rows=600, deployment=PAPER)
+    points = points_of(site_of(given.validation, PAPER))
+    final = [replace(one, goes=(), costs=()) if one.last == (0, 2) else one for one in points]
+    found = induction_of(given, points=final, without={"signal"}).fit(0.01)
+    for chooser in found.choosers:
+        assert not chooser.weights[:, : 1 + len(found.axes)].any()
+    ended = cascade_of(found).replay(given.validation, PAPER)
+    whole = fit_cascade(given).replay(given.validation, PAPER)
+    assert 12.0 in whole.cost  # the mobile's two layers, and then the cloud
+    assert 12.0 not in ended.cost
+    with pytest.raises(ConfigError, match="no group of features is named 'words'; there are conf"):
+        induction_of(given, without=["words"])
 
 
 def test_what_was_always_right_is_not_taken_for_certain() -> None:

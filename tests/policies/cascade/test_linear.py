@@ -70,6 +70,22 @@ def test_capacity_is_what_the_rows_bear() -> None:
         assert fitted.weights[3] == 0
 
 
+def test_groups_that_are_left_out_have_no_weight() -> None:
+    """The rest is as if the others were not there; with none left only the constant is."""
+    groups = ["confidence", "class", "shape", "squares"]
+    x, value, _ = made(1000)
+    fold = folds_of(1000, 5, 0)
+    kept = [0, 2, 3]
+    fitted = cross_fit(x, value, groups, fold, logistic=False, without={"class"})
+    rest = cross_fit(x[:, kept], value, [groups[i] for i in kept], fold, logistic=False)
+    assert fitted.weights[1] == 0
+    np.testing.assert_array_equal(fitted.weights[kept], rest.weights)
+    np.testing.assert_array_equal(fitted.out_of_fold, rest.out_of_fold)
+    nothing = cross_fit(x, value, groups, fold, logistic=False, without=set(groups))
+    assert not nothing.weights.any()
+    assert nothing.bias == value.mean()
+
+
 def test_the_simplest_within_a_standard_error_of_the_best() -> None:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(100)

@@ -7,7 +7,7 @@ Of those whose loss out of fold is within one standard error of the least, the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,13 @@ def folds_of(rows: int, folds: int, seed: int) -> IntArray:
 
 
 def cross_fit(
-    x: FloatArray, target: FloatArray, groups: Sequence[str], fold: IntArray, *, logistic: bool
+    x: FloatArray,
+    target: FloatArray,
+    groups: Sequence[str],
+    fold: IntArray,
+    *,
+    logistic: bool,
+    without: Collection[str] = (),
 ) -> CrossFit:
     """Choose the capacity by cross-validation, and fit.
 
@@ -58,10 +64,13 @@ def cross_fit(
         groups: the group of each feature, of :data:`dimec.policies.cascade.features.GROUPS`.
         fold: (N,) of each row.
         logistic: a probability by logistic regression, or a mean by ridge regression.
+        without: groups that are not to be used.
     """
     place = np.array([GROUPS.index(group) for group in groups])
+    place[np.isin(groups, list(without))] = len(GROUPS)  # beyond every candidate
     candidates = [(0, PENALTIES[0])]
-    candidates += [(size, p) for size in sorted({*(place + 1).tolist()}) for p in PENALTIES]
+    sizes = sorted({*(place[place < len(GROUPS)] + 1).tolist()})
+    candidates += [(size, p) for size in sizes for p in PENALTIES]
     told = [
         _out_of_fold(x[:, place < size], target, fold, penalty, logistic)
         for size, penalty in candidates
