@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from dimec.policies.cascade.choosing import sigmoid
-from dimec.policies.cascade.linear import PENALTIES, WIDTH, _fit, cross_fit, folds_of, shares_of
+from dimec.policies.cascade.linear import PENALTIES, WIDTH, cross_fit, folds_of, shares_of
+from support.slow_linear import slow_fit
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -27,10 +28,10 @@ def made(rows: int = 400, seed: int = 0) -> tuple[Floats, Floats, Floats]:
 def test_both_kinds_are_scikit_learns(penalty: float) -> None:
     x, value, above = made()
     z = StandardScaler().fit_transform(x)
-    weights, bias = _fit(x, value, penalty, logistic=False)
+    weights, bias = slow_fit(x, value, penalty, logistic=False)
     expected = Ridge(penalty).fit(z, value).predict(z)
     np.testing.assert_allclose(x @ weights + bias, expected, atol=1e-8)
-    weights, bias = _fit(x, above, penalty, logistic=True)
+    weights, bias = slow_fit(x, above, penalty, logistic=True)
     model = LogisticRegression(C=1 / penalty, tol=1e-9, max_iter=1000).fit(z, above)
     # Its constant is not held back at all, ours by one row.
     got, expected = sigmoid(x @ weights + bias), model.predict_proba(z)[:, 1]
@@ -39,11 +40,11 @@ def test_both_kinds_are_scikit_learns(penalty: float) -> None:
 
 def test_a_constant_feature_and_a_single_outcome_are_no_trouble() -> None:
     x = np.column_stack([np.ones(20), np.arange(20.0)])
-    weights, bias = _fit(x, np.ones(20), 10.0, logistic=True)
+    weights, bias = slow_fit(x, np.ones(20), 10.0, logistic=True)
     told = sigmoid(x @ weights + bias)
     assert weights[0] == 0
     assert ((told > 0.9) & (told < 1)).all()
-    assert _fit(x, np.full(20, 3.0), 1.0, logistic=False)[1] == 3.0
+    assert slow_fit(x, np.full(20, 3.0), 1.0, logistic=False)[1] == 3.0
 
 
 def test_no_row_is_told_by_a_model_that_has_seen_it() -> None:
@@ -52,7 +53,7 @@ def test_no_row_is_told_by_a_model_that_has_seen_it() -> None:
     x, target = rng.standard_normal((60, 40)), rng.standard_normal(60)
     groups, fold = ["confidence"] * 40, folds_of(60, 5, 0)
     fitted = cross_fit(x, target, groups, fold, logistic=False)
-    in_sample = x @ _fit(x, target, 1.0, logistic=False)[0]
+    in_sample = x @ slow_fit(x, target, 1.0, logistic=False)[0]
     assert np.corrcoef(in_sample, target)[0, 1] > 0.7
     assert fitted.shares[:2].sum() > 0.5  # so chance is told by about the mean
     assert np.abs(np.corrcoef(fitted.out_of_fold, target)[0, 1]) < 0.3
@@ -88,10 +89,10 @@ def test_the_model_is_the_mean_of_its_candidates() -> None:
             told = np.zeros(300)
             for held in range(5):
                 seen = fold != held
-                weights, bias = _fit(x[seen][:, own], target[seen], penalty, logistic)
+                weights, bias = slow_fit(x[seen][:, own], target[seen], penalty, logistic)
                 told[~seen] = x[~seen][:, own] @ weights + bias
             values.append(told)
-            weights, bias = _fit(x[:, own], target, penalty, logistic)
+            weights, bias = slow_fit(x[:, own], target, penalty, logistic)
             models.append(x[:, own] @ weights + bias)
         if logistic:
             losses = [np.log1p(np.exp(np.where(target == 1, -one, one))) for one in values]

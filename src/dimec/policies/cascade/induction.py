@@ -24,7 +24,7 @@ from dimec.policies.cascade.features import (
     principal_axes,
     signal_features,
 )
-from dimec.policies.cascade.linear import CrossFit, cross_fit, folds_of
+from dimec.policies.cascade.linear import CrossFit, CrossFits, folds_of
 from dimec.policies.cascade.points import Exit, Point, seen_after
 
 FOLDS = 5
@@ -103,18 +103,16 @@ class Induction:
             raise ConfigError(
                 f"no group of features is named {unknown[0]!r}; there are {', '.join(GROUPS)}"
             )
-        self._without = frozenset(without)
         self.points = tuple(points)
         self._sight = sight
         self.mean, self.axes = principal_axes(sight.embeddings, projections)
         signal = signal_features(sight.embeddings, sight.tokens, self.mean, self.axes)
-        self._fold = folds_of(len(sight), FOLDS, seed)
-        self._features: dict[Point, FloatArray] = {}
-        self._groups: dict[Point, tuple[str, ...]] = {}
+        fold = folds_of(len(sight), FOLDS, seed)
+        self._fits: dict[Point, CrossFits] = {}
         for point in self.points:
             looks = [sight.probabilities[exit_] for exit_ in point.seen]
-            self._features[point] = features(signal, looks)
-            self._groups[point] = layout(len(looks), classes, len(self.axes)).groups
+            groups = layout(len(looks), classes, len(self.axes)).groups
+            self._fits[point] = CrossFits(features(signal, looks), groups, fold, without)
         self._chances: dict[tuple[Point, Exit], CrossFit] = {}
 
     def chance(self, point: Point, exit_: Exit) -> CrossFit:
@@ -122,12 +120,8 @@ class Induction:
         key = point, exit_
         if key not in self._chances:
             right = self._sight.right[exit_]
-            self._chances[key] = self._fit(point, right, logistic=True)
+            self._chances[key] = self._fits[point].fit(right, logistic=True)
         return self._chances[key]
-
-    def _fit(self, point: Point, target: FloatArray, *, logistic: bool) -> CrossFit:
-        x, groups = self._features[point], self._groups[point]
-        return cross_fit(x, target, groups, self._fold, logistic=logistic, without=self._without)
 
     def fit(self, lam: float) -> Fit:
         """The cascade of one λ."""
@@ -151,7 +145,7 @@ class Induction:
             after = found[seen_after(point, to)]
             if after.chooser.point.goes:
                 target = after.right - lam * after.cost
-                fits.append(self._fit(point, target, logistic=False))
+                fits.append(self._fits[point].fit(target, logistic=False))
             else:  # nothing but its answer
                 fits.append(self.chance(point, to))
             right.append(after.right)

@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.policies.cascade.choosing import sigmoid
@@ -51,6 +52,64 @@ def folds_of(rows: int, folds: int, seed: int) -> IntArray:
     return fold
 
 
+class CrossFits:
+    """The rows of a point, ready for any target.
+
+    What does not depend on the target is done once: the folds' standardised features, and the
+    eigenvectors of their products, by which a ridge regression of any penalty is two products.
+
+    Args:
+        x: (N, F) features.
+        groups: the group of each feature, of :data:`dimec.policies.cascade.features.GROUPS`.
+        fold: (N,) of each row.
+        without: groups that are not to be used.
+    """
+
+    def __init__(
+        self,
+        x: FloatArray,
+        groups: Sequence[str],
+        fold: IntArray,
+        without: Collection[str] = (),
+    ) -> None:
+        place = np.array([GROUPS.index(group) for group in groups])
+        place[np.isin(groups, list(without))] = len(GROUPS)  # beyond every candidate
+        sizes = sorted({*(place[place < len(GROUPS)] + 1).tolist()})
+        # A candidate is its columns and its penalty; the first uses none.
+        columns = [np.zeros(0, np.int64), *(np.flatnonzero(place < size) for size in sizes)]
+        self._x, self._columns = x, columns
+        self._candidates = [(0, PENALTIES[0])]
+        self._candidates += [(k, p) for k in range(1, len(columns)) for p in PENALTIES]
+        held = [fold == number for number in np.unique(fold)]
+        # Of a single row there is nothing else to fit to.
+        trained = [~test if not test.all() else test for test in held]
+        self._held = held
+        self._parts = [_Part.of(x, rows, columns) for rows in (*trained, np.ones(len(x), bool))]
+
+    def fit(self, target: FloatArray, *, logistic: bool) -> CrossFit:
+        """Fit every candidate, and take their mean by what they are worth out of fold.
+
+        Args:
+            target: (N,) what to expect; 0 or 1 where ``logistic``.
+            logistic: a probability by logistic regression, or a mean by ridge regression.
+        """
+        values = np.empty((len(self._candidates), len(target)))
+        *parts, whole = (part.models(target, self._candidates, logistic) for part in self._parts)
+        for test, (weights, biases) in zip(self._held, parts, strict=True):
+            values[:, test] = weights @ self._x[test].T + biases[:, None]
+        told = sigmoid(values) if logistic else values
+        shares = shares_of(np.stack([_losses(one, target, logistic) for one in told]))
+        mean = shares @ values
+        weights, biases = whole
+        return CrossFit(
+            shares @ weights,
+            float(shares @ biases),
+            logistic,
+            sigmoid(mean) if logistic else mean,
+            shares,
+        )
+
+
 def cross_fit(
     x: FloatArray,
     target: FloatArray,
@@ -60,38 +119,57 @@ def cross_fit(
     logistic: bool,
     without: Collection[str] = (),
 ) -> CrossFit:
-    """Fit every candidate, and take their mean by what they are worth out of fold.
+    """One target alone; see :class:`CrossFits`."""
+    return CrossFits(x, groups, fold, without).fit(target, logistic=logistic)
 
-    Args:
-        x: (N, F) features.
-        target: (N,) what to expect; 0 or 1 where ``logistic``.
-        groups: the group of each feature, of :data:`dimec.policies.cascade.features.GROUPS`.
-        fold: (N,) of each row.
-        logistic: a probability by logistic regression, or a mean by ridge regression.
-        without: groups that are not to be used.
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Some rows, standardised.
+
+    Attributes:
+        rows: (N,) which.
+        z: (R, F); a feature that is constant there is 0.
+        mean, scale: (F,) of the features; the scale of a constant one is infinite.
+        bases: of each choice of columns, eigenvalues and eigenvectors of z'z.
+        columns: those choices.
     """
-    place = np.array([GROUPS.index(group) for group in groups])
-    place[np.isin(groups, list(without))] = len(GROUPS)  # beyond every candidate
-    candidates = [(0, PENALTIES[0])]
-    sizes = sorted({*(place[place < len(GROUPS)] + 1).tolist()})
-    candidates += [(size, p) for size in sizes for p in PENALTIES]
-    columns = [np.flatnonzero(place < size) for size, _ in candidates]
-    values = np.empty((len(candidates), len(target)))
-    weights, biases = np.zeros((len(candidates), x.shape[1])), np.empty(len(candidates))
-    for number, (_, penalty) in enumerate(candidates):
-        own = columns[number]
-        values[number] = _out_of_fold(x[:, own], target, fold, penalty, logistic)
-        weights[number, own], biases[number] = _fit(x[:, own], target, penalty, logistic)
-    told = sigmoid(values) if logistic else values
-    shares = shares_of(np.stack([_losses(one, target, logistic) for one in told]))
-    mean = shares @ values
-    return CrossFit(
-        shares @ weights,
-        float(shares @ biases),
-        logistic,
-        sigmoid(mean) if logistic else mean,
-        shares,
-    )
+
+    rows: npt.NDArray[np.bool_]
+    z: FloatArray
+    mean: FloatArray
+    scale: FloatArray
+    bases: Sequence[tuple[FloatArray, FloatArray]]
+    columns: Sequence[IntArray]
+
+    @classmethod
+    def of(cls, x: FloatArray, rows: npt.NDArray[np.bool_], columns: Sequence[IntArray]) -> _Part:
+        own = x[rows]
+        mean, spread = own.mean(axis=0), own.std(axis=0)
+        scale = np.where(spread > 1e-9, spread, np.inf)
+        z = (own - mean) / scale
+        gram = z.T @ z
+        bases = [np.linalg.eigh(gram[np.ix_(some, some)]) for some in columns]
+        return cls(rows, z, mean, scale, [(b.eigenvalues, b.eigenvectors) for b in bases], columns)
+
+    def models(
+        self, target: FloatArray, candidates: Sequence[tuple[int, float]], logistic: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """(M, F) weights of the features as they are, and (M,) biases, of each candidate."""
+        own = target[self.rows]
+        weights, biases = np.zeros((len(candidates), len(self.mean))), np.empty(len(candidates))
+        centre = float(own.mean())
+        along = self.z.T @ (own - centre)
+        for number, (choice, penalty) in enumerate(candidates):
+            some = self.columns[choice]
+            if logistic:
+                found, bias = _logistic(self.z[:, some], own, penalty)
+            else:
+                size, axes = self.bases[choice]
+                found, bias = axes @ ((axes.T @ along[some]) / (size + penalty)), centre
+            weights[number, some] = found / self.scale[some]
+            biases[number] = bias - weights[number] @ self.mean
+        return weights, biases
 
 
 def shares_of(losses: FloatArray) -> FloatArray:
@@ -115,37 +193,6 @@ def _losses(told: FloatArray, target: FloatArray, logistic: bool) -> FloatArray:
         return (told - target) ** 2
     p = np.clip(told, 1e-6, 1 - 1e-6)
     return -(target * np.log(p) + (1 - target) * np.log(1 - p))
-
-
-def _out_of_fold(
-    x: FloatArray, target: FloatArray, fold: IntArray, penalty: float, logistic: bool
-) -> FloatArray:
-    """(N,) values of the rows; log-odds of a probability."""
-    values = np.empty(len(target))
-    for held in np.unique(fold):
-        test = fold == held
-        train = ~test if not test.all() else test  # of a single row there is nothing else
-        weights, bias = _fit(x[train], target[train], penalty, logistic)
-        values[test] = x[test] @ weights + bias
-    return values
-
-
-def _fit(
-    x: FloatArray, target: FloatArray, penalty: float, logistic: bool
-) -> tuple[FloatArray, float]:
-    """Weights and bias of one model; a feature that is constant has no weight."""
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(spread > 1e-9, spread, np.inf)
-    z = (x - mean) / scale
-    weights, bias = _logistic(z, target, penalty) if logistic else _ridge(z, target, penalty)
-    own = weights / scale
-    return own, float(bias - own @ mean)
-
-
-def _ridge(z: FloatArray, target: FloatArray, penalty: float) -> tuple[FloatArray, float]:
-    bias = float(target.mean())
-    gram = z.T @ z + penalty * np.eye(z.shape[1])
-    return np.asarray(np.linalg.solve(gram, z.T @ (target - bias)), np.float64), bias
 
 
 def _logistic(z: FloatArray, target: FloatArray, penalty: float) -> tuple[FloatArray, float]:
