@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from dimec.runs.run import Run
 from dimec.settings.exits import resolve_exits
 from dimec.tiers.deployment import Deployment
 from dimec_studies.plan import Plan
+from dimec_studies.stored import Stored
 
 
 def deployment_of(plan: Plan, run: Run) -> Deployment:
@@ -23,6 +25,10 @@ def deployment_of(plan: Plan, run: Run) -> Deployment:
 
 def header(item: str, plan: Plan, deployment: Deployment, runs: list[Run]) -> dict[str, Any]:
     """The part of a result that says what it rests on."""
+    return _header(item, plan, deployment) | {"trained_with": _trained_with(runs)}
+
+
+def _header(item: str, plan: Plan, deployment: Deployment) -> dict[str, Any]:
     from dimec.training.finish import versions
 
     return {
@@ -30,7 +36,6 @@ def header(item: str, plan: Plan, deployment: Deployment, runs: list[Run]) -> di
         "profile": plan.name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": versions(),
-        "trained_with": _trained_with(runs),
         "plan": plan.model_dump(mode="json", exclude_none=True),
         "deployment": {
             "exits": list(deployment.exits),
@@ -51,6 +56,19 @@ def _trained_with(runs: list[Run]) -> dict[str, list[str]]:
             seen[key].add(str(record.get(key, "unknown")))
         seen["torch"].add(str(record["versions"]["torch"]))
     return {key: sorted(values) for key, values in seen.items()}
+
+
+def stored_header(item: str, plan: Plan, stored: Sequence[Stored]) -> dict[str, Any]:
+    """The same of traces that are kept, whose cards say how each was trained.
+
+    The deployment is that of the first; all of a plan have the same tiers.
+    """
+    trained = {
+        "torch": sorted({one.card["versions"]["torch"] for one in stored}),
+        "date": sorted({one.card["date"] for one in stored}),
+    }
+    traces = {one.name: dict(one.card["sha256"]) for one in stored}
+    return _header(item, plan, stored[0].deployment) | {"trained_with": trained, "traces": traces}
 
 
 def run_record(run: Run) -> dict[str, Any]:
