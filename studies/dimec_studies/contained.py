@@ -14,6 +14,7 @@ import numpy as np
 
 from dimec.base.arrays import FloatArray
 from dimec.base.progress import Progress
+from dimec.policies import tagged
 from dimec.report.wording import number, percent
 from dimec_studies.ladders import CASCADE, Ladder, Ladders, Rung, judged, ladders_of
 from dimec_studies.markdown import count, table
@@ -72,7 +73,8 @@ def budgets_of(ladders: Ladders) -> FloatArray:
 def _task(ladders: Ladders, plan: Plan) -> Record:
     (own,) = (one for one in ladders.systems if one.system == CASCADE)
     singles = [Ladder(one.told, one.told, (one,)) for one in ladders.tiers]
-    others = [one for one in ladders.systems if one is not own]
+    whole = {one.name for one in tagged("whole model")}  # a tier each, and those are there
+    others = [one for one in ladders.systems if one is not own and one.system not in whole]
     return {
         "rows": {"validation": len(ladders.stored.validation), "test": len(ladders.stored.test)},
         "model": ladders.stored.card["model"],

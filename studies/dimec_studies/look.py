@@ -20,6 +20,7 @@ from dimec_studies.runs import RunSpec, Workshop
 from dimec_studies.stored import TRACES, Stored, keep, load_stored
 from dimec_studies.study import stored_header
 
+PROFILE = "look"  # whose results the documentation shows
 _KEPT = "kept"  # folder of the traces of runs, beside the runs
 
 
@@ -52,6 +53,12 @@ def made_of(
 ) -> dict[str, Any]:
     """The same of some traces."""
     return stored_header(item, plan, stored) | module(item).compute(stored, plan, progress)
+
+
+def tables_of(result: Mapping[str, Any]) -> dict[str, str]:
+    """Markdown of a stored result by the name in its marker."""
+    lines = module(result["item"]).tables(result)
+    return {name: "\n".join(some) for name, some in lines.items()}
 
 
 def traces_of(workshop: Workshop, traces: Path = TRACES) -> list[Stored]:

@@ -14,7 +14,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Task = Mapping[str, Any]
+FOLDER = "look"  # of the figures, beside the page
 _DASHES = ("-", "--", ":")
+
+
+def images(result: Mapping[str, Any]) -> list[str]:
+    """Markdown of the figures of a result ``savings``."""
+    lines: list[str] = []
+    for name in result["tasks"]:
+        title = f"Accuracy over cost on {task_title(name)}, a line a system"
+        lines += [f"![{title}]({FOLDER}/{name}.svg)", ""]
+    return lines[:-1]
+
+
+def draw_all(result: Mapping[str, Any]) -> list[Drawing]:
+    """The figures of a result ``savings``, a task each."""
+    return [draw_curves(name, task) for name, task in result["tasks"].items()]
 
 
 def draw_curves(name: str, task: Task) -> Drawing:
@@ -25,8 +40,7 @@ def draw_curves(name: str, task: Task) -> Drawing:
         task: its part of the result ``savings``.
     """
     shown = [one for one in task["systems"] if len(one["front"]) > 1 and one["system"] != "single"]
-    figure_name = f"look-{name}"
-    with drawing_style(figure_name):
+    with drawing_style(f"look-{name}"):
         figure, grid = grid_of_axes(1, 1, 7.4, 4.6)
         axes = grid[0][0]
         for place, one in enumerate(sorted(shown, key=lambda one: one["system"] == CASCADE)):
@@ -42,7 +56,7 @@ def draw_curves(name: str, task: Task) -> Drawing:
         "accuracy": [accuracy for one in shown for _, accuracy in one["front"]],
     }
     return Drawing(
-        figure_name,
+        name,
         f"Accuracy and cost on {task_title(name)}",
         "Each line goes through the points of a system that no other of it beats on the "
         "validation split, in figures of the test split. Grey: each tier alone, and the oracle.",

@@ -14,6 +14,7 @@ from dimec.base.progress import Progress
 from dimec.evaluation.curves import Curve, CurvePoint, Curves
 from dimec.report.wording import percent
 from dimec_studies.ladders import CASCADE, Ladder, Ladders, Rung, ladders_of
+from dimec_studies.look_figures import images
 from dimec_studies.markdown import count, table
 from dimec_studies.plan import Plan
 from dimec_studies.stored import Stored
@@ -112,7 +113,7 @@ def tables(result: Mapping[str, Any]) -> dict[str, list[str]]:
         for name, task in result["tasks"].items():
             lines += [f"**{_title(name, task)}**", "", *_table(task, place, allowed), ""]
         by_drop[f"look-savings-{100 * allowed:g}".replace(".", "-")] = lines[:-1]
-    return {**by_drop, "look-savings-told": _told(result)}
+    return {**by_drop, "look-savings-told": _told(result), "look-curves": images(result)}
 
 
 def _title(name: str, task: Mapping[str, Any]) -> str:
