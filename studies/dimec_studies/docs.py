@@ -52,7 +52,7 @@ def write_docs(results: Path, docs: Path) -> list[Path]:
     try:
         paths = render(results / STUDIES, docs)
     except MissingArtefactError:
-        if not stored:
+        if not any((results / STUDIES).glob("*/*.json")) and not stored:
             raise
         paths = []
     paths += draw_look(results, docs)
