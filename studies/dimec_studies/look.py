@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
+from dimec.base.storage import read_json
 from dimec.tiers.costs import CostModel
 from dimec_studies.plan import LookItem, Plan
 from dimec_studies.runs import RunSpec, Workshop
@@ -89,17 +90,28 @@ def traces_of(workshop: Workshop, traces: Path = TRACES) -> list[Stored]:
     missing = [name for name in plan.tasks if name not in found]
     specs = [RunSpec(name, "joint", plan.seeds[0]) for name in missing]
     for name, run in zip(missing, workshop.train(specs), strict=True):
-        found[name] = keep(run, plan, name, plan.seeds[0], workshop.folder / _KEPT)
+        there = workshop.folder / _KEPT
+        folder = there / plan.runs_name / name
+        # Kept once: the digests of a file that is written again may differ, and so its results.
+        if _card(folder).get("model") != run.training()["model"]:
+            keep(run, plan, name, plan.seeds[0], there)
+        found[name] = folder
     return [_loaded(found[name], costs) for name in plan.tasks]
+
+
+def _card(folder: Path) -> Mapping[str, Any]:
+    """What made the traces in a folder; empty where there are none."""
+    path = folder / "card.json"
+    return read_json(path, f"dimec reproduce {PROFILE}") if path.is_file() else {}
 
 
 def _serves(folder: Path, plan: Plan, name: str) -> bool:
     """Whether traces are kept there that this plan would train."""
-    if not (folder / "card.json").is_file():
+    card, seed = _card(folder), plan.seeds[0]
+    if not card or card["seed"] != seed:
         return False
-    stored, seed = load_stored(folder), plan.seeds[0]
-    then = Plan.of(stored.card["plan"])
-    if stored.card["seed"] != seed or name not in then.tasks:
+    then = Plan.of(card["plan"])
+    if name not in then.tasks:
         return False
     return then.settings(name, "joint", seed) == plan.settings(name, "joint", seed)
 

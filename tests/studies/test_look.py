@@ -45,7 +45,7 @@ def test_kept_traces_serve_and_nothing_is_trained(traces: Path, tmp_path: Path) 
     "values",
     [
         {"seeds": (5,)},
-        {"training": {"epochs": 1}},
+        {"training": {"epochs": 3}},
         {"tasks": {"some": {"task": "csv:x", "max_train_rows": 50}}},
         {"tasks": {"other": {"task": "csv:x"}}},
     ],
