@@ -180,7 +180,8 @@ def _sentence(task: Mapping[str, Any], place: int, allowed: float) -> str:
         for one in task["systems"]
         if one["chosen"][place] is not None and one["chosen"][place]["validation_reduction"] > 0
     }
-    bound = f"at most {100 * allowed:g} points on validation: "
+    unit = "point" if allowed == 0.01 else "points"
+    bound = f"at most {100 * allowed:g} {unit} on validation: "
     own = next((one["title"] for one in task["systems"] if one["system"] == CASCADE), "")
     if own not in named:
         return f"{bound}the cascade has no such point."
