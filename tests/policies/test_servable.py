@@ -50,6 +50,14 @@ def test_all_can_be_served_but_what_needs_a_trace_or_graphs_of_its_own() -> None
     assert next(iter(served_names())) == "dimec"
 
 
+def test_what_only_a_fit_finds_cannot_be_set(inputs: FitInputs) -> None:
+    """The cascade is fitted for the ledger's λ: one that is set beside it would do nothing."""
+    assert options_of(system("cascade")) == {}
+    assert refusal("cascade", inputs, lam="0.5") == (
+        "cascade has no setting 'lam'; it has none that can be set"
+    )
+
+
 @pytest.mark.parametrize("name", systems())
 def test_a_setting_is_of_the_type_of_the_grids_values(name: str) -> None:
     known = options_of(system(name))

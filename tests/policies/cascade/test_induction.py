@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dimec.base.errors import ConfigError
 from dimec.policies.base import Policy
 from dimec.policies.cascade.induction import Induction, Sight
 from dimec.policies.cascade.points import points_of
 from dimec.policies.cascade.policy import CascadePolicy
-from dimec.policies.cascade.system import fit_cascade, induction_of
+from dimec.policies.cascade.system import cascade_of, fit_cascade, induction_of
+from dimec.policies.drive import site_of
 from dimec.policies.literature.bert import BertPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxTiersPolicy
 from dimec.policies.registry import FitInputs, validation_reward
@@ -66,10 +69,14 @@ def test_it_goes_on_where_the_gain_is_worth_its_price(lam: float) -> None:
     sure = test.confidences[:, 0]
     best = 0.9 - lam * 9
     went = outcome.tiers[:, 1] == 1
-    wrong = went != (sure < best)
+    looked = outcome.cost != 9  # straight to the last is worth nearly as much as to look first
+    wrong = looked & (went != (sure < best))
     assert wrong.mean() < 0.05
     assert np.median(np.abs(sure[wrong] - best)) < 0.02  # and where it errs, it is nearly equal
-    assert 0 < went.mean() < 1
+    assert 0 < went[looked].mean() < 1
+    expected = np.where(went, 0.9, sure) - lam * outcome.cost
+    by_hand = np.where(sure < best, 0.9 - lam * 12, sure - lam * 3)
+    assert expected.mean() > max(by_hand.mean(), 0.9 - lam * 9) - 0.005
 
 
 @pytest.mark.parametrize(("lam", "tier"), [(0.0, 1), (1.0, 0)])
@@ -82,7 +89,9 @@ def test_at_the_ends_it_is_a_single_tier(lam: float, tier: int) -> None:
     else:  # but where the first exit is surer than nine in ten it is believed
         went = outcome.tiers[:, 1] == 1
         assert went[test.confidences[:, 0] < 0.85].all()
-        assert not went[test.confidences[:, 0] > 0.95].any()
+        looked = outcome.cost != 9
+        assert looked.mean() > 0.95
+        assert not went[looked & (test.confidences[:, 0] > 0.95)].any()
 
 
 def test_what_it_expects_is_what_comes() -> None:
@@ -122,6 +131,22 @@ def test_one_induction_serves_every_lambda_and_the_seed_is_of_the_folds() -> Non
     assert costs == sorted(costs, reverse=True)
     other_folds = induction_of(given, seed=1).fit(0.02)
     assert other_folds.reward != again.reward
+
+
+def test_what_is_left_out_is_not_used() -> None:
+    """A group of features, and the steps of a point: then what its exit says is the last word."""
+    given = inputs(0.01, rows=600, deployment=PAPER)
+    points = points_of(site_of(given.validation, PAPER))
+    final = [replace(one, goes=(), costs=()) if one.last == (0, 2) else one for one in points]
+    found = induction_of(given, points=final, without={"signal"}).fit(0.01)
+    for chooser in found.choosers:
+        assert not chooser.weights[:, : 1 + len(found.axes)].any()
+    ended = cascade_of(found).replay(given.validation, PAPER)
+    whole = fit_cascade(given).replay(given.validation, PAPER)
+    assert 12.0 in whole.cost  # the mobile's two layers, and then the cloud
+    assert 12.0 not in ended.cost
+    with pytest.raises(ConfigError, match="no group of features is named 'words'; there are conf"):
+        induction_of(given, without=["words"])
 
 
 def test_what_was_always_right_is_not_taken_for_certain() -> None:

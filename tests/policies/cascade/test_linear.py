@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from dimec.policies.cascade.choosing import sigmoid
-from dimec.policies.cascade.linear import PENALTIES, _fit, _simplest, cross_fit, folds_of
+from dimec.policies.cascade.linear import PENALTIES, WIDTH, _fit, cross_fit, folds_of, shares_of
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -54,30 +54,88 @@ def test_no_row_is_told_by_a_model_that_has_seen_it() -> None:
     fitted = cross_fit(x, target, groups, fold, logistic=False)
     in_sample = x @ _fit(x, target, 1.0, logistic=False)[0]
     assert np.corrcoef(in_sample, target)[0, 1] > 0.7
-    assert fitted.groups == 0  # so chance is told by the mean
-    assert np.abs(fitted.out_of_fold - target.mean()).max() < 0.3
+    assert fitted.shares[:2].sum() > 0.5  # so chance is told by about the mean
+    assert np.abs(np.corrcoef(fitted.out_of_fold, target)[0, 1]) < 0.3
+    assert (fitted.out_of_fold - target.mean()).std() < 0.3
 
 
 def test_capacity_is_what_the_rows_bear() -> None:
-    """A second group that decides is taken with many rows, and one that is noise is not."""
+    """What decides counts in full, the more rows there are; what is noise counts less."""
     groups = ["confidence", "confidence", "class", "squares"]
-    for rows, seed in ((300, 0), (3000, 1)):
-        x, value, _ = made(rows, seed)
+    without = []
+    for rows, near in ((100, 0.4), (10_000, 0.05)):
+        x, value, _ = made(rows, 0)
         x = x[:, [2, 3, 0, 1]]  # noise first, then what decides
-        x[:, 3] = np.random.default_rng(seed).standard_normal(rows)
+        x[:, 3] = np.random.default_rng(0).standard_normal(rows)
         fitted = cross_fit(x, value, groups, folds_of(rows, 5, 0), logistic=False)
-        assert fitted.groups == 3
-        assert fitted.weights[3] == 0
+        assert fitted.shares.sum() == pytest.approx(1)
+        without.append(fitted.shares[: 1 + len(PENALTIES)].sum())  # candidates of the first group
+        assert fitted.weights[2] == pytest.approx(2, abs=near)
+        assert np.abs(fitted.weights[3]) < near
+    assert without[1] < 1e-9 < without[0] < 0.1
 
 
-def test_the_simplest_within_a_standard_error_of_the_best() -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal(100)
-    noise -= noise.mean()
-    far, near, best = 1 + 0 * noise, 0.01 + 0.5 * noise, 0 * noise  # near by a fifth of its error
-    assert _simplest([far, near, best]) == 1
-    assert _simplest([far, best, near]) == 1
-    assert _simplest([best, near]) == 0
+def test_the_model_is_the_mean_of_its_candidates() -> None:
+    """Slowly, with the losses of every candidate on its own."""
+    x, value, above = made(300)
+    fold, groups = folds_of(300, 5, 0), ["confidence", "class", "shape", "class"]
+    order = [1, 3, 2, 3]  # of the groups, 1 to 3
+    for target, logistic in ((value, False), (above, True)):
+        found = cross_fit(x, target, groups, fold, logistic=logistic)
+        values, models = [], []
+        for size, penalty in [(0, 1000.0), *((s, p) for s in (1, 2, 3) for p in PENALTIES)]:
+            own = [column for column, place in enumerate(order) if place <= size]
+            told = np.zeros(300)
+            for held in range(5):
+                seen = fold != held
+                weights, bias = _fit(x[seen][:, own], target[seen], penalty, logistic)
+                told[~seen] = x[~seen][:, own] @ weights + bias
+            values.append(told)
+            weights, bias = _fit(x[:, own], target, penalty, logistic)
+            models.append(x[:, own] @ weights + bias)
+        if logistic:
+            losses = [np.log1p(np.exp(np.where(target == 1, -one, one))) for one in values]
+        else:
+            losses = [(one - target) ** 2 for one in values]
+        shares = shares_of(np.array(losses))
+        np.testing.assert_allclose(found.shares, shares, atol=1e-6)
+        mean = shares @ np.array(values)
+        np.testing.assert_allclose(
+            found.out_of_fold, sigmoid(mean) if logistic else mean, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            x @ found.weights + found.bias, shares @ np.array(models), atol=1e-5
+        )
+
+
+def test_groups_that_are_left_out_have_no_weight() -> None:
+    """The rest is as if the others were not there; with none left only the constant is."""
+    groups = ["confidence", "class", "shape", "squares"]
+    x, value, _ = made(1000)
+    fold = folds_of(1000, 5, 0)
+    kept = [0, 2, 3]
+    fitted = cross_fit(x, value, groups, fold, logistic=False, without={"class"})
+    rest = cross_fit(x[:, kept], value, [groups[i] for i in kept], fold, logistic=False)
+    assert fitted.weights[1] == 0
+    np.testing.assert_allclose(fitted.weights[kept], rest.weights, rtol=1e-12)
+    np.testing.assert_allclose(fitted.out_of_fold, rest.out_of_fold, rtol=1e-12)
+    nothing = cross_fit(x, value, groups, fold, logistic=False, without=set(groups))
+    assert not nothing.weights.any()
+    assert nothing.bias == value.mean()
+
+
+def test_a_candidate_counts_by_how_clearly_it_is_worse() -> None:
+    """By the normal density of how many standard errors it is worse."""
+    noise = np.random.default_rng(0).standard_normal(100)
+    noise = (noise - noise.mean()) / noise.std()
+    best = np.full(100, 2.0)
+    # The standard error of the mean is 0.1.
+    worse = [best + noise + WIDTH * 0.1 * z for z in (1, 2, 8)]
+    shares = shares_of(np.stack([worse[0], best, *worse[1:], best + 1e-3, best]))
+    expected = [np.exp(-0.5), 1, np.exp(-2), np.exp(-32), 0, 1]
+    np.testing.assert_allclose(shares / shares[1], expected, rtol=1e-9, atol=1e-300)
+    assert shares.sum() == pytest.approx(1)
+    assert shares_of(np.ones((3, 4))).tolist() == [1 / 3] * 3
 
 
 def test_folds_are_of_about_equal_size_and_drawn_from_the_seed() -> None:

@@ -9,8 +9,8 @@ the first look are special cases.
 
 The expectations are fitted by backward induction on a validation split
 (:mod:`dimec.policies.cascade.induction`), from features of the exits seen
-(:mod:`dimec.policies.cascade.features`) by small regularised linear models whose capacity
-cross-validation chooses (:mod:`dimec.policies.cascade.linear`). What is stored is their weights.
+(:mod:`dimec.policies.cascade.features`) by small regularised linear models of several capacities,
+weighed by cross-validation (:mod:`dimec.policies.cascade.linear`). What is stored is their weights.
 
 The method is dimec's. Backward induction over a sequence of classifiers with costs is Trapeznikov &
 Saligrama's (AISTATS 2013); what it takes to defer to a better model is P(that one is right) less

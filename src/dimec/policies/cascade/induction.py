@@ -8,15 +8,22 @@ came of the choices on rows that the models of those choices had not seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
+from dimec.base.errors import ConfigError
 from dimec.policies.cascade.choosing import Chooser
-from dimec.policies.cascade.features import features, layout, principal_axes, signal_features
+from dimec.policies.cascade.features import (
+    GROUPS,
+    features,
+    layout,
+    principal_axes,
+    signal_features,
+)
 from dimec.policies.cascade.linear import CrossFit, cross_fit, folds_of
 from dimec.policies.cascade.points import Exit, Point, seen_after
 
@@ -49,12 +56,14 @@ class Fit:
     """What an induction found.
 
     Attributes:
+        lam: λ.
         mean, axes: of the embeddings, see :func:`dimec.policies.cascade.features.signal_features`.
         choosers: of each point, in order.
         reward: mean of right - λ·cost from the first point on, cross-fitted.
         right, cost: (N,) of it.
     """
 
+    lam: float
     mean: FloatArray
     axes: FloatArray
     choosers: tuple[Chooser, ...]
@@ -74,6 +83,11 @@ class Induction:
         classes: C.
         seed: of the folds.
         projections: axes of the embedding among the features.
+        without: groups of features that are not to be used, of
+            :data:`dimec.policies.cascade.features.GROUPS`.
+
+    Raises:
+        ConfigError: there is no such group.
     """
 
     def __init__(
@@ -83,7 +97,13 @@ class Induction:
         classes: int,
         seed: int = 0,
         projections: int = PROJECTIONS,
+        without: Collection[str] = (),
     ) -> None:
+        if unknown := sorted({*without} - {*GROUPS}):
+            raise ConfigError(
+                f"no group of features is named {unknown[0]!r}; there are {', '.join(GROUPS)}"
+            )
+        self._without = frozenset(without)
         self.points = tuple(points)
         self._sight = sight
         self.mean, self.axes = principal_axes(sight.embeddings, projections)
@@ -107,7 +127,7 @@ class Induction:
 
     def _fit(self, point: Point, target: FloatArray, *, logistic: bool) -> CrossFit:
         x, groups = self._features[point], self._groups[point]
-        return cross_fit(x, target, groups, self._fold, logistic=logistic)
+        return cross_fit(x, target, groups, self._fold, logistic=logistic, without=self._without)
 
     def fit(self, lam: float) -> Fit:
         """The cascade of one λ."""
@@ -117,7 +137,7 @@ class Induction:
         choosers = tuple(found[point.seen].chooser for point in self.points)
         first = found[self.points[0].seen]
         reward = float((first.right - lam * first.cost).mean())
-        return Fit(self.mean, self.axes, choosers, reward, first.right, first.cost)
+        return Fit(lam, self.mean, self.axes, choosers, reward, first.right, first.cost)
 
     def _at(self, point: Point, lam: float, found: Mapping[tuple[Exit, ...], _Found]) -> _Found:
         """The choices of a point, where those of all that it leads to are fitted."""

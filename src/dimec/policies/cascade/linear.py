@@ -1,13 +1,17 @@
-"""Small linear models whose capacity cross-validation chooses, fitted on standardised features.
+"""Small linear models of several capacities, each weighed by cross-validation.
 
-Candidates are the groups of features, each with those before it, and the strength of an L2 penalty.
-Of those whose loss out of fold is within one standard error of the least, the simplest is taken
-(Breiman et al., Classification and Regression Trees, 1984).
+Candidates are the groups of features, each with those before it, and the strength of an L2 penalty,
+on standardised features. The model is their mean. What a candidate weighs falls, as the normal
+density does, with how much worse than the best it is out of fold, in standard errors of that
+difference. As with the weights of Yao et al. (Using Stacking to Average Bayesian Predictive
+Distributions, Bayesian Analysis 2018, section 3) what the rows cannot tell apart counts about
+alike; this form of them is dimec's. A choice of one candidate would change with the least change of
+the target, and with it the policies of neighbouring λ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +20,8 @@ from dimec.base.arrays import FloatArray, IntArray
 from dimec.policies.cascade.choosing import sigmoid
 from dimec.policies.cascade.features import GROUPS
 
+WIDTH = 2.0  # standard errors within which candidates count about alike
+_NOTHING = 1e-12  # of a loss: whoever is worse by as little as that is as good
 PENALTIES = (1000.0, 100.0, 10.0, 1.0)  # of standardised features, from the simplest
 
 
@@ -28,16 +34,14 @@ class CrossFit:
         bias: the constant.
         logistic: whether the value is a probability, by the logistic function.
         out_of_fold: (N,) values of the rows, each by the model of the other folds.
-        groups: how many groups of features it uses.
-        penalty: the strength of its penalty.
+        shares: (M,) of the candidates in it, from the simplest on; they sum up to 1.
     """
 
     weights: FloatArray
     bias: float
     logistic: bool
     out_of_fold: FloatArray
-    groups: int
-    penalty: float
+    shares: FloatArray
 
 
 def folds_of(rows: int, folds: int, seed: int) -> IntArray:
@@ -48,9 +52,15 @@ def folds_of(rows: int, folds: int, seed: int) -> IntArray:
 
 
 def cross_fit(
-    x: FloatArray, target: FloatArray, groups: Sequence[str], fold: IntArray, *, logistic: bool
+    x: FloatArray,
+    target: FloatArray,
+    groups: Sequence[str],
+    fold: IntArray,
+    *,
+    logistic: bool,
+    without: Collection[str] = (),
 ) -> CrossFit:
-    """Choose the capacity by cross-validation, and fit.
+    """Fit every candidate, and take their mean by what they are worth out of fold.
 
     Args:
         x: (N, F) features.
@@ -58,31 +68,45 @@ def cross_fit(
         groups: the group of each feature, of :data:`dimec.policies.cascade.features.GROUPS`.
         fold: (N,) of each row.
         logistic: a probability by logistic regression, or a mean by ridge regression.
+        without: groups that are not to be used.
     """
     place = np.array([GROUPS.index(group) for group in groups])
+    place[np.isin(groups, list(without))] = len(GROUPS)  # beyond every candidate
     candidates = [(0, PENALTIES[0])]
-    candidates += [(size, p) for size in sorted({*(place + 1).tolist()}) for p in PENALTIES]
-    told = [
-        _out_of_fold(x[:, place < size], target, fold, penalty, logistic)
-        for size, penalty in candidates
-    ]
-    chosen = _simplest([_losses(one, target, logistic) for one in told])
-    size, penalty = candidates[chosen]
-    columns = np.flatnonzero(place < size)
-    weights = np.zeros(x.shape[1])
-    weights[columns], bias = _fit(x[:, columns], target, penalty, logistic)
-    return CrossFit(weights, bias, logistic, told[chosen], size, penalty)
+    sizes = sorted({*(place[place < len(GROUPS)] + 1).tolist()})
+    candidates += [(size, p) for size in sizes for p in PENALTIES]
+    columns = [np.flatnonzero(place < size) for size, _ in candidates]
+    values = np.empty((len(candidates), len(target)))
+    weights, biases = np.zeros((len(candidates), x.shape[1])), np.empty(len(candidates))
+    for number, (_, penalty) in enumerate(candidates):
+        own = columns[number]
+        values[number] = _out_of_fold(x[:, own], target, fold, penalty, logistic)
+        weights[number, own], biases[number] = _fit(x[:, own], target, penalty, logistic)
+    told = sigmoid(values) if logistic else values
+    shares = shares_of(np.stack([_losses(one, target, logistic) for one in told]))
+    mean = shares @ values
+    return CrossFit(
+        shares @ weights,
+        float(shares @ biases),
+        logistic,
+        sigmoid(mean) if logistic else mean,
+        shares,
+    )
 
 
-def _simplest(losses: Sequence[FloatArray]) -> int:
-    """The first candidate that is worse than the best by one standard error of it at most."""
-    means = [float(one.mean()) for one in losses]
-    least = int(np.argmin(means))
-    for number, one in enumerate(losses):
-        error = float((one - losses[least]).std()) / len(one) ** 0.5
-        if means[number] - means[least] <= error:
-            return number
-    return least
+def shares_of(losses: FloatArray) -> FloatArray:
+    """(M,) share of each candidate, of (M, N) losses out of fold; 1 in all.
+
+    exp(-z² / 2): z is how much worse than the best it is on average, in units of :data:`WIDTH`
+    standard errors of that.
+    """
+    means = losses.mean(axis=1)
+    least = int(means.argmin())
+    errors = (losses - losses[least]).std(axis=1) / losses.shape[1] ** 0.5
+    worse = means - means[least]
+    share = np.exp(-0.5 * (worse / np.maximum(WIDTH * errors, _NOTHING)) ** 2)
+    told: FloatArray = share / share.sum()
+    return told
 
 
 def _losses(told: FloatArray, target: FloatArray, logistic: bool) -> FloatArray:
@@ -96,14 +120,14 @@ def _losses(told: FloatArray, target: FloatArray, logistic: bool) -> FloatArray:
 def _out_of_fold(
     x: FloatArray, target: FloatArray, fold: IntArray, penalty: float, logistic: bool
 ) -> FloatArray:
-    told = np.empty(len(target))
+    """(N,) values of the rows; log-odds of a probability."""
+    values = np.empty(len(target))
     for held in np.unique(fold):
         test = fold == held
         train = ~test if not test.all() else test  # of a single row there is nothing else
         weights, bias = _fit(x[train], target[train], penalty, logistic)
-        value = x[test] @ weights + bias
-        told[test] = sigmoid(value) if logistic else value
-    return told
+        values[test] = x[test] @ weights + bias
+    return values
 
 
 def _fit(
