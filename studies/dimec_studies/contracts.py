@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from dimec.__about__ import __version__
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.storage import write_json
-from dimec.contract import betting, binomial, clopper_pearson, exact, hoeffding_bentkus
+from dimec.contract import betting, binomial, exact, hoeffding_bentkus
 from dimec.contract.losses import Losses
 from dimec.contract.monitor import STAKES, bet, cash
 
@@ -94,7 +94,8 @@ def _exact(n: int, plus: int, minus: int, delta: float, alpha: float) -> bool:
 
 
 def _pair(n: int, plus: int, minus: int, delta: float, alpha: float) -> bool:
-    return clopper_pearson.p_of_counts(n, plus, minus, delta) <= alpha
+    # By its two bounds, each of which is remembered, as its p-value would have to be sought.
+    return binomial.upper(plus, n, alpha / 2) - binomial.lower(minus, n, alpha / 2) <= delta
 
 
 def _bentkus(n: int, plus: int, minus: int, delta: float, alpha: float) -> bool:

@@ -64,3 +64,11 @@ def test_a_mean_by_hand() -> None:
     values = np.array([1.0, 3.0])
     assert sure_of_mean(values, 4, 5.0) == pytest.approx((5 - 2) * 2 / 1)
     assert sure_of_mean(np.array([2.0, 2.0]), 4, 1.0) < -1e6
+
+
+def test_what_looks_better_than_the_reference_is_no_surer_for_it() -> None:
+    lucky, even = sure_of_drop(0.01, 0.03, 1000, 0.01), sure_of_drop(0.02, 0.02, 1000, 0.01)
+    assert lucky == pytest.approx(even)
+    # It knows more of the policy that hardly ever answers otherwise.
+    assert sure_of_drop(0.002, 0.002, 1000, 0.01) > lucky
+    assert sure_of_drop(0.021, 0.019, 1000, 0.01) < lucky

@@ -38,6 +38,11 @@ def sure_of_drop(plus: float, minus: float, rows: int, delta: float) -> float:
     (Δ - d) √N / √v₀, where v₀ is the variance of a row under the nearest shares whose drop is Δ,
     as in the score test. Half a row of each kind is added: where none was seen, none is certain.
 
+    A policy that is better than the reference on the rows of the fit is taken to be as good as it.
+    Most of that is luck, and the more so the more policies there are to choose among: of dozens,
+    the luckiest would begin the path, and end it. So among these the fewest discordant rows count,
+    of which the rows of the fit do know.
+
     Args:
         plus: share of rows on which only the reference is right.
         minus: share on which only the policy is.
@@ -45,6 +50,8 @@ def sure_of_drop(plus: float, minus: float, rows: int, delta: float) -> float:
         delta: Δ, a share.
     """
     lost, won = plus * rows + 0.5, minus * rows + 0.5
+    if won > lost:
+        lost = won = (lost + won) / 2
     q = float(restricted(lost, won, rows + 1, delta))
     spread = max(2 * q + delta - delta**2, 1e-12)
     return (delta - (lost - won) / (rows + 1)) * sqrt(rows) / sqrt(spread)
