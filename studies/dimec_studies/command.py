@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NAME_HELP = (
     "An item of --profile: table1, table2, fig1, fig3, fig4, fig5, cartography, robustness, "
-    "ledger, or all, which is what the profile is for. The name of a study profile: all of it. "
+    "ledger, of profile look savings, contained, signals, resplits; or all, which is what the "
+    "profile is for. The name of a study profile: all of it. "
     "contract, for which nothing is trained: how often its tests accept, in simulations. Or "
     "docs, to write every table and figure of the documentation again from the stored results."
 )
@@ -77,7 +78,8 @@ def reproduce(
         typer.Option(
             help="A study profile: small (6 layers, a processor will do), deep (12 layers and few "
             "rows, table2 on a processor), base (12 layers, for a GPU), movies (the ledgers of "
-            "movie reviews), demo (that of dimec demo), or a TOML file in their form."
+            "movie reviews), demo (that of dimec demo), look (policies that look again), or a TOML "
+            "file in their form."
         ),
     ] = "small",
     out: Annotated[
@@ -126,6 +128,8 @@ def reproduce(
         dimec reproduce base --data-dir glue
 
         dimec reproduce movies
+
+        dimec reproduce look
 
         dimec reproduce table1 --backbone bert-base-uncased --tiers 4,6,12 --tasks mrpc --seeds 0
     """

@@ -3,7 +3,8 @@
 The store is a folder with ``studies/PROFILE/ITEM.json`` and ``benchmarks/*.json``. A table stands
 between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``: NAME is that of a profile whose
 ``ledger`` is stored, ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
-``contract-NAME`` of the contract's simulations, or one of those that the packaged scenarios give
+``contract-NAME`` of the contract's simulations, ``look-NAME`` of the study of policies that look
+again, which has a figure for each task too, or one of those that the packaged scenarios give
 (:mod:`dimec_studies.scenario_tables`).
 """
 
@@ -16,10 +17,12 @@ from typing import Any, TypeVar
 
 from dimec.base.errors import CorruptArtefactError, MissingArtefactError
 from dimec.base.storage import atomic_write, read_json
+from dimec_studies import look, look_figures
 from dimec_studies.benchmark_tables import benchmark_tables
 from dimec_studies.contract_tables import contract_tables
 from dimec_studies.contracts import ITEM, PROFILE
 from dimec_studies.ledger_tables import ledger_tables
+from dimec_studies.plan import LOOK_ITEMS
 from dimec_studies.rendering import render
 from dimec_studies.scenario_tables import scenario_tables
 
@@ -49,10 +52,28 @@ def write_docs(results: Path, docs: Path) -> list[Path]:
     try:
         paths = render(results / STUDIES, docs)
     except MissingArtefactError:
-        if not stored:
+        if not any((results / STUDIES).glob("*/*.json")) and not stored:
             raise
         paths = []
+    paths += draw_look(results, docs)
     return paths + fill_pages(docs, stored | scenario_tables())
+
+
+def draw_look(results: Path, docs: Path) -> list[Path]:
+    """Draw the curves of every task that policies look again on; returns the paths."""
+    path = results / STUDIES / look.PROFILE / "savings.json"
+    if not path.is_file():
+        return []
+    drawings = _made(path, _again_look("savings"), look_figures.draw_all)
+    paths = []
+    for drawing in drawings:
+        paths.append(docs / look_figures.FOLDER / f"{drawing.name}.svg")
+        atomic_write(paths[-1], drawing.svg)
+    return paths
+
+
+def _again_look(item: str) -> str:
+    return f"dimec reproduce {item} --profile {look.PROFILE}"
 
 
 def all_tables(results: Path) -> dict[str, str]:
@@ -70,6 +91,8 @@ def stored_tables(results: Path) -> dict[str, str]:
             tables[name] = _made(path, again, ledger_tables)
         elif (name, item) == (PROFILE, ITEM):
             tables |= _made(path, f"dimec reproduce {item}", contract_tables)
+        elif name == look.PROFILE and item in LOOK_ITEMS:
+            tables |= _made(path, _again_look(item), look.tables_of)
     return tables | benchmark_tables(results / BENCHMARKS)
 
 

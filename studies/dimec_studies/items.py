@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dimec.base.errors import ConfigError
-from dimec_studies.plan import ITEMS
+from dimec_studies.plan import ITEMS, LOOK_ITEMS, LookItem
 from dimec_studies.runs import Workshop
 from dimec_studies.study import store
 
@@ -55,6 +55,15 @@ def _ledger(workshop: Workshop) -> dict[str, Any]:
     return ledger(workshop)
 
 
+def _look(name: LookItem) -> Study:
+    def study(workshop: Workshop) -> dict[str, Any]:
+        from dimec_studies import look
+
+        return look.make(name, workshop)
+
+    return study
+
+
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         "table1": _table1,
@@ -63,6 +72,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "cartography": _cartography,
         "robustness": _robustness,
         "ledger": _ledger,
+        **{name: _look(name) for name in LOOK_ITEMS},
     }
 )
 assert tuple(STUDIES) == ITEMS

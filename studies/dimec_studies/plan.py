@@ -21,13 +21,15 @@ from dimec.settings.run import RunSettings
 from dimec.settings.training import TrainingSettings
 from dimec.tiers.costs import CostModel
 
-PROFILES = ("small", "deep", "base", "movies", "demo")
+PROFILES = ("small", "deep", "base", "movies", "demo", "look")
 PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
-Item = PageItem | Literal["ledger"]
+LookItem = Literal["savings", "contained", "signals", "resplits"]
+Item = PageItem | Literal["ledger"] | LookItem
 Recipe = Literal["joint", "two-stage", "depth"]
 
 PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
-ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger")
+LOOK_ITEMS: tuple[LookItem, ...] = get_args(LookItem)  # of look.md
+ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger", *LOOK_ITEMS)
 SIMULATIONS = ("contract",)  # of no profile: nothing is trained for them
 
 

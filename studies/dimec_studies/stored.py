@@ -18,6 +18,7 @@ from dimec.base.storage import read_json, write_json
 from dimec.cartography import DataMap
 from dimec.policies.registry import FitInputs
 from dimec.runs.run import Run
+from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.traces.compact import load_compact, save_compact
 from dimec.traces.trace import Trace
@@ -53,8 +54,12 @@ class Stored:
         return FitInputs(self.validation, self.deployment, lam, self.data_map)
 
 
-def load_stored(folder: Path) -> Stored:
+def load_stored(folder: Path, costs: CostModel | None = None) -> Stored:
     """The traces in a folder.
+
+    Args:
+        folder: of a task.
+        costs: prices other than the paper's.
 
     Raises:
         ArtefactError: one is missing or damaged.
@@ -68,7 +73,7 @@ def load_stored(folder: Path) -> Stored:
         validation=replace(validation, extra=extra),
         test=load_compact(folder / "test.safetensors"),
         data_map=data_map,
-        deployment=Deployment.paper(tuple(card["tiers"])),
+        deployment=Deployment.paper(tuple(card["tiers"]), costs or CostModel()),
         card=card,
     )
 
@@ -88,7 +93,7 @@ def keep(run: Run, plan: Plan, name: str, seed: int, traces: Path = TRACES) -> P
         seed: of the run.
         traces: the folder of all.
     """
-    record, folder = run.training(), traces / plan.name / name
+    record, folder = run.training(), traces / plan.runs_name / name
     validation, test = run.trace("validation"), run.trace("test")
     data_map = run.dynamics().data_map(validation.tiers[0])
     columns = {f"{_PREFIX}{key}": np.asarray(getattr(data_map, key)) for key in _MAP}

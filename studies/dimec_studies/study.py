@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import platform
+from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dimec.__about__ import __version__
 from dimec.base.storage import write_json
 from dimec.runs.run import Run
 from dimec.settings.exits import resolve_exits
 from dimec.tiers.deployment import Deployment
 from dimec_studies.plan import Plan
+from dimec_studies.stored import Stored
 
 
 def deployment_of(plan: Plan, run: Run) -> Deployment:
@@ -25,12 +30,18 @@ def header(item: str, plan: Plan, deployment: Deployment, runs: list[Run]) -> di
     """The part of a result that says what it rests on."""
     from dimec.training.finish import versions
 
+    told = _header(item, plan, deployment, versions())
+    return told | {"trained_with": _trained_with(runs)}
+
+
+def _header(
+    item: str, plan: Plan, deployment: Deployment, versions: dict[str, str]
+) -> dict[str, Any]:
     return {
         "item": item,
         "profile": plan.name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": versions(),
-        "trained_with": _trained_with(runs),
+        "versions": versions,
         "plan": plan.model_dump(mode="json", exclude_none=True),
         "deployment": {
             "exits": list(deployment.exits),
@@ -51,6 +62,23 @@ def _trained_with(runs: list[Run]) -> dict[str, list[str]]:
             seen[key].add(str(record.get(key, "unknown")))
         seen["torch"].add(str(record["versions"]["torch"]))
     return {key: sorted(values) for key, values in seen.items()}
+
+
+def stored_header(item: str, plan: Plan, stored: Sequence[Stored]) -> dict[str, Any]:
+    """The same of traces that are kept, whose cards say how each was trained.
+
+    The deployment is that of the first; all of a plan have the same tiers. torch is not asked for
+    its version: it need not be installed.
+    """
+    versions = {"dimec": __version__, "python": platform.python_version()}
+    versions |= {name: version(name) for name in ("numpy", "scikit-learn")}
+    trained = {
+        "torch": sorted({one.card["versions"]["torch"] for one in stored}),
+        "date": sorted({one.card["date"] for one in stored}),
+    }
+    traces = {one.name: dict(one.card["sha256"]) for one in stored}
+    told = _header(item, plan, stored[0].deployment, versions)
+    return told | {"trained_with": trained, "traces": traces}
 
 
 def run_record(run: Run) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from dimec_studies.contracts import ContractPlan
 from dimec_studies.docs import all_tables, fill_pages, with_tables
-from dimec_studies.plan import ITEMS, PROFILES, SIMULATIONS, Plan
+from dimec_studies.plan import ITEMS, LOOK_ITEMS, PROFILES, SIMULATIONS, Plan
 from dimec_studies.rendering import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +31,26 @@ def test_the_committed_page_is_the_one_that_the_committed_results_give(tmp_path:
         assert (ROOT / "docs" / name).is_file()
 
 
+def test_the_figures_of_policies_that_look_again_are_those_of_the_stored_tasks() -> None:
+    page = (ROOT / "docs" / "look.md").read_text("utf-8")
+    stored = json.loads((RESULTS / "look" / "savings.json").read_text("utf-8"))["tasks"]
+    drawn = {f"look/{name}.svg" for name in stored}
+    assert {f"look/{path.name}" for path in (ROOT / "docs" / "look").iterdir()} == drawn
+    assert set(re.findall(r"\]\((look/[^)]+)\)", page)) == drawn
+
+
+def test_results_of_kept_traces_are_of_those_that_are_kept_now() -> None:
+    for item in LOOK_ITEMS:
+        path = RESULTS / "look" / f"{item}.json"
+        if path.exists():
+            for task, digests in json.loads(path.read_text("utf-8"))["traces"].items():
+                card = json.loads((ROOT / "traces" / "look" / task / "card.json").read_text())
+                assert card["sha256"] == digests, (item, task)
+
+
 WITH_TABLES = (
-    *("README.md", "docs/contract.md", "docs/performance.md", "docs/results.md"),
-    "docs/scenarios.md",
+    *("README.md", "docs/contract.md", "docs/look.md", "docs/performance.md"),
+    *("docs/results.md", "docs/scenarios.md"),
 )
 
 
@@ -62,7 +79,9 @@ def test_a_stored_result_says_what_it_rests_on(path: Path) -> None:
     assert record["plan"]["seeds"]
     assert record["date"]
     assert {"dimec", "numpy"} <= record["versions"].keys()
-    assert "torch" in record["versions"] or record["item"] in SIMULATIONS
+    # What is made of kept traces says what they were trained with.
+    trained = record["trained_with"] if record["item"] in LOOK_ITEMS else record["versions"]
+    assert "torch" in trained or record["item"] in SIMULATIONS
     # No machine's paths: what is stored can be made anywhere.
     assert not re.search(r'"(/(?:work|home|root|tmp|Users)/)', path.read_text("utf-8"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dimec.tiers.costs import CostModel
 from dimec_studies.items import reproduce
 from dimec_studies.plan import ITEMS, Recipe
 from dimec_studies.runs import RunSpec, Workshop
+from dimec_studies.stored import load_stored
 from support.plans import tiny_plan, workshop_of
 from support.tiny import reviews, write_reviews
 
@@ -183,7 +185,26 @@ def test_training_on_a_share_of_the_rows(workshop: Workshop, results: Path) -> N
     assert rows["ambiguous", 0]["accuracy"] == run.trace("test").correct[:, -1].mean()
 
 
+def test_policies_that_look_again_are_judged_on_kept_traces(
+    workshop: Workshop, results: Path
+) -> None:
+    with pytest.raises(ConfigError, match="one training a task, got 2 seeds"):
+        reproduce("savings", workshop, results)
+    one = workshop_of(workshop.plan.changed(seeds=[0]), workshop.folder)
+    for item in ("savings", "contained"):
+        record = json.loads(reproduce(item, one, results).read_text("utf-8"))
+        assert list(record["tasks"]) == ["some"]
+        assert record["trained_with"]["torch"]
+        assert record["deployment"]["exits"] == [1, 2, 4]
+    folder = workshop.folder / "kept" / one.plan.runs_name / "some"
+    run = workshop.run(RunSpec("some", "joint", 0))
+    kept = load_stored(folder).test
+    np.testing.assert_allclose(kept.probabilities, run.trace("test").probabilities, atol=5e-4)
+    digest = hashlib.sha256((folder / "test.safetensors").read_bytes()).hexdigest()
+    assert record["traces"]["some"]["test.safetensors"] == digest
+
+
 def test_there_are_no_other_items(workshop: Workshop, results: Path) -> None:
     with pytest.raises(ConfigError, match="no item is named 'table3'; there are table1"):
         reproduce("table3", workshop, results)
-    assert len(ITEMS) == 9
+    assert len(ITEMS) == 13

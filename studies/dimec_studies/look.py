@@ -1,0 +1,122 @@
+"""The study of policies that look again: from kept traces, or from runs where there are none.
+
+Each of its items is a module with ``compute(stored, plan, progress)``, the JSON values of a result
+but for its header, and ``tables(result)``, Markdown lines by the name in their marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from dimec.base.errors import ConfigError
+from dimec.base.progress import Progress
+from dimec.base.storage import read_json
+from dimec.tiers.costs import CostModel
+from dimec_studies.plan import LookItem, Plan
+from dimec_studies.runs import RunSpec, Workshop
+from dimec_studies.stored import TRACES, Stored, keep, load_stored
+from dimec_studies.study import stored_header
+
+PROFILE = "look"  # whose results the documentation shows
+_KEPT = "kept"  # folder of the traces of runs, beside the runs
+
+
+class Module(Protocol):
+    """What an item is made of."""
+
+    def compute(
+        self, stored: Sequence[Stored], plan: Plan, progress: Progress
+    ) -> dict[str, Any]: ...
+
+    def tables(self, result: Mapping[str, Any]) -> dict[str, list[str]]: ...
+
+
+def module(item: LookItem) -> Module:
+    """The module of an item."""
+    return cast("Module", import_module(f"dimec_studies.{item}"))
+
+
+def make(item: LookItem, workshop: Workshop) -> dict[str, Any]:
+    """The result of an item, over every task of the plan.
+
+    Raises:
+        DimecError: as training and fitting raise it.
+    """
+    return made_of(item, workshop.plan, traces_of(workshop), workshop.progress)
+
+
+def made_of(
+    item: LookItem, plan: Plan, stored: Sequence[Stored], progress: Progress
+) -> dict[str, Any]:
+    """The same of some traces."""
+    return stored_header(item, plan, stored) | module(item).compute(stored, plan, progress)
+
+
+def tables_of(result: Mapping[str, Any]) -> dict[str, str]:
+    """Markdown of a stored result by the name in its marker."""
+    lines = module(result["item"]).tables(result)
+    return {name: "\n".join(some) for name, some in lines.items()}
+
+
+def traces_of(workshop: Workshop, traces: Path = TRACES) -> list[Stored]:
+    """The traces of every task of a plan, of its first seed.
+
+    Those that are kept in the repository serve if they were trained by the same settings. For the
+    others the run is trained, unless it is, and its traces are kept in their compact form beside
+    the runs: so all that is made of them is the same wherever they lie.
+
+    Args:
+        workshop: the plan, and where its runs lie.
+        traces: the folder of what is kept in the repository.
+
+    Raises:
+        ConfigError: the plan's seeds are more than one.
+        DimecError: as training raises it.
+    """
+    plan, costs = workshop.plan, workshop.plan.cost_model()
+    if len(plan.seeds) != 1:
+        raise ConfigError(
+            f"--seeds: this study looks at one training a task, got {len(plan.seeds)} seeds"
+        )
+    found: dict[str, Path] = {}
+    for name in plan.tasks:
+        here = traces / plan.runs_name / name
+        if _serves(here, plan, name):
+            found[name] = here
+    missing = [name for name in plan.tasks if name not in found]
+    specs = [RunSpec(name, "joint", plan.seeds[0]) for name in missing]
+    for name, run in zip(missing, workshop.train(specs), strict=True):
+        there = workshop.folder / _KEPT
+        folder = there / plan.runs_name / name
+        # Kept once: the digests of a file that is written again may differ, and so its results.
+        if _card(folder).get("model") != run.training()["model"]:
+            keep(run, plan, name, plan.seeds[0], there)
+        found[name] = folder
+    return [_loaded(found[name], costs) for name in plan.tasks]
+
+
+def _card(folder: Path) -> Mapping[str, Any]:
+    """What made the traces in a folder; empty where there are none."""
+    path = folder / "card.json"
+    return read_json(path, f"dimec reproduce {PROFILE}") if path.is_file() else {}
+
+
+def _serves(folder: Path, plan: Plan, name: str) -> bool:
+    """Whether traces are kept there that this plan would train."""
+    card, seed = _card(folder), plan.seeds[0]
+    if not card or card["seed"] != seed:
+        return False
+    then = Plan.of(card["plan"])
+    if name not in then.tasks:
+        return False
+    return then.settings(name, "joint", seed) == plan.settings(name, "joint", seed)
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, costs: CostModel) -> Stored:
+    """The same object for every item, so that what is fitted to it serves all of them."""
+    return load_stored(folder, costs)
