@@ -66,7 +66,7 @@ def test_one_text_has_to_the_last_bit_what_it_has_among_others(
     assert np.isfinite(whole).all()
     for row in range(rows):
         one = features_one(signal[row].tolist(), [look[row] for look in seen])
-        assert one.tobytes() == whole[row].tobytes()
+        assert np.array(one).tobytes() == whole[row].tobytes()
 
 
 def test_certain_and_impossible_are_finite() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray, IntArray
+from dimec.policies.cascade import exactly
 from dimec.policies.cascade.points import Point
 
 
@@ -32,9 +34,18 @@ class Chooser:
 
     def utilities(self, x: FloatArray) -> FloatArray:
         """(N, S) of (N, F) features; each row as if it were alone."""
-        values = np.vecdot(x[:, None, :], self.weights[None, :, :]) + self.biases
-        told: FloatArray = np.where(self.logistic, sigmoid(values), values) - self.costs
-        return told
+        values = np.zeros((len(x), len(self.biases)))
+        for feature, weights in zip(x.T, self.weights.T, strict=True):  # added up in this order
+            values += feature[:, None] * weights
+        values += self.biases
+        values[:, self.logistic] = exactly.sigmoid(values[:, self.logistic])
+        return values - self.costs
+
+    @cached_property
+    def plain(self) -> list[tuple[list[float], float, bool, float]]:
+        """Of each choice weights, bias, whether it is logistic, and cost, as Python's numbers."""
+        parts = (self.weights, self.biases, self.logistic, self.costs)
+        return list(zip(*(part.tolist() for part in parts), strict=True))
 
     def choose(self, x: FloatArray) -> IntArray:
         """(N,) step to take: 0 to answer, else 1 + its position among the point's steps.

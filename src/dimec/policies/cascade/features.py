@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
+from dimec.policies.cascade.exactly import log
 
 FLOOR = 1e-5  # of a probability: float16 traces say less of smaller ones
 MOST_CLASSES = 6  # of which each has features of its own
@@ -80,11 +81,11 @@ def _confidence(p: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(N,) log-odds of the largest probability; (N, 1 or 2) entropy and, of C > 2, the margin."""
     ordered = np.sort(np.maximum(p, FLOOR), axis=1)
     first, second = ordered[:, -1], ordered[:, -2] if p.shape[1] > 1 else np.full(len(p), FLOOR)
-    top = np.log(first / np.maximum(1 - first, FLOOR))
-    logs = np.log(ordered)
+    top = log(first / np.maximum(1 - first, FLOOR))
+    logs = log(ordered)
     shape = [-(ordered * logs).sum(axis=1)]
     if p.shape[1] > 2:
-        shape.append(np.log(first / second))
+        shape.append(log(first / second))
     return top, np.stack(shape, axis=1)
 
 
@@ -102,7 +103,7 @@ def signal_features(
         mean: (D,) of the embeddings that were fitted on.
         axes: (P, D).
     """
-    length = np.log(np.maximum(np.asarray(tokens, np.float64), 1.0))
+    length = log(np.maximum(np.asarray(tokens, np.float64), 1.0))
     centred = np.asarray(embeddings, np.float64) - mean
     along = np.vecdot(centred[:, None, :], axes[None, :, :])
     return np.concatenate([length[:, None], along], axis=1)

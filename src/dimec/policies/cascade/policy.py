@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -98,6 +99,15 @@ class CascadePolicy:
         """(N, 1 + P) features of the signals of N texts."""
         return signal_features(embeddings, tokens, self.mean, self.axes)
 
+    def signal_one(self, signal: Signal) -> list[float]:
+        """The features of one text's signal, to the last bit those that it has among others."""
+        if not len(self.axes):  # the length alone
+            return [math.log(max(float(signal.tokens), 1.0))]
+        row: list[float] = self.signal(signal.embedding[None], np.array([signal.tokens]))[
+            0
+        ].tolist()
+        return row
+
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Point by point, all samples that stand there at once."""
         self._check(site_of(trace, deployment))
@@ -179,7 +189,7 @@ class CascadeSteps(FixedSteps):
     def begin(self, signal: Signal) -> Step:
         """To the exit at layer 0, where there is one; else to the best."""
         first = self._policy.choosers[0]
-        about = self._policy.signal(signal.embedding[None], np.array([signal.tokens]))[0].tolist()
+        about = self._policy.signal_one(signal)
         step: Step = (
             Go(*first.point.seen[0]) if first.point.seen else self._choose(first, about, [])
         )
