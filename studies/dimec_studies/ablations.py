@@ -15,7 +15,7 @@ import numpy as np
 from dimec.base.arrays import FloatArray
 from dimec.evaluation.bootstrap import bootstrap_means, interval
 from dimec.policies.cascade.features import GROUPS
-from dimec.policies.cascade.induction import Fit, Induction
+from dimec.policies.cascade.induction import PROJECTIONS, Fit, Induction
 from dimec.policies.cascade.points import Point, points_of
 from dimec.policies.cascade.system import cascade_of, induction_of
 from dimec.policies.drive import site_of
@@ -27,6 +27,7 @@ from dimec_studies.stored import Stored
 
 ALLOWED = (0.005, 0.01)  # drops on the validation split
 UTILITY_LAMBDA = 0.01
+_AXES = 8
 WHOLE = "the whole cascade"
 
 
@@ -39,12 +40,14 @@ class Less:
         exits: of the first tier that are not looked at.
         limit: what leads on from a point.
         without: groups of features.
+        projections: axes of the embedding that are features beside the others.
     """
 
     name: str
     exits: tuple[int, ...] = ()
     limit: Callable[[Point], Point] = lambda point: point
     without: tuple[str, ...] = ()
+    projections: int = PROJECTIONS
 
 
 def cases(trace: Trace, deployment: Deployment) -> Iterator[Less]:
@@ -68,6 +71,7 @@ def cases(trace: Trace, deployment: Deployment) -> Iterator[Less]:
         yield Less("without a look beyond the first tier", (), _last_word_further)
     for group in GROUPS[1:]:
         yield Less(f"without features: {group}", without=(group,))
+    yield Less(f"with {_AXES} axes of the embedding as features", projections=_AXES)
 
 
 def _start_here(point: Point) -> Point:
@@ -143,7 +147,7 @@ def induction_without(stored: Stored, case: Less) -> Induction:
     trace = without_exits(stored.validation, stored.deployment, case.exits)
     points = [case.limit(point) for point in points_of(site_of(trace, stored.deployment))]
     inputs = replace(stored.inputs(UTILITY_LAMBDA), validation=trace)
-    return induction_of(inputs, points=points, without=case.without)
+    return induction_of(inputs, points=points, without=case.without, projections=case.projections)
 
 
 def _chosen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from dimec.policies.cascade.induction import Fit, Induction, Sight
+from dimec.policies.cascade.induction import PROJECTIONS, Fit, Induction, Sight
 from dimec.policies.cascade.points import Exit, Point, points_of
 from dimec.policies.cascade.policy import CascadePolicy
 from dimec.policies.drive import site_of
@@ -19,6 +19,7 @@ def induction_of(
     seed: int = 0,
     points: Sequence[Point] | None = None,
     without: Collection[str] = (),
+    projections: int = PROJECTIONS,
 ) -> Induction:
     """The validation split, ready for any λ; one serves the whole curve.
 
@@ -27,12 +28,13 @@ def induction_of(
         seed: of the folds.
         points: in place of the site's own; the same ones, from which less may lead on.
         without: groups of features that are not to be used.
+        projections: axes of the embedding among the features.
     """
     trace, deployment = inputs.validation, inputs.deployment
     if points is None:
         points = points_of(site_of(trace, deployment))
     sight = sight_of(trace, deployment, points)
-    return Induction(points, sight, len(trace.label_names), seed, without=without)
+    return Induction(points, sight, len(trace.label_names), seed, projections, without)
 
 
 def sight_of(trace: Trace, deployment: Deployment, points: Sequence[Point]) -> Sight:
