@@ -85,7 +85,8 @@ def test_fit_evaluate_and_report_go_by_the_tiers(trained: Path, name: str) -> No
     assert {"dimec-fixed", "dimec-adaptive", "random", "oracle"} <= by_name.keys()
     offloading = ["adaee", "splitee", "splitee-s", "i-splitee"]
     offloading += ["neurosurgeon-latency", "neurosurgeon-energy", "exit-cascade", "class-cascade"]
-    offloading += ["class-gate", "deferral", "knn", "cats", "calm", "fast-yet-safe"]
+    offloading += ["class-gate", "exit0-cascade", "exit0-class-cascade", "deferral"]
+    offloading += ["exit0-deferral", "knn", "cats", "calm", "fast-yet-safe"]
     away = offloading if len(tiers) == 1 else []
     absent = "is left out: to offload takes a second tier, and there is one only"
     assert case.left_out == [f"{name} {absent}" for name in away]

@@ -36,6 +36,7 @@ NAMES = list(every_system())
 OFFLOADING = {"adaee", "splitee", "splitee-s", "i-splitee", "bottlenet++", "bottlefit"}
 OFFLOADING |= {"neurosurgeon-latency", "neurosurgeon-energy"}
 OFFLOADING |= {"exit-cascade", "class-cascade", "class-gate", "deferral", "knn"}
+OFFLOADING |= {"exit0-cascade", "exit0-class-cascade", "exit0-deferral"}
 OFFLOADING |= {"cats", "calm", "fast-yet-safe"}
 every = pytest.mark.parametrize("name", NAMES)
 EVERYWHERE = SCENES | OTHER_TIERS

@@ -125,3 +125,28 @@ def test_tiers_with_models_of_their_own_are_replayed_as_they_are_served(name: st
     policy = system(name).fit(FitInputs(trace, deployment, 0.02)).policy
     driven = drive(policy.steps(site_of(trace, deployment)), trace, deployment)
     assert_same(driven, policy.replay(trace, deployment))
+
+
+def test_exit_0_comes_first_where_it_is_asked_for_and_there() -> None:
+    with_zero = site((2, 3, 6), (0, 1, 2, 3, 6))
+    assert way_of(with_zero, exit0=True) == ((0, 0), (0, 1), (0, 2), (1, 3), (2, 6))
+    assert way_of(with_zero) == way_of(site((2, 3, 6)), exit0=True)
+
+
+@pytest.mark.parametrize("name", ["exit0-cascade", "exit0-class-cascade", "exit0-deferral"])
+def test_who_looks_at_exit_0_gains_where_it_is_good(name: str) -> None:
+    """Exit 0 is always right and sure, the exits after layers are not: all is answered for free."""
+    labels = np.arange(60) % 2
+    p = np.full((60, 5, 2), 0.5, np.float32)
+    p[np.arange(60), 0, labels] = 0.99
+    p[np.arange(60), 0, 1 - labels] = 0.01
+    p[:, 1:, 0], p[:, 1:, 1] = 0.6, 0.4
+    trace = make_trace(60, exits=(0, 1, 2, 3, 6), tiers=(2, 3, 6), probabilities=p, labels=labels)
+    deployment = Deployment.paper((2, 3, 6))
+    policy = system(name).fit(FitInputs(trace, deployment, 0.01)).policy
+    outcome = policy.replay(trace, deployment)
+    assert (outcome.answers[:, 0] == 1).all()
+    assert (outcome.cost == 0).all()
+    blind = {"exit0-cascade": "exit-cascade"}.get(name, name.removeprefix("exit0-"))
+    other = system(blind).fit(FitInputs(trace, deployment, 0.01)).policy
+    assert (other.replay(trace, deployment).cost > 0).all()

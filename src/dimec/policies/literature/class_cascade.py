@@ -19,6 +19,10 @@ At each exit in turn C = max softmax; it answers where C ≥ its threshold. Exit
     By the class alone: whatever its confidence, an exit answers with some classes and goes on with
     the others. dimec's own, to show what a deferral gains by the class without any score.
 
+``exit0-cascade``, ``exit0-class-cascade``
+    The first two with the exit at layer 0 before the others, where there is one, as dimec's own
+    cascade has it: what a plain threshold makes of the same exits.
+
 Departures: the thresholds are dimec's search on the validation split, not values that were set by
 hand. Whether the tiers between the first and the last are asked, on all ways or on none, is chosen
 there too, by the same reward; where both are as good, they are not.
@@ -44,14 +48,22 @@ _OWN = "dimec's own, dimec.policies.literature.class_cascade"
 
 
 def _register(
-    name: str, title: str, source: str, cells: Cells, candidates: Candidates = "confidences"
+    name: str,
+    title: str,
+    source: str,
+    cells: Cells,
+    candidates: Candidates = "confidences",
+    *,
+    exit0: bool = False,
 ) -> None:
     def make(way: Sequence[Exit], thresholds: FloatArray) -> ThresholdsPolicy:
         return ThresholdsPolicy(name, way, thresholds)
 
     def along(inputs: FitInputs, lambdas: Sequence[float]) -> list[Fitted]:
         trace, deployment = inputs.validation, inputs.deployment
-        ways = [seen_along(trace, deployment, between=between) for between in (False, True)]
+        ways = [
+            seen_along(trace, deployment, between=between, exit0=exit0) for between in (False, True)
+        ]
         found: list[Fitted] = []
         for lam in lambdas:
             tables = [fit_thresholds(seen, lam, cells, candidates) for seen in ways]
@@ -63,9 +75,18 @@ def _register(
     def fit(inputs: FitInputs) -> Fitted:
         return along(inputs, [inputs.lam])[0]
 
-    register(System(name, source, make, fitter=fit, along=along), title=title)
+    tags = {"exit 0"} if exit0 else ()
+    register(System(name, source, make, fitter=fit, along=along), title=title, tags=tags)
 
 
 _register("exit-cascade", "Cascade, threshold per exit", _SINGLE, "exit")
 _register("class-cascade", "Cascade, threshold per exit and class", _BY_CLASS, "class")
 _register("class-gate", "Class-gated deferral", _OWN, "class", "gate")
+_register("exit0-cascade", "Cascade, threshold per exit, exit 0 too", _SINGLE, "exit", exit0=True)
+_register(
+    "exit0-class-cascade",
+    "Cascade, threshold per exit and class, exit 0 too",
+    _BY_CLASS,
+    "class",
+    exit0=True,
+)

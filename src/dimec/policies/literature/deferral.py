@@ -18,6 +18,8 @@ whether each is right). Departures: two small logistic regressions
 (:mod:`dimec.policies.literature.exit_models`) in place of one regression of the difference, on the
 validation split; there are several exits before the model that is deferred to, each with models of
 its own; tiers between the first and the last are not asked.
+
+``exit0-deferral`` looks at the exit at layer 0 too, where there is one, as dimec's cascade does.
 """
 
 from __future__ import annotations
@@ -63,9 +65,13 @@ class DeferralPolicy(WalkPolicy):
     kind = "deferral"
 
     def __init__(
-        self, way: Sequence[Exit], models: Sequence[Models], margins: npt.ArrayLike
+        self,
+        way: Sequence[Exit],
+        models: Sequence[Models],
+        margins: npt.ArrayLike,
+        name: str = "deferral",
     ) -> None:
-        super().__init__("deferral", way)
+        super().__init__(name, way)
         self.models = tuple(models)
         self.margins = np.asarray(margins, np.float64)
         if not len(self.models) == len(self.way) - 1 or self.margins.shape != (len(self.models),):
@@ -98,37 +104,35 @@ def margins_of(seen: Seen, lam: float) -> FloatArray:
     return margins
 
 
-def _along(inputs: FitInputs, lambdas: Sequence[float]) -> list[Fitted]:
-    seen = seen_along(inputs.validation, inputs.deployment, between=False)
-    models = fit_differences(seen)
-    found: list[Fitted] = []
-    for lam in lambdas:
-        policy = DeferralPolicy(seen.way, models, margins_of(seen, lam))
-        found += best_along([(policy, {})], inputs, [lam])
-    return found
-
-
-def _fit(inputs: FitInputs) -> Fitted:
-    return _along(inputs, [inputs.lam])[0]
-
-
 def _made_of(name: str, settings: Mapping[str, Any], arrays: Arrays) -> DeferralPolicy:
     way = stored_way(settings)
     rest = {key: array for key, array in arrays.items() if key != "margins"}
-    policy = DeferralPolicy(way, models_of(rest, len(way) - 1, 2), arrays["margins"])
-    if policy.name != name:
-        raise ValueError(f"expected the name {policy.name}")
-    return policy
+    return DeferralPolicy(way, models_of(rest, len(way) - 1, 2), arrays["margins"], name)
+
+
+def _register(name: str, title: str, *, exit0: bool) -> None:
+    def make(
+        way: Sequence[Exit], models: Sequence[Models], margins: npt.ArrayLike
+    ) -> DeferralPolicy:
+        return DeferralPolicy(way, models, margins, name)
+
+    def along(inputs: FitInputs, lambdas: Sequence[float]) -> list[Fitted]:
+        seen = seen_along(inputs.validation, inputs.deployment, between=False, exit0=exit0)
+        models = fit_differences(seen)
+        found: list[Fitted] = []
+        for lam in lambdas:
+            policy = make(seen.way, models, margins_of(seen, lam))
+            found += best_along([(policy, {})], inputs, [lam])
+        return found
+
+    def fit(inputs: FitInputs) -> Fitted:
+        return along(inputs, [inputs.lam])[0]
+
+    source = "Jitkrittum et al., NeurIPS 2023, arXiv 2307.02764"
+    tags = {"exit 0"} if exit0 else ()
+    register(System(name, source, make, fitter=fit, along=along), title=title, tags=tags)
 
 
 register_kind(DeferralPolicy.kind, _made_of)
-register(
-    System(
-        "deferral",
-        "Jitkrittum et al., NeurIPS 2023, arXiv 2307.02764",
-        DeferralPolicy,
-        fitter=_fit,
-        along=_along,
-    ),
-    title="Deferral by calibrated difference",
-)
+_register("deferral", "Deferral by calibrated difference", exit0=False)
+_register("exit0-deferral", "Deferral by calibrated difference, exit 0 too", exit0=True)

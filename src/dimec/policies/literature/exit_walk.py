@@ -1,9 +1,9 @@
 """What the cascades over exits share: the way from exit to exit, and a rule that ends it.
 
-The way leads through the exits of the first tier, the exit at layer 0 apart, and then through the
-own exit of each further tier, to which the text is sent. At each exit a rule says whether it
-answers or the input goes on; the last exit answers in any case. A tier whose exit is the one
-before it, as m = n or n = l, is passed over.
+The way leads through the exits of the first tier, that at layer 0 only where it is asked for, and
+then through the own exit of each further tier, to which the text is sent. At each exit a rule says
+whether it answers or the input goes on; the last exit answers in any case. A tier whose exit is the
+one before it, as m = n or n = l, is passed over.
 
 Cost of a sample: all that was spent on the way. λ_m·layer on the first tier, then, of each further
 tier that was asked, its price: λ_e·n + o_e, o_c + γ.
@@ -33,12 +33,13 @@ Exit: TypeAlias = tuple[int, int]  # a tier and a layer
 Probabilities: TypeAlias = npt.NDArray[np.floating]
 
 
-def way_of(site: Site, *, between: bool = True) -> tuple[Exit, ...]:
+def way_of(site: Site, *, between: bool = True, exit0: bool = False) -> tuple[Exit, ...]:
     """The exits of a way, in order.
 
     Args:
         site: whose exits they are.
         between: whether the tiers between the first and the last are asked.
+        exit0: whether it begins with the exit at layer 0, where there is one.
 
     Raises:
         ConfigError: there is one tier only, or the first has no exit.
@@ -48,6 +49,8 @@ def way_of(site: Site, *, between: bool = True) -> tuple[Exit, ...]:
     way = [(0, layer) for layer in site.exits_of(0) if layer <= deployment.exits[0]]
     if not way:
         raise ConfigError("a cascade over exits needs an exit on the first tier")
+    if exit0 and site.exit0:
+        way.insert(0, (0, 0))
     for k in range(1 if between else deployment.last, len(deployment)):
         here, before = deployment.tiers[k], deployment.tiers[way[-1][0]]
         if (here.source, here.layer) != (before.source, way[-1][1]):
@@ -104,9 +107,11 @@ class Seen:
         return int(self.looks[0].shape[1])
 
 
-def seen_along(trace: Trace, deployment: Deployment, *, between: bool = True) -> Seen:
+def seen_along(
+    trace: Trace, deployment: Deployment, *, between: bool = True, exit0: bool = False
+) -> Seen:
     """A trace along the way of a deployment; arguments and errors as :func:`way_of`."""
-    way = way_of(site_of(trace, deployment), between=between)
+    way = way_of(site_of(trace, deployment), between=between, exit0=exit0)
     columns = [trace.column(layer, deployment.tiers[tier].source) for tier, layer in way]
     every = np.arange(len(way))
     legs = walk_legs(way, every, np.ones(len(way), np.int64), deployment)
@@ -177,7 +182,8 @@ class WalkPolicy:
         Raises:
             ConfigError: says which exits it needs.
         """
-        if self.way not in (way_of(site), way_of(site, between=False)):
+        exit0 = self.way[0] == (0, 0)
+        if self.way not in [way_of(site, between=b, exit0=exit0) for b in (True, False)]:
             told = ", ".join(f"layer {layer} at tier {tier + 1}" for tier, layer in self.way)
             raise ConfigError(
                 f"{self.name} was fitted for other exits or tiers ({told}); fit it again on these"
