@@ -1,6 +1,6 @@
 """All that the documentation has of results: one page, its figures, and tables in others.
 
-The store is a folder with ``studies/PROFILE/ITEM.json`` and ``benchmarks/*.json``. A table stands
+The store is a folder with ``studies/PROFILE/ITEM.json``, ``exit0/`` and ``benchmarks/*.json``. A table stands
 between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``: NAME is that of a profile whose
 ``ledger`` is stored, ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
 ``contract-NAME`` of the contract's simulations, ``look-NAME`` of the study of policies that look
@@ -21,6 +21,7 @@ from dimec_studies import look, look_figures
 from dimec_studies.benchmark_tables import benchmark_tables
 from dimec_studies.contract_tables import contract_tables
 from dimec_studies.contracts import ITEM, PROFILE
+from dimec_studies.exit0_table import exit0_table
 from dimec_studies.ledger_tables import ledger_tables
 from dimec_studies.plan import LOOK_ITEMS
 from dimec_studies.rendering import render
@@ -28,7 +29,7 @@ from dimec_studies.scenario_tables import scenario_tables
 
 T = TypeVar("T")
 
-STUDIES, BENCHMARKS = "studies", "benchmarks"  # folders of the store
+STUDIES, BENCHMARKS, EXIT0 = "studies", "benchmarks", "exit0"  # folders of the store
 
 _TABLE = re.compile(r"<!-- table: ([\w-]+) -->.*?<!-- end -->", re.DOTALL)
 
@@ -93,6 +94,9 @@ def stored_tables(results: Path) -> dict[str, str]:
             tables |= _made(path, f"dimec reproduce {item}", contract_tables)
         elif name == look.PROFILE and item in LOOK_ITEMS:
             tables |= _made(path, _again_look(item), look.tables_of)
+    alone = results / EXIT0 / "alone.json"
+    if alone.is_file():
+        tables |= _made(alone, "python -m dimec_studies.exit0", exit0_table)
     return tables | benchmark_tables(results / BENCHMARKS)
 
 
