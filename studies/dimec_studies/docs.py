@@ -1,8 +1,9 @@
 """All that the documentation has of results: one page, its figures, and tables in others.
 
-The store is a folder with ``studies/PROFILE/ITEM.json``, ``exit0/`` and ``benchmarks/*.json``. A table stands
-between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``: NAME is that of a profile whose
-``ledger`` is stored, ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
+The store is a folder with ``studies/PROFILE/ITEM.json``, ``exit0/alone.json`` and
+``benchmarks/*.json``. A table stands between the lines ``<!-- table: NAME -->`` and
+``<!-- end -->``: NAME is that of a profile whose ``ledger`` is stored, ``exit0-alone``,
+``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
 ``contract-NAME`` of the contract's simulations, ``look-NAME`` of the study of policies that look
 again, which has a figure for each task too, or one of those that the packaged scenarios give
 (:mod:`dimec_studies.scenario_tables`).
