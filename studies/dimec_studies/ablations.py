@@ -27,7 +27,7 @@ from dimec_studies.stored import Stored
 
 ALLOWED = (0.005, 0.01)  # drops on the validation split
 UTILITY_LAMBDA = 0.01
-_AXES = 8
+_AXES = (0, 8)  # in place of those of the default
 WHOLE = "the whole cascade"
 
 
@@ -71,7 +71,8 @@ def cases(trace: Trace, deployment: Deployment) -> Iterator[Less]:
         yield Less("without a look beyond the first tier", (), _last_word_further)
     for group in GROUPS[1:]:
         yield Less(f"without features: {group}", without=(group,))
-    yield Less(f"with {_AXES} axes of the embedding as features", projections=_AXES)
+    for axes in _AXES:
+        yield Less(f"with {axes} axes of the embedding as features", projections=axes)
 
 
 def _start_here(point: Point) -> Point:

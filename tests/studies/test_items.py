@@ -77,7 +77,9 @@ def test_a_table_has_every_system_on_every_seed(workshop: Workshop, results: Pat
     for line in task["summary"]:
         assert line["accuracy"]["low"] <= line["accuracy"]["mean"] <= line["accuracy"]["high"]
         assert sum(line["shares"]) == pytest.approx(1)
-        assert line["scenarios"]["phone-4g"]["milliseconds"] > 0
+        # Only where exit 0 may answer before any layer has run nothing may be waited for.
+        free = "exit 0" in getattr(systems().get(line["policy"]), "tags", ())
+        assert line["scenarios"]["phone-4g"]["milliseconds"] > (-1 if free else 0)
 
 
 def test_a_tables_figures_are_those_of_the_traces(workshop: Workshop, results: Path) -> None:

@@ -28,9 +28,10 @@ from dimec.policies.cascade.linear import CrossFit, CrossFits, folds_of
 from dimec.policies.cascade.points import Exit, Point, seen_after
 
 FOLDS = 5
-# Axes of the embedding among the features: what the embedding says, exit 0 says better, and without
-# them a step is taken in plain numbers. The ablation of ``dimec reproduce look`` has eight.
-PROJECTIONS = 0
+# Axes of the embedding among the features: few, for exit 0 says better what the embedding says, and
+# more of them are noise where few rows are fitted to. The ablation of ``dimec reproduce look`` has
+# none and eight.
+PROJECTIONS = 2
 
 
 @dataclass(frozen=True, eq=False)
