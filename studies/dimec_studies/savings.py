@@ -113,7 +113,29 @@ def tables(result: Mapping[str, Any]) -> dict[str, list[str]]:
         for name, task in result["tasks"].items():
             lines += [f"**{_title(name, task)}**", "", *_table(task, place, allowed), ""]
         by_drop[f"look-savings-{100 * allowed:g}".replace(".", "-")] = lines[:-1]
-    return {**by_drop, "look-savings-told": _told(result), "look-curves": images(result)}
+    told = {"look-savings-told": _told(result), "look-cascade": _cascade(result)}
+    return {**by_drop, **told, "look-curves": images(result)}
+
+
+_SHORT = ("task", "test rows", "last tier right %", "drop, points", "reduction %")
+
+
+def _cascade(result: Mapping[str, Any]) -> list[str]:
+    """The cascade alone at the first drop that is allowed, a row a task."""
+    rows = []
+    for name, task in result["tasks"].items():
+        (own,) = (one for one in task["systems"] if one["system"] == CASCADE)
+        if (best := own["chosen"][0]) is None:
+            rows.append([task_title(name), f"{task['rows']['test']:,}", "none within it", "", ""])
+            continue
+        accuracy = percent(task["tiers"][-1]["accuracy"])
+        drop, reduction = (
+            f"{percent(best[key], digits)} ({percent(best[f'{key}_low'], digits)} to "
+            f"{percent(best[f'{key}_high'], digits)})"
+            for key, digits in (("drop", 2), ("reduction", 1))
+        )
+        rows.append([task_title(name), f"{task['rows']['test']:,}", accuracy, drop, reduction])
+    return table(_SHORT, rows).splitlines()
 
 
 def _title(name: str, task: Mapping[str, Any]) -> str:

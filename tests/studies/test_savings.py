@@ -78,6 +78,13 @@ def test_the_tables_say_where_more_is_lost_than_allowed(stored: Stored) -> None:
     ]
     made = tables({"allowed": [0.005, 0.01], "tasks": {"sst2": task | {"systems": systems}}})
     assert made["look-curves"] == ["![Accuracy over cost on SST-2, a line a system](look/sst2.svg)"]
+    short = made["look-cascade"][2:]
+    assert len(short) == 1
+    assert short[0].startswith("| SST-2 | ")
+    assert short[0].endswith("| 2.00 (1.10 to 3.00) | 50.0 (0.0 to 0.0) |")
+    none = [one | {"chosen": [None, None]} for one in systems]
+    bare = tables({"allowed": [0.005, 0.01], "tasks": {"sst2": task | {"systems": none}}})
+    assert "none within it" in bare["look-cascade"][2]
     rows = [line for line in made["look-savings-0-5"] if line.startswith("|")][2:]
     assert rows[0] == "| CASCADE | λ 0.01 | 40.0 | 0.00 | 50.0 | 2.00 (1.10 to 3.00) | yes | 25.0 |"
     assert "yes, within noise" in rows[1]
