@@ -128,7 +128,7 @@ def train_ours(
     seed: int,
 ) -> dict[str, Any]:
     """Train as ``dimec train`` does; seconds of an epoch, and what was learned."""
-    from dimec.runs.run import settings_of
+    from dimec.runs.train import settings_of
     from dimec.training import train_run
 
     values = {

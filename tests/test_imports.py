@@ -18,7 +18,7 @@ MODULES = rooms.modules()
 # No room of the package: they stand on it, outside.
 STUDIES = sorted(rooms.STUDIES.rglob("*.py"))
 # What drives the work; all else runs where torch and Starlette are not installed.
-DRIVERS = {"runs.run", "studies", "cli"}
+DRIVERS = {"runs.run", "runs.train", "studies", "cli"}
 
 
 def _id(path: Path) -> str:

@@ -30,6 +30,7 @@ LEVELS = (
     ("report", "runs"),
     ("training",),
     ("runs.run",),
+    ("runs.train",),
     ("cli",),
     ("__main__",),
 )

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from dimec.evaluation.ledger import Ledger
     from dimec.mobile import AsyncMobile, Mobile, Prediction
     from dimec.routing import CentroidRouter
-    from dimec.runs.run import Run, train
+    from dimec.runs.run import Run
+    from dimec.runs.train import train
     from dimec.tiers.costs import CostModel
     from dimec.tiers.deployment import Deployment
     from dimec.traces.trace import Trace
@@ -43,7 +44,7 @@ _HOMES = {
     "evaluate": "dimec.evaluation.evaluate",
     "load_task": "dimec.data",
     "search_thresholds": "dimec.cartography.thresholds",
-    "train": "dimec.runs.run",
+    "train": "dimec.runs.train",
 }
 
 __all__ = [

@@ -13,7 +13,8 @@ from dimec.base.errors import ConfigError, MismatchError
 from dimec.base.storage import read_json
 from dimec.cartography import build_pools
 from dimec.runs.fitting import DEFAULT_LAMBDA, LAMBDAS, describe_fit
-from dimec.runs.run import Run, settings_of
+from dimec.runs.run import Run
+from dimec.runs.train import settings_of
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from support.builders import make_trace

@@ -9,7 +9,8 @@ import pytest
 
 from dimec.base.errors import ConfigError
 from dimec.base.storage import read_json, write_json
-from dimec.runs.run import Run, settings_of
+from dimec.runs.run import Run
+from dimec.runs.train import settings_of
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.training import grid, train_grid, train_run

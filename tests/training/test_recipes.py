@@ -17,7 +17,8 @@ from dimec.base.progress import NoProgress
 from dimec.base.storage import load_arrays
 from dimec.data import Splits, split_dataset
 from dimec.runs.rows import read_dataset
-from dimec.runs.run import Run, settings_of
+from dimec.runs.run import Run
+from dimec.runs.train import settings_of
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.training import MultiExitClassifier, joint_loss

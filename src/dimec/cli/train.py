@@ -110,7 +110,8 @@ def train_from(
     """The trained run, and what there is to say of its rows."""
     from dimec.base.progress import NoProgress
     from dimec.runs.intake import check_claim, take_in
-    from dimec.runs.run import Run, settings_of
+    from dimec.runs.run import Run
+    from dimec.runs.train import settings_of
     from dimec.runs.workspace import RunDirectory
 
     if config is not None:

@@ -34,7 +34,6 @@ from dimec.tiers.names import check_tier_names
 from dimec.tiers.scenario_file import Scenarios
 
 if TYPE_CHECKING:
-    from dimec.settings.run import RunSettings
     from dimec.training.export.bundles import ExportReport
 
 
@@ -307,75 +306,6 @@ class Run(RunDirectory):
             overwrite=overwrite,
             progress=progress,
         )
-
-
-def train(
-    *,
-    out: Path | str,
-    task: Any = None,
-    backbone: str = "minilm-l6",
-    exits: Sequence[int] | str | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    seed: int = 0,
-    **options: Any,
-) -> Run:
-    """Train a multi-exit classifier and record its dynamics and traces.
-
-    Args:
-        out: the run directory; an interrupted run goes on, a finished one is taken as it is.
-        task: ``glue/NAME``, ``vader/NAME``, a file (``csv:PATH``; tsv, jsonl, json, parquet alike),
-            or files for each split: ``{"train": "a.csv", "test": "b.csv"}``, which the options
-            ``train``, ``validation`` and ``test`` name as well. Or a table in memory, or a mapping
-            of splits to tables (:func:`dimec.load_task`): the run directory keeps its rows.
-        backbone: a folder, a hub name, or a packaged encoder: ``minilm-l6``, ``mpnet-base``.
-        exits: layers with a classifier, or ``"all"``; by default a third, a half and all layers.
-        overwrite: discard what ``out`` holds.
-        progress: where to report to, for example :class:`dimec.base.progress.RichProgress`.
-        seed: of the split, the initialisation and the order.
-        options: any other setting of ``DataSettings``, ``ModelSettings`` or ``TrainingSettings``
-            in :mod:`dimec.settings`.
-
-    Raises:
-        DimecError: see :func:`dimec.training.train_run`.
-    """
-    values: dict[str, Any] = {"backbone": backbone, "exits": exits, **options}
-    intake = None
-    if isinstance(task, Mapping) and all(isinstance(part, str | Path) for part in task.values()):
-        values |= {str(split): str(file) for split, file in task.items()}
-    elif task is None or isinstance(task, str | Path):
-        values["task"] = None if task is None else str(task)
-    else:
-        from dimec.runs.intake import take_in_table
-
-        progress = progress or NoProgress()
-        settings, intake = take_in_table(
-            task, values, seed, RunDirectory(out), progress, settings_of
-        )
-    if intake is None:
-        settings = settings_of(values, seed)
-    from dimec.training import train_run
-
-    run = train_run(settings, out, overwrite=overwrite, progress=progress, intake=intake)
-    return Run(run.path)
-
-
-def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
-    """Settings from flat names; None leaves a setting at its default.
-
-    Raises:
-        ConfigError: an unknown name, or a value that is out of range.
-    """
-    from dimec.settings.run import GROUPS, RunSettings
-
-    nested: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
-    for key, value in values.items():
-        homes = [name for name, group in GROUPS.items() if key in group.model_fields]
-        if not homes:
-            raise ConfigError(f"unknown setting {key!r}")
-        if value is not None:
-            nested[homes[0]][key] = value
-    return RunSettings.of({**nested, "seed": seed})
 
 
 def _report(run: Run, seed: int, progress: Progress) -> Path:
