@@ -8,7 +8,6 @@ is timed on its own.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.bundles import read_texts, scene
-from benchmarks.encoders import exits_of, make_random_bundle
+from benchmarks.encoders import larger_note, two_encoders
 from benchmarks.harness import in_fresh_process, say, seconds
 from benchmarks.results import SHARE, Figure, Result
 
@@ -49,26 +48,16 @@ class Sizes:
 def run(sizes: Sizes, seed: int) -> Result:
     """Time both encoders, each in a process of its own."""
     trained = scene(sizes.run, seed)
-    few = min(sizes.few, sizes.texts)
-    with tempfile.TemporaryDirectory() as folder:
-        say("decision: exporting the larger encoder ...")
-        larger = {"source": trained.bundle("fp32"), "out": str(Path(folder) / "bundle")}
-        shape = {"layers": sizes.layers, "width": sizes.width}
-        in_fresh_process(make_random_bundle, **larger, **shape, seed=seed)
-        (Path(folder) / "texts.json").write_bytes((trained.folder / "texts.json").read_bytes())
-        runs: dict[str, Any] = {}
-        for name, bundle, texts in (
-            (trained.source["backbone"], trained.bundle("fp32"), sizes.texts),
-            (f"{sizes.layers} x {sizes.width}", larger["out"], few),
-        ):
+    runs: dict[str, Any] = {}
+    with two_encoders(trained, sizes, seed) as encoders:
+        for name, (bundle, texts) in encoders.items():
             say(f"decision: {name}")
             arguments = {"bundle": bundle, "texts": texts, "repeats": sizes.repeats}
             runs[name] = in_fresh_process(measure, **arguments).value
     figures = [figure for name, passes in runs.items() for figure in _figures(name, passes)]
     notes = (
         trained.note,
-        f"{sizes.layers} x {sizes.width}: a BERT encoder of that size with random weights, exits "
-        f"{exits_of(sizes.layers)} and the same tokenizer; {few} texts a pass",
+        larger_note(sizes),
         "one thread; each text is decided on, then run through the m layers; 'in a row': only "
         "decided on, so that caches stay warm",
         "the m-layer inference is the mobile's own, embedding included; shares are ratios of the "

@@ -4,13 +4,63 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from benchmarks.bundles import Scene
+from benchmarks.harness import in_fresh_process, say
+
 _HEAD = 64  # width of an attention head
+
+
+class Shape(Protocol):
+    """Of the larger encoder, and how many texts each is to run."""
+
+    @property
+    def texts(self) -> int: ...
+
+    @property
+    def few(self) -> int: ...
+
+    @property
+    def layers(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+
+@contextmanager
+def two_encoders(trained: Scene, sizes: Shape, seed: int) -> Iterator[dict[str, tuple[str, int]]]:
+    """The trained encoder and a larger one with random weights: name → bundle, texts to run.
+
+    Args:
+        trained: whose tokenizer, labels and texts the larger one has too.
+        sizes: ``layers`` and ``width`` of the larger one, which runs ``few`` of ``texts``.
+        seed: of its weights.
+    """
+    with tempfile.TemporaryDirectory(prefix="dimec-bench-") as folder:
+        say("exporting the larger encoder ...")
+        out, source = str(Path(folder) / "bundle"), trained.bundle("fp32")
+        shape = {"layers": sizes.layers, "width": sizes.width}
+        in_fresh_process(make_random_bundle, source=source, out=out, **shape, seed=seed)
+        (Path(folder) / "texts.json").write_bytes((trained.folder / "texts.json").read_bytes())
+        larger = f"{sizes.layers} x {sizes.width}"
+        few = min(sizes.few, sizes.texts)
+        yield {trained.source["backbone"]: (source, sizes.texts), larger: (out, few)}
+
+
+def larger_note(sizes: Shape) -> str:
+    """What a reader of its figures has to know of the larger encoder."""
+    return (
+        f"{sizes.layers} x {sizes.width}: a BERT encoder of that size with random weights, exits "
+        f"{exits_of(sizes.layers)} and the same tokenizer; {min(sizes.few, sizes.texts)} texts a "
+        "pass"
+    )
 
 
 def exits_of(layers: int) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.bundles import read_texts, scene
-from benchmarks.encoders import exits_of, make_random_bundle
+from benchmarks.encoders import larger_note, two_encoders
 from benchmarks.harness import in_fresh_process, say
 from benchmarks.results import SHARE, Figure, Result
 
@@ -50,28 +50,17 @@ class Sizes:
 def run(sizes: Sizes, seed: int) -> Result:
     """Both encoders, each in a process of its own."""
     trained = scene(sizes.run, seed)
-    few = min(sizes.few, sizes.texts)
-    with tempfile.TemporaryDirectory(prefix="dimec-bench-") as folder:
-        say("looking: exporting the larger encoder ...")
-        larger = {"source": trained.bundle("fp32"), "out": str(Path(folder) / "bundle")}
-        shape = {"layers": sizes.layers, "width": sizes.width}
-        in_fresh_process(make_random_bundle, **larger, **shape, seed=seed)
-        (Path(folder) / "texts.json").write_bytes((trained.folder / "texts.json").read_bytes())
-        small, large = trained.source["backbone"], f"{sizes.layers} x {sizes.width}"
-        runs: dict[str, Any] = {}
-        for name, bundle, texts in (
-            (small, trained.bundle("fp32"), sizes.texts),
-            (large, larger["out"], few),
-        ):
+    runs: dict[str, Any] = {}
+    with two_encoders(trained, sizes, seed) as encoders:
+        for name, (bundle, texts) in encoders.items():
             say(f"looking: {name}")
             settings = {"bundle": bundle, "texts": texts, "repeats": sizes.repeats, "seed": seed}
             runs[name] = in_fresh_process(measure, source=trained.bundle("fp32"), **settings).value
-    goals = {small: SMALL_GOAL, large: LARGE_GOAL}
+    goals = dict(zip(encoders, (SMALL_GOAL, LARGE_GOAL), strict=True))
     figures = [one for name, passes in runs.items() for one in _figures(name, passes, goals[name])]
     notes = (
         trained.note,
-        f"{large}: a BERT encoder of that size with random weights, exits "
-        f"{exits_of(sizes.layers)} and the same tokenizer; {few} texts a pass",
+        larger_note(sizes),
         "one thread; each text is decided on, then run through the m layers, then decided on "
         "again: caches are as an inference leaves them; 'in a row': the decisions alone",
         "the cascade is fitted to a made-up split of the same width and exits, as what its weights "
