@@ -164,9 +164,9 @@ def fit(
 ) -> None:
     """Choose the thresholds α and β, build the pools, and fit the router; or fit another system.
 
-    All on the validation split: the test split is not looked at. Under a contract it is the cheapest
-    policy that is shown to keep it, on rows that fitted nothing; where none is, exit code 3 says how
-    near one came.
+    All on the validation split: the test split is not looked at. Under a contract it is the
+    cheapest policy that is shown to keep it, on rows that fitted nothing; where none is, the exit
+    code is 3, and how near one came is told.
 
     Examples:
 
