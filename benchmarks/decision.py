@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.bundles import read_texts, scene
-from benchmarks.encoders import larger_note, two_encoders
+from benchmarks.encoders import TwoEncoders, larger_note, two_encoders
 from benchmarks.harness import in_fresh_process, say, seconds
 from benchmarks.results import SHARE, Figure, Result
 
@@ -29,20 +28,7 @@ _STEPS = ("tokenise", "embed", "route")
 _WARM_UP = 50  # texts that are not counted
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """``run``: see :func:`benchmarks.bundles.scene`; ``texts`` of one pass, ``repeats`` of it.
-
-    ``layers`` and ``width`` are those of the second encoder, which has random weights, and which
-    runs ``few`` texts a pass.
-    """
-
-    run: str = ""
-    texts: int = 1060
-    few: int = 100
-    repeats: int = 3
-    layers: int = 12
-    width: int = 768
+Sizes = TwoEncoders
 
 
 def run(sizes: Sizes, seed: int) -> Result:

@@ -6,9 +6,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,24 +18,26 @@ from benchmarks.harness import in_fresh_process, say
 _HEAD = 64  # width of an attention head
 
 
-class Shape(Protocol):
-    """Of the larger encoder, and how many texts each is to run."""
+@dataclass(frozen=True)
+class TwoEncoders:
+    """Sizes of a benchmark of the trained encoder and of a larger one, with random weights.
 
-    @property
-    def texts(self) -> int: ...
+    ``run``: see :func:`benchmarks.bundles.scene`; ``texts`` of one pass, ``repeats`` of it.
+    ``layers`` and ``width`` are those of the larger encoder, which runs ``few`` texts a pass.
+    """
 
-    @property
-    def few(self) -> int: ...
-
-    @property
-    def layers(self) -> int: ...
-
-    @property
-    def width(self) -> int: ...
+    run: str = ""
+    texts: int = 1060
+    few: int = 100
+    repeats: int = 3
+    layers: int = 12
+    width: int = 768
 
 
 @contextmanager
-def two_encoders(trained: Scene, sizes: Shape, seed: int) -> Iterator[dict[str, tuple[str, int]]]:
+def two_encoders(
+    trained: Scene, sizes: TwoEncoders, seed: int
+) -> Iterator[dict[str, tuple[str, int]]]:
     """The trained encoder and a larger one with random weights: name → bundle, texts to run.
 
     Args:
@@ -54,7 +56,7 @@ def two_encoders(trained: Scene, sizes: Shape, seed: int) -> Iterator[dict[str, 
         yield {trained.source["backbone"]: (source, sizes.texts), larger: (out, few)}
 
 
-def larger_note(sizes: Shape) -> str:
+def larger_note(sizes: TwoEncoders) -> str:
     """What a reader of its figures has to know of the larger encoder."""
     return (
         f"{sizes.layers} x {sizes.width}: a BERT encoder of that size with random weights, exits "

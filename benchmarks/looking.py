@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.bundles import read_texts, scene
-from benchmarks.encoders import larger_note, two_encoders
+from benchmarks.encoders import TwoEncoders, larger_note, two_encoders
 from benchmarks.harness import in_fresh_process, say
 from benchmarks.results import SHARE, Figure, Result
 
@@ -32,19 +32,11 @@ _ROWS = 600  # of a made-up split, to fit a cascade of any width
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """``run``: see :func:`benchmarks.bundles.scene`; ``texts`` of one pass, ``repeats`` of it.
+class Sizes(TwoEncoders):
+    """As there; fewer texts, and more passes."""
 
-    ``layers`` and ``width`` are those of the second encoder, which has random weights, and which
-    runs ``few`` texts a pass.
-    """
-
-    run: str = ""
     texts: int = 500
-    few: int = 100
     repeats: int = 5
-    layers: int = 12
-    width: int = 768
 
 
 def run(sizes: Sizes, seed: int) -> Result:

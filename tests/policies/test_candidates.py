@@ -9,6 +9,7 @@ import pytest
 
 from dimec.base.errors import ConfigError
 from dimec.policies.candidates import candidates_of, did, inputs_of, single_tiers, why_not
+from dimec.policies.chance import RandomPolicy
 from dimec.policies.registry import FitInputs, system
 from dimec.runs.deploying import basis_of
 from support.written import N, written_run
@@ -75,6 +76,11 @@ def test_what_is_fitted_is_told_by_the_rows_that_it_has_not_seen(
 def test_what_a_contract_cannot_take_is_refused(inputs: FitInputs, name: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name} {reason}"):
         candidates_of(system(name), inputs)
+
+
+def test_what_draws_lots_is_refused(inputs: FitInputs) -> None:
+    with pytest.raises(ConfigError, match="random draws lots"):
+        did(RandomPolicy("random"), inputs.validation, inputs.deployment)
 
 
 def test_what_it_can_take_has_no_reason_against_it(inputs: FitInputs) -> None:

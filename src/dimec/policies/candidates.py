@@ -72,8 +72,14 @@ class Candidate:
 
 
 def did(policy: Policy, trace: Trace, deployment: Deployment) -> Did:
-    """Replay a policy and see what it answers; one that draws lots is taken at its likeliest."""
+    """Replay a policy and see what it answers.
+
+    Raises:
+        ConfigError: it draws lots, so what it would answer to a row is not known.
+    """
     outcome = policy.replay(trace, deployment)
+    if not np.isin(outcome.answers, (0, 1)).all():
+        raise ConfigError(f"{policy.name} draws lots, so no row tells what it would answer")
     exits = outcome.answers.argmax(axis=1)
     classes: IntArray = trace.predictions[np.arange(len(trace)), exits]
     return Did(classes, outcome.cost)

@@ -28,9 +28,8 @@ from dimec.policies.cascade.linear import CrossFit, CrossFits, folds_of
 from dimec.policies.cascade.points import Exit, Point, seen_after
 
 FOLDS = 5
-# Axes of the embedding among the features: few, for exit 0 says better what the embedding says, and
-# more of them are noise where few rows are fitted to. The ablation of ``dimec reproduce look`` has
-# none and eight.
+# Axes of the embedding among the features: few, for exit 0 tells better what the embedding tells
+# (docs/look.md, whose ablation has none and eight).
 PROJECTIONS = 2
 
 

@@ -11,6 +11,7 @@ tier that was asked, its price: λ_e·n + o_e, o_c + γ.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -125,7 +126,7 @@ def seen_along(
     )
 
 
-class WalkPolicy:
+class WalkPolicy(ABC):
     """From exit to exit until a rule, :meth:`stops`, says to answer.
 
     Args:
@@ -142,21 +143,21 @@ class WalkPolicy:
         self.name = name
         self.way = tuple((int(tier), int(layer)) for tier, layer in way)
 
+    @abstractmethod
     def stops(self, looks: Sequence[Probabilities]) -> BoolArray:
         """(N,) whether the exit seen last answers; each row as if it were alone.
 
         Args:
             looks: of each exit seen so far, in order, (N, C) probabilities; never the last exit.
         """
-        raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
         """The exits."""
         return {"way": [list(exit_) for exit_ in self.way]}
 
+    @abstractmethod
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
         """What the rule is made of."""
-        raise NotImplementedError
 
     def steps(self, site: Site) -> WalkSteps:
         """From exit to exit."""
