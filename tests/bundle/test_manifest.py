@@ -249,7 +249,7 @@ class TestFoldersAndManifests:
             for earlier in (1, 2):
                 _as_it_was(bundle / part, earlier)
                 with pytest.raises(
-                    CorruptArtefactError, match=r"is of format [12], .* reads 3; .* dimec export$"
+                    CorruptArtefactError, match=r"is of format [123], .* reads 4; .* dimec export$"
                 ):
                     look(bundle / part)
 

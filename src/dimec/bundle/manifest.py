@@ -17,7 +17,8 @@
 
 These are the paper's three tiers; a tier's folder has the name of the tier. The first is the
 device: it has the tokenizer, the policy, and layers that are cut. Every other has one graph to be
-served.
+served, and a ``tokenizer.json`` of its own where its model has another tokenizer than the device's:
+then it is sent texts, and not token ids.
 
 Beside each ``.onnx`` lies its ``.onnx.data`` with the large tensors, one ``layers.onnx.data`` for
 all of the device's layers. onnxruntime maps them into memory in place of copying them: those of a
@@ -57,9 +58,12 @@ MANIFEST = "manifest.json"
 _MOST_LAYERS, _MOST_TOKENS, _MOST_WIDE, _MOST_WORDS = 10_000, 1 << 17, 1 << 16, 1 << 24
 
 Precision = Literal["fp32", "int8"]
+# What a tier is sent: token ids of the device's tokenizer, or the text, which it tokenises itself.
+Takes = Literal["tokens", "text"]
 Digest = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
 # 2: the device's layers are cut after each exit that it may stop at. 3: any tiers, any policy.
-FORMAT: Literal[3] = 3
+# 4: a tier may have a model and a tokenizer of its own.
+FORMAT: Literal[4] = 4
 _MOST_TIERS = 16
 Layer = Annotated[int, Field(ge=1, le=_MOST_LAYERS)]
 Version = Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,17}\z")]
@@ -84,7 +88,7 @@ class FileRecord(_Frozen):
 
 
 class TierRecord(_Frozen):
-    """A tier as :class:`dimec.tiers.tier.Tier` has it, and the version of what it computes."""
+    """A tier as :class:`dimec.tiers.tier.Tier` has it, its version and its wire."""
 
     name: str
     layer: Layer
@@ -93,6 +97,7 @@ class TierRecord(_Frozen):
     visit_price: float
     source: str = Field("", max_length=64)
     version: Version
+    takes: Takes = "tokens"
 
     @property
     def tier(self) -> Tier:
@@ -101,7 +106,7 @@ class TierRecord(_Frozen):
         Raises:
             ConfigError: no tier can be so.
         """
-        return Tier(**self.model_dump(exclude={"version"}))
+        return Tier(**self.model_dump(exclude={"version", "takes"}))
 
 
 class _Shared(_Frozen):
@@ -153,7 +158,8 @@ class TierManifest(_Shared):
 
     Attributes:
         tier: the name of this tier.
-        tiers: of the whole bundle, each with its version, see :func:`tier_version`.
+        tiers: of the whole bundle, each with its version, see :func:`tier_version`, and what it
+            is sent. Where tiers have models of their own, the rest is of this tier's model.
         precision: of the graphs' weights.
         labels: names of the C classes.
         inputs: names of the tensors that a tier's model takes, each (B, T) int64.
@@ -169,7 +175,7 @@ class TierManifest(_Shared):
     """
 
     kind: Literal["dimec tier"] = "dimec tier"
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     tier: str
     precision: Precision
     inputs: tuple[Literal["input_ids", "attention_mask", "token_type_ids"], ...]
@@ -198,6 +204,16 @@ class TierManifest(_Shared):
             ),
         }
         _refuse(problems)
+        _refuse(
+            {
+                "takes: the first tier makes tokens of texts itself": (
+                    self.is_first and self.takes == "text"
+                ),
+                "files: a tier that takes texts needs a tokenizer.json": (
+                    self.takes == "text" and "tokenizer.json" not in self.files
+                ),
+            }
+        )
         if (exit0 := self.files.get(EXIT0)) is not None:
             _refuse(
                 {
@@ -216,6 +232,11 @@ class TierManifest(_Shared):
     def is_first(self) -> bool:
         """Whether this is the device, where inputs arrive."""
         return self.tier == self.names[0]
+
+    @property
+    def takes(self) -> Takes:
+        """What this tier is sent; the first tier, where inputs arrive, tokenises them itself."""
+        return self.tiers[self.names.index(self.tier)].takes
 
     @property
     def version(self) -> str:
@@ -237,7 +258,7 @@ class BundleManifest(_Shared):
     """What a whole bundle holds; ``files`` has paths of the form ``tier/name``."""
 
     kind: Literal["dimec bundle"] = "dimec bundle"
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
 
 
 def graph_names(segments: Sequence[int]) -> tuple[str, ...]:

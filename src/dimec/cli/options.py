@@ -81,7 +81,10 @@ def _parameter(setting: Setting, defaults: bool) -> inspect.Parameter:
         help=setting.help,
         rich_help_panel=setting.panel,
     )
-    kind = setting.kind if default is not None else setting.kind | None
+    kind: Any = list[str] if setting.option.repeated else setting.kind
+    if setting.option.repeated:
+        default = None
+    kind = kind if default is not None else kind | None
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,

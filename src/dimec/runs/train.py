@@ -74,8 +74,11 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
     """
     from dimec.settings.run import GROUPS, RunSettings
 
-    nested: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
+    nested: dict[str, Any] = {name: {} for name in GROUPS}
     for key, value in values.items():
+        if key == "tier":
+            nested |= {"tiers": value or ()}
+            continue
         homes = [name for name, group in GROUPS.items() if key in group.model_fields]
         if not homes:
             raise ConfigError(f"unknown setting {key!r}")

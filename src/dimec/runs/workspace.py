@@ -75,6 +75,12 @@ class RunDirectory:
         calibration/                traces of the user's calibration texts, and rows to label
         streams/                    traces of other tasks' rows, by dimec trace
         grid/, grid.json            the points of a grid search, and how each scored
+
+    Where tiers have a model each, what is of a model lies in a run directory of the tier, and the
+    traces are joined: their sources are the tiers' names::
+
+        tiers/NAME/                 config.toml, model/, training.json, dynamics/, traces …
+        teacher/                    what the last tier says of the training rows
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -127,6 +133,14 @@ class RunDirectory:
     @property
     def grid_record_path(self) -> Path:
         return self.path / "grid.json"
+
+    @property
+    def tiers_path(self) -> Path:
+        return self.path / "tiers"
+
+    @property
+    def teacher_path(self) -> Path:
+        return self.path / "teacher"
 
     @property
     def parity_path(self) -> Path:
@@ -218,13 +232,26 @@ class RunDirectory:
         Raises:
             MismatchError: the settings name other tiers than the traces have.
         """
-        named = self.settings().model.tier_names if self.config_path.exists() else None
+        named = self._tier_names if self.config_path.exists() else None
         if named is not None and len(named) != count:
             raise MismatchError(
                 f"{self.config_path} names the tiers {', '.join(named)}, the traces have {count}; "
                 f"train again with: dimec train --out {self.typed} --overwrite"
             )
         return named or tier_names(count)
+
+    @property
+    def _tier_names(self) -> tuple[str, ...] | None:
+        settings = self.settings()
+        return tuple(tier.name for tier in settings.tier) or settings.model.tier_names
+
+    def tier_runs(self) -> dict[str, RunDirectory]:
+        """The run directory of each tier's own model by the tier's name, nearest first.
+
+        Empty where the tiers are cut out of one model.
+        """
+        own = self.settings().tier if self.config_path.exists() else ()
+        return {tier.name: RunDirectory(self.tiers_path / tier.name) for tier in own}
 
     def training(self) -> dict[str, Any]:
         """What training wrote down: fingerprint of the model, history, sizes, versions."""

@@ -15,8 +15,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from dimec.base.errors import option
 
-# (option as it is typed, text, example for the complaint) -> value
-Parser = Callable[[str, str, str], Any]
+# (option as it is typed, text or all that was typed, example for the complaint) -> value
+Parser = Callable[[str, Any, str], Any]
 
 _TYPED = (bool, int, float)
 
@@ -32,6 +32,7 @@ class Option:
         metavar: what stands for its value in the help.
         parse: makes the value of what was typed, where that is no number or plain text.
         path: whether it is typed as a path, which the setting keeps as a text.
+        repeated: whether it may be typed several times; ``parse`` gets all of them.
         python_only: why no command has it, only files and programs; empty where one does.
         panel: of the help, where its model has none for all.
     """
@@ -42,6 +43,7 @@ class Option:
     metavar: str | None = None
     parse: Parser | None = None
     path: bool = False
+    repeated: bool = False
     python_only: str = ""
     panel: str | None = None
 
@@ -81,7 +83,7 @@ class Setting:
         Raises:
             ConfigError: it is of another form.
         """
-        if typed is None:
+        if typed is None or typed == []:
             return None
         if self.kind is bool:
             return typed is not self.default  # a flag says the contrary of the default

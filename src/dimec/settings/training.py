@@ -24,7 +24,8 @@ class TrainingSettings(Settings):
     exits alone on the frozen encoder; ``epochs`` and ``patience`` hold for each stage.
     ``exit_learning_rate`` is the second stage's, ``learning_rate`` if it is not given: that is as
     in the authors' code, but with few steps it leaves classifiers that start from nothing far from
-    what they can learn.
+    what they can learn. ``"own"`` trains a model for each tier, see
+    :mod:`dimec.settings.distillation`.
 
     ``record_train``: keep the logits that the training passes themselves give of every training
     row, as Swayamdipta et al. (2020, arXiv 2009.10795) do, for ``dimec map select``.
@@ -72,10 +73,11 @@ class TrainingSettings(Settings):
         ),
     ] = "joint"
     recipe: Annotated[
-        Literal["joint", "two-stage"],
+        Literal["joint", "two-stage", "own"],
         Option(
             "joint: all exits at once (default). two-stage: encoder and last exit, then the "
-            "other exits on the frozen encoder, as DeeBERT does; --epochs for each stage."
+            "other exits on the frozen encoder, as DeeBERT does; --epochs for each stage. own: a "
+            "model for each tier, the last one a plain fine-tuning, the others distilled from it."
         ),
     ] = "joint"
     exit_learning_rate: Annotated[
@@ -110,7 +112,12 @@ class TrainingSettings(Settings):
                 f"the recipe 'two-stage' sums the exits' losses unweighted; leave {option('loss')} "
                 f"and {option('loss_weights')} out"
             )
-        if self.recipe == "joint" and self.exit_learning_rate is not None:
+        if self.recipe == "own" and self.loss_weights is not None:
+            raise ValueError(
+                f"the recipe 'own' trains models with other exits each; leave "
+                f"{option('loss_weights')} out"
+            )
+        if self.recipe != "two-stage" and self.exit_learning_rate is not None:
             raise ValueError(
                 f"{option('exit_learning_rate')} is of the second stage; it needs the recipe "
                 "'two-stage'"

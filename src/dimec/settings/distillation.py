@@ -1,0 +1,98 @@
+"""Settings of learning from a larger model, for tiers with a model each."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from dimec.settings.base import Settings
+from dimec.settings.option import Option
+
+
+class DistillationSettings(Settings):
+    """How a smaller tier's model learns from the last tier's.
+
+    At each of a student's exits the loss is
+
+        label_weight · CE(labels) + teacher_weight · T² · KL(teacher ‖ student, both at T)
+
+    (Hinton, Vinyals & Dean 2015, arXiv 1503.02531; T is ``temperature``), plus
+    ``hidden_weight`` times the mean squared error between the student's hidden states and those
+    of the teacher's layers at the same depth, behind a learned map where the widths differ (Jiao
+    et al., TinyBERT, 2020, arXiv 1909.10351), plus ``gatekeeper_weight`` times the loss that lets
+    it be sure only where it is right (Rabanser et al., Gatekeeper, 2025, arXiv 2502.19335).
+
+    ``rounds``: 2 distils a second time, with more weight on the rows that a cascade of the first
+    round sends on in vain or answers wrongly (RouteNLP, 2026, arXiv 2604.23577).
+
+    With the recipe ``joint``, ``self_distillation`` has the exits learn from the model's own last
+    one (Phuong & Lampert, ICCV 2019).
+    """
+
+    panel: ClassVar[str | None] = "Distillation"
+
+    label_weight: Annotated[
+        float, Field(ge=0), Option("Of the labels in a student's loss; default {default}.")
+    ] = 0.3
+    teacher_weight: Annotated[
+        float,
+        Field(ge=0),
+        Option("Of the teacher's probabilities; default {default}; 0 learns from labels alone."),
+    ] = 1.0
+    temperature: Annotated[
+        float, Field(gt=0), Option("Of both, where they are compared; default {default}.")
+    ] = 2.0
+    hidden_weight: Annotated[
+        float,
+        Field(ge=0),
+        Option("Of the teacher's hidden states, as TinyBERT does; default {default}, none."),
+    ] = 0.0
+    gatekeeper_weight: Annotated[
+        float,
+        Field(ge=0),
+        Option("Of being sure only where it is right, as Gatekeeper; default {default}, none."),
+    ] = 0.0
+    student_epochs: Annotated[
+        int | None,
+        Field(ge=2),
+        Option("Of a student; default: twice --epochs, for shallow models learn slowly."),
+    ] = None
+    student_learning_rate: Annotated[
+        float | None,
+        Field(gt=0, lt=1),
+        Option("Of a student; default: twice --learning-rate."),
+    ] = None
+    start: Annotated[
+        Literal["auto", "encoder", "teacher"],
+        Option(
+            "What a student begins as: the lower layers of its encoder, or of the fine-tuned "
+            "last tier; auto: of that where they are of one kind."
+        ),
+    ] = "auto"
+    rounds: Annotated[
+        int,
+        Field(ge=1, le=2),
+        Option("2: distil again, weighed towards what the cascade got wrong. Default {default}."),
+    ] = 1
+    unlabelled: Annotated[
+        str | None,
+        Option(
+            "File of texts without labels that join the distillation: txt, csv, tsv, jsonl, json "
+            "or parquet.",
+            path=True,
+        ),
+    ] = None
+    cross_fit: Annotated[
+        int,
+        Field(ge=0, le=20),
+        Option(
+            "Train so many models on all training rows but a part each, and record what each says "
+            "of its part, for policies to be fitted on; 0, the default, is none."
+        ),
+    ] = 0
+    self_distillation: Annotated[
+        float,
+        Field(ge=0),
+        Option("With the recipe joint: weight of the last exit's probabilities at the others."),
+    ] = 0.0
