@@ -72,7 +72,7 @@ class TestRunSettings:
             ({"recipe": "two-stage", "loss_weights": [1, 2]}, "unweighted"),
             ({"recipe": "two-stage", "loss": "depth"}, "unweighted"),
             ({"exit_learning_rate": 0.01}, "needs the recipe 'two-stage'"),
-            ({"recipe": "three-stage"}, "'joint' or 'two-stage' (got 'three-stage')"),
+            ({"recipe": "three-stage"}, "'joint', 'two-stage' or 'own' (got 'three-stage')"),
             ({"loss": "deep"}, "'joint' or 'depth' (got 'deep')"),
         ],
     )

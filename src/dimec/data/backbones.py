@@ -184,8 +184,11 @@ def check_model(settings: RunSettings) -> None:
     """
     model, training = settings.model, settings.training
     source = Path(backbone_source(model.backbone))
-    if not source.is_dir() or (layers := check_backbone_files(source)) is None:
+    if not source.is_dir() or (depth := check_backbone_files(source)) is None:
         return
+    layers = depth if model.layers is None else model.layers
+    if layers > depth:
+        raise ConfigError(f"expected at most the {depth} layers of {model.backbone}, got {layers}")
     exits, _ = resolve_exits(model.exits, model.tier_layers, layers)
     check_loss(training, exits)
 

@@ -80,6 +80,7 @@ class RunDirectory:
     traces are joined: their sources are the tiers' names::
 
         tiers/NAME/                 config.toml, model/, training.json, dynamics/, traces …
+        tiers/NAME/lesson.sha256    what it was taught, in a digest
         teacher/                    what the last tier says of the training rows
     """
 
@@ -141,6 +142,10 @@ class RunDirectory:
     @property
     def teacher_path(self) -> Path:
         return self.path / "teacher"
+
+    @property
+    def lesson_path(self) -> Path:
+        return self.path / "lesson.sha256"
 
     @property
     def parity_path(self) -> Path:

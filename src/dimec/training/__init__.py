@@ -21,10 +21,7 @@ _transformers_logging.set_verbosity_error()
 
 from dimec.training.grid import train_grid  # noqa: E402
 from dimec.training.loop import train_run  # noqa: E402
-from dimec.training.model import (  # noqa: E402
-    MultiExitClassifier,
-    MultiExitConfig,
-    joint_loss,
-)
+from dimec.training.model import MultiExitClassifier, MultiExitConfig  # noqa: E402
+from dimec.training.objective import joint_loss  # noqa: E402
 
 __all__ = ["MultiExitClassifier", "MultiExitConfig", "joint_loss", "train_grid", "train_run"]

@@ -51,6 +51,15 @@ class Encoded:
         columns = {name: values[index] for name, values in self.columns.items()}
         return Encoded(columns, offsets, self.padding)
 
+    def followed_by(self, more: Encoded) -> Encoded:
+        """These texts, and others behind them."""
+        offsets = np.concatenate([self.offsets, self.offsets[-1] + more.offsets[1:]])
+        columns = {
+            name: np.concatenate([values, more.columns[name]])
+            for name, values in self.columns.items()
+        }
+        return Encoded(columns, offsets, self.padding)
+
     def batch(self, rows: npt.NDArray[np.integer], device: torch.device) -> dict[str, Tensor]:
         """Model inputs (B, T) of the texts ``rows``, padded to the longest of them."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]

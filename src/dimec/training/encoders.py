@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import AutoModel, AutoModelForTextEncoding
 
 from dimec.base.errors import ConfigError
 from dimec.data.backbones import short
+
+# Of models with a decoder, of which the encoder alone is taken.
+_TEXT_ENCODERS = {"t5", "mt5", "umt5"}
 
 
 def layer_count(encoder: nn.Module) -> int:
@@ -54,6 +59,40 @@ def layer_list(encoder: nn.Module) -> nn.ModuleList:
             "encoder with exactly one, such as BERT, RoBERTa, DistilBERT, ELECTRA or MPNet"
         )
     return next(iter(found.values()))
+
+
+def shallower(config: Any, layers: int) -> Any:
+    """The configuration of an encoder that has only the first ``layers`` layers of this one's."""
+    config = copy.deepcopy(config)
+    config.num_hidden_layers = layers
+    if types := getattr(config, "layer_types", None):  # ModernBERT's, one a layer
+        config.layer_types = types[:layers]
+    return config
+
+
+def lower_layers(encoder: Any, layers: int) -> Any:
+    """An encoder of copies of the first layers of this one, and all that lies before them.
+
+    Args:
+        encoder: of any architecture.
+        layers: how many, at least 1.
+
+    Raises:
+        ConfigError: it has fewer.
+    """
+    if layers > (depth := layer_count(encoder)):
+        raise ConfigError(
+            f"expected at most the {depth} layers of {type(encoder).__name__}, got {layers}"
+        )
+    small = encoder_class(encoder.config).from_config(shallower(encoder.config, layers))
+    wanted = small.state_dict().keys()
+    small.load_state_dict({k: v for k, v in encoder.state_dict().items() if k in wanted})
+    return small
+
+
+def encoder_class(config: Any) -> Any:
+    """The auto class that makes the encoder of a configuration."""
+    return AutoModelForTextEncoding if config.model_type in _TEXT_ENCODERS else AutoModel
 
 
 def drop_final_norms(encoder: nn.Module) -> None:

@@ -14,7 +14,7 @@ from dimec.base.errors import DivergedError
 from dimec.base.metrics import accuracy, confusion_matrix, score
 from dimec.training.batching import training_batches
 from dimec.training.inference import cross_entropy, predict
-from dimec.training.model import joint_loss
+from dimec.training.objective import Objective
 from dimec.training.prepare import TrainState
 from dimec.training.recorder import TrainingLogits
 from dimec.training.stages import EpochRecord
@@ -98,7 +98,11 @@ def _train(state: TrainState, epoch: int, before: int) -> tuple[float, Float32Ar
     batches = training_batches(encoded.lengths, training.batch_size, rng)
     seed = np.random.SeedSequence([state.settings.seed, before + epoch, rank]).generate_state(1)[0]
     torch.manual_seed(int(seed))
-    labels = torch.from_numpy(state.splits.train.labels).to(device)
+    labels = torch.from_numpy(state.labels).to(device)
+    objective, lesson = Objective(stage.weights, state.settings.distillation), state.lesson
+    depths = []
+    if lesson is not None and lesson.hidden is not None:
+        depths = lesson.layers_for(stage.exits, model.exits[-1])
     steps = training.epochs * len(batches)
     kept: TrainingLogits | None = None
     if training.record_train:
@@ -115,7 +119,8 @@ def _train(state: TrainState, epoch: int, before: int) -> tuple[float, Float32Ar
         with torch.autocast(device.type, torch.bfloat16, enabled=state.bf16):
             output = state.wrapped(**encoded.batch(mine, device), exits=stage.exits)
         at = torch.from_numpy(mine).to(device)
-        losses = joint_loss(output.logits, labels[at], stage.weights)
+        taught = None if lesson is None else lesson.of(mine, depths, device)
+        losses = objective(output, labels[at], taught)
         if kept is not None and weight:
             kept.add(at, output.logits)
         loss = losses.sum() * weight / len(rows)
@@ -133,7 +138,8 @@ def _train(state: TrainState, epoch: int, before: int) -> tuple[float, Float32Ar
             reported = seen
     state.progress.end()
     loss_of_all = float(accelerator.reduce(total, reduction="sum")) / len(encoded)
-    return loss_of_all, None if kept is None else kept.collect()
+    # Of texts without labels there are no dynamics.
+    return loss_of_all, None if kept is None else kept.collect()[: len(state.splits.train)]
 
 
 def part_of(

@@ -46,6 +46,7 @@ def finish_run(
     """
     run, accelerator = state.run, state.accelerator
     main = accelerator.is_main_process
+    state.model.maps = None  # what a student learnt with, and no part of it
     if main:
         _save_model(state, run.model_path)
     accelerator.wait_for_everyone()
@@ -74,6 +75,9 @@ def finish_run(
         save_rows(run, choose_rows(state.splits, state.settings.model.max_tokens), fingerprint)
         record = _record(state, history, fingerprint)
         record["exit0"] = fitted.to_dict() if fitted is not None else None
+        if state.lesson is not None:
+            record["teacher"] = state.lesson.teacher
+            record["rows"]["unlabelled"] = len(state.lesson.unlabelled or ())
         write_json(run.training_path, record)
         shutil.rmtree(run.checkpoint_path, ignore_errors=True)
     accelerator.wait_for_everyone()

@@ -17,8 +17,14 @@ from dimec.base.progress import Progress
 from dimec.data.backbones import backbone_source
 from dimec.settings.exits import resolve_exits
 from dimec.tiers.tier import check_tiers
-from dimec.training.encoders import drop_final_norms, layer_count
-from dimec.training.pretrained import encoder_class, load_encoder
+from dimec.training.encoders import (
+    drop_final_norms,
+    encoder_class,
+    layer_count,
+    lower_layers,
+    shallower,
+)
+from dimec.training.pretrained import load_encoder
 
 Pooling = Literal["cls", "mean", "max"]
 
@@ -62,10 +68,13 @@ class MultiExitOutput:
     Attributes:
         logits: (B, X, C), at each of the X exits.
         embedding: (B, D), the embedding layer's output pooled over the real tokens.
+        mapped: (B, X, D'), what each exit reads, behind the maps to a teacher's width; None where
+            nothing is learnt from a teacher's hidden states.
     """
 
     logits: Tensor
     embedding: Tensor
+    mapped: Tensor | None = None
 
 
 class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped library
@@ -108,6 +117,8 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         self.heads = nn.ModuleDict(
             {str(layer): nn.Linear(width, config.num_labels) for layer in config.exits}
         )
+        # To a teacher's width, while a student learns from its hidden states; not saved.
+        self.maps: nn.ModuleDict | None = None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -124,6 +135,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         labels: Sequence[str],
         exits: Sequence[int] | Literal["all"] | None = None,
         tiers: Sequence[int] | None = None,
+        layers: int | None = None,
         progress: Progress | None = None,
         **options: Any,
     ) -> MultiExitClassifier:
@@ -133,6 +145,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
             backbone: a folder, a hub name, or a packaged encoder, ``minilm-l6`` or ``mpnet-base``.
             labels: names of the C classes.
             exits, tiers: see :func:`dimec.settings.exits.resolve_exits`.
+            layers: how many of the encoder's layers to take, from the first on; None: all.
             progress: told of what was put right in the encoder's weights.
             options: head_pooling, embedding_pooling, head_dropout, max_tokens.
 
@@ -141,7 +154,10 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
                 exits that do not fit its number of layers.
         """
         encoder = load_encoder(backbone_source(str(backbone)), progress)
-        layers = layer_count(encoder)
+        whole = layers in (None, depth := layer_count(encoder))
+        if layers is not None and not whole:
+            encoder = lower_layers(encoder, layers)
+        layers = depth if layers is None else layers
         heads, chosen = resolve_exits(
             exits if exits is None or exits == "all" else tuple(exits),
             None if tiers is None else check_tiers(tiers),
@@ -153,6 +169,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
             tiers=chosen,
             id2label=dict(enumerate(labels)),
             label2id={name: code for code, name in enumerate(labels)},
+            whole=whole,
             **options,
         )
         model = cls(config, encoder)
@@ -189,13 +206,17 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         hidden = self.encoder(**inputs, output_hidden_states=True).hidden_states
-        logits = [
-            head(self.dropout(pool(hidden[int(layer)], attention_mask, self.config.head_pooling)))
-            for layer, head in self.heads.items()
+        read = {
+            layer: pool(hidden[int(layer)], attention_mask, self.config.head_pooling)
+            for layer in self.heads
             if exits is None or int(layer) in exits
-        ]
+        }
+        logits = [self.heads[layer](self.dropout(values)) for layer, values in read.items()]
         embedding = pool(hidden[0], attention_mask, self.config.embedding_pooling)
-        return MultiExitOutput(torch.stack(logits, dim=1), embedding)
+        mapped = None
+        if self.maps is not None:
+            mapped = torch.stack([self.maps[layer](read[layer]) for layer in read], dim=1)
+        return MultiExitOutput(torch.stack(logits, dim=1), embedding, mapped)
 
     def freeze_all_but(self, exits: Collection[int], encoder: bool) -> None:
         """Let the classifiers of these layers learn, and the encoder or not; freeze the rest."""
@@ -219,9 +240,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
                 f"the model has exits {list(self.exits)}"
             )
         config = copy.deepcopy(self.config)
-        config.encoder.num_hidden_layers = layer
-        if types := getattr(config.encoder, "layer_types", None):  # ModernBERT's, one a layer
-            config.encoder.layer_types = types[:layer]
+        config.encoder = shallower(config.encoder, layer)
         config.whole = self.config.whole and layer == self.exits[-1]
         config.exits = [exit_ for exit_ in self.exits if exit_ <= layer]
         # A tier that lies deeper than the cut is not part of the smaller model.
@@ -242,20 +261,3 @@ def pool(hidden: Tensor, attention_mask: Tensor, how: Pooling) -> Tensor:
         return hidden.masked_fill(mask == 0, float("-inf")).amax(dim=1)
     weights = mask.to(hidden.dtype)
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-
-
-def joint_loss(logits: Tensor, labels: Tensor, weights: Sequence[float] | None = None) -> Tensor:
-    """(B,) sum over the exits of their cross-entropies: L = L_m + L_e + L_c (equation 3).
-
-    Args:
-        logits: (B, X, C).
-        labels: (B,) right codes.
-        weights: X factors, one an exit; all 1 by default, as in the paper.
-    """
-    batch, exits, _ = logits.shape
-    losses = nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.repeat_interleave(exits), reduction="none"
-    ).view(batch, exits)
-    if weights is not None:
-        losses = losses * torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
-    return losses.sum(dim=1)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from dimec.base.arrays import IntArray
 from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
 from dimec.base.storage import atomic_write
@@ -26,6 +27,7 @@ from dimec.training.batching import Encoded, encode
 from dimec.training.checkpoint import latest_checkpoint
 from dimec.training.checks import check_lengths, fit_vocabulary, try_export
 from dimec.training.exit0.run import require_learner
+from dimec.training.lesson import Lesson, begin_as
 from dimec.training.model import MultiExitClassifier
 from dimec.training.stages import Stage, stages_of
 
@@ -35,7 +37,8 @@ class TrainState:
     """The state of one training run: all that its epochs need.
 
     ``model`` is the module itself, ``wrapped`` what accelerate made of it for training. They and
-    ``optimizer`` are made ready for ``stage``, one of ``stages``; see :func:`enter`.
+    ``optimizer`` are made ready for ``stage``, one of ``stages``; see :func:`enter`. A student has
+    a ``lesson``; behind the training rows, ``encoded`` has the texts without labels there.
     """
 
     settings: RunSettings
@@ -51,6 +54,13 @@ class TrainState:
     bf16: bool
     stages: tuple[Stage, ...]
     stage: Stage
+    lesson: Lesson | None = None
+
+    @property
+    def labels(self) -> IntArray:
+        """(R,) codes of what is trained on, -1 where there is none."""
+        rows = self.splits.train
+        return rows.labels if self.lesson is None else self.lesson.labels(rows)
 
     @property
     def prefix(self) -> str:
@@ -95,6 +105,7 @@ def discard(run: RunDirectory) -> None:
         run.survey_path,
         run.parity_path,
         run.exit0_path,
+        run.lesson_path,
         run.grid_record_path,
     ):
         file.unlink(missing_ok=True)
@@ -105,6 +116,8 @@ def discard(run: RunDirectory) -> None:
         run.report_path,
         run.streams_path,
         run.grid_path,
+        run.tiers_path,
+        run.teacher_path,
         *run.path.glob("bottleneck-*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
@@ -134,6 +147,7 @@ def prepare(
     splits: Splits,
     accelerator: Accelerator,
     progress: Progress,
+    lesson: Lesson | None = None,
 ) -> TrainState:
     """Load the encoder, put exits on it, tokenise the splits, and enter the first stage."""
     options = settings.model
@@ -152,15 +166,21 @@ def prepare(
         embedding_pooling=options.embedding_pooling,
         head_dropout=options.head_dropout,
         max_tokens=options.max_tokens,
+        layers=options.layers,
         progress=progress,
     )
     stages = stages_of(settings.training, model.exits)
     tokenizer = load_tokenizer(source)
     fit_vocabulary(model, tokenizer, progress)
+    if lesson is not None:
+        _teach(model, lesson)
     encoded = {
         name: encode(tokenizer, getattr(splits, name), options.max_tokens, progress)
         for name in SPLITS
     }
+    if lesson is not None and lesson.unlabelled is not None:
+        more = encode(tokenizer, lesson.unlabelled, options.max_tokens, progress)
+        encoded["train"] = encoded["train"].followed_by(more)
     check_lengths(encoded, model, options.max_tokens)
     if accelerator.is_main_process and not latest_checkpoint(run.checkpoint_path):
         try_export(model, options.max_tokens, progress)
@@ -179,7 +199,22 @@ def prepare(
         bf16=bf16,
         stages=stages,
         stage=stages[0],
+        lesson=lesson,
     )
+
+
+def _teach(model: MultiExitClassifier, lesson: Lesson) -> None:
+    """Have a student begin as its lesson says, and give it maps to its teacher's hidden states."""
+    if lesson.start is not None:
+        begin_as(model, lesson.start)
+    if lesson.hidden is not None:
+        own, width = model.config.encoder.hidden_size, lesson.hidden.shape[2]
+        model.maps = torch.nn.ModuleDict(
+            {
+                str(exit_): torch.nn.Identity() if own == width else torch.nn.Linear(own, width)
+                for exit_ in model.exits
+            }
+        )
 
 
 def enter(state: TrainState, stage: Stage) -> TrainState:
@@ -193,6 +228,8 @@ def _optimise(
     model: MultiExitClassifier, stage: Stage, training: TrainingSettings, accelerator: Accelerator
 ) -> tuple[Any, Any]:
     model.freeze_all_but(stage.exits, stage.encoder)
+    if model.maps is not None:
+        model.maps.requires_grad_(True)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=stage.learning_rate,

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
+from transformers import AutoConfig
 
 from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
 from dimec.data.backbones import PACKAGED, check_backbone_files, short
+from dimec.training.encoders import encoder_class
 
 # What wrappers leave before the names of a saved model's weights, one or several of them.
 PREFIXES = (
@@ -26,14 +27,7 @@ PREFIXES = (
     "encoder",
     "0",  # nn.Sequential
 )
-# Of models with a decoder, of which the encoder alone is taken.
-_TEXT_ENCODERS = {"t5", "mt5", "umt5"}
 _NAMED = 2  # names in a message; the others are counted
-
-
-def encoder_class(config: Any) -> Any:
-    """The auto class that makes the encoder of a configuration."""
-    return AutoModelForTextEncoding if config.model_type in _TEXT_ENCODERS else AutoModel
 
 
 def load_encoder(source: str, progress: Progress | None = None) -> Any:

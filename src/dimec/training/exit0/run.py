@@ -36,7 +36,8 @@ def fit_of_run(state: TrainState, fingerprint: str) -> Fitted | None:
     """Exit 0 of a run whose model is trained; None where its rows are too few to learn from.
 
     Every process runs its part of the training rows through the model, for what the last exit says
-    of them, and the first one fits; the others get None.
+    of them, and the first one fits; the others get None. A student's exit 0 learns from what the
+    teacher says of them.
 
     Args:
         state: with the weights to keep in the model.
@@ -49,6 +50,7 @@ def fit_of_run(state: TrainState, fingerprint: str) -> Fitted | None:
     encoded = state.encoded["train"].take(rows)
     stage = "what the last exit says of training rows"
     logits, embeddings = predict(state.model, encoded, state.accelerator, state.progress, stage)
+    teacher = logits[:, -1] if state.lesson is None else state.lesson.logits[rows]
     if not state.accelerator.is_main_process:
         return None
     ids, words = encoded.columns["input_ids"], cast(Any, state.model.encoder).get_input_embeddings()
@@ -71,7 +73,7 @@ def fit_of_run(state: TrainState, fingerprint: str) -> Fitted | None:
             labels[rows],
             classes=classes,
             model=fingerprint,
-            teacher=softmax(logits[:, -1]).astype(np.float32),
+            teacher=softmax(teacher).astype(np.float32),
             settings=settings,
             progress=state.progress,
         )
