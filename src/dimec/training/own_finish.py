@@ -46,7 +46,8 @@ def finish_own(
     if accelerator.is_main_process:
         tiers = run.tier_runs()
         for split in TRACED:
-            _joined(tiers, splits, split).save(run.trace_path(split))
+            traces = {name: one.trace(split) for name, one in tiers.items()}
+            join_tiers(traces, getattr(splits, split)).save(run.trace_path(split))
         records = {name: one.training() for name, one in tiers.items()}
         joint = joint_model({name: str(record["model"]) for name, record in records.items()})
         _keep_dynamics(run, next(iter(tiers.values())), joint)
@@ -87,12 +88,17 @@ def _is_sound(run: RunDirectory, split: str) -> bool:
     return True
 
 
-def _joined(tiers: Mapping[str, RunDirectory], splits: Splits, split: str) -> Trace:
-    """What all tiers' models say of a split; a tier answers at its model's last exit."""
-    traces = {name: one.trace(split) for name, one in tiers.items()}
+def join_tiers(traces: Mapping[str, Trace], rows: Dataset) -> Trace:
+    """One trace of what every tier's model says of the same rows, with the bytes of their texts.
+
+    A tier answers at its model's last exit.
+
+    Args:
+        traces: by the tiers' names, nearest first, each of one model.
+        rows: of which they are.
+    """
     joined = join(traces, tiers=[(name, trace.exits[-1]) for name, trace in traces.items()])
-    extra = {**joined.extra, TEXT_BYTES: text_bytes_of(getattr(splits, split))}
-    return replace(joined, extra=extra)
+    return replace(joined, extra={**joined.extra, TEXT_BYTES: text_bytes_of(rows)})
 
 
 def text_bytes_of(rows: Dataset) -> FloatArray:
