@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,14 @@ class CostModel:
         numbered = [f"tier-{k}" for k in range(1, len(layers) + 1)]  # a price needs no name
         return tuple(tier.price for tier in self.tiers(layers, numbered))
 
-    def tiers(self, layers: Sequence[int], names: Sequence[str] | None = None) -> tuple[Tier, ...]:
+    def tiers(
+        self,
+        layers: Sequence[int],
+        names: Sequence[str] | None = None,
+        *,
+        sources: Sequence[str] = (),
+        scales: Sequence[float] = (),
+    ) -> tuple[Tier, ...]:
         """The tiers that these layers make, at these prices.
 
         The first runs on the device, at λ_m a layer; the last is the cloud, at o_c + γ. The paper
@@ -77,26 +84,55 @@ class CostModel:
         cost the same each is dimec's extension. A single tier is the device.
 
         Args:
-            layers: of each tier, from the shallowest to the deepest.
+            layers: of each tier, from the shallowest to the deepest where they are of one model.
             names: of the tiers; by default those of :func:`dimec.tiers.names.tier_names`.
+            sources: the model of each; all one model by default.
+            scales: what the price of a layer of each is multiplied by
+                (:attr:`dimec.tiers.pricing.Pricing.scales`); 1 by default. γ is of the last tier's
+                own layers.
 
         Raises:
-            ConfigError: layers out of order, not one name each, or a name twice.
+            ConfigError: layers of one model out of order, not one name, source and scale each, or
+                a name twice.
         """
-        checked = check_tiers(layers)
+        models, checked = tuple(sources) or ("",) * len(layers), _layers(layers, sources)
         called = tier_names(len(checked)) if names is None else check_names(names, len(checked))
+        factors = tuple(scales) or (1.0,) * len(checked)
+        if not len(models) == len(factors) == len(checked):
+            raise ConfigError(
+                f"{len(checked)} tiers need as many sources and scales, got {len(models)} and "
+                f"{len(factors)}"
+            )
         return tuple(
-            self._tier(name, layer, first=k == 0, last=k == len(checked) - 1)
-            for k, (name, layer) in enumerate(zip(called, checked, strict=True))
+            replace(
+                self._tier(name, layer, scale, first=k == 0, last=k == len(checked) - 1),
+                source=source,
+            )
+            for k, (name, layer, source, scale) in enumerate(
+                zip(called, checked, models, factors, strict=True)
+            )
         )
 
-    def _tier(self, name: str, layer: int, *, first: bool, last: bool) -> Tier:
+    def _tier(self, name: str, layer: int, scale: float, *, first: bool, last: bool) -> Tier:
         if first:
-            return Tier(name, layer, layer_price=self.mobile_layer)
+            return Tier(name, layer, layer_price=_scaled(self.mobile_layer, scale))
         if last:
             charge = self.charge(layer)
             return Tier(name, layer, send_price=self.offload_cloud, visit_price=charge)
-        return Tier(name, layer, layer_price=self.edge_layer, send_price=self.offload_edge)
+        price = _scaled(self.edge_layer, scale)
+        return Tier(name, layer, layer_price=price, send_price=self.offload_edge)
+
+
+def _layers(layers: Sequence[int], sources: Sequence[str]) -> tuple[int, ...]:
+    """The layers, checked; those of different models need not ascend."""
+    if len(set(sources)) < 2:
+        return check_tiers(layers)
+    return tuple(check_tiers((layer,))[0] for layer in layers)
+
+
+def _scaled(price: float, scale: float) -> float:
+    """A price as it was given, where it is not scaled."""
+    return price if scale == 1 else price * scale
 
 
 def rewards(

@@ -13,6 +13,7 @@ from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError
 from dimec.tiers.costs import CostModel
 from dimec.tiers.names import check_names
+from dimec.tiers.pricing import Pricing
 from dimec.tiers.tier import Tier, check_tiers
 from dimec.tiers.usage import Usage
 
@@ -24,6 +25,7 @@ class Deployment:
     Attributes:
         tiers: the first is where inputs arrive, the last the reference that answers everything.
         priced_by: the structure of costs that made the tiers' prices, where one did.
+        pricing: how the layers of models of their own are priced; None where tiers share one.
 
     Raises:
         ConfigError: no tier, one name twice, or tiers of one model out of order.
@@ -36,6 +38,7 @@ class Deployment:
 
     tiers: tuple[Tier, ...]
     priced_by: CostModel | None = None
+    pricing: Pricing | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tiers", tuple(self.tiers))
@@ -51,38 +54,54 @@ class Deployment:
         exits: Sequence[int],
         costs: CostModel | None = None,
         names: Sequence[str] | None = None,
+        *,
+        sources: Sequence[str] = (),
+        pricing: Pricing | None = None,
     ) -> Self:
-        """The paper's structure of costs on one model that is cut at these exits.
+        """The paper's structure of costs on one model that is cut at these exits, or on several.
 
         Args:
-            exits: (m, n, l), or the layers of any number of tiers.
+            exits: (m, n, l), or the layers of any number of tiers; of models of their own the
+                layers need not ascend.
             costs: the prices; the paper's by default.
             names: of the tiers; see :func:`dimec.tiers.names.tier_names`.
+            sources: the model of each tier; all one model by default.
+            pricing: how layers of models that differ are priced; all alike by default.
 
         Raises:
-            ConfigError: exits out of order, or not one name each.
+            ConfigError: exits out of order, not one name and source each, or a rule of prices of
+                other tiers.
         """
         model = costs or CostModel()
-        return cls(model.tiers(exits, names), model)
+        scales = () if pricing is None else pricing.scales
+        tiers = model.tiers(exits, names, sources=sources, scales=scales)
+        return cls(tiers, model, pricing)
 
     def to_json(self) -> list[dict[str, Any]]:
         """The tiers as JSON values."""
         return [asdict(tier) for tier in self.tiers]
 
     @classmethod
-    def of_json(cls, tiers: Any, costs: Mapping[str, Any] | None = None) -> Self:
+    def of_json(
+        cls,
+        tiers: Any,
+        costs: Mapping[str, Any] | None = None,
+        pricing: Mapping[str, Any] | None = None,
+    ) -> Self:
         """The deployment of what :meth:`to_json` gave.
 
         Args:
             tiers: the JSON values.
             costs: the fields of the structure of costs behind them, where there is one.
+            pricing: what :meth:`dimec.tiers.pricing.Pricing.to_json` gave, where there was a rule.
 
         Raises:
-            ConfigError: they are no tiers.
+            ConfigError: they are no tiers, or no such rule.
         """
         try:
             made = tuple(Tier(**tier) for tier in tiers)
-            return cls(made, None if costs is None else CostModel(**costs))
+            rule = None if pricing is None else Pricing.of_json(pricing)
+            return cls(made, None if costs is None else CostModel(**costs), rule)
         except TypeError as error:
             raise ConfigError(f"these are no tiers ({error})") from None
 

@@ -19,7 +19,9 @@ layers run somewhere, s the inputs sent and B the payload's bytes:
 - USD: computing at edge and cloud, by the second in which a machine is of use, and mobile data
 
 Left out, everywhere alike: the embedding layer and the classifiers (a fraction of a layer), the
-decision itself, queues, TLS handshakes and the phone's screen.
+decision itself, queues, TLS handshakes and the phone's screen. Where tiers have models of their
+own, t is by their layer profiles, with embedding layers and classifiers
+(:class:`dimec.tiers.computing.ByProfiles`).
 """
 
 from __future__ import annotations
@@ -29,17 +31,22 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import DataError
+from dimec.tiers.computing import ByOperations, Computing, Lengths
 from dimec.tiers.devices import CloudServer, EdgeBox, Link, Overhead, Phone
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.usage import Usage
 
-__all__ = ["ModelShape", "Scenario", "ScenarioCost", "scenario_table", "summarise"]
-
-Lengths = npt.NDArray[np.integer]
+__all__ = [
+    "ModelShape",
+    "Scenario",
+    "ScenarioCost",
+    "computing_table",
+    "scenario_table",
+    "summarise",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,29 +148,35 @@ class Scenario:
         Raises:
             DataError: not as many lengths as answers.
         """
-        if np.shape(lengths) != (len(usage),):
-            raise DataError(
-                f"the usage of {len(usage)} answers needs lengths of the shape ({len(usage)},), "
-                f"got {np.shape(lengths)}"
-            )
-        work = 1e3 * model.layer_flops(lengths)
+        return self.price_of(usage, ByOperations(lengths, model))
+
+    def price_of(self, usage: Usage, computing: Computing) -> ScenarioCost:
+        """The same, where tiers may compute differently.
+
+        Args:
+            usage: of N answers.
+            computing: how long they compute at each tier.
+
+        Raises:
+            DataError: it is of other texts.
+        """
         places = self.places(usage.layers.shape[1])
-        mobile_ms = usage.layers[:, 0] * work / self.phone.flops_per_second.value
-        away_ms, computing = np.zeros(len(usage)), np.zeros(len(usage))
+        mobile_ms = computing.milliseconds(usage, 0, self.phone.flops_per_second.value)
+        away_ms, spent = np.zeros(len(usage)), np.zeros(len(usage))
         for k, place in enumerate(places, start=1):
             away_ms += self.link_ms(usage.sent[:, k], usage.bytes[:, k], place.round_trip_ms)
         for k, place in enumerate(places, start=1):
-            there_ms = usage.layers[:, k] * work / place.flops_per_second
+            there_ms = computing.milliseconds(usage, k, place.flops_per_second)
             away_ms += there_ms
-            computing += there_ms * place.usd_per_second
-        computing /= 1e3
+            spent += there_ms * place.usd_per_second
+        spent /= 1e3
         up, down = self.megabits(usage.sent.sum(axis=1), usage.bytes.sum(axis=1))
         data = self.link.usd_per_gigabyte.value * (up + down) / 8e3
         return ScenarioCost(
             milliseconds=mobile_ms + away_ms,
             millijoules=self.phone.watts.value * mobile_ms
             + self.radio_mj(usage.sent.sum(axis=1), usage.bytes.sum(axis=1), away_ms),
-            money=computing + data,
+            money=spent + data,
         )
 
 
@@ -206,11 +219,18 @@ def scenario_table(
         shape: of the encoder's layers.
         scenarios: in the order of the rows, within each policy.
     """
+    return computing_table(replays, ByOperations(lengths, shape), scenarios)
+
+
+def computing_table(
+    replays: Sequence[Replayed], computing: Computing, scenarios: Sequence[Scenario]
+) -> list[dict[str, Any]]:
+    """As :func:`scenario_table`, where tiers may compute differently."""
     return [
         {
             "policy": one.policy,
             "scenario": scenario.name,
-            **summarise(scenario.price(one.usage, lengths, shape)),
+            **summarise(scenario.price_of(one.usage, computing)),
         }
         for one in replays
         for scenario in scenarios

@@ -5,7 +5,9 @@ It is derived from the paths that inputs took (:mod:`dimec.tiers.paths`), and fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,24 @@ class Usage:
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    def sending(self, texts: FloatArray, tiers: Collection[int]) -> Self:
+        """The same, where these tiers are sent the texts themselves, and not their tokens' ids.
+
+        Args:
+            texts: (N,) bytes of each text in UTF-8.
+            tiers: positions of tiers that only ever are sent a text, since no hidden states of
+                another tier's model are of use to theirs.
+
+        Raises:
+            DataError: not as many texts as answers.
+        """
+        if np.shape(texts) != (len(self),):
+            raise DataError(f"{len(self)} answers need as many texts, got {np.shape(texts)}")
+        moved = self.bytes.copy()
+        for k in tiers:
+            moved[:, k] = self.sent[:, k] * texts
+        return replace(self, bytes=moved)
 
 
 def text_bytes(lengths: npt.NDArray[np.integer]) -> FloatArray:
