@@ -83,9 +83,9 @@ def trace(
         )
         target = out or run.streams_path / f"{_slug(task)}-{rows}.safetensors"
         recorded.save(target)
-    accuracies = dict(
-        zip(map(str, recorded.exits), recorded.correct.mean(axis=0).tolist(), strict=True)
-    )
+    pairs = zip(recorded.sources, recorded.exits, strict=True)
+    names = [f"{layer} of {source}" if source else str(layer) for source, layer in pairs]
+    accuracies = dict(zip(names, recorded.correct.mean(axis=0).tolist(), strict=True))
     if as_json:
         print_json({"trace": str(target), "samples": len(recorded), "accuracy": accuracies})
         return

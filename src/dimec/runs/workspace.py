@@ -81,7 +81,8 @@ class RunDirectory:
 
         tiers/NAME/                 config.toml, model/, training.json, dynamics/, traces …
         tiers/NAME/lesson.sha256    what it was taught, in a digest
-        teacher/                    what the last tier says of the training rows
+        teacher/, first-round/      what the last tier says of the training rows, and students that
+                                    are taught again; while training only
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -142,6 +143,10 @@ class RunDirectory:
     @property
     def teacher_path(self) -> Path:
         return self.path / "teacher"
+
+    @property
+    def first_round_path(self) -> Path:
+        return self.path / "first-round"
 
     @property
     def lesson_path(self) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dimec.base.arrays import Float32Array, IntArray
-from dimec.base.errors import ConfigError
+from dimec.base.errors import ConfigError, option
 from dimec.data import Dataset
 from dimec.data.backbones import short
 from dimec.training.model import MultiExitClassifier
@@ -100,16 +100,25 @@ class Lesson:
 def begin_as(model: MultiExitClassifier, folder: Path) -> None:
     """Give a student the lower layers of a trained model of the same kind, and its embeddings.
 
+    Exits at the same layers are taken over too.
+
     Raises:
         ConfigError: they are not of one kind.
     """
-    teacher = MultiExitClassifier.from_pretrained(folder)
-    theirs, wanted = teacher.encoder.state_dict(), model.encoder.state_dict()
-    if missing := sorted(wanted.keys() - theirs.keys()):
+    theirs = MultiExitClassifier.from_pretrained(folder).state_dict()
+    wanted = model.state_dict()
+    if missing := [name for name in sorted(wanted) if _of_encoder(name) and name not in theirs]:
         raise ConfigError(
-            f"the teacher's encoder has no {missing[0]}; begin with the encoder's own"
+            f"the teacher's encoder has no {missing[0]}; use {option('start', 'encoder')}"
         )
     try:
-        model.encoder.load_state_dict({name: theirs[name] for name in wanted})
+        model.load_state_dict({name: theirs.get(name, own) for name, own in wanted.items()})
     except RuntimeError as error:
-        raise ConfigError(f"the teacher's encoder is of another shape: {short(error)}") from None
+        raise ConfigError(
+            f"the teacher's encoder is of another shape: {short(error)}; use "
+            f"{option('start', 'encoder')}"
+        ) from None
+
+
+def _of_encoder(name: str) -> bool:
+    return name.startswith("encoder.")

@@ -7,6 +7,7 @@ any model: so it can be killed at any moment, and what is finished is never done
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from dimec.training.lesson import Lesson
 from dimec.training.loop import train_one
 from dimec.training.own_finish import finish_own, reuse_own
 from dimec.training.prepare import claim, discard, make_accelerator
+from dimec.training.second_round import weights_of
 from dimec.training.teacher import lesson_of
 
 # Settings of an encoder that may differ between two of one kind: their depth, and what follows.
@@ -72,16 +74,29 @@ def _train_tiers(
     accelerator: Accelerator,
     progress: Progress,
 ) -> None:
-    """The last tier, then each student from the deepest to the first."""
+    """The last tier, then each student from the deepest to the first, in one round or in two."""
     runs, last = list(run.tier_runs().values()), len(settings.tier) - 1
-    intake = replace(intake, table=None)  # it is kept with the run, once
-    _train_tier(runs[last], tier_settings(settings, last), intake, None, accelerator, progress)
-    lesson = lesson_of(run, runs[last], intake.splits.train, None, accelerator, progress)
-    for place in reversed(range(last)):
-        start = runs[last].model_path if _begins_as_teacher(settings, place, runs[last]) else None
-        own = tier_settings(settings, place)
-        taught = replace(lesson, start=start)
-        _train_tier(runs[place], own, intake, taught, accelerator, progress)
+    teacher, intake = runs[last], replace(intake, table=None)  # it is kept with the run, once
+    splits = intake.splits
+    _train_tier(teacher, tier_settings(settings, last), intake, None, accelerator, progress)
+    lesson = lesson_of(run, teacher, splits.train, None, accelerator, progress)
+
+    def distil(into: Sequence[RunDirectory], lessons: Sequence[Lesson]) -> None:
+        for place in reversed(range(last)):
+            own, taught = tier_settings(settings, place), lessons[place]
+            _train_tier(into[place], own, intake, taught, accelerator, progress)
+
+    starts = [_begins_as_teacher(settings, place, teacher) for place in range(last)]
+    lessons = [replace(lesson, start=teacher.model_path if same else None) for same in starts]
+    if settings.distillation.rounds == 1:
+        distil(runs, lessons)
+        return
+    first = [RunDirectory(run.first_round_path / one.path.name) for one in runs[:last]]
+    distil(first, lessons)
+    rounds = {one.path.name: one for one in (*first, teacher)}
+    weights = weights_of(rounds, splits.validation, splits.train, lesson.unlabelled, progress)
+    again = [replace(lesson, start=one.model_path, weights=weights[one.path.name]) for one in first]
+    distil(runs, again)
 
 
 def _train_tier(

@@ -51,8 +51,13 @@ def finish_own(
         records = {name: one.training() for name, one in tiers.items()}
         joint = joint_model({name: str(record["model"]) for name, record in records.items()})
         _keep_dynamics(run, next(iter(tiers.values())), joint)
-        write_json(run.training_path, _record(settings, splits, records, joint))
-        shutil.rmtree(run.teacher_path, ignore_errors=True)  # every student has learnt from it
+        record = _record(settings, splits, records, joint)
+        for one in run.first_round_path.glob(f"*/{run.training_path.name}"):
+            before = _tier_record(RunDirectory(one.parent).training())
+            record["own"][one.parent.name]["first_round"] = before["accuracy"]
+        write_json(run.training_path, record)
+        for folder in (run.teacher_path, run.first_round_path):  # every student has learnt
+            shutil.rmtree(folder, ignore_errors=True)
         progress.say(f"{run.path} is trained: {len(tiers)} tiers with a model each")
     accelerator.wait_for_everyone()
 

@@ -126,6 +126,7 @@ def discard(run: RunDirectory) -> None:
         run.grid_path,
         run.tiers_path,
         run.teacher_path,
+        run.first_round_path,
         *run.path.glob("bottleneck-*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
