@@ -5,7 +5,8 @@ The store is a folder with ``studies/PROFILE/ITEM.json``, ``exit0/alone.json`` a
 ``<!-- end -->``: NAME is that of a profile whose ``ledger`` is stored, ``exit0-alone``,
 ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
 ``contract-NAME`` of the contract's simulations, ``look-NAME`` of the study of policies that look
-again, which has a figure for each task too, or one of those that the packaged scenarios give
+again, which has a figure for each task too, ``tiers-PROFILE-NAME`` of the study of tiers with a
+model each, or one of those that the packaged scenarios give
 (:mod:`dimec_studies.scenario_tables`).
 """
 
@@ -18,13 +19,13 @@ from typing import Any, TypeVar
 
 from dimec.base.errors import CorruptArtefactError, MissingArtefactError
 from dimec.base.storage import atomic_write, read_json
-from dimec_studies import look, look_figures
+from dimec_studies import look, look_figures, own_tiers
 from dimec_studies.benchmark_tables import benchmark_tables
 from dimec_studies.contract_tables import contract_tables
 from dimec_studies.contracts import ITEM, PROFILE
 from dimec_studies.exit0_table import exit0_table
 from dimec_studies.ledger_tables import ledger_tables
-from dimec_studies.plan import LOOK_ITEMS
+from dimec_studies.plan import LOOK_ITEMS, OWN_ITEMS
 from dimec_studies.rendering import render
 from dimec_studies.scenario_tables import scenario_tables
 
@@ -95,6 +96,8 @@ def stored_tables(results: Path) -> dict[str, str]:
             tables |= _made(path, f"dimec reproduce {item}", contract_tables)
         elif name == look.PROFILE and item in LOOK_ITEMS:
             tables |= _made(path, _again_look(item), look.tables_of)
+        elif item in OWN_ITEMS:
+            tables |= _made(path, f"dimec reproduce {item} --profile {name}", own_tiers.tables_of)
     alone = results / EXIT0 / "alone.json"
     if alone.is_file():
         tables |= _made(alone, "python -m dimec_studies.exit0", exit0_table)

@@ -55,6 +55,12 @@ def _ledger(workshop: Workshop) -> dict[str, Any]:
     return ledger(workshop)
 
 
+def _tiers(workshop: Workshop) -> dict[str, Any]:
+    from dimec_studies.own_tiers import tiers
+
+    return tiers(workshop)
+
+
 def _look(name: LookItem) -> Study:
     def study(workshop: Workshop) -> dict[str, Any]:
         from dimec_studies import look
@@ -73,6 +79,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "robustness": _robustness,
         "ledger": _ledger,
         **{name: _look(name) for name in LOOK_ITEMS},
+        "tiers": _tiers,
     }
 )
 assert tuple(STUDIES) == ITEMS

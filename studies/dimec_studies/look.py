@@ -16,9 +16,9 @@ from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
 from dimec.base.storage import read_json
 from dimec.tiers.costs import CostModel
-from dimec_studies.plan import LookItem, Plan
+from dimec_studies.plan import LookItem, Plan, Recipe
 from dimec_studies.runs import RunSpec, Workshop
-from dimec_studies.stored import TRACES, Stored, keep, load_stored
+from dimec_studies.stored import TRACES, Stored, folder_of, keep, load_stored
 from dimec_studies.study import stored_header
 
 PROFILE = "look"  # whose results the documentation shows
@@ -62,7 +62,7 @@ def tables_of(result: Mapping[str, Any]) -> dict[str, str]:
     return {name: "\n".join(some) for name, some in lines.items()}
 
 
-def traces_of(workshop: Workshop, traces: Path = TRACES) -> list[Stored]:
+def traces_of(workshop: Workshop, traces: Path = TRACES, recipe: Recipe = "joint") -> list[Stored]:
     """The traces of every task of a plan, of its first seed.
 
     Those that are kept in the repository serve if they were trained by the same settings. For the
@@ -72,6 +72,7 @@ def traces_of(workshop: Workshop, traces: Path = TRACES) -> list[Stored]:
     Args:
         workshop: the plan, and where its runs lie.
         traces: the folder of what is kept in the repository.
+        recipe: how they are trained.
 
     Raises:
         ConfigError: the plan's seeds are more than one.
@@ -84,17 +85,18 @@ def traces_of(workshop: Workshop, traces: Path = TRACES) -> list[Stored]:
         )
     found: dict[str, Path] = {}
     for name in plan.tasks:
-        here = traces / plan.runs_name / name
-        if _serves(here, plan, name):
-            found[name] = here
+        # The study that looks again has the same trainings in one model.
+        for here in (folder_of(plan, name, recipe, traces), traces / PROFILE / name):
+            if name not in found and _serves(here, plan, name, recipe):
+                found[name] = here
     missing = [name for name in plan.tasks if name not in found]
-    specs = [RunSpec(name, "joint", plan.seeds[0]) for name in missing]
+    specs = [RunSpec(name, recipe, plan.seeds[0]) for name in missing]
     for name, run in zip(missing, workshop.train(specs), strict=True):
         there = workshop.folder / _KEPT
-        folder = there / plan.runs_name / name
+        folder = folder_of(plan, name, recipe, there)
         # Kept once: the digests of a file that is written again may differ, and so its results.
         if _card(folder).get("model") != run.training()["model"]:
-            keep(run, plan, name, plan.seeds[0], there)
+            keep(run, plan, name, plan.seeds[0], there, recipe)
         found[name] = folder
     return [_loaded(found[name], costs) for name in plan.tasks]
 
@@ -105,15 +107,15 @@ def _card(folder: Path) -> Mapping[str, Any]:
     return read_json(path, f"dimec reproduce {PROFILE}") if path.is_file() else {}
 
 
-def _serves(folder: Path, plan: Plan, name: str) -> bool:
+def _serves(folder: Path, plan: Plan, name: str, recipe: Recipe) -> bool:
     """Whether traces are kept there that this plan would train."""
     card, seed = _card(folder), plan.seeds[0]
-    if not card or card["seed"] != seed:
+    if not card or card["seed"] != seed or card.get("recipe", "joint") != recipe:
         return False
     then = Plan.of(card["plan"])
     if name not in then.tasks:
         return False
-    return then.settings(name, "joint", seed) == plan.settings(name, "joint", seed)
+    return then.settings(name, recipe, seed) == plan.settings(name, recipe, seed)
 
 
 @lru_cache(maxsize=8)

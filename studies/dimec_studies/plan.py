@@ -16,20 +16,24 @@ from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.base.storage import parse_toml
 from dimec.cartography.thresholds import Grid
 from dimec.runs.bottleneck import Objective
+from dimec.settings.distillation import DistillationSettings
 from dimec.settings.model import ModelSettings
 from dimec.settings.run import RunSettings
+from dimec.settings.tiers import TierSettings
 from dimec.settings.training import TrainingSettings
 from dimec.tiers.costs import CostModel
 
-PROFILES = ("small", "deep", "base", "movies", "demo", "look")
+PROFILES = ("small", "deep", "base", "movies", "demo", "look", "own", "encoders")
 PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
 LookItem = Literal["savings", "contained", "signals", "resplits"]
-Item = PageItem | Literal["ledger"] | LookItem
-Recipe = Literal["joint", "two-stage", "depth"]
+OwnItem = Literal["tiers"]
+Item = PageItem | Literal["ledger"] | LookItem | OwnItem
+Recipe = Literal["joint", "two-stage", "depth", "joint-distilled", "own", "own-unlabelled"]
 
 PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
 LOOK_ITEMS: tuple[LookItem, ...] = get_args(LookItem)  # of look.md
-ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger", *LOOK_ITEMS)
+OWN_ITEMS: tuple[OwnItem, ...] = get_args(OwnItem)  # of tiers.md
+ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger", *LOOK_ITEMS, *OWN_ITEMS)
 SIMULATIONS = ("contract",)  # of no profile: nothing is trained for them
 
 
@@ -95,7 +99,12 @@ class Plan(_Part):
         draws: of every bootstrap.
         scenarios: names of the scenarios that the ledger is priced in beside λ.
         recipes: how the traces of Table I are trained: ``joint`` for all systems, ``two-stage``
-            for DeeBERT's own recipe and the plain fine-tuning, ``depth`` for PABEE's.
+            for DeeBERT's own recipe and the plain fine-tuning, ``depth`` for PABEE's. In the study
+            of tiers with a model each: ``joint``, ``joint-distilled``, whose exits learn from the
+            last one too, ``own``, and ``own-unlabelled``.
+        own: the tiers of the recipe ``own``; by default each of the model's tiers with its encoder.
+        distillation: of the students of that recipe.
+        unlabelled: so many training rows, none of those trained on, join it without their labels.
         tasks: of Table I, by short name.
         exit_learning_rate: of the second stage of DeeBERT's recipe, which trains classifiers alone:
             at the encoder's own rate they underfit on few rows.
@@ -118,6 +127,9 @@ class Plan(_Part):
     draws: int = Field(1000, ge=1)
     scenarios: tuple[str, ...] = ()
     recipes: tuple[Recipe, ...] = ("joint", "two-stage", "depth")
+    own: tuple[TierSettings, ...] | None = None
+    distillation: DistillationSettings | None = None
+    unlabelled: int | None = Field(None, ge=1)
     exit_learning_rate: float | None = Field(None, gt=0, lt=1)
     tasks: Mapping[str, TaskPlan]
     table2: tuple[str, ...] = ("cola", "mrpc", "qnli")
@@ -251,9 +263,23 @@ class Plan(_Part):
         return both[name]
 
     def settings(
-        self, name: str, recipe: Recipe, seed: int, data_dir: str | None = None, **data: Any
+        self,
+        name: str,
+        recipe: Recipe,
+        seed: int,
+        data_dir: str | None = None,
+        unlabelled: str | None = None,
+        **data: Any,
     ) -> RunSettings:
-        """Settings of the run of a task with a recipe and a seed."""
+        """Settings of the run of a task with a recipe and a seed.
+
+        Args:
+            name: of the task in the plan.
+            recipe, seed: how it is trained.
+            data_dir: folder of the GLUE files.
+            unlabelled: the file of texts without labels, for the recipe ``own-unlabelled``.
+            data: further settings of the data.
+        """
         task = self.task(name)
         is_glue = task.task.startswith("glue/")
         training = self.training.model_dump()
@@ -264,11 +290,15 @@ class Plan(_Part):
         elif name == self.selection.train:
             training |= {"record_train": True}  # selections are made from a map of training rows
         given = {"data_dir": data_dir if is_glue else None, **task.model_dump(), **data}
-        return RunSettings.of(
-            {
-                "data": given,
-                "model": self.model.model_dump(),
-                "training": training,
-                "seed": seed,
-            }
-        )
+        distillation = {} if self.distillation is None else self.distillation.model_dump()
+        values: dict[str, Any] = {"data": given, "training": training, "seed": seed}
+        if recipe.startswith("own"):
+            training |= {"recipe": "own"}
+            values |= {"distillation": {**distillation, "unlabelled": unlabelled}}
+        elif recipe == "joint-distilled":
+            values |= {"distillation": {**distillation, "self_distillation": 1.0}}
+        values["model"] = self.model.model_dump()
+        if recipe.startswith("own") and self.own is not None:
+            values["model"] = {"max_tokens": self.model.max_tokens}
+            values["tiers"] = [tier.model_dump() for tier in self.own]
+        return RunSettings.of(values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from dimec.policies.registry import FitInputs
 from dimec.runs.run import Run
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
+from dimec.tiers.latency import ModelShape
+from dimec.tiers.pricing import OPERATIONS, Pricing
 from dimec.traces.compact import load_compact, save_compact
 from dimec.traces.trace import Trace
-from dimec_studies.plan import Plan
+from dimec_studies.plan import Plan, Recipe
 
 TRACES = Path(__file__).resolve().parents[2] / "traces"
 _MAP = ("confidence", "variance", "std", "correctness")
@@ -73,9 +75,25 @@ def load_stored(folder: Path, costs: CostModel | None = None) -> Stored:
         validation=replace(validation, extra=extra),
         test=load_compact(folder / "test.safetensors"),
         data_map=data_map,
-        deployment=Deployment.paper(tuple(card["tiers"]), costs or CostModel()),
+        deployment=deployment_of(card, costs or CostModel()),
         card=card,
     )
+
+
+def deployment_of(card: Mapping[str, Any], costs: CostModel) -> Deployment:
+    """The tiers of kept traces at these prices; where they have a model each, by operations."""
+    layers = tuple(card["tiers"])
+    if "shapes" not in card:
+        return Deployment.paper(layers, costs)
+    shapes = {name: ModelShape(**shape) for name, shape in card["shapes"].items()}
+    names = tuple(shapes)
+    pricing = Pricing(OPERATIONS, shapes)
+    return Deployment.paper(layers, costs, names, sources=names, pricing=pricing)
+
+
+def folder_of(plan: Plan, name: str, recipe: Recipe, traces: Path = TRACES) -> Path:
+    """Where the traces of a plan's task and recipe are kept."""
+    return traces / plan.runs_name / (name if recipe == "joint" else f"{name}-{recipe}")
 
 
 def names_of(profile: str, traces: Path = TRACES) -> list[str]:
@@ -83,7 +101,14 @@ def names_of(profile: str, traces: Path = TRACES) -> list[str]:
     return sorted(path.parent.name for path in (traces / profile).glob("*/card.json"))
 
 
-def keep(run: Run, plan: Plan, name: str, seed: int, traces: Path = TRACES) -> Path:
+def keep(
+    run: Run,
+    plan: Plan,
+    name: str,
+    seed: int,
+    traces: Path = TRACES,
+    recipe: Recipe = "joint",
+) -> Path:
     """Keep the traces of a finished run; returns their folder.
 
     Args:
@@ -92,8 +117,9 @@ def keep(run: Run, plan: Plan, name: str, seed: int, traces: Path = TRACES) -> P
         name: of its task there.
         seed: of the run.
         traces: the folder of all.
+        recipe: of the run.
     """
-    record, folder = run.training(), traces / plan.runs_name / name
+    record, folder = run.training(), folder_of(plan, name, recipe, traces)
     validation, test = run.trace("validation"), run.trace("test")
     data_map = run.dynamics().data_map(validation.tiers[0])
     columns = {f"{_PREFIX}{key}": np.asarray(getattr(data_map, key)) for key in _MAP}
@@ -103,6 +129,12 @@ def keep(run: Run, plan: Plan, name: str, seed: int, traces: Path = TRACES) -> P
     )
     save_compact(test, folder / "test.safetensors")
     accuracies = test.correct.mean(axis=0).round(4).tolist()
+    pairs = zip(test.sources, test.exits, strict=True)
+    exits = [f"{source}:{layer}" if source else str(layer) for source, layer in pairs]
+    several = {}
+    if run.tier_runs():
+        shapes = {tier: asdict(shape) for tier, shape in run.shapes().items()}
+        several = {"shapes": shapes, "own": record["own"]}
     card = {
         "task": record["task"],
         "source": record["source"],
@@ -116,7 +148,9 @@ def keep(run: Run, plan: Plan, name: str, seed: int, traces: Path = TRACES) -> P
         "model": record["model"],
         "versions": record["versions"],
         "date": record.get("date", ""),
-        "test_accuracy": dict(zip(map(str, test.exits), accuracies, strict=True)),
+        "test_accuracy": dict(zip(exits, accuracies, strict=True)),
+        **({} if recipe == "joint" else {"recipe": recipe}),
+        **several,
         "plan": plan.model_dump(mode="json", exclude_none=True),
         "sha256": {
             f"{split}.safetensors": hashlib.sha256(
