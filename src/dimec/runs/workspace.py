@@ -259,6 +259,18 @@ class RunDirectory:
         own = self.settings().tier if self.config_path.exists() else ()
         return {tier.name: RunDirectory(self.tiers_path / tier.name) for tier in own}
 
+    def require_one_model(self, purpose: str) -> None:
+        """Refuse a run whose tiers have a model each.
+
+        Raises:
+            ConfigError: they have; names what needs one model.
+        """
+        if own := self.tier_runs():
+            raise ConfigError(
+                f"{purpose} needs one model that is cut into tiers, and the tiers of {self.path} "
+                f"have a model each; take that of one tier: {self.tiers_path / next(iter(own))}"
+            )
+
     def training(self) -> dict[str, Any]:
         """What training wrote down: fingerprint of the model, history, sizes, versions."""
         record: dict[str, Any] = read_json(

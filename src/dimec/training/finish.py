@@ -116,12 +116,17 @@ def reuse_finished(
 
 
 def check_model(run: RunDirectory) -> str:
-    """The fingerprint of a finished run's model, which is held against the files.
+    """The fingerprint of a finished run's model, which is held against the files; so is each
+    tier's, where they have models of their own.
 
     Raises:
         ArtefactError: the run is not finished, or its model is missing or altered.
     """
     fingerprint = str(run.training()["model"])
+    if own := run.tier_runs():
+        for one in own.values():
+            check_model(one)
+        return fingerprint
     if not run.model_path.exists() or model_fingerprint(run.model_path) != fingerprint:
         raise CorruptArtefactError(
             f"the model in {run.model_path} is missing or altered since it was trained; "

@@ -21,6 +21,7 @@ from dimec.training.exit0.run import exit0_of
 from dimec.training.finish import check_model
 from dimec.training.inference import record_trace
 from dimec.training.model import MultiExitClassifier
+from dimec.training.own_finish import join_tiers
 from dimec.training.prepare import load_tokenizer, make_accelerator
 
 STREAM = "stream"
@@ -60,7 +61,6 @@ def record_other(
     settings = run.settings()
     seed_is_idle = seed is not None and limit is None
     seed = settings.seed if seed is None else seed
-    model = MultiExitClassifier.from_pretrained(run.model_path)
     data = absolute_data(data)
     read = read_dataset(data) if dataset is None else dataset
     if seed_is_idle and _is_own(run, read, data) and rows == "test":
@@ -69,16 +69,16 @@ def record_other(
             f"divided; leave it out, or take a sample of it with {option('limit')}"
         )
     dataset = _part(run, read, data, rows, seed)
-    dataset = _with_labels_of(model, dataset)
+    dataset = _with_labels_of(run, dataset)
     if limit is not None:
         dataset = stratified_sample(dataset, limit, seed=seed)
-    return _recorded(run, model, dataset, STREAM, fingerprint, progress)
+    return _recorded(run, dataset, STREAM, fingerprint, progress)
 
 
 def record_rows(
     run: RunDirectory, dataset: Dataset, *, split: str, progress: Progress | None = None
 ) -> Trace:
-    """Run a trained model once over rows that have its label codes, in their order.
+    """Run a run's model, or each tier's, once over rows that have its label codes, in their order.
 
     Args:
         run: finished.
@@ -89,19 +89,23 @@ def record_rows(
     Raises:
         ArtefactError: the run is not finished, or damaged.
     """
-    fingerprint = check_model(run)
-    model = MultiExitClassifier.from_pretrained(run.model_path)
-    return _recorded(run, model, dataset, split, fingerprint, progress)
+    return _recorded(run, dataset, split, check_model(run), progress)
 
 
 def _recorded(
     run: RunDirectory,
-    model: MultiExitClassifier,
     dataset: Dataset,
     split: str,
     fingerprint: str,
     progress: Progress | None,
 ) -> Trace:
+    if own := run.tier_runs():
+        traces = {
+            name: _recorded(one, dataset, split, str(one.training()["model"]), progress)
+            for name, one in own.items()
+        }
+        return join_tiers(traces, dataset)
+    model = MultiExitClassifier.from_pretrained(run.model_path)
     tokenizer = load_tokenizer(str(run.model_path))
     return record_trace(
         model.to(make_accelerator().device),
@@ -142,13 +146,13 @@ def _is_a_part(run: RunDirectory, data: DataSettings) -> bool:
     return data.task is not None and file_of(data.task) in own - {None}
 
 
-def _with_labels_of(model: MultiExitClassifier, dataset: Dataset) -> Dataset:
-    """The data set with the model's label codes.
+def _with_labels_of(run: RunDirectory, dataset: Dataset) -> Dataset:
+    """The data set with the label codes of a run's model.
 
     Raises:
         DataError: the names of the labels are not the same.
     """
-    names = model.label_names
+    names = tuple(run.training()["labels"])
     if sorted(names) != sorted(dataset.label_names):
         raise DataError(
             f"{dataset.task} has the labels {', '.join(dataset.label_names)}, the model was "
