@@ -80,9 +80,9 @@ def written_own_run(folder: Path, tiers: Mapping[str, Own] = TIERS) -> Run:
     run.save_dynamics(dynamics, {"model": joined.model})
     tables = [{"name": n, "model": t.model, "layer": t.layer} for n, t in tiers.items()]
     RunSettings.of({"data": {"task": "csv:x"}, "tiers": tables}).save(run.config_path)
-    write_json(
-        run.training_path, _record(joined.model, first.model, [one.layer for one in tiers.values()])
-    )
+    exits = [(name, layer) for name, tier in tiers.items() for layer in tier.exits if layer]
+    record = _record(joined.model, first.model, [layer for _, layer in exits])
+    write_json(run.training_path, {**record, "sources": [name for name, _ in exits]})
     return run
 
 
@@ -140,7 +140,10 @@ def _tier_run(run: Run, name: str, tier: Own) -> None:
     RunSettings.of({"data": {"task": "csv:x"}, "model": {"backbone": tier.model}}).save(
         run.config_path
     )
-    write_json(run.training_path, _record(fingerprint(name), tier.model, [tier.layer]))
+    write_json(
+        run.training_path,
+        _record(fingerprint(name), tier.model, [one for one in tier.exits if one]),
+    )
 
 
 def save_plain(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:

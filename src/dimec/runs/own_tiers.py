@@ -152,19 +152,28 @@ def _lengths(tier: RunDirectory, trace: Trace) -> npt.NDArray[np.int64]:
 def layer_profiles(run: RunDirectory) -> dict[str, LayerProfile]:
     """The layer profile that each tier's milliseconds are told by.
 
-    One that lies in the tier's folder as ``layer-profile.json`` (``dimec profile --backbone MODEL
-    --out RUN/tiers/NAME/layer-profile.json``), or the one that comes with dimec for its encoder, or
-    else that of ``minilm-l6``, carried to its shape by operations.
+    That of :func:`measured_profile`, or else that of ``minilm-l6``, carried to the tier's shape by
+    operations.
     """
     models = models_of(run)
-    return {name: _profile(tier, models[name]) for name, tier in run.tier_runs().items()}
+    return {
+        name: measured_profile(tier, models[name]) or LayerProfile.packaged(STAND_IN)
+        for name, tier in run.tier_runs().items()
+    }
 
 
-def _profile(tier: RunDirectory, model: str) -> LayerProfile:
-    measured = tier.path / LAYER_PROFILE
+def measured_profile(run: RunDirectory, model: str) -> LayerProfile | None:
+    """The layer profile of a run's encoder, where there is one.
+
+    Args:
+        run: of one model. One that lies in it as ``layer-profile.json`` is taken first: ``dimec
+            profile --backbone MODEL --out RUN/layer-profile.json``.
+        model: the encoder's name; one that comes with dimec may be of it.
+    """
+    measured = run.path / LAYER_PROFILE
     if measured.is_file():
         return LayerProfile.load(measured)
     try:
         return LayerProfile.packaged(model)
     except MissingArtefactError:
-        return LayerProfile.packaged(STAND_IN)
+        return None

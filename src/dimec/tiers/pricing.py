@@ -40,7 +40,7 @@ class Pricing:
     Example:
         >>> shapes = {"phone": ModelShape.of_width(384), "cloud": ModelShape.of_width(768)}
         >>> Pricing("operations", shapes).scales
-        (0.2549019607843137, 1.0)
+        (0.25675675675675674, 1.0)
     """
 
     by: PriceBy
