@@ -76,7 +76,7 @@ def make_inputs(ledger: Ledger) -> Callable[..., PooledInputs]:
             "alpha": 0.6,
             "beta": beta,
             "embeddings": rng.normal(size=(count, 8)).astype(np.float32),
-            "exit_accuracy": {2: 0.801, 3: 0.843, 4: 0.88, 6: 0.912},
+            "exit_accuracy": {"": {2: 0.801, 3: 0.843, 4: 0.88, 6: 0.912}},
             "tiers": (2, 3, 6),
             "seed": 0,
         }

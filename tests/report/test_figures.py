@@ -65,7 +65,7 @@ def test_shares_are_those_of_the_pools_and_of_each_router(
 
 
 def test_exits_name_all_tiers_that_stop_there() -> None:
-    series = exit_series({6: 0.9, 2: 0.8, 3: 0.85}, (2, 2, 6))
+    series = exit_series({"": {6: 0.9, 2: 0.8, 3: 0.85}}, (2, 2, 6))
     assert _read(series) == [
         {"exit": "2", "tier": "mobile+edge", "accuracy": "0.8"},
         {"exit": "3", "tier": "", "accuracy": "0.85"},
@@ -172,7 +172,7 @@ def test_degenerate_runs_are_drawn(
         alpha=0.0,
         beta=0.0,
         embeddings=np.zeros((count, 3), dtype=np.float32),
-        exit_accuracy={2: 0.5},
+        exit_accuracy={"": {2: 0.5}},
         tiers=(2, 2, 2),
     )
     for drawing in draw_all(inputs, lambda words: None):

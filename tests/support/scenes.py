@@ -18,6 +18,7 @@ from dimec.policies import FitInputs, Fitted, Outcome, System, systems
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.usage import Usage
+from dimec.traces.collection import join
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 
@@ -75,6 +76,41 @@ class Scene:
         return FitInputs(trace, self.deployment, LAM, DataMap.from_probabilities(gold))
 
 
+@dataclass(frozen=True)
+class OwnScene(Scene):
+    """Tiers with a model each, in a joined trace: the exits of each; the last is its tier's."""
+
+    models: tuple[tuple[str, tuple[int, ...]], ...] = (
+        ("phone", (0, 1, 2)),
+        ("edge", (2, 3)),
+        ("cloud", (4,)),
+    )
+
+    @property
+    def deployment(self) -> Deployment:
+        """At the paper's prices."""
+        names = [name for name, _ in self.models]
+        return Deployment.paper([exits[-1] for _, exits in self.models], None, names, sources=names)
+
+    def trace(self, split: str) -> Trace:
+        """The trace of a split, joined of each model's; a mistaken write to it raises."""
+        alone = {
+            name: replace(
+                Scene(exits, exits[-1:], self.classes, self.samples, self.confidences, seed).trace(
+                    split
+                ),
+                model=name.encode().hex().ljust(64, "0"),
+            )
+            for seed, (name, exits) in enumerate(self.models, start=self.seed)
+        }
+        first = next(iter(alone.values()))
+        alike = {name: replace(one, labels=first.labels) for name, one in alone.items()}
+        trace = join(alike)
+        for name in ARRAYS:
+            getattr(trace, name).setflags(write=False)
+        return trace
+
+
 def draw_probabilities(
     shape: tuple[int, int, int], kind: str, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
@@ -121,6 +157,16 @@ OTHER_TIERS = {
     "two tiers at one exit": Scene(tiers=(6, 6), classes=3),
     "four tiers": Scene(tiers=(1, 2, 3, 6), confidences="peaked"),
     "five tiers, two of them at one exit": Scene(tiers=(1, 3, 3, 5, 6), samples=12),
+}
+
+# Tiers with a model each, which systems that cut one model refuse.
+OWN_TIERS = {
+    "three models": OwnScene(),
+    "two models": OwnScene(models=(("phone", (0, 1, 2)), ("dc", (12,))), confidences="peaked"),
+    "a shallow model behind a deep one": OwnScene(
+        models=(("phone", (0, 3, 6)), ("box", (2,)), ("dc", (4,))), classes=3
+    ),
+    "without exit 0": OwnScene(models=(("phone", (2,)), ("dc", (2, 3))), confidences="eighths"),
 }
 
 

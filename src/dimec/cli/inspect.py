@@ -1,4 +1,4 @@
-"""``dimec inspect``: what a bundle holds, and whether it is sound."""
+"""``dimec inspect``: what a bundle or a run holds, what its tiers take, and whether it is sound."""
 
 from __future__ import annotations
 
@@ -14,32 +14,94 @@ from dimec.cli.streams import json_text
 
 if TYPE_CHECKING:
     from dimec.bundle.folders import TierBundle
+    from dimec.runs.inspecting import TierFacts
 
 _MB = 1e6
 
 
 def inspect(
     path: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="A bundle, or the folder of one tier.")
+        Path,
+        typer.Argument(metavar="BUNDLE|RUN", help="A bundle, the folder of one tier, or a run."),
     ],
     as_json: AsJson = False,
 ) -> None:
     """Check every file of a bundle against its hash, and show what each tier takes.
 
-    Start time and memory are those of a new process that loads the tier's graphs and answers
-    once; the base is the runtime without a graph.
+    Start time, memory and the time of an answer are those of a new process that loads the tier's
+    graphs; the base is the runtime without a graph. Of a run it shows each tier's model: size,
+    operations, and milliseconds where its encoder has a layer profile.
     """
+    if (path / "training.json").is_file():
+        _inspect_run(path, as_json)
+    else:
+        _inspect_bundle(path, as_json)
+
+
+def _inspect_run(path: Path, as_json: bool) -> None:
+    from dimec.cli.common import open_run
+    from dimec.runs.inspecting import inspected
+    from dimec.tiers.latency import RATE_TOKENS
+
+    run = open_run(path)
+    deployment, tiers = inspected(run)
+    pricing = deployment.pricing
+    if as_json:
+        print_json(
+            {
+                "model": run.training()["model"],
+                "fitted": run.policy_path.exists(),
+                "deployment": deployment.to_json(),
+                "pricing": None if pricing is None else pricing.to_json(),
+                "tiers": [asdict(tier) for tier in tiers],
+            }
+        )
+        return
+    _show_run(tiers)
+    print(f"an answer: one text of {RATE_TOKENS} tokens; operations of its layers alone")
+    for machine in dict.fromkeys(tier.machine for tier in tiers if tier.machine):
+        print(f"milliseconds: by the layer profile, {shown(machine)}")
+    if pricing is not None:
+        print(pricing.told())
+    if not run.policy_path.exists():
+        print("not fitted: the tiers of training, at the paper's prices")
+    print(f"model: {shown(str(run.training()['model']))}")
+
+
+def _show_run(tiers: list[TierFacts]) -> None:
+    from dimec.report.blocks import Column
+
+    show_columns(
+        Column("tier", [tier.tier for tier in tiers], words=True),
+        Column("model", [shown(tier.model, 60) for tier in tiers], words=True),
+        Column("layers", [str(tier.layers) for tier in tiers]),
+        Column("exits", [",".join(map(str, tier.exits)) for tier in tiers]),
+        Column("width", [str(tier.shape.width) for tier in tiers]),
+        Column("parameters, M", [f"{tier.parameters / _MB:.1f}" for tier in tiers]),
+        Column("MB", [f"{tier.weight_bytes / _MB:.1f}" for tier in tiers]),
+        Column("MFLOPs", [f"{tier.operations / 1e6:,.0f}" for tier in tiers]),
+        Column("ms", [_or_dash(tier.milliseconds) for tier in tiers]),
+        Column("λ", [f"{tier.price:.4g}" for tier in tiers]),
+    )
+
+
+def _or_dash(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:.1f}"
+
+
+def _inspect_bundle(path: Path, as_json: bool) -> None:
     from dimec.bundle.footprint import measure_footprint
 
     tiers = _tiers(path)
-    rows = [{**_facts(tier), **asdict(measure_footprint(tier.path))} for tier in tiers]
-    manifest, policy = tiers[0].manifest, _policy(tiers[0])
+    manifest, (policy, pricing) = tiers[0].manifest, _policy(tiers[0])
+    rows = [{**_facts(tier, pricing), **asdict(measure_footprint(tier.path))} for tier in tiers]
     if as_json:
         print_json(
             {
                 "labels": list(manifest.labels),
                 "deployment": manifest.deployment.to_json(),
                 "policy": policy,
+                "pricing": pricing,
                 "provenance": manifest.provenance,
                 "tiers": rows,
             }
@@ -50,6 +112,10 @@ def inspect(
     print(f"labels: {json_text(manifest.labels)}")
     prices = (f"{tier.name} {tier.price:g}" for tier in manifest.deployment.tiers)
     print(f"an answer in λ: {', '.join(prices)}")
+    if pricing is not None:
+        from dimec.tiers.pricing import Pricing
+
+        print(shown(Pricing.of_json(pricing).told()))
     if policy:
         print(f"policy: {shown(policy['name'])} (kind {shown(policy['kind'])})")
         print(f"its settings: {json_text(policy['settings'])}")
@@ -71,13 +137,14 @@ def _tiers(path: Path) -> list[TierBundle]:
     return [TierBundle.open(path)]
 
 
-def _policy(tier: TierBundle) -> dict[str, Any] | None:
-    """Kind, name, settings and contract of the first tier's policy; None for any other tier.
+def _policy(tier: TierBundle) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Kind, name, settings and contract of the first tier's policy, and how layers are priced.
 
-    It is not made: its kind may be of a package that is not installed here.
+    Neither for any other tier. The policy is not made: its kind may be of a package that is not
+    installed here.
     """
     if not tier.manifest.is_first:
-        return None
+        return None, None
     from dimec.base.storage import parse_json
 
     name = "policy.json"
@@ -85,20 +152,32 @@ def _policy(tier: TierBundle) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         raise CorruptArtefactError(f"{tier.path / name} holds no policy")
     told = {key: str(record.get(key, "")) for key in ("kind", "name")}
-    fitted_on = record.get("fitted_on")
-    contract = fitted_on.get("contract") if isinstance(fitted_on, dict) else None
-    return {**told, "settings": record.get("settings", {}), "contract": contract}
+    found = record.get("fitted_on")
+    fitted_on = found if isinstance(found, dict) else {}
+    policy = {"settings": record.get("settings", {}), "contract": fitted_on.get("contract")}
+    return {**told, **policy}, fitted_on.get("pricing")
 
 
-def _facts(tier: TierBundle) -> dict[str, Any]:
+def _facts(tier: TierBundle, pricing: dict[str, Any] | None) -> dict[str, Any]:
+    from dimec.tiers.latency import RATE_TOKENS, ModelShape
+    from dimec.tiers.pricing import Pricing
+
     manifest = tier.manifest
+    own = manifest.deployment.tiers[manifest.names.index(manifest.tier)]
+    shapes = {} if pricing is None else Pricing.of_json(pricing).shapes
+    shape = shapes.get(manifest.tier, ModelShape.of_width(manifest.width))
+    backbones = manifest.provenance.get("backbones")
+    models = backbones if isinstance(backbones, dict) else {}
     return {
         "tier": manifest.tier,
+        "model": str(models.get(own.source, manifest.provenance.get("backbone", ""))),
         "exit": manifest.exit,
         "segments": list(manifest.segments),
         "precision": manifest.precision,
         "version": manifest.version,
         "disk_bytes": tier.size,
+        "operations": manifest.exit * float(shape.layer_flops(RATE_TOKENS)),
+        "price": own.price,
     }
 
 
@@ -114,5 +193,10 @@ def _show(rows: list[dict[str, Any]]) -> None:
         Column("disk MB", [f"{row['disk_bytes'] / _MB:.1f}" for row in rows]),
         Column("start ms", [f"{1e3 * row['start_seconds']:.0f}" for row in rows]),
         Column("memory MB", [f"{row['memory_bytes'] / _MB:.0f}" for row in rows]),
+        Column("model", [shown(row["model"], 60) for row in rows], words=True),
+        Column("MFLOPs", [f"{row['operations'] / 1e6:,.0f}" for row in rows]),
+        Column("answer ms", [f"{1e3 * row['answer_seconds']:.1f}" for row in rows]),
+        Column("λ", [f"{row['price']:.4g}" for row in rows]),
     )
     print(f"of the memory, the runtime without a graph: {rows[0]['base_bytes'] / _MB:.0f} MB")
+    print("an answer: one text of 128 tokens here, on one thread; operations of its layers alone")

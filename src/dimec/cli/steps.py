@@ -140,7 +140,8 @@ def fit(
         str | None,
         typer.Option(
             help="Exits of mobile,edge,cloud, among the trained ones, such as 2,3,6; 2,6 for "
-            "mobile and cloud; or any with names, nearest first, phone=1,gateway=2,box=3,dc=6."
+            "mobile and cloud; or any with names, nearest first, phone=1,gateway=2,box=3,dc=6. "
+            "Where tiers have a model each, their names with an exit of each."
         ),
     ] = None,
     mobile_layer: Annotated[float | None, typer.Option(help="λ_m; default 1.5.")] = None,
@@ -160,6 +161,14 @@ def fit(
             "sending, of a visit. May be repeated.",
         ),
     ] = None,
+    price_by: Annotated[
+        str,
+        typer.Option(
+            help="operations: where tiers have a model each, a layer costs by its operations "
+            "against the last tier's. layers: a layer is a layer. Where widths are "
+            "equal, both are the same.",
+        ),
+    ] = "operations",
     as_json: AsJson = False,
 ) -> None:
     """Choose the thresholds α and β, build the pools, and fit the router; or fit another system.
@@ -178,6 +187,8 @@ def fit(
 
         dimec fit runs/mine --max-accuracy-drop 0.5 --confidence 0.95
     """
+    from dimec.tiers.pricing import check_price_by
+
     if target_drop is not None and not 0 <= target_drop < 100:
         raise ConfigError(
             f"--target-drop: expected points of accuracy from 0 to below 100, got {target_drop:g}"
@@ -186,6 +197,7 @@ def fit(
         "tiers": tiers_of("--tiers", tiers),
         "cost_model": _costs(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge),
         "tier_prices": prices_of("--tier-price", tier_prices or ()),
+        "price_by": check_price_by(price_by),
     }
     of_policy: dict[str, Any] = {  # checked where it is used
         "settings": pairs_of("--set", settings or ()),

@@ -17,35 +17,49 @@ if TYPE_CHECKING:
 
 
 def draw_exits(inputs: ReportInputs) -> Drawing:
-    """Accuracy of every exit on the test split, with the tiers marked (paper, figure 4a)."""
-    series = data.exit_series(inputs.exit_accuracy, inputs.tiers, inputs.names)
+    """Accuracy of every exit on the test split, with the tiers marked (paper, figure 4a).
+
+    Where tiers have models of their own, each model's exits are joined by a line of their own.
+    """
+    series = data.exit_series(inputs.exit_accuracy, inputs.tiers, inputs.names, inputs.sources)
     exits, served = list(series.columns["exit"]), list(series.columns["tier"])
+    models = list(series.columns.get("model", [""] * len(exits)))
     accuracy = 100 * np.asarray(series.columns["accuracy"], dtype=np.float64)
     with drawing_style("tiers"):
         figure, axes = new_axes(height=3.4)
-        _draw_exit_marks(axes, exits, served, accuracy, inputs.names)
-        if inputs.tiers[-1] in exits:
-            _draw_reference(axes, float(accuracy[exits.index(inputs.tiers[-1])]), inputs.names)
+        for model in dict.fromkeys(models):
+            own = [place for place, one in enumerate(models) if one == model]
+            of_model = [exits[place] for place in own], [served[place] for place in own]
+            _draw_exit_marks(axes, *of_model, accuracy[own], inputs.names)
+        last = [k for k, tiers in enumerate(served) if inputs.names[-1] in tiers.split("+")]
+        if last:
+            _draw_reference(axes, float(accuracy[last[0]]), inputs.names)
         axes.margins(x=0.14)
         _accuracy_limits(axes, accuracy)
-        axes.set_xticks(exits)
+        axes.set_xticks(sorted(set(exits)))
         axes.set_xlabel("exit (layers run)")
         axes.set_ylabel("accuracy (%)")
         axes.grid(axis="y")
         svg = to_svg(figure)
     told = [
-        f"exit {layer}{f' ({tiers})' if tiers else ''} {value:.1f} %"
-        for layer, tiers, value in zip(exits, served, accuracy, strict=True)
+        f"{_exit(model, layer)}{f' ({tiers})' if tiers else ''} {value:.1f} %"
+        for model, layer, tiers, value in zip(models, exits, served, accuracy, strict=True)
     ]
+    lines = " Each line is the exits of one tier's own model." if inputs.own_models else ""
     return Drawing(
         "tiers",
         "Accuracy per tier",
         "Accuracy on the test split if every input stopped at the same exit. The dashed line is "
-        f"all-{inputs.names[-1]}; the axis does not start at 0.",
+        f"all-{inputs.names[-1]}; the axis does not start at 0.{lines}",
         f"Line plot. {join(told)}." if told else "No exit was recorded.",
         svg,
         series,
     )
+
+
+def _exit(model: str, layer: int) -> str:
+    """``exit 2``, or ``phone's exit 2``."""
+    return f"{model}'s exit {layer}" if model else f"exit {layer}"
 
 
 def _draw_exit_marks(

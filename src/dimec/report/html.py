@@ -14,6 +14,7 @@ from dimec.report.inputs import PooledInputs, ReportInputs
 from dimec.report.style import Drawing, inline_svg
 from dimec.report.wording import (
     METRIC_TITLES,
+    exits_told,
     fitted_names,
     interval,
     ledger_notes,
@@ -60,10 +61,11 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
     """The whole page; everything that comes from data is escaped."""
     ledger, context = inputs.ledger, inputs.ledger.context
     task = setting(context.get("task", "unnamed task"))
-    under = [
-        f"{word} {setting(context[key])}".strip()
-        for key, word in (("backbone", "Backbone"), ("exits", "exits"), ("date", ""))
-        if context.get(key) is not None
+    models = exits_told(context)
+    titles = {"date": ""} if models else {"backbone": "Backbone", "exits": "exits", "date": ""}
+    told = [(word, setting(context[k])) for k, word in titles.items() if context.get(k) is not None]
+    under = [f"Models {models}"] * bool(models) + [
+        f"{word} {value}".strip() for word, value in told
     ]
     pools = inputs.pools if isinstance(inputs, PooledInputs) else None
     template = Template(files("dimec.report").joinpath("page.html").read_text("utf-8"))

@@ -24,19 +24,27 @@ class ReportInputs:
 
     Attributes:
         ledger: one row a policy, replayed on the test split.
-        exit_accuracy: exit layer → accuracy (a fraction) on the test split.
+        exit_accuracy: source → exit layer → accuracy (a fraction) on the test split. The one model
+            that most runs have is the source ``""``.
         tiers: the exits of the K tiers: m, n, l of mobile, edge and cloud.
         seed: seeds the sampling and the start of the t-SNE figure.
         names: of the K tiers.
         curves: of the policies with a knob; None where they were not drawn up.
+        sources: of the K tiers; all one model by default.
     """
 
     ledger: Ledger
-    exit_accuracy: Mapping[int, float]
+    exit_accuracy: Mapping[str, Mapping[int, float]]
     tiers: tuple[int, ...]
     seed: int
     names: tuple[str, ...] = TIER_NAMES
     curves: Curves | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def own_models(self) -> bool:
+        """Whether tiers have models of their own."""
+        return len(set(self.sources)) > 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -78,18 +78,28 @@ def tsne_series(
 
 
 def exit_series(
-    exit_accuracy: Mapping[int, float],
+    exit_accuracy: Mapping[str, Mapping[int, float]],
     tiers: tuple[int, ...],
     names: Sequence[str] = TIER_NAMES,
+    sources: Sequence[str] = (),
 ) -> Series:
-    """Accuracy of every exit, with the tiers that stop there (``mobile+edge`` where m = n)."""
-    exits = sorted(exit_accuracy)
-    served = [
-        "+".join(name for name, stop in zip(names, tiers, strict=True) if stop == layer)
-        for layer in exits
+    """Accuracy of every exit, with the tiers that stop there (``mobile+edge`` where m = n).
+
+    Where there are several models, the column ``model`` says whose exit it is, and the exits of
+    each stand together.
+    """
+    models = list(exit_accuracy)
+    owners = sources if len(models) > 1 else models * len(tiers)
+    stops = list(zip(names, owners, tiers, strict=True))
+    exits = [(model, layer) for model in models for layer in sorted(exit_accuracy[model])]
+    columns: dict[str, list[Any]] = {"exit": [layer for _, layer in exits]}
+    if len(models) > 1:
+        columns["model"] = [model for model, _ in exits]
+    columns["tier"] = [
+        "+".join(name for name, *stop in stops if tuple(stop) == exit_) for exit_ in exits
     ]
-    accuracies = [float(exit_accuracy[layer]) for layer in exits]
-    return Series({"exit": exits, "tier": served, "accuracy": accuracies})
+    columns["accuracy"] = [float(exit_accuracy[model][layer]) for model, layer in exits]
+    return Series(columns)
 
 
 def policy_series(ledger: Ledger) -> Series:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dimec.cartography import pool_names
 from dimec.tiers.names import TIER_NAMES
+from dimec.tiers.pricing import Pricing
 
 if TYPE_CHECKING:
     from dimec.evaluation.ledger import Ledger, LedgerRow
@@ -109,6 +110,8 @@ def ledger_notes(ledger: Ledger) -> list[str]:
             f"The {ledger.tiers[-1]} charge γ = {setting(charge)} λ {whose}: the paper gives no "
             "value."
         )
+    if pricing := context.get("pricing"):
+        notes.append(Pricing.of_json(pricing).told())
     draws = context.get("draws")
     how = f"95 % paired bootstrap intervals{f' over {setting(draws)} draws' if draws else ''}"
     notes.append(
@@ -151,7 +154,7 @@ def _sizes(context: Mapping[str, Any]) -> str:
 def _settings(context: Mapping[str, Any]) -> str:
     parts = []
     if exits := context.get("exits"):
-        parts.append(f"exits {setting(exits)}")
+        parts.append(f"exits {exits_told(context) or setting(exits)}")
     if prices := context.get("prices"):
         parts.append(f"prices {setting([float(p) for p in prices])} λ")
     parts += [
@@ -163,6 +166,17 @@ def _settings(context: Mapping[str, Any]) -> str:
         told = [f"{key} {setting(value)}" for key, value in context.get("settings", {}).items()]
         parts.append(f"fitted policy {system}{f' ({join(told)})' if told else ''}")
     return f"Settings: {'; '.join(parts)}." if parts else ""
+
+
+def exits_told(context: Mapping[str, Any]) -> str:
+    """``phone 2 of minilm-l6, cloud 12 of mpnet-base``; nothing where tiers share one model."""
+    models: Mapping[str, str] = context.get("models") or {}
+    told = [
+        f"{tier['name']} {tier['layer']} of {models[tier['name']]}"
+        for tier in context.get("tiers", [])
+        if tier["name"] in models
+    ]
+    return ", ".join(told)
 
 
 def pool_sentences(pools: NDArray[np.int64], tiers: Sequence[str] = TIER_NAMES) -> list[str]:

@@ -10,11 +10,13 @@ import numpy as np
 
 from dimec.base.errors import ConfigError, MismatchError, option
 from dimec.cartography import DataMap
+from dimec.runs.own_tiers import chosen_tiers, has_own_tiers, shapes_of
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.exits import named_tiers
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.names import check_tier_names
+from dimec.tiers.pricing import OPERATIONS, Pricing, check_price_by
 from dimec.tiers.tier import Tier
 from dimec.traces.trace import Trace
 
@@ -23,7 +25,10 @@ Prices: TypeAlias = tuple[float, float, float]
 
 
 def deploy(
-    tiers: Sequence[int] | Mapping[str, int], costs: CostModel, prices: Mapping[str, Prices]
+    tiers: Sequence[int] | Mapping[str, int],
+    costs: CostModel,
+    prices: Mapping[str, Prices],
+    pricing: Pricing | None = None,
 ) -> Deployment:
     """The tiers at the prices that a structure of costs makes, but for those that are set.
 
@@ -31,13 +36,20 @@ def deploy(
         tiers: exits, or names with exits, the nearest first.
         costs: the structure.
         prices: of tiers by name, in place of the structure's.
+        pricing: how the layers of tiers with models of their own are priced, each of the source
+            that has its name; None where one model is cut.
 
     Raises:
         ConfigError: no such tiers, a price of a tier that there is not, or one of sending to the
             first, where the inputs are.
     """
-    names, exits = named_tiers(tiers)
-    deployment = Deployment.paper(exits, costs, names)
+    if pricing is not None and isinstance(tiers, Mapping):
+        names, exits = tuple(tiers), tuple(tiers.values())
+        pricing = replace(pricing, set_apart=tuple(name for name in names if name in prices))
+        deployment = Deployment.paper(exits, costs, names, sources=names, pricing=pricing)
+    else:
+        names, exits = named_tiers(tiers)
+        deployment = Deployment.paper(exits, costs, names)
     if not prices:
         return deployment
     check_tier_names(prices, option("tier_prices"), names)
@@ -46,7 +58,8 @@ def deploy(
             f"{option('tier_prices')}: nothing is sent to the first tier, {names[0]}; its price of "
             "sending is 0"
         )
-    return Deployment(tuple(_priced(tier, prices.get(tier.name)) for tier in deployment.tiers))
+    priced = tuple(_priced(tier, prices.get(tier.name)) for tier in deployment.tiers)
+    return Deployment(priced, pricing=pricing)
 
 
 def _priced(tier: Tier, prices: Prices | None) -> Tier:
@@ -76,6 +89,7 @@ def basis_of(
     tiers: Sequence[int] | Mapping[str, int] | None,
     costs: CostModel | None,
     prices: Mapping[str, Prices] | None,
+    price_by: str = OPERATIONS,
 ) -> Basis:
     """The validation rows of a run, and the tiers to fit for.
 
@@ -84,16 +98,21 @@ def basis_of(
         tiers: as :meth:`dimec.runs.run.Run.fit` takes them; None for those of training.
         costs: the paper's by default.
         prices: of tiers by name, see :func:`deploy`.
+        price_by: ``"operations"`` or ``"layers"``, where tiers have a model each.
 
     Raises:
-        ConfigError: exits that the model does not have, or prices of no tier.
+        ConfigError: exits that the model does not have, prices of no tier, or no such rule.
         ArtefactError: the run is not trained, or damaged.
     """
     trace, dynamics = run.trace("validation"), run.dynamics()
     same_labels = np.array_equal(dynamics.labels, trace.labels)
     if dynamics.guids != trace.guids or not same_labels:
         raise MismatchError(f"the dynamics and the validation trace of {run.path} differ in rows")
-    if tiers is None:
+    rule, pricing = check_price_by(price_by), None
+    if has_own_tiers(trace):
+        tiers = chosen_tiers(trace, tiers)
+        pricing = Pricing(rule, shapes_of(run, trace, tiers))
+    elif tiers is None:
         tiers = dict(zip(run.tier_names(len(trace.tiers)), trace.tiers, strict=True))
-    deployment = deploy(tiers, costs or CostModel(), prices or {})
+    deployment = deploy(tiers, costs or CostModel(), prices or {}, pricing)
     return Basis(trace, dynamics.data_map(deployment.exits[0]), deployment)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from dimec.__about__ import __version__
 from dimec.base.errors import ConfigError
@@ -12,18 +14,26 @@ from dimec.base.storage import write_json
 from dimec.evaluation.curves import FILE as CURVES
 from dimec.evaluation.evaluate import draw_up
 from dimec.evaluation.ledger import Ledger
-from dimec.evaluation.replay import reference_replay, replay_all, standard_policies
+from dimec.evaluation.replay import Replay, reference_replay, replay_all, standard_policies
 from dimec.policies import FitInputs, Fitted, Policy, RouterPolicy, system
 from dimec.policies import systems as known_systems
 from dimec.routing import CentroidRouter
 from dimec.runs.curves import run_curves
 from dimec.runs.fitting import ROUTER
+from dimec.runs.own_tiers import (
+    TEXT_BYTES,
+    computing_of,
+    layer_profiles,
+    models_of,
+    text_tiers,
+)
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
-from dimec.tiers.scenarios import Scenario, scenario_table
+from dimec.tiers.scenarios import Scenario, computing_table
+from dimec.traces.trace import Trace
 
 # What a fit found, beside λ: of the router, of any other system, and for a contract.
-_FOUND = ("alpha", "beta", "grid", "system", "settings", "reward", "contract", "chosen")
+_FOUND = ("alpha", "beta", "grid", "system", "settings", "reward", "contract", "chosen", "pricing")
 
 
 def evaluate_run(
@@ -54,6 +64,7 @@ def evaluate_run(
         "validation_rows": training["rows"]["validation"],
         "epochs": len(training["history"]),
         "best_epoch": training["best_epoch"],
+        **_models(run),
         **found,
         "lam": fit["lam"],
         "seed": training["seed"],
@@ -89,12 +100,43 @@ def evaluate_run(
     )
     ledger.save(run.report_path)
     (run.report_path / CURVES).unlink(missing_ok=True)  # those of an earlier ledger
-    table = scenario_table(replays, trace.lengths, run.shape(), scenarios)
+    table = _in_scenarios(run, trace, replays, deployment, scenarios)
     write_json(run.report_path / "scenarios.json", table)
     if curves:
         others = [one.policy.name for one in rivals]
         run_curves(run, stored, others, draws, seed, progress).save(run.report_path)
     return ledger
+
+
+def _models(run: RunDirectory) -> dict[str, Any]:
+    """What a ledger says of tiers with a model each: the models, and what times them."""
+    if not (models := models_of(run)):
+        return {}
+    profiles = {name: one.backbone for name, one in layer_profiles(run).items()}
+    return {"models": models, "layer_profiles": profiles}
+
+
+def _in_scenarios(
+    run: RunDirectory,
+    trace: Trace,
+    replays: Sequence[Replay],
+    deployment: Deployment,
+    scenarios: Sequence[Scenario],
+) -> list[dict[str, Any]]:
+    """The replays in milliseconds, millijoules and money."""
+    if (texts := trace.extra.get(TEXT_BYTES)) is not None:
+        sent = text_tiers(run, deployment)
+        replays = [replace(one, usage=one.usage.sending(texts, sent)) for one in replays]
+    return computing_table(replays, computing_of(run, trace, deployment), scenarios)
+
+
+def exit_accuracies(trace: Trace) -> dict[str, dict[int, float]]:
+    """Source → layer → share of right answers of each exit."""
+    found: dict[str, dict[int, float]] = {source: {} for source in trace.sources_in_order}
+    shares = trace.correct.mean(axis=0).tolist()
+    for source, layer, share in zip(trace.sources, trace.exits, shares, strict=True):
+        found[source][layer] = share
+    return found
 
 
 def _fitted_policies(policy: Policy) -> list[Policy]:

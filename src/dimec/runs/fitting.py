@@ -240,12 +240,13 @@ def fit_run_router(
 
 def fitted_on(model: str, found: Mapping[str, Any], deployment: Deployment) -> dict[str, Any]:
     """What a stored policy says of its fit: the model, λ and what was found, tiers and prices."""
-    costs = deployment.priced_by
+    costs, pricing = deployment.priced_by, deployment.pricing
     return {
         "model": model,
         **found,
         "tiers": deployment.to_json(),
         "costs": None if costs is None else asdict(costs),
+        **({} if pricing is None else {"pricing": pricing.to_json()}),
     }
 
 

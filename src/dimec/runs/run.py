@@ -19,7 +19,7 @@ from dimec.runs.calibration import CalibrationFiles, WorthALabel
 from dimec.runs.contract_fit import fit_contract, kept_rows
 from dimec.runs.contracting import Wanted
 from dimec.runs.deploying import Prices, basis_of
-from dimec.runs.evaluating import evaluate_run, named_systems
+from dimec.runs.evaluating import evaluate_run, exit_accuracies, named_systems
 from dimec.runs.fitting import (
     DEFAULT_LAMBDA,
     ROUTER,
@@ -31,6 +31,7 @@ from dimec.runs.system_fit import SystemFit, check_options, fit_system
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.costs import CostModel, check_lambda
 from dimec.tiers.names import check_tier_names
+from dimec.tiers.pricing import OPERATIONS, PriceBy
 from dimec.tiers.scenario_file import Scenarios
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Run(RunDirectory):
         tiers: Sequence[int] | Mapping[str, int] | None = ...,
         cost_model: CostModel | None = ...,
         tier_prices: Mapping[str, Prices] | None = ...,
+        price_by: PriceBy = ...,
     ) -> FitResult: ...
 
     @overload
@@ -71,6 +73,7 @@ class Run(RunDirectory):
         tiers: Sequence[int] | Mapping[str, int] | None = ...,
         cost_model: CostModel | None = ...,
         tier_prices: Mapping[str, Prices] | None = ...,
+        price_by: PriceBy = ...,
     ) -> FitResult | SystemFit: ...
 
     def fit(
@@ -86,6 +89,7 @@ class Run(RunDirectory):
         tiers: Sequence[int] | Mapping[str, int] | None = None,
         cost_model: CostModel | None = None,
         tier_prices: Mapping[str, Prices] | None = None,
+        price_by: PriceBy = OPERATIONS,
     ) -> FitResult | SystemFit:
         """Fit the run's policy on the validation split: the paper's router, or another system.
 
@@ -104,10 +108,13 @@ class Run(RunDirectory):
             grid: ``"quantile"`` or ``"paper"``, see :func:`dimec.cartography.thresholds.grid_of`.
             alphas, betas: values of their own in place of the grid's.
             tiers: exits in place of those of training: (m, n, l), those of one or two tiers, or a
-                mapping of any number of names to exits, the nearest first.
+                mapping of any number of names to exits, the nearest first. Where tiers have a model
+                each, a mapping of their names to exits of these.
             cost_model: the paper's by default.
             tier_prices: of tiers by name, in place of those that ``cost_model`` makes: of a layer,
                 of sending, and of a visit.
+            price_by: ``"operations"`` or ``"layers"``, where tiers have a model each, see
+                :mod:`dimec.tiers.pricing`.
 
         Raises:
             ConfigError: both ``lam`` and ``target_drop``, exits that the model does not have, a
@@ -124,7 +131,7 @@ class Run(RunDirectory):
         check_lambda(DEFAULT_LAMBDA if lam is None else lam)
         check_thresholds(grid, alphas, betas)
         with self.locked():
-            basis = basis_of(self, tiers, cost_model, tier_prices)
+            basis = basis_of(self, tiers, cost_model, tier_prices, price_by)
             trace, data_map, deployment = basis.trace, basis.data_map, basis.deployment
             if policy != ROUTER:
                 known = DEFAULT_LAMBDA if lam is None else lam
@@ -147,6 +154,7 @@ class Run(RunDirectory):
         tiers: Sequence[int] | Mapping[str, int] | None = None,
         cost_model: CostModel | None = None,
         tier_prices: Mapping[str, Prices] | None = None,
+        price_by: PriceBy = OPERATIONS,
         progress: Progress | None = None,
     ) -> SystemFit:
         """Fit the cheapest policy that is shown to keep a contract, see docs/contract.md.
@@ -165,7 +173,7 @@ class Run(RunDirectory):
                 default, and nothing of it where a file is given.
             calibration_text: a file of texts to calibrate on, with or without labels.
             calibration_labels: a file of labels for it, by ``id``.
-            tiers, cost_model, tier_prices: as :meth:`fit` takes them.
+            tiers, cost_model, tier_prices, price_by: as :meth:`fit` takes them.
             progress: where to report to.
 
         Raises:
@@ -178,7 +186,7 @@ class Run(RunDirectory):
         wanted = Wanted(max_accuracy_drop, max_disagreement, max_cost, confidence)
         known = progress or NoProgress()
         with self.locked():
-            basis = basis_of(self, tiers, cost_model, tier_prices)
+            basis = basis_of(self, tiers, cost_model, tier_prices, price_by)
             files = CalibrationFiles(calibration_text, calibration_labels)
             own = None
             if files.given:
@@ -320,13 +328,13 @@ def _report(run: Run, seed: int, progress: Progress) -> Path:
             f"draw it up again with: dimec evaluate {run.typed}"
         )
     deployment = fitted_deployment(stored)
-    accuracies = test.correct.mean(axis=0).tolist()
     inputs = ReportInputs(
         ledger=ledger,
-        exit_accuracy=dict(zip(test.exits, accuracies, strict=True)),
+        exit_accuracy=exit_accuracies(test),
         tiers=deployment.exits,
         seed=seed,
         names=deployment.names,
+        sources=deployment.sources,
         curves=Curves.load(run.report_path) if Curves.stored(run.report_path) else None,
     )
     if "alpha" in fit:  # a router whose pools two thresholds make

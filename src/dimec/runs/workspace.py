@@ -46,7 +46,8 @@ def fitted_deployment(stored: StoredPolicy) -> Deployment:
     """
     try:
         fitted_on = stored.fitted_on
-        return Deployment.of_json(fitted_on["tiers"], fitted_on.get("costs"))
+        costs, pricing = fitted_on.get("costs"), fitted_on.get("pricing")
+        return Deployment.of_json(fitted_on["tiers"], costs, pricing)
     except (KeyError, ConfigError) as error:
         raise CorruptArtefactError(
             f"the fitted policy names no tiers ({error}); fit it again with: dimec fit"
@@ -332,6 +333,14 @@ class RunDirectory:
         width = int(_first(encoder, "hidden_size", "dim", "d_model"))
         inner = _first(encoder, "intermediate_size", "hidden_dim", "d_ff") or 4 * width
         return ModelShape(width=width, intermediate=int(inner))
+
+    def shapes(self) -> dict[str, ModelShape]:
+        """Of the model behind each source of the run's traces: of each tier's, or of the only one.
+
+        The sources are the tiers' names where each has a model of its own, and else ``""``.
+        """
+        own = {name: run.shape() for name, run in self.tier_runs().items()}
+        return own or {"": self.shape()}
 
     def stored_policy(self) -> StoredPolicy:
         """The fitted policy and what it was fitted on, checked to be of this run's model."""

@@ -33,6 +33,8 @@ Part = Literal["embed", "layer", "head"]
 
 PARTS: tuple[Part, ...] = ("embed", "layer", "head")
 RATE_TOKENS = 128  # at which a machine's rate is taken, as the scenarios' rates are
+# The layer profile that stands in for encoders without one; it comes with dimec.
+STAND_IN = "minilm-l6"
 _MADE_BY = "dimec profile"
 _KIND = "layer profile"
 _FORMAT = 1

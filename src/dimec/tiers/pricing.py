@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
-from dimec.base.errors import ConfigError, option
+from dimec.base.errors import ConfigError, option, quoted
 from dimec.tiers.latency import RATE_TOKENS, ModelShape
 
 PriceBy = Literal["layers", "operations"]
@@ -40,7 +40,7 @@ class Pricing:
     Example:
         >>> shapes = {"phone": ModelShape.of_width(384), "cloud": ModelShape.of_width(768)}
         >>> Pricing("operations", shapes).scales
-        (0.2549019607843137, 1.0)
+        (0.25675675675675674, 1.0)
     """
 
     by: PriceBy
@@ -48,10 +48,7 @@ class Pricing:
     set_apart: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.by not in get_args(PriceBy):
-            raise ConfigError(
-                f"{option('price_by')} must be {' or '.join(get_args(PriceBy))}, got {self.by!r}"
-            )
+        check_price_by(self.by)
         if not self.shapes:
             raise ConfigError("prices by operations need the shape of a layer of every tier")
 
@@ -100,3 +97,17 @@ class Pricing:
             return cls(stored["by"], shapes, tuple(map(str, stored.get("set", ()))))
         except (TypeError, KeyError, AttributeError) as error:
             raise ConfigError(f"this is no rule of prices ({error!r})") from None
+
+
+def check_price_by(by: str) -> PriceBy:
+    """``by`` itself, if it is a rule.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    for known in get_args(PriceBy):
+        if by == known:
+            return known  # type: ignore[no-any-return]
+    raise ConfigError(
+        f"{option('price_by')}: expected {' or '.join(get_args(PriceBy))}, got {quoted(by)}"
+    )

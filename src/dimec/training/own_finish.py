@@ -17,14 +17,13 @@ from dimec.base.progress import Progress
 from dimec.base.storage import write_json
 from dimec.data import Dataset, Splits
 from dimec.data.dataset import SPLITS
+from dimec.runs.own_tiers import TEXT_BYTES
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.traces.collection import join
 from dimec.traces.sources import joint_model
 from dimec.traces.trace import Trace
 from dimec.training.finish import TRACED, reuse_finished, versions
-
-TEXT_BYTES = "text_bytes"  # extra column of a joined trace: what a text takes on the wire
 
 
 def finish_own(

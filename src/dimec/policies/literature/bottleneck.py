@@ -112,12 +112,12 @@ class BottleneckPolicy:
             ConfigError: a threshold is set and the split has no exit, or the split lies behind
                 the last layer.
         """
+        require_one_model(deployment, self.name)
         layer = split_layer(trace, deployment, self.layer)
         if layer > deployment.layers:
             raise ConfigError(
                 f"the split lies behind layer {layer}, the model has {deployment.layers}"
             )
-        require_one_model(deployment, self.name)
         require_two_tiers(deployment)
         sent = np.ones(len(trace), bool)
         if self.threshold is not None:
