@@ -74,9 +74,9 @@ def configure(folder: Path, **changes: Any) -> None:
 
 def rename(folder: Path, new: Callable[[str], str | None]) -> None:
     path = folder / "model.safetensors"
-    weights = {new(name): value for name, value in load_file(path).items()}
-    weights.pop(None, None)
-    save_file(weights, path, metadata={"format": "pt"})
+    weights = [(new(name), value) for name, value in load_file(path).items()]
+    kept = {name: value for name, value in weights if name is not None}
+    save_file(kept, path, metadata={"format": "pt"})
 
 
 def refusal(folder: Path, labels: tuple[str, ...] = TASK) -> str:
@@ -103,7 +103,8 @@ def test_it_answers_as_it_did_and_is_saved_as_it_was(tmp_path: Path, kind: str) 
     assert np.ptp(wanted, axis=1).min() > 0.01  # an order that is wrong would show
     with torch.inference_mode():
         hidden = theirs(**inputs, output_hidden_states=True).hidden_states[0]
-        for model in (taken, again):
+        models: list[ReadyClassifier] = [taken, again]
+        for model in models:
             assert not model.training
             assert (model.exits, model.label_names) == ((2,), TASK)
             assert (model.config.num_labels, model.config.tiers) == (3, [2])
