@@ -21,7 +21,8 @@ from dimec.training import MultiExitClassifier
 from dimec.training.export.cuts import cut_tier, save_graph
 from dimec.training.export.graphs import trace_graph
 from dimec.training.lesson import begin_as
-from dimec.training.ready import READY_FILE, ReadyClassifier, load_model, match_labels
+from dimec.training.ready import READY_FILE, ReadyClassifier, load_model
+from dimec.training.ready_labels import match_labels
 from support.classifiers import make_classifier, save_classifier
 from support.encoders import PADS, WIDTH, WORDS, save_encoder
 

@@ -123,7 +123,7 @@ def test_it_is_a_run_like_any_other(made: Place) -> None:
     assert record["labels"] == list(LABELS)
     assert record["origin"]["fingerprint"] == model_fingerprint(made.theirs)
     trace = run.trace("validation")
-    assert record["validation"] == {"accuracy": float(trace.correct.mean())}
+    assert record["accuracy"] == record["score"] == [float(trace.correct.mean())]
     assert run.settings().tier == ()
     assert run.settings().model.max_tokens == 24
     assert run.splits().validation.guids == made.splits.validation.guids

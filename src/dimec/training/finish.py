@@ -99,7 +99,8 @@ def reuse_finished(
     if not run.training_path.exists():
         return False
     fingerprint = check_model(run)
-    for split in ("validation", *(["train"] if settings.training.record_train else [])):
+    recorded = ("validation", *(["train"] if settings.training.record_train else []))
+    for split in () if run.training().get("ready") else recorded:
         run.dynamics(split)
     if accelerator.is_main_process:
         # Left where the process was killed between its last file and this.

@@ -218,13 +218,16 @@ def _refusal(
     found: Mapping[str, Collection[Any]],
     what: What,
 ) -> ConfigError:
-    # A folder's last name is enough where its whole path would push the names out of the line.
-    source = source if len(source) < 60 else f"…/{Path(source).name}"
     parts = [f"{len(names)} {kind} ({_few(names, found)})" for kind, names in wrong.items()]
     return ConfigError(
-        f"the weights of {source} do not fit its config.json: {', '.join(parts)}; those would be "
-        f"random, or lost; give {what.advice}"
+        f"the weights of {called(source)} do not fit its config.json: {', '.join(parts)}; those "
+        f"would be random, or lost; give {what.advice}"
     )
+
+
+def called(source: str) -> str:
+    """A source as messages name it: a folder's last name where its path would fill the line."""
+    return source if len(source) < 60 else f"…/{Path(source).name}"
 
 
 def _few(names: Sequence[str], found: Mapping[str, Collection[Any]]) -> str:

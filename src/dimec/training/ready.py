@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from dimec.base.errors import ConfigError, CorruptArtefactError, shown
+from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import read_json, write_json
 from dimec.data.backbones import read_backbone_config, short
@@ -23,12 +23,12 @@ from dimec.training.model import (
     Pooling,
     pool,
 )
-from dimec.training.pretrained import CLASSIFIER, load_classifier, load_config
+from dimec.training.pretrained import called, load_classifier
+from dimec.training.ready_labels import check_classifier
 
 READY_FILE = "ready.json"
 TYPES = "token_type_ids"
 _VERSION = 1
-_LISTED = 6  # labels in a message
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class ReadyConfig:
         order: (C,) which of the classifier's outputs each of them is.
         max_tokens: longer texts are cut.
         embedding_pooling: of the embedding layer's output.
+        head_pooling: of its hidden states, where a student learns from them. Its own head reads
+            what it always read.
         encoder: the classifier's own configuration, of transformers.
     """
 
@@ -47,6 +49,7 @@ class ReadyConfig:
     order: tuple[int, ...]
     max_tokens: int
     embedding_pooling: Pooling
+    head_pooling: Pooling
     encoder: Any
 
     @property
@@ -89,7 +92,8 @@ class ReadyClassifier(nn.Module):
         *,
         labels: Sequence[str],
         max_tokens: int,
-        embedding_pooling: Pooling,
+        embedding_pooling: Pooling = "mean",
+        head_pooling: Pooling = "mean",
         progress: Progress | None = None,
     ) -> ReadyClassifier:
         """Take a fine-tuned classifier.
@@ -98,7 +102,7 @@ class ReadyClassifier(nn.Module):
             source: its folder, or its name on the hub.
             labels: names of the task's C classes, in the task's order.
             max_tokens: longer texts are cut.
-            embedding_pooling: of the embedding layer's output.
+            embedding_pooling, head_pooling: see :class:`ReadyConfig`.
             progress: told where its labels are not simply the task's.
 
         Raises:
@@ -106,11 +110,11 @@ class ReadyClassifier(nn.Module):
                 of several classes, other labels, or an architecture that is not an encoder's.
         """
         progress = progress or NoProgress()
-        config = load_config(source, CLASSIFIER)
-        _check_head(source, config)
-        order = match_labels(_names(source, config), labels, source, progress)
+        order = check_classifier(source, labels, progress)
         classifier = load_classifier(source, progress)
-        ready = ReadyConfig(tuple(labels), order, max_tokens, embedding_pooling, classifier.config)
+        ready = ReadyConfig(
+            tuple(labels), order, max_tokens, embedding_pooling, head_pooling, classifier.config
+        )
         model = cls(classifier, ready)
         _try(source, model)
         return model
@@ -223,100 +227,6 @@ def load_model(folder: Path | str, **options: Any) -> RunModel:
     return ReadyClassifier.from_pretrained(folder, **options)
 
 
-def match_labels(
-    found: Sequence[str], wanted: Sequence[str], source: str, progress: Progress
-) -> tuple[int, ...]:
-    """Which output of a classifier each of the task's classes is.
-
-    Names are matched as they are, else without regard to case and white space. ``LABEL_0``,
-    ``LABEL_1`` … are what transformers writes where nobody named the classes: they are taken in
-    order where the task's own names are numbers in order, too.
-
-    Args:
-        found: names of the classifier's outputs, in order.
-        wanted: the task's, in order.
-        source: of the classifier.
-        progress: told of a match that is not exact.
-
-    Raises:
-        ConfigError: other names, or another number of them.
-    """
-    for key in (str, _plain):
-        place = {key(name): code for code, name in enumerate(found)}
-        if len(place) == len(found) and sorted(place) == sorted(map(key, wanted)):
-            if key is _plain:
-                progress.say(
-                    f"the labels of {source} are taken for the task's without regard to case and "
-                    f"spaces: {_listed(found)}"
-                )
-            return tuple(place[key(name)] for name in wanted)
-    nameless = list(found) == [f"LABEL_{code}" for code in range(len(found))]
-    if nameless and len(found) == len(wanted) and _are_numbers_in_order(wanted):
-        progress.say(f"the labels of {source} have no names; they are taken in order")
-        return tuple(range(len(found)))
-    what_to_do = (
-        "they have no names: set id2label in its config.json to the task's, in the order that it "
-        "was trained with"
-        if nameless and len(found) == len(wanted)
-        else "take a classifier of this task, or set id2label in its config.json if they mean the "
-        "same"
-    )
-    raise ConfigError(
-        f"the classifier {_called(source)} has other labels than the task: expected "
-        f"{_listed(wanted)}, got {_listed(found)}; {what_to_do}"
-    )
-
-
-def _plain(name: str) -> str:
-    return "".join(name.split()).casefold()
-
-
-def _are_numbers_in_order(names: Sequence[str]) -> bool:
-    try:
-        values = [int(name) for name in names]
-    except ValueError:
-        return False
-    return values == list(range(values[0], values[0] + len(values)))
-
-
-def _listed(names: Sequence[str]) -> str:
-    listed = [shown(name, 30) for name in names[:_LISTED]]
-    more = len(names) - len(listed)
-    return f"{len(names)} ({', '.join(listed)}{f' and {more} more' if more else ''})"
-
-
-def _called(source: str) -> str:
-    """A source as messages name it: what is said of it must fit into the line."""
-    return source if len(source) < 60 else f"…/{Path(source).name}"
-
-
-def _names(source: str, config: Any) -> list[str]:
-    """Names of a classifier's outputs, in order."""
-    names: Mapping[int, str] = config.id2label
-    if sorted(names) != list(range(len(names))) or len(set(names.values())) < len(names):
-        raise ConfigError(
-            f"id2label of the classifier {_called(source)} should name its outputs from 0 on, each "
-            f"otherwise, got {shown(str(dict(names)), 100)}; put it right in its config.json"
-        )
-    return [str(names[code]) for code in range(len(names))]
-
-
-def _check_head(source: str, config: Any) -> None:
-    """Refuse what is not one of several classes, and what is not an encoder's."""
-    problem, count = getattr(config, "problem_type", None), len(config.id2label)
-    if problem in ("regression", "multi_label_classification") or count < 2:
-        got = problem or "a single output, as of a regression"
-        raise ConfigError(
-            f"expected a classifier that chooses one of several labels, got {got} in config.json "
-            f"of {_called(source)}; take one that was fine-tuned for the task"
-        )
-    if getattr(config, "is_encoder_decoder", False):
-        raise ConfigError(
-            f"expected a classifier on an encoder, got {config.model_type}, which has a decoder "
-            f"too, in {_called(source)}; take one of BERT's kind"
-        )
-
-
 @torch.inference_mode()
 def _try(source: str, model: ReadyClassifier) -> None:
     """Run a batch of two short texts: what cannot be run, or has no embedding layer, shows here."""
@@ -329,6 +239,6 @@ def _try(source: str, model: ReadyClassifier) -> None:
             raise ValueError(f"logits and embeddings of shapes {shapes}, not {wanted}")
     except Exception as error:  # of whatever architecture, whatever it raises
         raise ConfigError(
-            f"the classifier {_called(source)} ({type(model.classifier).__name__}) cannot be run "
+            f"the classifier {called(source)} ({type(model.classifier).__name__}) cannot be run "
             f"on a batch of texts: {short(error)}; take one of BERT's kind"
         ) from None

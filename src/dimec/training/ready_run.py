@@ -176,6 +176,7 @@ def _take(work: _Work, origin: Mapping[str, str], rows: str | None) -> None:
         labels=work.splits.train.label_names,
         max_tokens=options.max_tokens,
         embedding_pooling=options.embedding_pooling,
+        head_pooling=options.head_pooling,
         progress=progress,
     )
     tokenizer = load_tokenizer(source)
@@ -215,8 +216,8 @@ def _take(work: _Work, origin: Mapping[str, str], rows: str | None) -> None:
         save_rows(run, choose_rows(work.splits, options.max_tokens), fingerprint)
         record = _record(work, model, fingerprint, traces["validation"])
         write_json(run.training_path, record | {"origin": origin})
-        told = record["validation"]["accuracy"]
-        progress.say(f"the classifier {work.tier.source} is right on {told:.1%} of validation")
+        told = record["accuracy"][0]
+        progress.say(f"{work.tier.source} is right on {told:.1%} of the validation rows")
     accelerator.wait_for_everyone()
 
 
@@ -243,7 +244,6 @@ def _record(
     """What ``training.json`` holds: as that of a run that was trained, in no epoch."""
     splits, predictions = work.splits, validation.predictions[:, -1]
     confusion = confusion_matrix(validation.labels, predictions, len(model.label_names))
-    scores = {name: score(name, confusion) for name in ("accuracy", validation.metric)}
     return {
         "model": fingerprint,
         "ready": True,
@@ -264,7 +264,8 @@ def _record(
         "loss": None,
         "stages": [],
         "history": [],
-        "validation": scores,
+        "accuracy": [score("accuracy", confusion)],  # on the validation split, as of an epoch
+        "score": [score(validation.metric, confusion)],
         "seed": work.settings.seed,
         "precision": "fp32",
         "processes": work.accelerator.num_processes,

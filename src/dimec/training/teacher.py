@@ -17,8 +17,9 @@ from dimec.runs.workspace import RunDirectory
 from dimec.training.batching import Encoded, encode, inference_batches
 from dimec.training.inference import predict
 from dimec.training.lesson import Lesson, UnlabelledTexts
-from dimec.training.model import MultiExitClassifier, pool
+from dimec.training.model import pool
 from dimec.training.prepare import load_tokenizer
+from dimec.training.ready import RunModel, load_model
 
 _KIND = "teacher"
 _AGAIN = "dimec train"
@@ -78,7 +79,7 @@ def _record(
     accelerator: Accelerator,
     progress: Progress,
 ) -> dict[str, Float32Array]:
-    model = MultiExitClassifier.from_pretrained(teacher.model_path).to(accelerator.device)
+    model = load_model(teacher.model_path).to(accelerator.device)
     tokenizer, most = load_tokenizer(str(teacher.model_path)), model.config.max_tokens
     encoded = encode(tokenizer, rows, most)
     if unlabelled is not None:
@@ -92,7 +93,7 @@ def _record(
 
 
 @torch.inference_mode()
-def _hidden(model: MultiExitClassifier, encoded: Encoded, progress: Progress) -> Float32Array:
+def _hidden(model: RunModel, encoded: Encoded, progress: Progress) -> Float32Array:
     """(R, L, D) pooled hidden states behind each layer, as an exit there would read them."""
     model.eval()
     parts: Float32Array | None = None
