@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 
 import dimec
-from dimec.base.errors import ConfigError
+from dimec.base.errors import ConfigError, DataError
 from dimec.cartography import softmax
 from dimec.runs.run import Run
 from dimec.runs.workspace import RunDirectory
@@ -118,6 +118,22 @@ def test_one_between_two_that_are_trained_in_two_rounds(
     hf.AutoModelForSequenceClassification.from_pretrained(edge)
     last = MultiExitClassifier.from_pretrained(made.tier_runs()["cloud"].model_path)
     assert last.exits == (2,)
+
+
+def test_texts_without_labels_join_whoever_learns(
+    table: Path, tiers: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    more = tmp_path / "more.txt"
+    known = [text for text, _ in reviews(80)]
+    new = [text for text, _ in reviews(30, seed=1)]
+    more.write_text("\n".join([*new, *known]))
+    made = train(table, tmp_path / "run", tiers, unlabelled=str(more), exit0=False)
+    own = made.training()["own"]
+    assert (own["phone"]["unlabelled"], own["cloud"]["unlabelled"]) == (30, 0)
+    more.write_text("")
+    with pytest.raises(DataError, match="has no texts"):
+        train(table, tmp_path / "other", tiers, unlabelled=str(more))
+    assert not (tmp_path / "other").exists()
 
 
 def test_other_labels_are_refused_before_anything_is_trained(

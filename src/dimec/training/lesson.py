@@ -30,6 +30,12 @@ class UnlabelledTexts:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the texts, in order."""
+        sides = [list(self.texts), list(self.pairs or ())]
+        return hashlib.sha256(json.dumps(sides).encode()).hexdigest()
+
 
 @dataclass(frozen=True, eq=False)
 class Lesson:

@@ -20,7 +20,7 @@ from dimec.runs.intake import Intake, check_claim, take_in
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.settings.tiers import TierSettings
-from dimec.training.lesson import Lesson
+from dimec.training.lesson import Lesson, UnlabelledTexts
 from dimec.training.loop import train_one
 from dimec.training.own_finish import finish_own, reuse_own
 from dimec.training.prepare import claim, discard, make_accelerator
@@ -28,6 +28,7 @@ from dimec.training.ready_labels import check_classifier
 from dimec.training.ready_run import take_ready
 from dimec.training.second_round import weights_of
 from dimec.training.teacher import lesson_of
+from dimec.training.unlabelled import read_unlabelled
 
 # Settings of an encoder that may differ between two of one kind: their depth, and what follows.
 _DEPTH = {"num_hidden_layers", "n_layers", "num_layers", "layer_types", "num_decoder_layers"}
@@ -60,6 +61,7 @@ def train_own(
         accelerator.wait_for_everyone()
         if not overwrite and reuse_own(run, settings, intake.splits, accelerator, progress):
             return run
+        unlabelled = _unlabelled(settings, intake, progress)
         for place, tier in enumerate(settings.tier):
             if tier.ready:
                 labels = intake.splits.train.label_names
@@ -69,15 +71,25 @@ def train_own(
         if main:
             claim(run, settings, intake, overwrite)
         accelerator.wait_for_everyone()
-        _train_tiers(run, settings, intake, accelerator, progress)
+        _train_tiers(run, settings, intake, unlabelled, accelerator, progress)
         finish_own(run, settings, intake.splits, accelerator, progress)
     return run
+
+
+def _unlabelled(
+    settings: RunSettings, intake: Intake, progress: Progress
+) -> UnlabelledTexts | None:
+    """The texts without labels that the settings name."""
+    if (path := settings.distillation.unlabelled) is None:
+        return None
+    return read_unlabelled(Path(path), intake.splits, settings.data, progress)
 
 
 def _train_tiers(
     run: RunDirectory,
     settings: RunSettings,
     intake: Intake,
+    unlabelled: UnlabelledTexts | None,
     accelerator: Accelerator,
     progress: Progress,
 ) -> None:
@@ -91,7 +103,7 @@ def _train_tiers(
             take_ready(one, settings, splits, tier, progress, rows=intake.fingerprint)
     if not settings.tier[last].ready:
         _train_tier(teacher, tier_settings(settings, last), intake, None, accelerator, progress)
-    lesson = lesson_of(run, teacher, splits.train, None, accelerator, progress)
+    lesson = lesson_of(run, teacher, splits.train, unlabelled, accelerator, progress)
 
     def distil(into: Sequence[RunDirectory], lessons: Sequence[Lesson]) -> None:
         for place in reversed(range(last)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,23 +52,28 @@ def lesson_of(
     deep = settings.distillation.hidden_weight > 0
     fingerprint = str(teacher.training()["model"])
     size = len(rows) + len(unlabelled or ())
-    kept = _kept(path, fingerprint, size, deep)
+    texts = None if unlabelled is None else unlabelled.digest
+    header = {"model": fingerprint, "unlabelled": texts}
+    kept = _kept(path, header, size, deep)
     if kept is None:
         kept = _record(teacher, rows, unlabelled, deep, accelerator, progress)
         if accelerator.is_main_process:
             arrays = {name: part for name, part in kept.items() if part is not None}
-            save_arrays(path, _KIND, arrays, {"model": fingerprint})
+            save_arrays(path, _KIND, arrays, header)
         accelerator.wait_for_everyone()
     return Lesson(fingerprint, kept["logits"], kept.get("hidden"), unlabelled)
 
 
-def _kept(path: Path, model: str, size: int, deep: bool) -> dict[str, Float32Array] | None:
-    """What was recorded before, of this model and as many texts; None where nothing was."""
+def _kept(
+    path: Path, wanted: Mapping[str, str | None], size: int, deep: bool
+) -> dict[str, Float32Array] | None:
+    """What was recorded before, of this model and these texts; None where nothing was."""
     try:
         arrays, header = load_arrays(path, _KIND, _AGAIN)
     except ArtefactError:
         return None
-    same = header.get("model") == model and len(arrays["logits"]) == size
+    same = all(header.get(name) == value for name, value in wanted.items())
+    same = same and len(arrays["logits"]) == size
     return arrays if same and ("hidden" in arrays) == deep else None
 
 
