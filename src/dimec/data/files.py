@@ -47,14 +47,14 @@ def labelled(
     """
     text_column = text_column or default_text_column(table.columns) or _no_text_column(table)
     pair_column = pair_column or default_pair_column(table.columns, text_column)
-    texts = _texts(table, text_column, "text_column")
+    texts = texts_of(table, text_column, "text_column")
     labels = read_labels(table, label_column or "label")
     names = sorted_names(labels)
     codes = {name: code for code, name in enumerate(names)}
     return Dataset(
         task=task,
         texts=texts,
-        pairs=None if pair_column is None else _texts(table, pair_column, "pair_column"),
+        pairs=None if pair_column is None else texts_of(table, pair_column, "pair_column"),
         labels=np.array([codes[label] for label in labels], dtype=np.int64),
         label_names=names,
         guids=tuple(f"row-{row}" for row in range(len(labels))),
@@ -87,7 +87,17 @@ def _no_text_column(table: Table) -> NoReturn:
     )
 
 
-def _texts(table: Table, column: str, keyword: str) -> tuple[str, ...]:
+def texts_of(table: Table, column: str, keyword: str) -> tuple[str, ...]:
+    """The texts of a column.
+
+    Args:
+        table: its rows.
+        column: its name.
+        keyword: of the option that names another one.
+
+    Raises:
+        DataError: no such column, or the row in which there is none, or half a surrogate pair.
+    """
     position = table.position(column, keyword)
     texts = []
     for number, cells in table.rows:

@@ -328,7 +328,7 @@ class RunDirectory:
     def shape(self) -> ModelShape:
         """Widths of the encoder's layers, which tell how many operations a layer takes."""
         encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.typed}")
-        encoder = encoder["encoder"]
+        encoder = encoder.get("encoder", encoder)  # a classifier taken as it is has its own form
         # BERT's words for it, and most others'; DistilBERT's; T5's.
         width = int(_first(encoder, "hidden_size", "dim", "d_model"))
         inner = _first(encoder, "intermediate_size", "hidden_dim", "d_ff") or 4 * width

@@ -15,6 +15,7 @@ from dimec.training.batching import Encoded
 from dimec.training.encoders import token_limit
 from dimec.training.export.graphs import require_exporter, trace_graph
 from dimec.training.model import MultiExitClassifier
+from dimec.training.ready import RunModel
 
 # Kinds of encoders whose export is among the tests; any other's is tried before training.
 TESTED_KINDS = (
@@ -66,7 +67,7 @@ def fit_vocabulary(model: MultiExitClassifier, tokenizer: Any, progress: Progres
     )
 
 
-def check_vocabulary(model: MultiExitClassifier, tokenizer: Any) -> None:
+def check_vocabulary(model: RunModel, tokenizer: Any) -> None:
     """Refuse a trained model whose tokenizer gives ids that its table lacks, as earlier versions'.
 
     Raises:
@@ -82,9 +83,7 @@ def check_vocabulary(model: MultiExitClassifier, tokenizer: Any) -> None:
         )
 
 
-def check_lengths(
-    encoded: Mapping[str, Encoded], model: MultiExitClassifier, max_tokens: int
-) -> None:
+def check_lengths(encoded: Mapping[str, Encoded], model: RunModel, max_tokens: int) -> None:
     """Run a text as long as the longest.
 
     Raises:

@@ -27,8 +27,8 @@ from dimec.training.batching import encode
 from dimec.training.exit0.run import exit0_of, fit_of_run
 from dimec.training.export.parity_rows import choose_rows, save_rows
 from dimec.training.inference import record_trace
-from dimec.training.model import MultiExitClassifier
 from dimec.training.prepare import TrainState, load_tokenizer
+from dimec.training.ready import RunModel, load_model
 from dimec.training.stages import EpochRecord, Stage, best_epoch
 
 TRACED = ("validation", "test")
@@ -48,7 +48,7 @@ def finish_run(
     main = accelerator.is_main_process
     state.model.maps = None  # what a student learnt with, and no part of it
     if main:
-        _save_model(state, run.model_path)
+        save_model(state.model, state.tokenizer, run.model_path)
     accelerator.wait_for_everyone()
     fingerprint = model_fingerprint(run.model_path)
     if main:
@@ -99,7 +99,8 @@ def reuse_finished(
     if not run.training_path.exists():
         return False
     fingerprint = check_model(run)
-    for split in ("validation", *(["train"] if settings.training.record_train else [])):
+    recorded = ("validation", *(["train"] if settings.training.record_train else []))
+    for split in () if run.training().get("ready") else recorded:
         run.dynamics(split)
     if accelerator.is_main_process:
         # Left where the process was killed between its last file and this.
@@ -153,7 +154,7 @@ def _record_again(
     accelerator: Accelerator,
     progress: Progress,
 ) -> None:
-    model = MultiExitClassifier.from_pretrained(run.model_path).to(accelerator.device)
+    model = load_model(run.model_path).to(accelerator.device)
     tokenizer, exit0 = load_tokenizer(str(run.model_path)), exit0_of(run)
     for split in wanted:
         dataset = getattr(splits, split)
@@ -182,13 +183,13 @@ def model_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _save_model(state: TrainState, folder: Path) -> None:
+def save_model(model: RunModel, tokenizer: Any, folder: Path) -> None:
     """The model and its tokenizer, in a folder that appears all at once."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     with storage_errors(folder):
         shutil.rmtree(temporary, ignore_errors=True)
-        state.model.save_pretrained(temporary)
-        state.tokenizer.save_pretrained(temporary)
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
         for path in temporary.iterdir():
             # safetensors makes its files private; the others tell what the user's umask gives.
             path.chmod((temporary / "config.json").stat().st_mode)

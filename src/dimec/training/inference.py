@@ -15,12 +15,12 @@ from dimec.cartography import softmax
 from dimec.data import Dataset
 from dimec.traces.trace import Trace
 from dimec.training.batching import Encoded, inference_batches
-from dimec.training.model import MultiExitClassifier
+from dimec.training.ready import RunModel
 
 
 @torch.inference_mode()
 def predict(
-    model: MultiExitClassifier,
+    model: RunModel,
     encoded: Encoded,
     accelerator: Accelerator | None = None,
     progress: Progress | None = None,
@@ -68,7 +68,7 @@ def cross_entropy(logits: Float32Array, labels: npt.NDArray[np.int64]) -> float:
 def _in_order(
     parts: list[tuple[npt.NDArray[np.int64], Float32Array, Float32Array]],
     size: int,
-    model: MultiExitClassifier,
+    model: RunModel,
 ) -> tuple[Float32Array, Float32Array]:
     logits = np.empty((size, len(model.exits), model.config.num_labels), np.float32)
     embeddings = np.empty((size, model.config.encoder.hidden_size), np.float32)
@@ -79,7 +79,7 @@ def _in_order(
 
 
 def record_trace(
-    model: MultiExitClassifier,
+    model: RunModel,
     dataset: Dataset,
     encoded: Encoded,
     *,

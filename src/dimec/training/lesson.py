@@ -17,6 +17,7 @@ from dimec.data import Dataset
 from dimec.data.backbones import short
 from dimec.training.model import MultiExitClassifier
 from dimec.training.objective import Taught
+from dimec.training.ready import load_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,12 @@ class UnlabelledTexts:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the texts, in order."""
+        sides = [list(self.texts), list(self.pairs or ())]
+        return hashlib.sha256(json.dumps(sides).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +105,17 @@ class Lesson:
 
 
 def begin_as(model: MultiExitClassifier, folder: Path) -> None:
-    """Give a student the lower layers of a trained model of the same kind, and its embeddings.
+    """Give a student the lower layers of a model of the same kind, and its embeddings.
 
     Exits at the same layers are taken over too.
 
     Raises:
         ConfigError: they are not of one kind.
     """
-    theirs = MultiExitClassifier.from_pretrained(folder).state_dict()
+    teacher = load_model(folder)
+    theirs = dict(teacher.state_dict())
+    # Of a classifier that was taken as it is, the encoder has another name.
+    theirs |= {f"encoder.{name}": own for name, own in teacher.encoder.state_dict().items()}
     wanted = model.state_dict()
     if missing := [name for name in sorted(wanted) if _of_encoder(name) and name not in theirs]:
         raise ConfigError(

@@ -15,21 +15,25 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from dimec.base.progress import NoProgress, Progress
-from dimec.data.backbones import check_model, with_own_tiers
+from dimec.data.backbones import backbone_source, check_model, with_own_tiers
 from dimec.runs.intake import Intake, check_claim, take_in
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.settings.tiers import TierSettings
-from dimec.training.lesson import Lesson
+from dimec.training.lesson import Lesson, UnlabelledTexts
 from dimec.training.loop import train_one
 from dimec.training.own_finish import finish_own, reuse_own
 from dimec.training.prepare import claim, discard, make_accelerator
+from dimec.training.ready_labels import check_classifier
+from dimec.training.ready_run import take_ready
 from dimec.training.second_round import weights_of
 from dimec.training.teacher import lesson_of
+from dimec.training.unlabelled import read_unlabelled
 
 # Settings of an encoder that may differ between two of one kind: their depth, and what follows.
 _DEPTH = {"num_hidden_layers", "n_layers", "num_layers", "layer_types", "num_decoder_layers"}
 _NAMES = {"_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype"}
+_NAMES |= {"id2label", "label2id", "num_labels", "problem_type", "classifier_dropout"}
 
 
 def train_own(
@@ -57,20 +61,35 @@ def train_own(
         accelerator.wait_for_everyone()
         if not overwrite and reuse_own(run, settings, intake.splits, accelerator, progress):
             return run
-        for place in range(len(settings.tier)):
-            check_model(tier_settings(settings, place))
+        unlabelled = _unlabelled(settings, intake, progress)
+        for place, tier in enumerate(settings.tier):
+            if tier.ready:
+                labels = intake.splits.train.label_names
+                check_classifier(backbone_source(tier.source), labels, NoProgress())
+            else:
+                check_model(tier_settings(settings, place))
         if main:
             claim(run, settings, intake, overwrite)
         accelerator.wait_for_everyone()
-        _train_tiers(run, settings, intake, accelerator, progress)
+        _train_tiers(run, settings, intake, unlabelled, accelerator, progress)
         finish_own(run, settings, intake.splits, accelerator, progress)
     return run
+
+
+def _unlabelled(
+    settings: RunSettings, intake: Intake, progress: Progress
+) -> UnlabelledTexts | None:
+    """The texts without labels that the settings name."""
+    if (path := settings.distillation.unlabelled) is None:
+        return None
+    return read_unlabelled(Path(path), intake.splits, settings.data, progress)
 
 
 def _train_tiers(
     run: RunDirectory,
     settings: RunSettings,
     intake: Intake,
+    unlabelled: UnlabelledTexts | None,
     accelerator: Accelerator,
     progress: Progress,
 ) -> None:
@@ -78,11 +97,18 @@ def _train_tiers(
     runs, last = list(run.tier_runs().values()), len(settings.tier) - 1
     teacher, intake = runs[last], replace(intake, table=None)  # it is kept with the run, once
     splits = intake.splits
-    _train_tier(teacher, tier_settings(settings, last), intake, None, accelerator, progress)
-    lesson = lesson_of(run, teacher, splits.train, None, accelerator, progress)
+    for one, tier in zip(runs, settings.tier, strict=True):
+        if tier.ready:
+            progress.say(f"the {tier.name} tier: a classifier that is taken as it is")
+            take_ready(one, settings, splits, tier, progress, rows=intake.fingerprint)
+    if not settings.tier[last].ready:
+        _train_tier(teacher, tier_settings(settings, last), intake, None, accelerator, progress)
+    lesson = lesson_of(run, teacher, splits.train, unlabelled, accelerator, progress)
 
     def distil(into: Sequence[RunDirectory], lessons: Sequence[Lesson]) -> None:
         for place in reversed(range(last)):
+            if settings.tier[place].ready:
+                continue
             own, taught = tier_settings(settings, place), lessons[place]
             _train_tier(into[place], own, intake, taught, accelerator, progress)
 
@@ -91,7 +117,10 @@ def _train_tiers(
     if settings.distillation.rounds == 1:
         distil(runs, lessons)
         return
-    first = [RunDirectory(run.first_round_path / one.path.name) for one in runs[:last]]
+    first = [
+        one if tier.ready else RunDirectory(run.first_round_path / tier.name)
+        for one, tier in zip(runs[:last], settings.tier, strict=False)
+    ]
     distil(first, lessons)
     rounds = {one.path.name: one for one in (*first, teacher)}
     weights = weights_of(rounds, splits.validation, splits.train, lesson.unlabelled, progress)
@@ -160,7 +189,7 @@ def tier_settings(settings: RunSettings, place: int) -> RunSettings:
 
 def _begins_as_teacher(settings: RunSettings, place: int, teacher: RunDirectory) -> bool:
     """Whether a student begins as the lower layers of the last tier's model."""
-    if settings.distillation.start == "encoder":
+    if settings.distillation.start == "encoder" or settings.tier[place].ready:
         return False
     return settings.distillation.start == "teacher" or _same_kind(settings.tier[place], teacher)
 
@@ -169,9 +198,8 @@ def _same_kind(tier: TierSettings, teacher: RunDirectory) -> bool:
     """Whether a tier's encoder has the shape of the teacher's, but for its depth."""
     from transformers import AutoConfig
 
-    from dimec.data.backbones import backbone_source
-
     own = AutoConfig.from_pretrained(backbone_source(tier.source)).to_dict()
-    theirs = json.loads((teacher.model_path / "config.json").read_text("utf-8")).get("encoder", {})
+    theirs = json.loads((teacher.model_path / "config.json").read_text("utf-8"))
+    theirs = theirs.get("encoder", theirs)  # a classifier taken as it is has its own form
     ignored = _DEPTH | _NAMES
     return all(own[key] == theirs[key] for key in own.keys() & theirs.keys() - ignored)

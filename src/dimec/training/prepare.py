@@ -259,7 +259,7 @@ def load_tokenizer(source: str) -> Any:
 
     advice = "save one beside the encoder with tokenizer.save_pretrained"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # a broken file may make tokenizers raise anything
         raise ConfigError(
             f"cannot load the tokenizer of {source!r}: {short(error)}; {advice}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from dimec.runs.workspace import RunDirectory
 from dimec.training.batching import Encoded, encode, inference_batches
 from dimec.training.inference import predict
 from dimec.training.lesson import Lesson, UnlabelledTexts
-from dimec.training.model import MultiExitClassifier, pool
+from dimec.training.model import pool
 from dimec.training.prepare import load_tokenizer
+from dimec.training.ready import RunModel, load_model
 
 _KIND = "teacher"
 _AGAIN = "dimec train"
@@ -50,23 +52,28 @@ def lesson_of(
     deep = settings.distillation.hidden_weight > 0
     fingerprint = str(teacher.training()["model"])
     size = len(rows) + len(unlabelled or ())
-    kept = _kept(path, fingerprint, size, deep)
+    texts = None if unlabelled is None else unlabelled.digest
+    header = {"model": fingerprint, "unlabelled": texts}
+    kept = _kept(path, header, size, deep)
     if kept is None:
         kept = _record(teacher, rows, unlabelled, deep, accelerator, progress)
         if accelerator.is_main_process:
             arrays = {name: part for name, part in kept.items() if part is not None}
-            save_arrays(path, _KIND, arrays, {"model": fingerprint})
+            save_arrays(path, _KIND, arrays, header)
         accelerator.wait_for_everyone()
     return Lesson(fingerprint, kept["logits"], kept.get("hidden"), unlabelled)
 
 
-def _kept(path: Path, model: str, size: int, deep: bool) -> dict[str, Float32Array] | None:
-    """What was recorded before, of this model and as many texts; None where nothing was."""
+def _kept(
+    path: Path, wanted: Mapping[str, str | None], size: int, deep: bool
+) -> dict[str, Float32Array] | None:
+    """What was recorded before, of this model and these texts; None where nothing was."""
     try:
         arrays, header = load_arrays(path, _KIND, _AGAIN)
     except ArtefactError:
         return None
-    same = header.get("model") == model and len(arrays["logits"]) == size
+    same = all(header.get(name) == value for name, value in wanted.items())
+    same = same and len(arrays["logits"]) == size
     return arrays if same and ("hidden" in arrays) == deep else None
 
 
@@ -78,7 +85,7 @@ def _record(
     accelerator: Accelerator,
     progress: Progress,
 ) -> dict[str, Float32Array]:
-    model = MultiExitClassifier.from_pretrained(teacher.model_path).to(accelerator.device)
+    model = load_model(teacher.model_path).to(accelerator.device)
     tokenizer, most = load_tokenizer(str(teacher.model_path)), model.config.max_tokens
     encoded = encode(tokenizer, rows, most)
     if unlabelled is not None:
@@ -92,7 +99,7 @@ def _record(
 
 
 @torch.inference_mode()
-def _hidden(model: MultiExitClassifier, encoded: Encoded, progress: Progress) -> Float32Array:
+def _hidden(model: RunModel, encoded: Encoded, progress: Progress) -> Float32Array:
     """(R, L, D) pooled hidden states behind each layer, as an exit there would read them."""
     model.eval()
     parts: Float32Array | None = None

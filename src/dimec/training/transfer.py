@@ -20,9 +20,9 @@ from dimec.training.batching import encode
 from dimec.training.exit0.run import exit0_of
 from dimec.training.finish import check_model
 from dimec.training.inference import record_trace
-from dimec.training.model import MultiExitClassifier
 from dimec.training.own_finish import join_tiers
 from dimec.training.prepare import load_tokenizer, make_accelerator
+from dimec.training.ready import load_model
 
 STREAM = "stream"
 
@@ -105,7 +105,7 @@ def _recorded(
             for name, one in own.items()
         }
         return join_tiers(traces, dataset)
-    model = MultiExitClassifier.from_pretrained(run.model_path)
+    model = load_model(run.model_path)
     tokenizer = load_tokenizer(str(run.model_path))
     return record_trace(
         model.to(make_accelerator().device),

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dimec.base.errors import CorruptArtefactError, MismatchError
+from dimec.base.errors import ConfigError, CorruptArtefactError, MismatchError
 from dimec.base.progress import Progress
 from dimec.data import Dataset, Splits
 from dimec.runs.bottleneck import BottleneckSchedule, BottleneckSettings
@@ -51,7 +51,13 @@ class Work:
 
 def sound_model(run: RunDirectory) -> str:
     """The fingerprint of the run's model, checked against its files."""
-    fingerprint = str(run.training()["model"])
+    training = run.training()
+    if training.get("ready"):
+        raise ConfigError(
+            f"the classifier in {run.path} was taken as it is, and has no layers that a bottleneck "
+            "could be put between; take a run that was trained"
+        )
+    fingerprint = str(training["model"])
     if not run.model_path.exists() or model_fingerprint(run.model_path) != fingerprint:
         raise CorruptArtefactError(
             f"the model in {run.model_path} is missing or altered since it was trained; train "

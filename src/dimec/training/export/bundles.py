@@ -48,8 +48,8 @@ from dimec.training.export.plan import Export
 from dimec.training.export.quantise import quantise_graph
 from dimec.training.export.verdict import Parity, require_parity
 from dimec.training.finish import versions
-from dimec.training.model import MultiExitClassifier
 from dimec.training.prepare import load_tokenizer
+from dimec.training.ready import load_model
 
 # What a bundle tells of its training: the exits, because a policy may ask for any of them.
 _TRAINED = ("model", "task", "source", "backbone", "exits")
@@ -205,7 +205,7 @@ def _write_bundle(export: Export, folder: Path, force: bool, progress: Progress)
     wanted = run.settings().model.max_tokens
     rows = load_rows(run, wanted)
     tokenizer = load_tokenizer(str(run.model_path))
-    model = MultiExitClassifier.from_pretrained(run.model_path, attn_implementation="eager").eval()
+    model = load_model(run.model_path, attn_implementation="eager").eval()
     check_vocabulary(model, tokenizer)
     # Training's limit, or the encoder's, if that is less.
     max_tokens = token_limit(model.encoder, wanted)

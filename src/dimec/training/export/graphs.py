@@ -29,6 +29,7 @@ from dimec.bundle.graphs import HIDDEN, MASK
 from dimec.data.backbones import short
 from dimec.training.export.cuts import POOLED, hidden_at, initializer, probabilities_at
 from dimec.training.model import MultiExitClassifier, Pooling, pool
+from dimec.training.ready import ReadyClassifier, RunModel
 
 _OPSET = 20  # the first with Gelu; onnxruntime runs it since 1.17
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -45,11 +46,12 @@ def require_exporter() -> None:
             raise MissingExtraError(package, "export", "exporting a run") from None
 
 
-def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: int) -> Any:
+def trace_graph(model: RunModel, inputs: Sequence[str], max_tokens: int) -> Any:
     """The whole model as one ONNX graph, an ``onnx_ir.Model``.
 
     Its outputs are ``hidden`` (B, T, D), the embeddings, ``pooled`` (B, D), and of every exit the
-    hidden states behind its layer (B, T, D) and the class probabilities (B, C).
+    hidden states behind its layer (B, T, D) and the class probabilities (B, C). Of a classifier
+    that was taken as it is, which no first tier runs, it is the probabilities alone.
 
     Args:
         model: with ``attn_implementation="eager"``. It is changed, and of no use afterwards.
@@ -64,6 +66,7 @@ def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: i
     _simplify_embeddings(model.encoder, max_tokens, "token_type_ids" in inputs)
     # Two rows of two tokens: sizes of 1 would be taken for constants.
     ids = torch.ones((2, 2), dtype=torch.int64)
+    traced = _Ready(model, inputs) if isinstance(model, ReadyClassifier) else _Traced(model, inputs)
     example = {name: ids * int(name == MASK) for name in inputs}
     # With a bound on the length, the positions need no check of their own in the graph.
     tokens = torch.export.Dim("tokens", min=2, max=max(max_tokens, 3))
@@ -71,12 +74,12 @@ def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: i
     try:
         with _quiet(), _key_masks(), torch.no_grad():
             program = torch.onnx.export(
-                _Traced(model, inputs).eval(),
+                traced.eval(),
                 tuple(example.values()),
                 dynamo=True,
                 dynamic_shapes=(tuple(axes for _ in inputs),),
                 input_names=list(inputs),
-                output_names=[HIDDEN, POOLED, *_exit_names(model.exits)],
+                output_names=traced.outputs,
                 opset_version=_OPSET,
                 verbose=False,
             )
@@ -90,17 +93,15 @@ def trace_graph(model: MultiExitClassifier, inputs: Sequence[str], max_tokens: i
     return whole
 
 
-def _exit_names(exits: Sequence[int]) -> list[str]:
-    return [name(layer) for layer in exits for name in (hidden_at, probabilities_at)]
-
-
 class _Traced(nn.Module):
-    """All that the tiers compute, in one pass; the outputs are named by :func:`_exit_names`."""
+    """All that the tiers compute, in one pass; ``outputs`` are its names."""
 
     def __init__(self, model: MultiExitClassifier, names: Sequence[str]) -> None:
         super().__init__()
         self.model = model
         self.names = tuple(names)
+        ends = [name(layer) for layer in model.exits for name in (hidden_at, probabilities_at)]
+        self.outputs = [HIDDEN, POOLED, *ends]
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         inputs = dict(zip(self.names, values, strict=True))
@@ -111,6 +112,20 @@ class _Traced(nn.Module):
             logits = self.model.heads[str(layer)](_pool(layers[layer], mask, config.head_pooling))
             exits += [layers[layer], torch.softmax(logits, -1)]
         return (layers[0], _pool(layers[0], mask, config.embedding_pooling), *exits)
+
+
+class _Ready(nn.Module):
+    """What a tier of a ready classifier computes."""
+
+    def __init__(self, model: ReadyClassifier, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = tuple(names)
+        self.outputs = [probabilities_at(model.exits[-1])]
+
+    def forward(self, *values: Tensor) -> Tensor:
+        inputs = self.model.inputs(**dict(zip(self.names, values, strict=True)))
+        return torch.softmax(self.model.in_order(self.model.classifier(**inputs).logits), -1)
 
 
 def _pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:

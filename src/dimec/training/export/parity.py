@@ -28,7 +28,7 @@ from dimec.training.batching import Encoded, encode
 from dimec.training.export.parity_rows import ParityRows
 from dimec.training.export.verdict import ExitParity, Parity
 from dimec.training.inference import predict
-from dimec.training.model import MultiExitClassifier
+from dimec.training.ready import RunModel
 
 _ADDED = 32  # texts of added tokens, at most
 _ALONE = 100  # rows that are run by themselves in fp32; in int8 all of them are
@@ -68,7 +68,7 @@ class Reference:
 
 
 def make_reference(
-    model: MultiExitClassifier,
+    model: RunModel,
     tokenizer: Any,
     rows: ParityRows,
     max_tokens: int,
