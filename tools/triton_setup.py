@@ -1,8 +1,8 @@
 """Build .triton/, the environment of a real Triton server, or see that it is up to date.
 
 ``python tools/triton_setup.py`` installs NVIDIA's wheel ``nvidia-pytriton``, which carries the
-``tritonserver`` binary and its Python backend, with numpy and onnxruntime for the models that it
-runs. It stands apart from .venv because it wants numpy below 2.
+``tritonserver`` binary and its Python backend, with numpy, onnxruntime and tokenizers for the
+models that it runs. It stands apart from .venv because it wants numpy below 2.
 """
 
 from __future__ import annotations

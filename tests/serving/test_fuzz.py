@@ -21,6 +21,7 @@ from dimec.serving.logs import JsonLog
 from dimec.serving.settings import ServerSettings
 from support.fuzzing import Sample, broken_messages
 from support.served import INFER, LONGEST, VOCABULARY, Answer, expected, inputs_of, message
+from support.texts import column, make_text_tier
 
 REFUSED = {400, 413, 415}
 
@@ -113,6 +114,26 @@ def test_mutants_of_sound_requests(app: TierApp) -> None:
     assert statuses[200] > 20
     assert statuses[400] > 500
     _still_right(app)
+
+
+def test_mutants_of_requests_with_texts(tmp_path: Path) -> None:
+    texts = {"text": column("t1 t50 é", "t7")}
+    sound = [message(texts, id="7", outputs=("probabilities",)), message(texts, binary=False)]
+    samples = [Sample(body, headers.get(BINARY_HEADER)) for headers, body in sound]
+    statuses = dict.fromkeys((200, 400, 413, 504), 0)
+    with (tmp_path / "log").open("wb", buffering=0) as stream:
+        log = JsonLog("info", stream)
+        bundle = TierBundle.open(make_text_tier(tmp_path / "edge"))
+        app = create_app(bundle, ServerSettings.of(threads=1, max_body=8192), log)
+        for body, length in islice(broken_messages(4, samples), 500):
+            headers = {} if length is None else {BINARY_HEADER: length}
+            answer = post(app, body, headers)
+            statuses[answer.status] += 1
+            assert answer.status == 200 or answer.error.isprintable()
+        app.close()
+        log.close()
+    assert statuses[200] > 5
+    assert statuses[400] > 200
 
 
 tensors = st.fixed_dictionaries(

@@ -79,9 +79,10 @@ def test_it_is_installed_once_and_again_after_a_failure(
     assert (folder / STAMP).read_text() == wanted_stamp(folder)
 
 
-def test_both_servers_run_the_graphs_by_the_same_onnxruntime() -> None:
+@pytest.mark.parametrize("package", ["onnxruntime", "tokenizers"])
+def test_both_servers_run_the_graphs_and_tokenise_by_the_same_packages(package: str) -> None:
     pins = [
-        re.findall(r"^onnxruntime==(\S+)", path.read_text("utf-8"), re.MULTILINE)
+        re.findall(rf"^{package}==(\S+)", path.read_text("utf-8"), re.MULTILINE)
         for path in (LOCK, triton_setup.ROOT / "requirements.lock")
     ]
     assert pins[0] == pins[1]

@@ -41,7 +41,7 @@ _TRIALS = (
 
 
 def load_tokenizer(bundle: TierBundle) -> Any:
-    """The tokenizer of the mobile tier, which cuts at the manifest's length and pads nothing.
+    """A tier's tokenizer, which cuts at the manifest's length and pads nothing.
 
     Raises:
         CorruptArtefactError: it cannot be loaded, has rules that are refused, or fails on a text.
@@ -64,7 +64,7 @@ def load_tokenizer(bundle: TierBundle) -> Any:
         raise _unusable(path, f"is no tokenizer ({shown(str(error), 120)})") from None
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
     ids = tokenizer.encode_batch_fast([("", "") if manifest.pairs else ""])[0].ids
-    if (largest := max(largest, *ids)) >= manifest.vocabulary:
+    if (largest := max([largest, *ids])) >= manifest.vocabulary:
         raise _unusable(
             path, f"has a token with the id {largest}, and the model knows {manifest.vocabulary}"
         )

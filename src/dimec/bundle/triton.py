@@ -4,10 +4,13 @@
 
     edge/config.pbtxt
     edge/VERSION/model.onnx      and model.py, for the Python backend
-    cloud/…
+    cloud/VERSION/model.onnx     and model.py and tokenizer.json, where the tier takes texts
 
 The version folder is the tier's own version, so that a mobile asks Triton for exactly the model
 that it was exported with.
+
+A tier that takes texts always has the Python backend, which tokenises them as ``dimec serve`` does
+and then runs the same graph; the Python environment of Triton needs ``tokenizers`` for it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dimec.base.errors import ConfigError
 from dimec.base.storage_folders import atomic_folder
 from dimec.bundle.folders import TierBundle, verify_bundle
 from dimec.bundle.manifest import TierManifest
+from dimec.protocol import PAIR, TEXT
 
 Backend = Literal["onnxruntime", "python"]
 BACKENDS: tuple[Backend, ...] = ("onnxruntime", "python")
@@ -45,7 +49,8 @@ def write_triton_repository(
         bundle: a whole bundle.
         out: the folder to write: it must not exist, or be empty.
         backend: ``"onnxruntime"`` for Triton's usual builds. ``"python"`` runs the same graph by
-            the onnxruntime of Triton's Python environment, for builds without that backend.
+            the onnxruntime of Triton's Python environment, for builds without that backend. A
+            tier that takes texts has it in either case.
         instances: how many copies of each model run side by side. Texts differ in length, and a
             padded batch of them costs more than it saves on a processor: one instance a core
             serves best, and Triton is not asked to batch by itself.
@@ -118,10 +123,16 @@ def _is_model(folder: Path) -> bool:
 
 def model_config(manifest: TierManifest, backend: Backend, instances: int) -> str:
     """``config.pbtxt`` of a tier: Triton's ModelConfig in protocol buffer text form."""
-    inputs = ",\n".join(
-        f'  {{ name: "{name}" data_type: TYPE_INT64 dims: [ -1 ] }}' for name in manifest.inputs
-    )
+    names: tuple[str, ...] = manifest.inputs
+    type_, size = "TYPE_INT64", -1
     limits = {name: getattr(manifest, name) for name in _LIMITS}
+    if manifest.takes == "text":
+        names = (TEXT, PAIR) if manifest.pairs else (TEXT,)
+        type_, size = "TYPE_STRING", 1
+        limits["padding"] = manifest.padding
+    inputs = ",\n".join(
+        f'  {{ name: "{name}" data_type: {type_} dims: [ {size} ] }}' for name in names
+    )
     parameters = "\n".join(
         f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}'
         for key, value in limits.items()
@@ -143,6 +154,8 @@ instance_group [ {{ count: {instances} kind: KIND_CPU }} ]
 
 
 def _write_model(tier: TierBundle, folder: Path, backend: Backend, instances: int) -> None:
+    if tier.manifest.takes == "text":
+        backend = "python"
     place = folder / tier.manifest.version
     place.mkdir(parents=True)
     for name in tier.manifest.files:

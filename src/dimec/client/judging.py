@@ -139,7 +139,7 @@ def ask(question: Question, fixed: Fixed, seconds: float, *, binary: bool) -> At
         question: what to ask.
         fixed: of its endpoint.
         seconds: what is left until the deadline; the server is told.
-        binary: send and want raw tensors rather than JSON numbers.
+        binary: send and want raw tensors rather than JSON numbers and strings.
 
     Raises:
         Failure: the inputs have no place in the protocol.

@@ -15,8 +15,8 @@ these meet every input alike. What does not: a request that is refused for what 
 415, 422 and their like), no time or no free connection on this side, a call that was cancelled. A
 probe of a half-open circuit makes one attempt only.
 
-The client uses binary tensors. A server that has never taken any and refuses a request is asked
-again in JSON, and if it takes that, in JSON from then on.
+The client uses binary tensors, of texts too. A server that has never taken any and refuses a
+request is asked again in JSON, and if it takes that, in JSON from then on.
 
 Once a server has shown that it is dimec's (header ``Server``) or has sent a ``Content-Digest``,
 answers without one are refused: a flipped bit in a tensor would otherwise be a valid, wrong
@@ -109,7 +109,8 @@ class TierClient(_Client):
         """Ask for the probabilities of B rows.
 
         Args:
-            inputs: name → (B, T) int64.
+            inputs: name → (B, T) int64; for a tier that takes texts, name → (B, 1) of dtype object
+                with texts as UTF-8 bytes.
             id: names the request in the logs of both sides.
             traceparent: W3C trace context to pass on; dropped where it is malformed.
             timeout: seconds for the whole call; None for the endpoint's.
