@@ -128,6 +128,36 @@ def finished_run(
 
 
 @pytest.fixture(scope="session")
+def own_backbones(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path
+) -> tuple[Path, Path]:
+    """Folders of two random encoders with other tokenizers and widths."""
+    from support.tiny import make_own_backbones
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        make_own_backbones(folder, tiny_backbone)
+
+    return tiny_backbone, made_once(tmp_path_factory, "own-backbones", make) / "large"
+
+
+@pytest.fixture(scope="session")
+def own_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    own_backbones: tuple[Path, Path],
+    tiny_reviews: Path,
+) -> Path:
+    """A trained tiny run with a model for each of three tiers; not to be changed."""
+
+    def make(folder: Path) -> None:
+        from support.tiny import train_own_tiny
+
+        train_own_tiny(tiny_reviews, own_backbones, folder)
+
+    return own_copy(tmp_path_factory, "own", make)
+
+
+@pytest.fixture(scope="session")
 def one_trace() -> Iterator[None]:
     """From here on, exports of the same model in this process take one trace of it."""
     from support.traced import traced_once

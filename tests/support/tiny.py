@@ -130,6 +130,38 @@ def train_tiny(table: Path, backbone: Path, out: Path, **options: Any) -> Run:
     return run
 
 
+# Three tiers: two students of one encoder, and a last tier with another encoder and tokenizer.
+OWN_TIERS: tuple[dict[str, Any], ...] = (
+    {"name": "phone", "model": "small", "layer": 1},
+    {"name": "edge", "model": "small", "layer": 2},
+    {"name": "cloud", "model": "large", "layer": None},
+)
+
+
+def make_own_backbones(folder: Path, small: Path) -> tuple[Path, Path]:
+    """The encoder of the first two of :data:`OWN_TIERS`, and a wider one with other words."""
+    large = folder / "large"
+    if not large.exists():
+        make_backbone(large, layers=3, width=48, texts=[text for text, _ in reviews(300, seed=5)])
+    return small, large
+
+
+def train_own_tiny(table: Path, backbones: tuple[Path, Path], out: Path, **options: Any) -> Run:
+    """A run of a few seconds whose tiers have a model each; see :data:`OWN_TIERS`."""
+    import dimec
+
+    named = dict(zip(("small", "large"), map(str, backbones), strict=True))
+    settings: dict[str, Any] = {
+        "tier": [{**tier, "model": named[tier["model"]]} for tier in OWN_TIERS],
+        "epochs": 2,
+        "learning_rate": 3e-3,
+        "max_tokens": 32,
+        "precision": "fp32",
+    }
+    run: Run = dimec.train(task=f"csv:{table}", out=out, **{**settings, **options})
+    return run
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """All files below a folder but the lock: relative path → bytes; empty where there is none."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]

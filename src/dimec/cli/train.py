@@ -69,6 +69,9 @@ def train(
         dimec train --task csv:reviews.csv --backbone bert-base-uncased --exits 4,6,12
         --out runs/mine
 
+        dimec train --task csv:reviews.csv --tier phone=minilm-l6:2 --tier edge=minilm-l6
+        --tier cloud=mpnet-base --out runs/own
+
         accelerate launch --num_processes 2 -m dimec train --task glue/sst2 --out runs/sst2
         (two GPUs; on processors: torchrun --nproc_per_node 2 -m dimec train …)
     """
@@ -80,11 +83,27 @@ def train(
     if as_json:
         print_json({"run": str(run.path), **record, "survey": asdict(survey)})
         return
-    best = record["history"][record["best_epoch"]]
-    print(f"trained {run.path}: best {_best_epochs(record)}")
-    for layer, value in zip(record["exits"], best["accuracy"], strict=True):
-        print(f"  exit {layer}: validation accuracy {100 * value:.1f} %")
+    if "own" in record:
+        _print_own(run.path, record["own"])
+    else:
+        best = record["history"][record["best_epoch"]]
+        print(f"trained {run.path}: best {_best_epochs(record)}")
+        for layer, value in zip(record["exits"], best["accuracy"], strict=True):
+            print(f"  exit {layer}: validation accuracy {100 * value:.1f} %")
     print_next("fit", run.path)
+
+
+def _print_own(path: Path, tiers: Mapping[str, Any]) -> None:
+    """What became of each tier's model."""
+    print(f"trained {path}: {len(tiers)} tiers with a model each")
+    for name, one in tiers.items():
+        place = one["best_epoch"] + 1
+        how = f"best epoch {place} of {one['epochs']}" if one["epochs"] else "taken as it is"
+        told = ", ".join(
+            f"exit {layer} {100 * value:.1f} %"
+            for layer, value in zip(one["exits"], one["accuracy"], strict=True)
+        )
+        print(f"  {name}: {one['layers']} layers of {one['backbone']}, {how}; {told}")
 
 
 def _best_epochs(record: Mapping[str, Any]) -> str:
@@ -109,6 +128,7 @@ def train_from(
 ) -> tuple[Run, Survey]:
     """The trained run, and what there is to say of its rows."""
     from dimec.base.progress import NoProgress
+    from dimec.data.backbones import with_own_tiers
     from dimec.runs.intake import check_claim, take_in
     from dimec.runs.run import Run
     from dimec.runs.train import settings_of
@@ -118,7 +138,7 @@ def train_from(
         given, seed = _over_config(config, given, seed)
     elif given["task"] is None and not any(given[split] for split in _PARTS):
         raise ConfigError("say what to train on: --task vader/movies, or csv:FILE, or --config")
-    settings = settings_of(given, 0 if seed is None else seed)
+    settings = with_own_tiers(settings_of(given, 0 if seed is None else seed))
     with progress_bar() as progress:
         # Under accelerate launch the first process speaks for all.
         speaks = _rank() == 0
@@ -157,5 +177,8 @@ def _over_config(
         flat["task"] = flat["split_column"] = None
     if given["split_column"] is not None or flat["task"] is None:
         del flat["predefined_splits"]  # the column is more than what the file says of it
+    flat["tier"] = [tier.model_dump() for tier in settings.tier] or None
+    if given.get("tier") or flat["tier"] is None:
+        flat["tier"] = given.get("tier")
     flat |= {key: value for key, value in given.items() if value is not None}
     return flat, settings.seed if seed is None else seed

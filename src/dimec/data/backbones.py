@@ -16,6 +16,8 @@ from dimec.base.errors import ConfigError, shown
 from dimec.data.fetching import packaged_backbone
 from dimec.settings.exits import check_loss, resolve_exits
 from dimec.settings.run import RunSettings
+from dimec.settings.tiers import TierSettings, check_own_tiers
+from dimec.tiers.names import tier_names
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order in which they are taken
 PACKAGED = "minilm-l6, mpnet-base"
@@ -173,6 +175,60 @@ def _refuse_pointer(path: Path) -> None:
             f"{path} is a git-lfs pointer in place of the file; fetch the file itself with: "
             "git lfs pull"
         )
+
+
+def depth_of(name: str) -> int:
+    """The number of layers of an encoder, by what its configuration says.
+
+    Raises:
+        ConfigError: no such encoder, broken files, or a configuration that does not say.
+        DataError: a packaged encoder cannot be fetched.
+    """
+    source = backbone_source(name)
+    folder = Path(source)
+    if not folder.is_dir():
+        from huggingface_hub import hf_hub_download
+
+        folder = Path(hf_hub_download(source, "config.json")).parent
+    config = read_backbone_config(folder)
+    depth = next((config[key] for key in _DEPTHS if key in config), None)
+    if type(depth) is not int or depth < 1:
+        raise ConfigError(f"the configuration of {name} does not say how many layers it has")
+    return depth
+
+
+def with_own_tiers(settings: RunSettings) -> RunSettings:
+    """Settings of the recipe ``own`` with every tier named, and the layers of each.
+
+    ``--recipe own`` with exits of one encoder means that encoder for every tier.
+
+    Raises:
+        ConfigError: as :func:`depth_of`, or more layers than an encoder has.
+    """
+    if settings.training.recipe != "own":
+        return settings
+    tiers, model = settings.tier, settings.model
+    if not tiers:
+        layers = resolve_exits(model.exits, model.tier_layers, depth_of(model.backbone))[1]
+        names = model.tier_names or tier_names(len(layers))
+        pairs = zip(names, layers, strict=True)
+        tiers = tuple(TierSettings(name=n, model=model.backbone, layer=k) for n, k in pairs)
+        model = model.model_copy(update={"exits": None, "tiers": None})
+        try:
+            check_own_tiers(tiers)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    known = tuple(tier if tier.ready else _with_layers(tier) for tier in tiers)
+    return settings.model_copy(update={"tier": known, "model": model})
+
+
+def _with_layers(tier: TierSettings) -> TierSettings:
+    depth = depth_of(tier.model)
+    if tier.layer is not None and tier.layer > depth:
+        raise ConfigError(
+            f"the {tier.name} tier is to run {tier.layer} layers, and {tier.model} has {depth}"
+        )
+    return tier.model_copy(update={"layer": tier.layer or depth})
 
 
 def check_model(settings: RunSettings) -> None:

@@ -39,13 +39,16 @@ def train(
         overwrite: discard what ``out`` holds.
         progress: where to report to, for example :class:`dimec.base.progress.RichProgress`.
         seed: of the split, the initialisation and the order.
-        options: any other setting of ``DataSettings``, ``ModelSettings`` or ``TrainingSettings``
-            in :mod:`dimec.settings`.
+        options: any other setting of ``DataSettings``, ``ModelSettings``, ``TrainingSettings`` or
+            ``DistillationSettings`` in :mod:`dimec.settings`; and ``tier``, in place of backbone
+            and exits: for each tier a mapping of ``name``, ``model`` and ``layer``.
 
     Raises:
         DimecError: see :func:`dimec.training.train_run`.
     """
-    values: dict[str, Any] = {"backbone": backbone, "exits": exits, **options}
+    values: dict[str, Any] = {"exits": exits, **options}
+    if not options.get("tier"):
+        values["backbone"] = backbone
     intake = None
     if isinstance(task, Mapping) and all(isinstance(part, str | Path) for part in task.values()):
         values |= {str(split): str(file) for split, file in task.items()}
@@ -60,7 +63,10 @@ def train(
         )
     if intake is None:
         settings = settings_of(values, seed)
+    from dimec.data.backbones import with_own_tiers
     from dimec.training import train_run
+
+    settings = with_own_tiers(settings)
 
     run = train_run(settings, out, overwrite=overwrite, progress=progress, intake=intake)
     return Run(run.path)

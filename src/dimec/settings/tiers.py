@@ -91,7 +91,7 @@ def own_tiers_of(
 
 def _own_tier(option_: str, text: str, example: str) -> dict[str, Any]:
     name, equals, rest = (part.strip() for part in text.partition("="))
-    model, colon, layers = rest.rpartition(":")
+    model, colon, layers = (part.strip() for part in rest.rpartition(":"))
     if not (colon and layers.isdecimal() and model != READY[:-1]):
         model, layers = rest, ""
     if not (name and equals and model.removeprefix(READY)):

@@ -20,8 +20,8 @@ _transformers_logging.disable_progress_bar()
 _transformers_logging.set_verbosity_error()
 
 from dimec.training.grid import train_grid  # noqa: E402
-from dimec.training.loop import train_run  # noqa: E402
 from dimec.training.model import MultiExitClassifier, MultiExitConfig  # noqa: E402
 from dimec.training.objective import joint_loss  # noqa: E402
+from dimec.training.run import train_run  # noqa: E402
 
 __all__ = ["MultiExitClassifier", "MultiExitConfig", "joint_loss", "train_grid", "train_run"]

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dimec.base.errors import ConfigError
+from dimec.base.errors import ConfigError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import storage_errors, write_json
 from dimec.runs.intake import Intake, take_in
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
-from dimec.training.loop import train_run
+from dimec.training.loop import train_one
 from dimec.training.prepare import make_accelerator
 
 BATCH_SIZES = (8, 16, 32)
@@ -65,6 +65,11 @@ def train_grid(
     points = [(size, rate) for size in batch_sizes for rate in learning_rates]
     if not points:
         raise ConfigError("the grid needs at least one batch size and one learning rate")
+    if settings.training.recipe == "own":
+        raise ConfigError(
+            f"the grid trains one model a point, and the recipe 'own' several; leave "
+            f"{option('grid')} out"
+        )
     if make_accelerator().num_processes > 1:
         raise ConfigError("the grid trains one run at a time; start it without accelerate launch")
     target = RunDirectory(out)
@@ -85,7 +90,7 @@ def train_grid(
         run = RunDirectory(target.grid_path / f"bs{size:02d}-lr{rate:g}")
         progress.say(f"grid {number} of {len(points)}: batch size {size}, learning rate {rate:g}")
         if overwrite or not _is_beaten(run, one):
-            run = train_run(one, run.path, overwrite=overwrite, progress=progress, intake=intake)
+            run = train_one(one, run.path, overwrite=overwrite, progress=progress, intake=intake)
         point = _point(run, size, rate)
         table.append(point)
         if best is None or point.merit > best[0].merit:

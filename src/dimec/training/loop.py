@@ -20,6 +20,7 @@ from dimec.settings.run import RunSettings
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.epoch import run_epoch
 from dimec.training.finish import finish_run, reuse_finished
+from dimec.training.lesson import Lesson
 from dimec.training.prepare import (
     TrainState,
     claim,
@@ -35,32 +36,20 @@ _LOGITS_KIND = "epoch logits"
 _AGAIN = "dimec train --overwrite"
 
 
-def train_run(
+def train_one(
     settings: RunSettings,
     out: Path | str,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
     intake: Intake | None = None,
+    lesson: Lesson | None = None,
 ) -> RunDirectory:
-    """Train a run, or go on with an interrupted one, or take a finished one as it is.
-
-    Under ``accelerate launch`` with several processes, all of them call this; the batches are of
-    the size asked for in all, and the first process does the writing.
+    """Train the one model of a run; see :func:`dimec.training.train_run`.
 
     Args:
-        settings: of the run.
-        out: the run directory.
-        overwrite: discard the run that ``out`` holds, if its settings or data differ or not.
-        progress: where to report to.
-        intake: the rows, where they have been read; see :func:`dimec.runs.intake.take_in`.
-
-    Raises:
-        ConfigError: settings that do not fit the encoder, or another run in ``out``.
-        DataError: the data cannot be read or split.
-        DivergedError: the loss is no longer a number.
-        RunBusyError: another process works in ``out``.
-        StorageError: the disk is full; finished epochs are kept.
+        settings, out, overwrite, progress, intake: as there.
+        lesson: what a teacher says of the training rows, where the model is a student.
     """
     run = RunDirectory(out)
     accelerator = make_accelerator()
@@ -77,10 +66,10 @@ def train_run(
             return run
         # The directory is claimed only now that data, encoder and exits are known to fit: a wrong
         # setting leaves nothing behind, and discards nothing.
-        state = prepare(settings, run, splits, accelerator, progress)
+        state = prepare(settings, run, splits, accelerator, progress, lesson)
         if main:
             intake = with_lengths(intake, tokens_of(state.tokenizer), progress)
-            claim(run, settings, intake, overwrite)
+            claim(run, settings, intake, overwrite, lesson)
         accelerator.wait_for_everyone()
         history: list[EpochRecord] = []
         for stage in state.stages:

@@ -79,11 +79,19 @@ def make_accelerator() -> Accelerator:
     return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
 
 
-def claim(run: RunDirectory, settings: RunSettings, intake: Intake, overwrite: bool) -> None:
+def claim(
+    run: RunDirectory,
+    settings: RunSettings,
+    intake: Intake,
+    overwrite: bool,
+    lesson: Lesson | None = None,
+) -> None:
     """Make the directory this run's; with ``overwrite`` what it held is discarded."""
     if overwrite:
         discard(run)
     settings.save(run.config_path)
+    if lesson is not None:
+        atomic_write(run.lesson_path, lesson.digest + "\n")
     atomic_write(run.data_path, intake.fingerprint + "\n")
     intake.keep(run)
 

@@ -88,6 +88,8 @@ def exit0_of(run: RunDirectory) -> Exit0 | None:
     Raises:
         ArtefactError: it is missing or damaged, or belongs to another model.
     """
+    if own := run.tier_runs():  # the first tier's model reads its own embeddings
+        return exit0_of(next(iter(own.values())))
     training = run.training()
     if not training.get("exit0"):
         return None

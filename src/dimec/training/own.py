@@ -1,0 +1,162 @@
+"""A model for each tier: the last one fine-tuned, the smaller ones distilled from it.
+
+Each tier's model is trained in a run directory of its own, below the run's, by the loop that trains
+any model: so it can be killed at any moment, and what is finished is never done again.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from dimec.base.progress import NoProgress, Progress
+from dimec.data.backbones import check_model, with_own_tiers
+from dimec.runs.intake import Intake, check_claim, take_in
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.run import RunSettings
+from dimec.settings.tiers import TierSettings
+from dimec.training.lesson import Lesson
+from dimec.training.loop import train_one
+from dimec.training.own_finish import finish_own, reuse_own
+from dimec.training.prepare import claim, discard, make_accelerator
+from dimec.training.teacher import lesson_of
+
+# Settings of an encoder that may differ between two of one kind: their depth, and what follows.
+_DEPTH = {"num_hidden_layers", "n_layers", "num_layers", "layer_types", "num_decoder_layers"}
+_NAMES = {"_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype"}
+
+
+def train_own(
+    settings: RunSettings,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    intake: Intake | None = None,
+) -> RunDirectory:
+    """Train a model for each tier; see :func:`dimec.training.train_run`.
+
+    The last tier's is a plain fine-tuning with one exit: the reference itself. The others learn
+    from it, from the deepest to the first, each with an exit after every layer.
+    """
+    run, accelerator = RunDirectory(out), make_accelerator()
+    main = accelerator.is_main_process
+    progress = progress if progress is not None and main else NoProgress()
+    with run.locked() if main else nullcontext():
+        with accelerator.main_process_first():
+            intake = intake or take_in(settings, progress, lengths=main)
+        settings = with_own_tiers(settings.model_copy(update={"data": intake.data}))
+        if main and not overwrite:
+            check_claim(run, settings, intake.fingerprint)
+        accelerator.wait_for_everyone()
+        if not overwrite and reuse_own(run, settings, intake.splits, accelerator, progress):
+            return run
+        for place in range(len(settings.tier)):
+            check_model(tier_settings(settings, place))
+        if main:
+            claim(run, settings, intake, overwrite)
+        accelerator.wait_for_everyone()
+        _train_tiers(run, settings, intake, accelerator, progress)
+        finish_own(run, settings, intake.splits, accelerator, progress)
+    return run
+
+
+def _train_tiers(
+    run: RunDirectory,
+    settings: RunSettings,
+    intake: Intake,
+    accelerator: Accelerator,
+    progress: Progress,
+) -> None:
+    """The last tier, then each student from the deepest to the first."""
+    runs, last = list(run.tier_runs().values()), len(settings.tier) - 1
+    intake = replace(intake, table=None)  # it is kept with the run, once
+    _train_tier(runs[last], tier_settings(settings, last), intake, None, accelerator, progress)
+    lesson = lesson_of(run, runs[last], intake.splits.train, None, accelerator, progress)
+    for place in reversed(range(last)):
+        start = runs[last].model_path if _begins_as_teacher(settings, place, runs[last]) else None
+        own = tier_settings(settings, place)
+        taught = replace(lesson, start=start)
+        _train_tier(runs[place], own, intake, taught, accelerator, progress)
+
+
+def _train_tier(
+    run: RunDirectory,
+    settings: RunSettings,
+    intake: Intake,
+    lesson: Lesson | None,
+    accelerator: Accelerator,
+    progress: Progress,
+) -> None:
+    """Train a tier's model, unless it is there and was taught the same."""
+    name = run.path.name
+    progress.say(f"the {name} tier: {_described(settings, lesson)}")
+    if accelerator.is_main_process and run.config_path.exists():
+        known = run.lesson_path.read_text("utf-8").strip() if run.lesson_path.exists() else None
+        wanted = None if lesson is None else lesson.digest
+        if known != wanted or run.settings().differences(settings):
+            discard(run)
+    accelerator.wait_for_everyone()
+    train_one(settings, run.path, progress=progress, intake=intake, lesson=lesson)
+
+
+def _described(settings: RunSettings, lesson: Lesson | None) -> str:
+    layers, how = settings.model.layers, "fine-tuned" if lesson is None else "distilled"
+    depth = "all layers" if layers is None else f"{layers} layers"
+    return f"{depth} of {settings.model.backbone}, {how}"
+
+
+def tier_settings(settings: RunSettings, place: int) -> RunSettings:
+    """The settings of the run that trains the model of one tier.
+
+    Args:
+        settings: of the whole, with every tier's layers.
+        place: of the tier; the last is fine-tuned with one exit, the others are students.
+    """
+    tier, last, how = settings.tier[place], place == len(settings.tier) - 1, settings.distillation
+    training = settings.training
+    update = {
+        "recipe": "joint",
+        "exit0": training.exit0 and place == 0,
+        "record_train": training.record_train and place == 0,
+    }
+    if not last:
+        rate = how.student_learning_rate or min(0.99, 2 * training.learning_rate)
+        epochs = how.student_epochs or 2 * training.epochs
+        update |= {"epochs": epochs, "learning_rate": rate, "patience": 2 * training.patience}
+    model = settings.model.model_copy(
+        update={
+            "backbone": tier.source,
+            "layers": tier.layer,
+            "exits": (tier.layer,) if last else "all",
+            "tiers": {tier.name: tier.layer},
+        }
+    )
+    own = training.model_copy(update=update)
+    distillation = how.model_copy(update={"cross_fit": 0, "unlabelled": None})
+    return settings.model_copy(
+        update={"model": model, "training": own, "distillation": distillation, "tier": ()}
+    )
+
+
+def _begins_as_teacher(settings: RunSettings, place: int, teacher: RunDirectory) -> bool:
+    """Whether a student begins as the lower layers of the last tier's model."""
+    if settings.distillation.start == "encoder":
+        return False
+    return settings.distillation.start == "teacher" or _same_kind(settings.tier[place], teacher)
+
+
+def _same_kind(tier: TierSettings, teacher: RunDirectory) -> bool:
+    """Whether a tier's encoder has the shape of the teacher's, but for its depth."""
+    from transformers import AutoConfig
+
+    from dimec.data.backbones import backbone_source
+
+    own = AutoConfig.from_pretrained(backbone_source(tier.source)).to_dict()
+    theirs = json.loads((teacher.model_path / "config.json").read_text("utf-8")).get("encoder", {})
+    ignored = _DEPTH | _NAMES
+    return all(own[key] == theirs[key] for key in own.keys() & theirs.keys() - ignored)

@@ -1,0 +1,43 @@
+"""Train a run: one model with exits, or a model for each tier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dimec.base.progress import Progress
+from dimec.runs.intake import Intake
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.run import RunSettings
+from dimec.training.loop import train_one
+from dimec.training.own import train_own
+
+
+def train_run(
+    settings: RunSettings,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    intake: Intake | None = None,
+) -> RunDirectory:
+    """Train a run, or go on with an interrupted one, or take a finished one as it is.
+
+    Under ``accelerate launch`` with several processes, all of them call this; the batches are of
+    the size asked for in all, and the first process does the writing.
+
+    Args:
+        settings: of the run.
+        out: the run directory.
+        overwrite: discard the run that ``out`` holds, if its settings or data differ or not.
+        progress: where to report to.
+        intake: the rows, where they have been read; see :func:`dimec.runs.intake.take_in`.
+
+    Raises:
+        ConfigError: settings that do not fit the encoder, or another run in ``out``.
+        DataError: the data cannot be read or split.
+        DivergedError: the loss is no longer a number.
+        RunBusyError: another process works in ``out``.
+        StorageError: the disk is full; finished epochs are kept.
+    """
+    train = train_own if settings.training.recipe == "own" else train_one
+    return train(settings, out, overwrite=overwrite, progress=progress, intake=intake)
