@@ -29,6 +29,8 @@ def body(*inputs: dict[str, Any], **changes: Any) -> bytes:
         body(tensor(shape=[1 << 20], datatype="FP64")),
         body(tensor(shape=[1 << 20], data=[[]] * 30_000)),
         body(tensor(shape=[30_000, 1], data=[[1]] * 30_000)),
+        body(tensor(shape=[30_000], datatype="BYTES", data=[""] * 30_000)),
+        body(tensor(shape=[30_000], datatype="BYTES", data=["ab"] * 30_000)),
         body(*[{}] * 30_000),
         body(tensor(shape=[1] * 60_000)),
         body(id="x" * 100_000),
@@ -36,7 +38,7 @@ def body(*inputs: dict[str, Any], **changes: Any) -> bytes:
         b'{"a":' * 20_000,
         b'{"x":[' + b'{"a":0},' * 20_000 + b"0]}",
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_memory_stays_in_proportion_to_the_body(content: bytes) -> None:
     tracemalloc.start()

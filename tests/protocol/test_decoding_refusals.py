@@ -154,7 +154,12 @@ def test_timeouts_that_are_none(timeout: Any) -> None:
         ({"datatype": "int64"}, "got 'int64'"),
         ({"datatype": ["INT64"]}, "got a list of 1"),
         ({"datatype": "BF16"}, "got 'BF16'"),
-        ({"datatype": "BYTES", "data": ["a"]}, "got 'BYTES'; send token ids, not text"),
+        ({"datatype": "STRING", "data": ["a"]}, "UINT64, FP16, FP32, FP64, BYTES, got 'STRING'"),
+        ({"datatype": "BYTES", "data": ["a", "b", "c"]}, "expected 4 values for its shape, got 3"),
+        ({"datatype": "BYTES"}, "expected strings, got 1"),
+        ({"datatype": "BYTES", "data": ["a", "b", "c", None]}, "expected strings, got None"),
+        ({"datatype": "BYTES", "data": [["a"], ["b"]]}, "nested lists in data do not have its sh"),
+        ({"datatype": "BYTES", "data": ["a", "b", "c", ["d"]]}, "expected strings, got a list of"),
         ({"shape": None}, "expected a shape of 1 to 8 whole numbers"),
         ({"shape": 4}, "expected a shape"),
         ({"shape": []}, "expected a shape"),
@@ -258,6 +263,41 @@ def test_raw_booleans_are_zero_or_one() -> None:
     content, length = raw([3], "BOOL", 3, b"\x00\x01\x00")
     assert decode_request(content, length).inputs["x"].tolist() == [False, True, False]
     assert "must be 0 or 1" in refusal(*raw([3], "BOOL", 3, b"\x00\x02\x00"))
+
+
+TEXT = b"\x02\0\0\0ab"
+
+
+@pytest.mark.parametrize(
+    ("shape", "tail", "says"),
+    [
+        ([2, 1], TEXT, "binary_data_size must be 8 bytes or more for its shape and datatype, got"),
+        ([2, 1], TEXT + b"\x05\0", "expected 4 bytes with the length of element 1, got 2"),
+        ([2, 1], TEXT + b"\x05\0\0\0abcd", "element 1 is to have 5 bytes, and 4 are left"),
+        ([1, 1], b"\xff\xff\xff\xffab", "element 0 is to have 4294967295 bytes, and 2 are left"),
+        ([1, 1], b"\xfe\xff\xff\xffab", "element 0 is to have 4294967294 bytes, and 2 are left"),
+        ([1, 1], TEXT + b"c", "expected 6 bytes by the lengths of its elements, got 7"),
+        ([1, 1], TEXT + TEXT, "expected 6 bytes by the lengths of its elements, got 12"),
+        ([0, 1], TEXT, "expected 0 bytes by the lengths of its elements, got 6"),
+        ([2, 1], TEXT + b"\x02\0\0\0\xc3(", "element 1 is no UTF-8; send texts"),
+        ([1, 1], b"\x03\0\0\0\xed\xa0\x80", "element 0 is no UTF-8"),
+    ],
+)
+def test_raw_texts_that_are_not_as_they_must_be(shape: list[int], tail: bytes, says: str) -> None:
+    assert says in refusal(*raw(shape, "BYTES", len(tail), tail))
+
+
+@pytest.mark.parametrize("size", [-1, 5.0, "6", True, 3])
+def test_sizes_of_raw_texts_that_are_none(size: Any) -> None:
+    assert "binary_data_size must be 4 bytes or more" in refusal(*raw([1, 1], "BYTES", size, TEXT))
+
+
+def test_raw_texts_that_the_body_does_not_have() -> None:
+    says = "expected 1000 bytes behind the JSON, got 6"
+    assert says in refusal(*raw([1, 1], "BYTES", 1000, TEXT))
+    assert "expected 6 bytes of tensors behind the JSON, got 8" in refusal(
+        *raw([1, 1], "BYTES", 6, TEXT + b"\0\0")
+    )
 
 
 def test_raw_tensors_without_the_header_that_says_where_they_begin() -> None:

@@ -109,6 +109,30 @@ def test_every_datatype_as_raw_bytes_both_ways(datatype: str, raw: bytes, value:
         assert sent.body == text + raw
 
 
+def test_texts_as_raw_bytes_and_as_json() -> None:
+    array = np.array([["ein Süßer".encode()], [b""], [b"a\0"]], object)
+    sent = encode_request(InferRequest({"text": array}, binary=True))
+    text = (
+        b'{"parameters":{"binary_data_output":true},"inputs":['
+        b'{"name":"text","datatype":"BYTES","shape":[3,1],"parameters":{"binary_data_size":25}}]}'
+    )
+    raw = b"\x0b\0\0\0ein S\xc3\xbc\xc3\x9fer" + b"\0\0\0\0" + b"\x02\0\0\0a\0"
+    assert sent.body == text + raw
+    assert sent.headers[BINARY_HEADER] == str(len(text))
+    message = encode_request(InferRequest({"text": array}), binary=False)
+    assert (
+        message.body
+        == (
+            '{"parameters":{"binary_data_output":false},"inputs":[{"name":"text","datatype":"BYTES",'
+            '"shape":[3,1],"data":["ein Süßer","","a\\u0000"]}]}'
+        ).encode()
+    )
+    for body, length in ((sent.body, len(text)), (message.body, None)):
+        got = decode_request(body, length).inputs["text"]
+        assert got.dtype == object
+        assert got.tolist() == array.tolist()
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_arrays_that_lie_across_memory_go_row_by_row(binary: bool) -> None:
     across = np.arange(6).reshape(2, 3).T[::-1]
@@ -124,6 +148,8 @@ def test_arrays_that_lie_across_memory_go_row_by_row(binary: bool) -> None:
         np.array(["text"]),
         np.array([b"text"]),
         np.array([None]),
+        np.array([[b"text", "text"]], object),
+        np.array([b"text", b"\xff"], object),
         np.array([1j]),
         np.array(["2020-01-01"], "datetime64[D]"),
         np.ones(1, np.longdouble),

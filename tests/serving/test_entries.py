@@ -17,10 +17,11 @@ LIMITS = RunLimits(rows=8, overhead=10.0)
 def entries_of(*shapes: tuple[int, ...]) -> deque[Entry]:
     """A queue of entries with rows of these lengths; belongs to the running loop."""
     loop = asyncio.get_running_loop()
-    return deque(
-        Entry(rows_of(*lengths, first=100 * i), loop.create_future(), 0.0)
-        for i, lengths in enumerate(shapes, 1)
-    )
+    entries: deque[Entry] = deque()
+    for i, lengths in enumerate(shapes, 1):
+        entries.append(Entry(len(lengths), loop.create_future(), 0.0))
+        entries[-1].fill(rows_of(*lengths, first=100 * i), 0.0)
+    return entries
 
 
 def lengths_taken(queue: deque[Entry], limits: RunLimits = LIMITS) -> list[list[int]]:

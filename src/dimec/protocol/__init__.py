@@ -10,8 +10,10 @@ The HTTP header :data:`BINARY_HEADER` then says where the JSON ends. Nothing her
 The decoders take bytes from strangers: for any bytes whatever they return what the types say or
 raise :class:`~dimec.base.errors.ProtocolError`, with memory in proportion to the body.
 
-Left out on purpose: strings (``BYTES``), scalars (the protocol wants one dimension or more), shared
-memory and Triton's classification extension are refused; parameters that are not known are ignored.
+Strings (``BYTES``) are texts in UTF-8, see :mod:`dimec.protocol.texts`.
+
+Left out on purpose: scalars (the protocol wants one dimension or more), shared memory and Triton's
+classification extension are refused; parameters that are not known are ignored.
 
 Source: Open Inference Protocol, "Inference Protocol v2 REST"; Triton's "Binary Tensor Data" and
 "Schedule Policy" extensions; RFC 9530 (Content-Digest).
@@ -30,7 +32,11 @@ from dimec.protocol.digests import (
 from dimec.protocol.encoding import encode_error, encode_request, encode_response
 from dimec.protocol.messages import (
     BINARY_HEADER,
+    BYTES,
     DATATYPES,
+    LARGEST_TEXT,
+    PAIR,
+    TEXT,
     InferRequest,
     InferResponse,
     Limits,
@@ -40,9 +46,13 @@ from dimec.protocol.messages import (
 
 __all__ = [
     "BINARY_HEADER",
+    "BYTES",
     "DATATYPES",
     "DIGEST_HEADER",
+    "LARGEST_TEXT",
+    "PAIR",
     "RECEIVED_HEADER",
+    "TEXT",
     "InferRequest",
     "InferResponse",
     "Limits",

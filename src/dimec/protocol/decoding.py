@@ -12,8 +12,10 @@ import numpy as np
 from pydantic_core import from_json
 
 from dimec.base.errors import ProtocolError, quoted, shown
+from dimec.protocol import texts
 from dimec.protocol.messages import (
     BINARY_HEADER,
+    BYTES,
     DATATYPES,
     InferRequest,
     InferResponse,
@@ -21,7 +23,14 @@ from dimec.protocol.messages import (
     NDArray,
 )
 
-_JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
+_JSON_TYPES: dict[str, set[type]] = {
+    "b": {bool},
+    "i": {int},
+    "u": {int},
+    "f": {int, float},
+    "O": {str},
+}
+_JSON_NAMES = {"b": "true or false", "f": "numbers", "O": "strings"}
 _WHOLE = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _LARGEST_TIMEOUT = 2**64 - 1  # Triton keeps microseconds in 64 bits
 _DEFAULT_LIMITS = Limits()
@@ -211,13 +220,7 @@ def _decode_tensors(
         if "data" in entry:
             tensors[name] = _from_json(entry["data"], dtype, shape, where)
             continue
-        size = prod(shape) * dtype.itemsize
-        claimed = parameters["binary_data_size"]
-        if type(claimed) is not int or claimed != size:
-            raise ProtocolError(
-                f"{where}: binary_data_size must be {size} bytes for its shape and datatype, got "
-                f"{_quoted(claimed)}"
-            )
+        size = _raw_size(parameters["binary_data_size"], dtype, shape, where)
         if size > len(raw) - offset:
             raise ProtocolError(
                 f"{where}: expected {size} bytes behind the JSON, got {len(raw) - offset}; does "
@@ -233,12 +236,25 @@ def _decode_tensors(
     return tensors
 
 
+def _raw_size(claimed: object, dtype: np.dtype[Any], shape: Sequence[int], where: str) -> int:
+    """The bytes of a raw tensor: numbers need what their shape says, texts at least lengths."""
+    text = dtype.kind == "O"
+    size = prod(shape) * (texts.LENGTH if text else dtype.itemsize)
+    if type(claimed) is not int or (claimed < size if text else claimed != size):
+        raise ProtocolError(
+            f"{where}: binary_data_size must be {size} bytes{' or more' if text else ''} for its "
+            f"shape and datatype, got {_quoted(claimed)}"
+        )
+    return claimed
+
+
 def _decode_datatype(value: object, where: str) -> np.dtype[Any]:
     if isinstance(value, str) and value in DATATYPES:
         return DATATYPES[value]
-    hint = "; send token ids, not text" if value == "BYTES" else ""
+    if value == BYTES:
+        return np.dtype(object)
     raise ProtocolError(
-        f"{where}: expected a datatype among {', '.join(DATATYPES)}, got {_quoted(value)}{hint}"
+        f"{where}: expected a datatype among {', '.join([*DATATYPES, BYTES])}, got {_quoted(value)}"
     )
 
 
@@ -267,6 +283,8 @@ def _show_shape(value: object) -> str:
 
 
 def _from_bytes(raw: memoryview, dtype: np.dtype[Any], shape: Sequence[int], where: str) -> NDArray:
+    if dtype.kind == "O":
+        return texts.from_raw(raw, shape, where)
     if dtype.kind == "b" and (np.frombuffer(raw, np.uint8) > 1).any():
         raise ProtocolError(f"{where}: a byte of a BOOL must be 0 or 1")
     # A copy: a view of the body could lie at an odd address, and would keep the whole body alive.
@@ -277,9 +295,11 @@ def _from_bytes(raw: memoryview, dtype: np.dtype[Any], shape: Sequence[int], whe
 def _from_json(data: object, dtype: np.dtype[Any], shape: Sequence[int], where: str) -> NDArray:
     values = _flatten(data, shape, where)
     if not {*map(type, values)} <= _JSON_TYPES[dtype.kind]:
-        expected = {"b": "true or false", "f": "numbers"}.get(dtype.kind, "whole numbers")
+        expected = _JSON_NAMES.get(dtype.kind, "whole numbers")
         wrong = next(v for v in values if type(v) not in _JSON_TYPES[dtype.kind])
         raise ProtocolError(f"{where}: expected {expected}, got {_quoted(wrong)}")
+    if dtype.kind == "O":
+        return texts.from_strings(values, shape)
     try:
         with np.errstate(over="ignore"):
             array = np.array(values, dtype.newbyteorder("="))

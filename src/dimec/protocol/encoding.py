@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import PydanticSerializationError, to_json
 
+from dimec.protocol import texts
 from dimec.protocol.digests import DIGEST_HEADER, content_digest
 from dimec.protocol.messages import (
     BINARY_HEADER,
@@ -25,7 +26,8 @@ def encode_request(request: InferRequest, *, binary: bool = True) -> Message:
 
     Args:
         request: what to ask.
-        binary: send the inputs as raw bytes behind the JSON rather than as JSON numbers.
+        binary: send the inputs as raw bytes behind the JSON rather than as JSON numbers and
+            strings.
 
     Raises:
         ProtocolError: an array or a name that the protocol cannot carry (status 500).
@@ -83,12 +85,10 @@ def _encode(
             "shape": list(array.shape),
         }
         if _wanted(name, binary):
-            raw.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+            raw.append(_raw(array, name))
             entry["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise cannot_send(f"{name!r}, which is not finite, as JSON")
-            entry["data"] = array.ravel().tolist()
+            entry["data"] = _json(array, name)
         entries.append(entry)
     try:
         text = to_json({**header, key: entries})
@@ -100,3 +100,29 @@ def _encode(
         headers[BINARY_HEADER] = str(len(text))
     headers[DIGEST_HEADER] = content_digest(body)
     return Message(headers, body)
+
+
+def _raw(array: NDArray, name: str) -> bytes:
+    if array.dtype.kind == "O":
+        return texts.to_raw(_texts(array, name))
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _json(array: NDArray, name: str) -> list[Any]:
+    if array.dtype.kind == "O":
+        return [value.decode("utf-8") for value in _texts(array, name)]
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise cannot_send(f"{name!r}, which is not finite, as JSON")
+    values: list[Any] = array.ravel().tolist()
+    return values
+
+
+def _texts(array: NDArray, name: str) -> list[bytes]:
+    """The elements of an array of objects, which are all texts in UTF-8."""
+    values: list[bytes] = array.ravel().tolist()
+    for value in values:
+        if not isinstance(value, bytes):
+            raise cannot_send(f"{name!r}, an array that holds {type(value).__name__}")
+        if not texts.is_text(value):
+            raise cannot_send(f"{name!r}, which is no UTF-8")
+    return values

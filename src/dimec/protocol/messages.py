@@ -13,14 +13,19 @@ from dimec.base.errors import ProtocolError
 NDArray = npt.NDArray[Any]
 
 BINARY_HEADER = "Inference-Header-Content-Length"
+# The inputs of a tier that tokenises by itself, each (B, 1): texts, and where it takes pairs their
+# second halves.
+TEXT, PAIR = "text", "pair"
+LARGEST_TEXT = 1 << 20  # bytes of one of them
 
-# Little-endian, whatever this machine is: the form that raw tensors have on the wire.
+# Of numbers. Little-endian, whatever this machine is: the form that raw tensors have on the wire.
 DATATYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
     **{f"INT{8 * size}": np.dtype(f"<i{size}") for size in (1, 2, 4, 8)},
     **{f"UINT{8 * size}": np.dtype(f"<u{size}") for size in (1, 2, 4, 8)},
     **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
 }
+BYTES = "BYTES"  # of texts: see :mod:`dimec.protocol.texts`
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 
 
@@ -29,7 +34,8 @@ class InferRequest:
     """A request for inference.
 
     Attributes:
-        inputs: name → array of one dimension or more.
+        inputs: name → array of one dimension or more; of texts it has dtype object and holds
+            ``bytes``.
         id: names the request; the response repeats it.
         outputs: names of the outputs asked for; empty means all.
         binary: the outputs that are wanted as raw bytes; True means all, False none.
@@ -59,7 +65,7 @@ class Limits:
 
     Attributes:
         max_inputs: tensors in one message, and outputs that one request may name.
-        max_elements: numbers in one tensor, and the largest single dimension.
+        max_elements: numbers or texts in one tensor, and the largest single dimension.
         max_dimensions: dimensions of one tensor.
         max_text: characters of an id or a name.
     """
@@ -79,11 +85,13 @@ class Message:
 
 
 def datatype_of(array: NDArray) -> str:
-    """The protocol's name of an array's type, such as ``FP32``.
+    """The protocol's name of an array's type, such as ``FP32``; of objects ``BYTES``.
 
     Raises:
         ProtocolError: a type that the protocol cannot carry.
     """
+    if array.dtype.kind == "O":
+        return BYTES
     try:
         return _NAMES[array.dtype.newbyteorder("<")]
     except KeyError:
@@ -92,4 +100,6 @@ def datatype_of(array: NDArray) -> str:
 
 def cannot_send(what: str) -> ProtocolError:
     """The error for something of this side's own that has no place in the protocol."""
-    return ProtocolError(f"the protocol cannot carry {what}; send numbers or booleans", status=500)
+    return ProtocolError(
+        f"the protocol cannot carry {what}; send numbers, booleans or UTF-8 bytes", status=500
+    )

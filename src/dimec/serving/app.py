@@ -29,6 +29,7 @@ from dimec.serving.metrics import Metrics, RequestOutcome
 from dimec.serving.model import TierModel
 from dimec.serving.routes import Endpoints, refuse
 from dimec.serving.settings import LogLevel, ServerSettings
+from dimec.serving.tokenising import Tokeniser
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 _UNAUTHORISED = error_response(
@@ -73,7 +74,10 @@ class TierApp(Starlette):
         self.metrics = Metrics(
             manifest, lambda: self._batcher.waiting, lambda: self._batcher.running
         )
-        self._infer = Inference(manifest, self._batcher, settings)
+        self._tokeniser = (
+            Tokeniser(bundle, self._batcher, model.threads) if manifest.takes == "text" else None
+        )
+        self._infer = Inference(manifest, self._batcher, settings, self._tokeniser)
         root = f"/v2/models/{manifest.tier}"
         self._infer_paths = {f"{root}/infer", f"{root}/versions/{manifest.version}/infer"}
         super().__init__(
@@ -93,6 +97,8 @@ class TierApp(Starlette):
         """Answer 503 to whatever waits or is still being read, and stop the threads."""
         self._infer.stop()
         self._batcher.close()
+        if self._tokeniser is not None:
+            self._tokeniser.close()
 
     def record_refusal(self, status: int) -> None:
         """Count and log a connection that was refused before there was a request."""
@@ -138,6 +144,8 @@ class TierApp(Starlette):
         self.metrics.observe_inference(response.outcome, exchange.seconds())
         if exchange.queue_seconds is not None:
             self.metrics.observe_queue(exchange.queue_seconds)
+        if exchange.tokenise_seconds is not None:
+            self.metrics.observe_tokenising(exchange.tokenise_seconds)
         return response
 
     async def _routed(
@@ -164,7 +172,7 @@ class TierApp(Starlette):
         level: LogLevel = "error" if outcome == "error" else "info"
         if not self.log.enabled(level):
             return
-        queue = exchange.queue_seconds
+        queue, tokenising = exchange.queue_seconds, exchange.tokenise_seconds
         self.log(
             level,
             "request",
@@ -176,6 +184,7 @@ class TierApp(Starlette):
             outcome=outcome,
             ms=round(1000 * exchange.seconds(), 3),
             queue_ms=None if queue is None else round(1000 * queue, 3),
+            **({} if tokenising is None else {"tokenise_ms": round(1000 * tokenising, 3)}),
             rows=exchange.rows,
             batch_rows=exchange.batch_rows,
             **exchange.error,
@@ -198,6 +207,6 @@ def create_app(bundle: TierBundle, settings: ServerSettings, log: JsonLog | None
 
     Raises:
         ConfigError: the first tier's bundle, or a token that no header can carry.
-        ArtefactError: the graph cannot be used.
+        ArtefactError: the graph, or a tokenizer of the tier's own, cannot be used.
     """
     return TierApp(bundle, settings, log or JsonLog(settings.log_level))

@@ -62,6 +62,7 @@ class Batcher:
         self._observe = observe
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="graph")
         self._queue: deque[Entry] = deque()
+        self._admitted: set[Entry] = set()  # whose rows are still to come
         self._running = 0
         # Whether runs have overlapped since the last moment without any, and before that one.
         self._overlapped = self._busy = False
@@ -71,8 +72,9 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Rows in the queue."""
-        return sum(entry.waiting for entry in self._queue)
+        """Rows in the queue, and those that have a place in it."""
+        coming = sum(entry.count for entry in self._admitted)
+        return coming + sum(entry.waiting for entry in self._queue)
 
     @property
     def running(self) -> int:
@@ -93,24 +95,57 @@ class Batcher:
         Raises:
             Overloaded: the queue has no room for all of the rows.
         """
+        entry = self.admit(len(rows.lengths), timeout)
+        self.enqueue(entry, rows)
+        return entry
+
+    def admit(self, count: int, timeout: float | None = None) -> Entry:
+        """Give rows that are still to come a place in the queue.
+
+        It is taken, whatever becomes of the entry, until :meth:`enqueue` or :meth:`drop`: what
+        makes the rows costs memory until it has ended.
+
+        Args:
+            count: how many rows.
+            timeout: as of :meth:`submit`, from now on.
+
+        Returns:
+            The entry, as of :meth:`submit`.
+
+        Raises:
+            Overloaded: the queue has no room for all of them.
+        """
         if len(self._queue) > self._capacity:  # most of them no longer wait
             self._queue = deque(entry for entry in self._queue if entry.waiting)
         waiting = self.waiting
-        if self._closed or waiting + len(rows.lengths) > self._capacity:
+        if self._closed or waiting + count > self._capacity:
             raise Overloaded(self._retry_after(waiting))
         loop = asyncio.get_running_loop()
-        entry = Entry(rows, loop.create_future(), time.monotonic())
+        entry = Entry(count, loop.create_future(), time.monotonic())
         if timeout is not None:
             entry.expire_in(min(timeout, 86400.0))
-        self._queue.append(entry)
-        self._schedule()
+        self._admitted.add(entry)
         return entry
+
+    def enqueue(self, entry: Entry, rows: Rows) -> None:
+        """Put an entry that was admitted into its place, unless it was given up meanwhile."""
+        self._admitted.discard(entry)
+        if not entry.answer.done():
+            entry.fill(rows, time.monotonic())
+            self._queue.append(entry)
+            self._schedule()
+
+    def drop(self, entry: Entry, error: Exception) -> None:
+        """Answer an entry that was admitted with an error: its rows do not come."""
+        self._admitted.discard(entry)
+        entry.fail(error)
 
     def close(self) -> None:
         """Refuse whatever waits or comes; runs that go on are waited for."""
         self._closed = True
-        while self._queue:
-            self._queue.popleft().fail(Overloaded(1))
+        for entry in (*self._admitted, *self._queue):
+            entry.fail(Overloaded(1))
+        self._queue.clear()
         self._executor.shutdown()
 
     def _schedule(self) -> None:

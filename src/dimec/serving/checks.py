@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy.typing as npt
 from dimec.base.arrays import IntArray
 from dimec.base.errors import ProtocolError
 from dimec.bundle.manifest import TierManifest
-from dimec.protocol import InferRequest, datatype_of
+from dimec.protocol import LARGEST_TEXT, PAIR, TEXT, InferRequest, datatype_of
 
 OUTPUT = "probabilities"
+
+Text = str | tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +43,7 @@ def check_request(request: InferRequest, manifest: TierManifest, max_rows: int) 
     Raises:
         ProtocolError: one line that says what was expected and what came.
     """
-    for name in request.outputs:
-        if name != OUTPUT:
-            raise ProtocolError(f"there is no output {name!r}; ask for {OUTPUT!r}")
+    _check_outputs(request)
     shape = _check_shapes(request.inputs, manifest, max_rows)
     mask = request.inputs["attention_mask"]
     _check_range(request.inputs["input_ids"], "input_ids", manifest.vocabulary)
@@ -61,14 +62,71 @@ def check_request(request: InferRequest, manifest: TierManifest, max_rows: int) 
     return Rows(request.inputs, lengths)
 
 
+def text_inputs(manifest: TierManifest) -> tuple[str, ...]:
+    """Names of the inputs of a tier that takes texts, each BYTES (B, 1)."""
+    return (TEXT, PAIR) if manifest.pairs else (TEXT,)
+
+
+def check_texts(request: InferRequest, manifest: TierManifest, max_rows: int) -> list[Text]:
+    """The B texts, or pairs, of a request to a tier that takes texts.
+
+    Args:
+        request: what was decoded; its texts are UTF-8.
+        manifest: says whether they are pairs.
+        max_rows: the largest B.
+
+    Raises:
+        ProtocolError: one line that says what was expected and what came.
+    """
+    _check_outputs(request)
+    names = text_inputs(manifest)
+    _check_names(request.inputs, names)
+    rows = [_check_column(request.inputs[name], name) for name in names]
+    if len({len(each) for each in rows}) > 1:
+        raise ProtocolError(
+            f"{PAIR}: expected as many rows as {TEXT}, {len(rows[0])}, got {len(rows[1])}"
+        )
+    if not 1 <= len(rows[0]) <= max_rows:
+        raise ProtocolError(f"the batch: expected 1 to {max_rows} rows, got {len(rows[0])}")
+    first, *second = ([value.decode("utf-8") for value in each] for each in rows)
+    return list(zip(first, second[0], strict=True)) if second else list(first)
+
+
+def _check_column(values: npt.NDArray[Any], name: str) -> list[bytes]:
+    """The texts of one input."""
+    if values.dtype.kind != "O":
+        raise ProtocolError(
+            f"{name}: expected datatype BYTES, got {datatype_of(values)}; this tier takes texts"
+        )
+    if values.ndim != 2 or values.shape[1] != 1:
+        raise ProtocolError(f"{name}: expected a shape (rows, 1), got {values.shape}")
+    column: list[bytes] = values[:, 0].tolist()
+    longest = max(map(len, column), default=0)
+    if longest > LARGEST_TEXT:
+        raise ProtocolError(
+            f"{name}: expected texts of at most {LARGEST_TEXT} bytes, got one of {longest}"
+        )
+    return column
+
+
+def _check_outputs(request: InferRequest) -> None:
+    for name in request.outputs:
+        if name != OUTPUT:
+            raise ProtocolError(f"there is no output {name!r}; ask for {OUTPUT!r}")
+
+
+def _check_names(inputs: Iterable[str], expected: tuple[str, ...]) -> None:
+    if set(inputs) != set(expected):
+        raise ProtocolError(
+            f"inputs: expected {', '.join(expected)}, got {', '.join(map(repr, inputs))}"
+        )
+
+
 def _check_shapes(
     inputs: dict[str, npt.NDArray[Any]], manifest: TierManifest, max_rows: int
 ) -> tuple[int, int]:
     """(B, T), the same for every tensor; the tensors are those that the graph takes, in int64."""
-    if inputs.keys() != set(manifest.inputs):
-        raise ProtocolError(
-            f"inputs: expected {', '.join(manifest.inputs)}, got {', '.join(map(repr, inputs))}"
-        )
+    _check_names(inputs, manifest.inputs)
     shape = inputs[manifest.inputs[0]].shape
     for name, values in inputs.items():
         if values.dtype != np.int64:

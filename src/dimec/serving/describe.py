@@ -7,10 +7,12 @@ from typing import Any
 
 from dimec.__about__ import __version__
 from dimec.bundle.manifest import TierManifest
-from dimec.serving.checks import OUTPUT
+from dimec.protocol import BYTES
+from dimec.serving.checks import OUTPUT, text_inputs
 from dimec.serving.metrics import Totals
 
 _PLATFORM = "onnxruntime_onnx"
+_TYPES = {"INT64": "TYPE_INT64", BYTES: "TYPE_STRING"}  # Triton's names in a configuration
 
 
 def server_metadata() -> dict[str, Any]:
@@ -35,7 +37,8 @@ def model_metadata(manifest: TierManifest) -> dict[str, Any]:
         "versions": [manifest.version],
         "platform": _PLATFORM,
         "inputs": [
-            {"name": name, "datatype": "INT64", "shape": [-1, -1]} for name in manifest.inputs
+            {"name": name, "datatype": datatype, "shape": [-1, size]}
+            for name, datatype, size in _inputs(manifest)
         ],
         "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(manifest.labels)]}],
     }
@@ -50,7 +53,8 @@ def model_configuration(manifest: TierManifest, max_batch: int) -> dict[str, Any
         "version_policy": {"specific": {"versions": [int(manifest.version)]}},
         "max_batch_size": max_batch,
         "input": [
-            {"name": name, "data_type": "TYPE_INT64", "dims": [-1]} for name in manifest.inputs
+            {"name": name, "data_type": _TYPES[datatype], "dims": [size]}
+            for name, datatype, size in _inputs(manifest)
         ],
         "output": [{"name": OUTPUT, "data_type": "TYPE_FP32", "dims": [len(manifest.labels)]}],
         "parameters": {
@@ -59,6 +63,13 @@ def model_configuration(manifest: TierManifest, max_batch: int) -> dict[str, Any
             "vocabulary": {"string_value": str(manifest.vocabulary)},
         },
     }
+
+
+def _inputs(manifest: TierManifest) -> list[tuple[str, str, int]]:
+    """Name, datatype and size of a row of each input."""
+    if manifest.takes == "text":
+        return [(name, BYTES, 1) for name in text_inputs(manifest)]
+    return [(name, "INT64", -1) for name in manifest.inputs]
 
 
 def repository_index(manifest: TierManifest, ready: bool) -> list[dict[str, str]]:
@@ -70,9 +81,6 @@ def repository_index(manifest: TierManifest, ready: bool) -> list[dict[str, str]
 def statistics(manifest: TierManifest, totals: Totals) -> dict[str, Any]:
     """``GET /v2/models/NAME/stats``, by Triton's statistics extension."""
 
-    def share(count: int, seconds: float) -> dict[str, int]:
-        return {"count": count, "ns": round(seconds * 1e9)}
-
     return {
         "model_stats": [
             {
@@ -82,12 +90,24 @@ def statistics(manifest: TierManifest, totals: Totals) -> dict[str, Any]:
                 "inference_count": totals.rows,
                 "execution_count": totals.runs,
                 "inference_stats": {
-                    "success": share(totals.answered, totals.answered_seconds),
-                    "fail": share(totals.failed, totals.failed_seconds),
-                    "queue": share(totals.answered, totals.queue_seconds),
-                    "compute_infer": share(totals.runs, totals.run_seconds),
+                    "success": _share(totals.answered, totals.answered_seconds),
+                    "fail": _share(totals.failed, totals.failed_seconds),
+                    "queue": _share(totals.answered, totals.queue_seconds),
+                    **_preparing(manifest, totals),
+                    "compute_infer": _share(totals.runs, totals.run_seconds),
                 },
                 "batch_stats": [],
             }
         ]
     }
+
+
+def _preparing(manifest: TierManifest, totals: Totals) -> dict[str, dict[str, int]]:
+    """Tokenising, which is how Triton's statistics would call it: what prepares the inputs."""
+    if manifest.takes == "tokens":
+        return {}
+    return {"compute_input": _share(totals.tokenised, totals.tokenise_seconds)}
+
+
+def _share(count: int, seconds: float) -> dict[str, int]:
+    return {"count": count, "ns": round(seconds * 1e9)}

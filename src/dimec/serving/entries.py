@@ -48,19 +48,23 @@ class Cancelled(Exception):
 
 @dataclass(eq=False)
 class Entry:
-    """A request in the queue.
+    """A request in the queue, or on its way there while its texts are tokenised.
 
     Attributes:
-        rows: the request's inputs, B rows.
+        count: B, how many rows it has.
         answer: (B, C), once all rows have run.
-        submitted: when, in seconds of the monotonic clock.
+        submitted: when it came, in seconds of the monotonic clock.
+        rows: the request's inputs, once they are there.
+        queued: when they were there.
         begun: when the first row's run began; None before.
         batch_rows: rows of the largest run that this request had a part in.
     """
 
-    rows: Rows
+    count: int
     answer: asyncio.Future[Probabilities]
     submitted: float
+    rows: Rows = field(init=False)
+    queued: float | None = None
     begun: float | None = None
     batch_rows: int = 0
     order: IntArray = field(init=False)  # rows by length, so that those of a run are alike
@@ -71,13 +75,18 @@ class Entry:
     _timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
-        self.order = np.argsort(self.rows.lengths, kind="stable")
-        self._left = len(self.order)
+        self._left = self.count
+
+    def fill(self, rows: Rows, now: float) -> None:
+        """Take the inputs, which are ``count`` rows; from now on it can run."""
+        self.rows = rows
+        self.order = np.argsort(rows.lengths, kind="stable")
+        self.queued = now
 
     @property
     def waiting(self) -> int:
         """Rows whose run has not begun."""
-        return 0 if self.answer.done() else len(self.order) - self.taken
+        return 0 if self.answer.done() else self.count - self.taken
 
     def fail(self, error: Exception) -> None:
         """Answer with an error, unless there is an answer."""
@@ -90,11 +99,11 @@ class Entry:
         if self.answer.done():
             return
         self._left -= len(indices)
-        if len(indices) == len(self.order) == 1:
+        if len(indices) == self.count == 1:
             self._probabilities = probabilities
         else:
             if self._probabilities is None:
-                shape = (len(self.order), probabilities.shape[1])
+                shape = (self.count, probabilities.shape[1])
                 self._probabilities = np.empty(shape, probabilities.dtype)
             self._probabilities[indices] = probabilities
         if not self._left:

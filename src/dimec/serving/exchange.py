@@ -78,6 +78,7 @@ class HttpExchange:
         trace: the W3C trace id, or None.
         begun: when the headers were complete, in seconds of the monotonic clock.
         queue_seconds: how long an inference waited; None where nothing was queued.
+        tokenise_seconds: how long its texts took to become tokens; None where there were none.
         batch_rows: rows of the largest run that it had a part in.
         rows: of the request.
         error: fields that say what went wrong inside.
@@ -95,6 +96,7 @@ class HttpExchange:
         self._traceparent = self.headers.get(b"traceparent")
         self.trace = trace_id(self._traceparent)
         self.queue_seconds: float | None = None
+        self.tokenise_seconds: float | None = None
         self.batch_rows: int | None = None
         self.rows: int | None = None
         self.error: dict[str, Any] = {}

@@ -18,13 +18,14 @@ from dimec.protocol import (
     encode_response,
 )
 from dimec.serving.batching import Batcher
-from dimec.serving.checks import OUTPUT, check_request
+from dimec.serving.checks import OUTPUT, check_request, check_texts
 from dimec.serving.entries import Cancelled, DeadlinePassed, Entry, Overloaded, Probabilities
 from dimec.serving.exchange import CLIENT_GONE, HttpExchange, HttpResponse, Receive, error_response
 from dimec.serving.logs import error_fields
 
 if TYPE_CHECKING:
     from dimec.serving.settings import ServerSettings
+    from dimec.serving.tokenising import Tokeniser
 
 _BINARY = BINARY_HEADER.lower().encode("ascii")
 _BODY_UNREAD = (408, 413, 415)
@@ -45,12 +46,20 @@ class Inference:
         manifest: of the tier.
         batcher: in front of its graph.
         settings: limits.
+        tokeniser: of a tier that takes texts; None where it takes tokens.
     """
 
-    def __init__(self, manifest: TierManifest, batcher: Batcher, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        manifest: TierManifest,
+        batcher: Batcher,
+        settings: ServerSettings,
+        tokeniser: Tokeniser | None = None,
+    ) -> None:
         self._manifest = manifest
         self._batcher = batcher
         self._settings = settings
+        self._tokeniser = tokeniser
         self._reading: set[asyncio.Timeout] = set()
         self._stopped = False
 
@@ -65,9 +74,7 @@ class Inference:
         """The answer to a request; whatever goes wrong is an answer too."""
         try:
             request = self._decode(exchange, await self._read_body(exchange, receive))
-            rows = check_request(request, self._manifest, self._settings.max_batch)
-            exchange.rows = len(rows.lengths)
-            entry = self._batcher.submit(rows, request.timeout)
+            entry = self._submit(exchange, request)
             probabilities = await self._wait(exchange, entry, receive)
             return self._response(request, probabilities)
         except ProtocolError as error:
@@ -146,6 +153,17 @@ class Inference:
         exchange.name_by(request.id)
         return request
 
+    def _submit(self, exchange: HttpExchange, request: InferRequest) -> Entry:
+        """Check a request and queue it."""
+        most = self._settings.max_batch
+        if self._tokeniser is not None:
+            texts = check_texts(request, self._manifest, most)
+            exchange.rows = len(texts)
+            return self._tokeniser.submit(texts, request.timeout)
+        rows = check_request(request, self._manifest, most)
+        exchange.rows = len(rows.lengths)
+        return self._batcher.submit(rows, request.timeout)
+
     async def _wait(self, exchange: HttpExchange, entry: Entry, receive: Receive) -> Probabilities:
         """The answer, unless the client goes away before it is there."""
         gone = asyncio.ensure_future(_gone(entry, receive))
@@ -153,8 +171,10 @@ class Inference:
             return await entry.answer
         finally:
             gone.cancel()
-            if entry.begun is not None:
-                exchange.queue_seconds = entry.begun - entry.submitted
+            if entry.queued is not None and self._tokeniser is not None:
+                exchange.tokenise_seconds = entry.queued - entry.submitted
+            if entry.queued is not None and entry.begun is not None:
+                exchange.queue_seconds = entry.begun - entry.queued
                 exchange.batch_rows = entry.batch_rows
 
     def _response(self, request: InferRequest, probabilities: Probabilities) -> HttpResponse:

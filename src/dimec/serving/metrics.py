@@ -41,6 +41,8 @@ class Totals:
     answered_seconds: float = 0.0
     failed_seconds: float = 0.0
     queue_seconds: float = 0.0
+    tokenised: int = 0
+    tokenise_seconds: float = 0.0
     run_seconds: float = 0.0
     last: float = 0.0  # Unix time of the last run
 
@@ -85,6 +87,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._tokenised: Histogram | None = None
+        if manifest.takes == "text":
+            self._tokenised = Histogram(
+                "dimec_tokenise_seconds",
+                "From a request's checks to its tokens, with the wait for a thread.",
+                buckets=_SECONDS,
+                registry=self._registry,
+            )
         self._rows = Histogram(
             "dimec_batch_rows", "Rows of a run.", buckets=_ROWS, registry=self._registry
         )
@@ -133,6 +143,13 @@ class Metrics:
         """A request waited so long for its first run."""
         self._queued.observe(seconds)
         self.totals.queue_seconds += seconds
+
+    def observe_tokenising(self, seconds: float) -> None:
+        """A request's texts were tokens after so long; of a tier that takes texts only."""
+        assert self._tokenised is not None
+        self._tokenised.observe(seconds)
+        self.totals.tokenised += 1
+        self.totals.tokenise_seconds += seconds
 
     def observe_run(self, rows: int, seconds: float) -> None:
         """The graph ran so many rows in so many seconds."""
