@@ -46,7 +46,8 @@ def load_tokenizer(bundle: TierBundle) -> Any:
     It cuts at the length of the tier's manifest and pads nothing.
 
     Raises:
-        CorruptArtefactError: there is none, or it cannot be loaded, has rules that are refused, or fails on a text.
+        CorruptArtefactError: there is none, or it cannot be loaded, has rules that are refused, or
+            fails on a text.
     """
     path, manifest = bundle.file("tokenizer.json"), bundle.manifest
     try:
