@@ -1,123 +1,96 @@
-"""A tiny run whose tiers have a model each: two encoders of one kind, and a third of another."""
+"""The tiny run whose tiers have a model each, fitted so that every tier answers some texts."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+from dimec.bundle.folders import TierBundle, file_records, write_manifest
 from dimec.policies.base import Policy
+from dimec.policies.drive import site_of, walked
 from dimec.policies.kinds import StoredPolicy
-from dimec.policies.registry import FitInputs
+from dimec.policies.literature.exit_thresholds import ThresholdsPolicy
+from dimec.policies.literature.exit_walk import way_of
+from dimec.policies.step import Visit
 from dimec.runs.fitting import fitted_on
 from dimec.runs.run import Run
-from dimec.runs.system_fit import fit_system
-from dimec.settings.run import RunSettings
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
-from dimec.traces.collection import join
-from dimec.training.finish import TRACED
-from support.tiny import make_backbone, reviews, train_tiny
+from dimec.traces.trace import Trace
 
-OWN = {"phone": 2, "edge": 4, "cloud": 3}
-TOKENS = {"phone": 32, "edge": 32, "cloud": 40}
-_FREE = 0  # the layer of exit 0
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How a tier's model is trained."""
-
-    backbone: Path
-    exits: tuple[int, ...]
-    layers: int
-
-
-def other_backbone(folder: Path) -> Path:
-    """Another encoder than the tiny one: other words, another width, other layers."""
-    words = [text.replace("film", "movie") for text, _ in reviews(120, seed=3)]
-    return make_backbone(folder, layers=3, width=48, texts=[*words, "and a few words of its own"])
-
-
-def make_own_run(folder: Path, table: Path, backbone: Path, other: Path) -> Run:
-    """A trained and fitted run of the tiers :data:`OWN`, each with a model of its own.
-
-    The phone and the edge have an encoder of the same words, so the edge takes token ids; the
-    cloud's has words of its own, and it takes texts.
-
-    Args:
-        folder: where the run goes.
-        table: CSV of texts and labels.
-        backbone: of the phone and of the edge.
-        other: of the cloud, see :func:`other_backbone`.
-    """
-    plans = {
-        "phone": _Plan(backbone, (1, 2), 2),
-        "edge": _Plan(backbone, (4,), 4),
-        "cloud": _Plan(other, (3,), 3),
-    }
-    run = Run(folder)
-    for number, (name, plan) in enumerate(plans.items()):
-        train_tiny(
-            table,
-            plan.backbone,
-            run.tiers_path / name,
-            layers=plan.layers,
-            exits=plan.exits,
-            tiers=plan.exits[-1:],
-            max_tokens=TOKENS[name],
-            exit0=number == 0,
-        )
-    _settings(table, plans).save(run.config_path)
-    _join(run)
-    fit_system(run, "cascade", FitInputs(run.trace("validation"), own_deployment(), 0.05), {})
-    return run
+OWN = {"phone": 1, "edge": 2, "cloud": 3}
+URLS = {name: f"http://{name}.test" for name in ("edge", "cloud")}
 
 
 def own_deployment(names: Sequence[str] = tuple(OWN)) -> Deployment:
-    """Those tiers, with the paper's prices."""
-    tiers = CostModel().tiers(range(1, 1 + len(names)), names)
+    """Tiers of the run, each with the model of its name, at the paper's prices."""
+    priced = CostModel().tiers(range(1, 1 + len(names)), names)
     return Deployment(
-        tuple(replace(tier, layer=OWN[tier.name], source=tier.name) for tier in tiers)
+        tuple(replace(tier, layer=OWN[tier.name], source=tier.name) for tier in priced)
     )
 
 
-def refitted(own: Path, folder: Path, policy: Policy, names: Sequence[str] = tuple(OWN)) -> Run:
-    """A copy of the run with another policy, for all of its tiers or some."""
-    run = Run(shutil.copytree(own, folder))
-    on = fitted_on(run.training()["model"], {"lam": 0.05}, own_deployment(names))
-    StoredPolicy(policy, on).save(run.path)
+def stepwise(trace: Trace, deployment: Deployment) -> ThresholdsPolicy:
+    """From exit 0 through every exit on to the last tier; each exit answers half of the rest.
+
+    No confidence is near a threshold, so that rounding does not decide.
+    """
+    way = way_of(site_of(trace, deployment), exit0=True)
+    rest, thresholds = np.arange(len(trace)), []
+    for tier, layer in way[:-1]:
+        column = trace.column(layer, deployment.tiers[tier].source)
+        sizes = np.sort(trace.confidences[rest, column])
+        gaps = np.diff(sizes)
+        middle = range(len(gaps) // 3, 1 + 2 * len(gaps) // 3)
+        place = max(middle, key=lambda one: float(gaps[one]))
+        thresholds.append(float(sizes[place] + gaps[place] / 2))
+        rest = rest[trace.confidences[rest, column] < thresholds[-1]]
+    classes = len(trace.label_names)
+    return ThresholdsPolicy("stepwise", way, np.repeat(thresholds, classes).reshape(-1, classes))
+
+
+def fitted_own(own: Path, folder: Path, policy: Policy | None = None, *names: str) -> Run:
+    """A copy of the run with a policy for its tiers, or for some of them."""
+    run, deployment = Run(shutil.copytree(own, folder)), own_deployment(names or tuple(OWN))
+    policy = policy or stepwise(run.trace("test"), deployment)
+    StoredPolicy(policy, fitted_on(run.training()["model"], {"lam": 0.05}, deployment)).save(
+        run.path
+    )
     return run
 
 
-def _settings(table: Path, plans: dict[str, _Plan]) -> RunSettings:
-    tiers = [
-        {"name": name, "model": str(plan.backbone), "layer": plan.layers}
-        for name, plan in plans.items()
-    ]
-    return RunSettings.of({"data": {"task": f"csv:{table}"}, "tiers": tiers})
+def with_policy(bundle: Path, folder: Path, policy: Policy) -> Path:
+    """The first tier of a bundle alone, with another policy for the same tiers."""
+    shutil.copytree(bundle / "phone", folder)
+    tier = TierBundle.open(folder)
+    on = StoredPolicy.load(folder).fitted_on
+    for old in folder.glob("policy.*"):
+        old.unlink()
+    StoredPolicy(policy, dict(on)).save(folder)
+    write_manifest(folder, tier.manifest.model_copy(update={"files": file_records(folder)}))
+    return folder
 
 
-def _join(run: Run) -> None:
-    """What such a training leaves of all of its models together."""
-    tiers = {name: Run(tier.path) for name, tier in run.tier_runs().items()}
-    first = next(iter(tiers.values()))
-    for split in TRACED:
-        traces = {name: tier.trace(split) for name, tier in tiers.items()}
-        trace = join(traces)
-        trace.save(run.trace_path(split))
-    shutil.copyfile(first.data_path, run.data_path)
-    exits = [pair for pair in zip(trace.exits, trace.sources, strict=True) if pair[0] != _FREE]
-    record = {
-        **first.training(),
-        "model": trace.model,
-        "models": dict(trace.models),
-        "exits": [layer for layer, _ in exits],
-        "sources": [source for _, source in exits],
-        "tiers": run.settings().to_json()["tiers"],
-        "exit0": None,
-    }
-    run.save_dynamics(first.dynamics(), {"model": trace.model})
-    run.training_path.write_text(json.dumps(record), "utf-8")
+class Replayed(NamedTuple):
+    """What a replay says of one text."""
+
+    path: tuple[Visit, ...]
+    cost: float
+    probabilities: list[float]
+
+
+def replayed(run: Run, policy: Policy, deployment: Deployment) -> list[Replayed]:
+    """What a policy does with the test split, one text after the other."""
+    trace = run.trace("test")
+    steps, costs = policy.steps(site_of(trace, deployment)), policy.replay(trace, deployment).cost
+    found = []
+    for row in range(len(trace)):
+        walk, look = walked(steps, trace, deployment, row)
+        said = walk.looks[look].probabilities.tolist()
+        found.append(Replayed(tuple(walk.visits), float(costs[row]), said))
+    return found
