@@ -224,6 +224,18 @@ def named_bundle(
     return own_copy(tmp_path_factory, "named", make) / "bundle"
 
 
+@pytest.fixture(scope="session")
+def own_bundle(tmp_path_factory: pytest.TempPathFactory, own_run: Path, one_trace: None) -> Path:
+    """The run of tiers with a model each, exported; not to be changed. Its run is beside it."""
+
+    def make(folder: Path) -> None:
+        from support.own_tiers import fitted_own
+
+        fitted_own(own_run, folder / "run").export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "own-bundle", make) / "bundle"
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Callable[..., Path]:
     """``run_copy("name")``: a copy of the finished tiny run that a test may damage."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import numpy as np
+import numpy.typing as npt
 
 from dimec.bundle.folders import TierBundle, file_records, write_manifest
 from dimec.bundle.graphs import Graph
@@ -19,6 +20,7 @@ from dimec.mobile import Mobile, Prediction
 from dimec.mobile.core import Core
 from dimec.protocol import (
     BINARY_HEADER,
+    TEXT,
     InferRequest,
     InferResponse,
     decode_request,
@@ -101,6 +103,7 @@ class Tier:
     def __init__(self, bundle: Path, tier: str) -> None:
         self._bundle = TierBundle.open(bundle / tier, tier)
         self.graph = Graph(self._bundle.file("model.onnx"))
+        self.texts = self._bundle.manifest.takes == "text"
         self.behaviour: Behaviour | None = None
         self.requests: list[httpx2.Request] = []
         self.rows: list[int] = []
@@ -110,20 +113,40 @@ class Tier:
         asked = decode_request(request.content, request.headers.get(BINARY_HEADER))
         with self._mutex:
             self.requests.append(request)
-            self.rows.append(len(asked.inputs["input_ids"]))
+            self.rows.append(len(asked.inputs[TEXT if self.texts else "input_ids"]))
         if self.behaviour is not None and (response := self.behaviour(request)) is not None:
             return response
         return self.answer(asked)
 
     def answer(self, asked: InferRequest) -> httpx2.Response:
         """The right answer."""
-        (probabilities,) = self.graph(**asked.inputs)
+        if self.texts:
+            columns = [asked.inputs[name][:, 0].tolist() for name in asked.inputs]
+            probabilities = np.concatenate(
+                [self._of_text(*row) for row in zip(*columns, strict=True)]
+            )
+        else:
+            (probabilities,) = self.graph(**asked.inputs)
         manifest = self._bundle.manifest
         outputs = {"probabilities": probabilities}
         response = InferResponse(manifest.tier, manifest.version, asked.id, outputs)
         message = encode_response(response, binary=True)
         headers = {**message.headers, "X-Request-Id": asked.id, "Server": "dimec/0"}
         return httpx2.Response(200, headers=headers, content=message.body)
+
+    def _of_text(self, *parts: bytes) -> npt.NDArray[np.float32]:
+        """(1, C) of a text or a pair, by the tokenizer of its folder."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self._bundle.file("tokenizer.json")))
+        first, second = (*(part.decode() for part in parts), None)[:2]
+        encoding = tokenizer.encode(first, second)
+        columns = {
+            "input_ids": encoding.ids,
+            "attention_mask": encoding.attention_mask,
+            "token_type_ids": encoding.type_ids,
+        }
+        return self.graph(**{name: np.array([values]) for name, values in columns.items()})[0]
 
     def transport(self) -> httpx2.MockTransport:
         """It, as a client reaches it."""

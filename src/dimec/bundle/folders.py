@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,13 +156,26 @@ def verify_bundle(path: Path | str) -> tuple[BundleManifest, dict[str, TierBundl
             raise CorruptArtefactError(f"{path / tier} is a link; a bundle holds its own folders")
         _check_file(path / tier, file, record)
     tiers = {tier: TierBundle.open(path / tier, tier) for tier in manifest.names}
+    _check_together(path, manifest, tiers)
+    return manifest, tiers
+
+
+def _check_together(path: Path, manifest: BundleManifest, tiers: Mapping[str, TierBundle]) -> None:
+    """Refuse tiers of another export, and one that the first tier's token ids are not for."""
+    first = tiers[manifest.names[0]].manifest
     for tier, bundle in tiers.items():
-        if bundle.manifest.tiers != manifest.tiers:
+        own = bundle.manifest
+        if (own.tiers, own.labels, own.pairs) != (manifest.tiers, manifest.labels, first.pairs):
             raise CorruptArtefactError(
                 f"{path / tier} is of another export than {path / MANIFEST}; make the bundle again "
                 f"with: {_MADE_BY}"
             )
-    return manifest, tiers
+        ids = [(one.inputs, one.max_tokens, one.padding) for one in (own, first)]
+        if own.takes == "tokens" and ids[0] != ids[1]:
+            raise CorruptArtefactError(
+                f"{path / tier} is to take the token ids of {path / first.tier}, and has other "
+                f"inputs, another length or padding; make the bundle again with: {_MADE_BY}"
+            )
 
 
 def file_records(folder: Path, *, manifest: bool = False) -> dict[str, FileRecord]:

@@ -152,6 +152,20 @@ class _Shared(_Frozen):
         """The version of every tier of the same export, by name."""
         return {record.name: record.version for record in self.tiers}
 
+    def model_of(self, tier: str) -> JsonValue:
+        """Fingerprint of the model behind a tier; None where the bundle does not say."""
+        return self._own(tier, "models") or self.provenance.get("model")
+
+    def backbone_of(self, tier: str) -> JsonValue:
+        """Name of the encoder behind a tier; None where the bundle does not say."""
+        return self._own(tier, "backbones") or self.provenance.get("backbone")
+
+    def _own(self, tier: str, told: str) -> JsonValue:
+        """What is told of the model of a tier's own."""
+        models = self.provenance.get(told)
+        source = self.tiers[self.names.index(tier)].source
+        return models.get(source) if isinstance(models, dict) else None
+
 
 class TierManifest(_Shared):
     """What one tier's folder holds.
@@ -168,7 +182,9 @@ class TierManifest(_Shared):
         padding: the token id that fills up a batch.
         pairs: whether an input is a pair of texts.
         width: D, the width of an embedding.
-        provenance: model fingerprint, task, backbone, versions of packages, date.
+        provenance: model fingerprint, task, backbone, versions of packages, date. Where tiers have
+            models of their own, ``model`` is one digest of all, ``models`` and ``backbones`` say
+            those of each source, and ``sources`` the model of each of the ``exits``.
         files: name → size and hash of every other file in the folder.
         segments: the layers after which the first tier's layers are cut, ascending, the last its
             exit; none on a tier that runs as a whole.

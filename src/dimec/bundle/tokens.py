@@ -41,10 +41,13 @@ _TRIALS = (
 
 
 def load_tokenizer(bundle: TierBundle) -> Any:
-    """A tier's tokenizer, which cuts at the manifest's length and pads nothing.
+    """The tokenizer of a tier that makes token ids itself: the first, or one that takes text.
+
+    It cuts at the length of the tier's manifest and pads nothing.
 
     Raises:
-        CorruptArtefactError: it cannot be loaded, has rules that are refused, or fails on a text.
+        CorruptArtefactError: there is none, or it cannot be loaded, has rules that are refused, or
+            fails on a text.
     """
     path, manifest = bundle.file("tokenizer.json"), bundle.manifest
     try:

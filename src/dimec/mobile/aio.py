@@ -233,7 +233,9 @@ class AsyncMobile:
         if client is None:
             raise not_configured(tier)
         first = items[0]
-        answer = await client.infer(engine.batch(items), id=first.id, traceparent=first.context())
+        answer = await client.infer(
+            engine.batch(items, tier), id=first.id, traceparent=first.context()
+        )
         return answer.probabilities
 
     async def record(self, items: list[Item]) -> list[Prediction]:

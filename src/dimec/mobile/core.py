@@ -230,7 +230,7 @@ def _exit0_of(bundle: TierBundle) -> Exit0 | None:
     bundle.read(EXIT0)  # it is still the file that was checked
     got = (exit0.vocabulary, exit0.width, exit0.classes, exit0.pairs)
     expected = (manifest.vocabulary, manifest.width, len(manifest.labels), manifest.pairs)
-    model = manifest.provenance.get("model")
+    model = manifest.model_of(manifest.tier)
     if got != expected or model not in (None, exit0.model):
         raise CorruptArtefactError(
             f"{path} does not go with this bundle (vocabulary, width, classes and pairs {got}, "

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import Float32Array
@@ -40,6 +40,7 @@ from dimec.mobile.prediction import (
     finite,
 )
 from dimec.mobile.state.store import State, default_path
+from dimec.mobile.texts import text_inputs, utf8_of
 from dimec.policies.kinds import Arrays
 from dimec.policies.step import Signal, Step, Walk
 
@@ -90,6 +91,7 @@ class Engine:
         self.deployment = deployment = manifest.deployment
         self.names = deployment.names
         self.device = self.names[0]
+        self._takes_text = {tier.name for tier in manifest.tiers if tier.takes == "text"}
         self._tariff = Tariff(deployment)
         self._orders = [fallback_order(k, fallback, deployment) for k in range(len(deployment))]
         self.core = Core(self.bundle, threads)
@@ -181,6 +183,8 @@ class Engine:
         """Tokenise, and run the embedding layer."""
         assert item.text is not None
         item.embedded = self.core.embed(self.core.tokenise(item.text))
+        if self._takes_text:
+            item.utf8 = utf8_of(item.text)
         item.text = None
 
     def decide(self, item: Item) -> None:
@@ -307,8 +311,10 @@ class Engine:
                 item.claimed = False
                 self._claims.release(item.id)
 
-    def batch(self, items: Sequence[Item]) -> dict[str, npt.NDArray[np.int64]]:
-        """Model inputs (B, T) of B inputs, filled up to the longest."""
+    def batch(self, items: Sequence[Item], tier: str) -> Mapping[str, npt.NDArray[Any]]:
+        """What a tier is sent of B inputs: token ids (B, T) up to the longest, or texts (B, 1)."""
+        if tier in self._takes_text:
+            return text_inputs([item.utf8 for item in items])
         if len(items) == 1:
             return items[0].inputs
         rows = [{name: values[0] for name, values in item.inputs.items()} for item in items]

@@ -16,6 +16,7 @@ from dimec.base.errors import (
 )
 from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.folders import TierBundle, is_whole, read_manifest
+from dimec.bundle.manifest import TierManifest
 from dimec.policies.base import Adaptable, Policy
 from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
 from dimec.policies.reach import served_steps
@@ -91,18 +92,33 @@ def steps_of(policy: Policy, bundle: TierBundle) -> Steps:
         CorruptArtefactError: it is of other tiers or other embeddings.
     """
     manifest = bundle.manifest
-    free = (0,) if manifest.exit0 else ()
-    stops = (*free, *manifest.segments)
-    # Those of the whole model, as in a replay; where nobody says, what can be had here is all.
-    known: Any = manifest.provenance.get("exits") or sorted({*manifest.segments, *manifest.exits})
+    stops = (*((0,) if manifest.exit0 else ()), *manifest.segments)
     try:
-        site = Site(manifest.deployment, (*free, *known))
-        return served_steps(policy, site, stops, manifest.width)
+        return served_steps(policy, _site_of(manifest), stops, manifest.width)
     except (DataError, TypeError) as error:
         raise CorruptArtefactError(
             f"{bundle.file(POLICY)} does not go with this bundle: {error}; make the bundle again "
             "with: dimec export"
         ) from None
+
+
+def _site_of(manifest: TierManifest) -> Site:
+    """The tiers, and every exit of the models behind them, as in a replay.
+
+    Raises:
+        DataError, TypeError: the manifest tells of no exits like that.
+    """
+    free = (0,) if manifest.exit0 else ()
+    # Where nobody says, what can be had here is all.
+    told: Any = manifest.provenance.get("exits") or sorted({*manifest.segments, *manifest.exits})
+    exits = (*free, *told)
+    if "sources" not in manifest.provenance:
+        return Site(manifest.deployment, exits)
+    own: Any = manifest.provenance["sources"]
+    sources = (*manifest.deployment.sources[: len(free)], *own)
+    if len(sources) != len(exits):
+        raise DataError(f"{len(exits)} exits, and the models of {len(sources)}")
+    return Site(manifest.deployment, exits, sources)
 
 
 def state_identity(bundle: TierBundle) -> str:

@@ -26,6 +26,8 @@ class Item:
 
     Attributes:
         text: as given; let go of once it is embedded.
+        utf8: the same, or the two of a pair, as tiers that take texts are sent it; empty where
+            none does.
         id: its name.
         given: whether the caller chose ``id``, so that it may have an answer already.
         traceparent: W3C trace context, or "" to make one when it is needed.
@@ -47,6 +49,7 @@ class Item:
     course: Course | None = None
     prediction: Prediction | None = None
     known: bool = False
+    utf8: tuple[bytes, ...] = ()
 
     @property
     def inputs(self) -> dict[str, npt.NDArray[np.int64]]:

@@ -302,7 +302,7 @@ class Mobile:
         if client is None:
             raise not_configured(tier)
         first = items[0]
-        answer = client.infer(engine.batch(items), id=first.id, traceparent=first.context())
+        answer = client.infer(engine.batch(items, tier), id=first.id, traceparent=first.context())
         return answer.probabilities
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from dimec.mobile.item import Item
+from dimec.mobile.texts import MOST_BYTES
 
 MOST_ROWS = 32  # of one request
 # How much longer than the shortest an input of the same request may be: padding is computed too.
@@ -91,15 +92,20 @@ class Window:
 
 
 def _of_a_length(queue: deque[Item], most: int) -> list[Item]:
-    """Take the first input, and up to ``most`` - 1 others that are about as long, in order."""
-    length = _tokens(queue[0])
+    """Take the first input, and up to ``most`` - 1 others that are about as long, in order.
+
+    Texts that are sent as they are, all together, are within what a server takes in one request.
+    """
+    length, left_bytes = _tokens(queue[0]), MOST_BYTES
     lowest, highest = length / _STRETCH - _SLACK, length * _STRETCH + _SLACK
     taken: list[Item] = []
     left: list[Item] = []
     while queue and len(taken) < most:
         item = queue.popleft()
-        fits = lowest <= _tokens(item) <= highest
+        size = sum(map(len, item.utf8))
+        fits = lowest <= _tokens(item) <= highest and size <= left_bytes
         (taken if fits else left).append(item)
+        left_bytes -= size if fits else 0
     queue.extendleft(reversed(left))
     return taken
 

@@ -26,9 +26,11 @@ PRICES = CostModel(
 
 
 def site(
-    tiers: tuple[int, ...], exits: tuple[int, ...] = (1, 2, 3, 4, 5, 6), **named: list[str]
+    tiers: tuple[int, ...],
+    exits: tuple[int, ...] = (1, 2, 3, 4, 5, 6),
+    names: list[str] | None = None,
 ) -> Site:
-    return Site(Deployment.paper(tiers, PRICES, **named), exits)
+    return Site(Deployment.paper(tiers, PRICES, names), exits)
 
 
 def test_the_way_leads_through_the_first_tiers_exits_and_then_from_tier_to_tier() -> None:

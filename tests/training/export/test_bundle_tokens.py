@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from dimec.base.errors import ConfigError
-from dimec.training.export.bundles import _write_tokenizer
+from dimec.training.export.writing import tokenizer_text
 from dimec.training.prepare import load_tokenizer
 
 HARD_TEXTS = [
@@ -52,9 +52,9 @@ class TestTheTokenizer:
             assert got.ids == expected["input_ids"][row]
             assert got.type_ids == expected["token_type_ids"][row]
 
-    def test_one_in_python_only_is_refused(self, tmp_path: Path) -> None:
+    def test_one_in_python_only_is_refused(self) -> None:
         class Slow:
             truncation_side = "right"
 
         with pytest.raises(ConfigError, match="Slow is a tokenizer in Python only"):
-            _write_tokenizer(Slow(), 32, tmp_path / "tokenizer.json")
+            tokenizer_text(Slow(), 32)

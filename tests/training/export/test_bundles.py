@@ -305,8 +305,8 @@ def test_a_tier_that_lost_its_mind_leaves_no_bundle(
     run_copy: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of the word table that are mixed up, as a faulty exporter would."""
-    from dimec.training.export import bundles as export
     from dimec.training.export import quantise
+    from dimec.training.export import writing as export
 
     def mixed_up(model: Any) -> None:
         quantise.quantise_graph(model)
