@@ -31,6 +31,25 @@ def test_a_violated_contract_is_accepted_with_probability_alpha_at_most(
     assert slow.size(n, delta, alpha, lambda x, y: test.p_value(_losses(n, x, y), delta)) <= alpha
 
 
+@pytest.mark.parametrize(
+    ("name", "n", "alpha"),
+    [
+        ("clopper-pearson", 12, 0.05),
+        ("clopper-pearson", 12, 0.3),
+        ("hoeffding-bentkus", 12, 0.05),
+        ("hoeffding-bentkus", 12, 0.3),
+        ("disagreement", 12, 0.05),
+        ("disagreement", 12, 0.3),
+        ("exact", 4, 0.05),
+    ],
+)
+def test_a_bound_lies_under_the_drop_with_probability_alpha_at_most(
+    name: str, n: int, alpha: float
+) -> None:
+    upper = contract_test(name).upper
+    assert slow.miscoverage(n, lambda x, y: upper(_losses(n, x, y), alpha)) <= alpha
+
+
 def test_the_enumeration_finds_out_a_test_that_only_seems_valid() -> None:
     size = slow.size(28, 0.1, 0.05, lambda x, y: float(norm.cdf(score(x, y, 28, 0.1))))
     assert size > 0.06
@@ -46,6 +65,17 @@ def test_betting_is_valid_in_every_sequence_of_rows(delta: float) -> None:
     for plus, minus in slow.violations(delta, 41):
         chances = plus**lost * minus**won * (1 - plus - minus) ** (n - lost - won)
         assert chances @ accepted <= alpha
+
+
+def test_the_bound_of_betting_holds_in_every_sequence_of_rows() -> None:
+    n, alpha = 5, 0.3
+    rows = np.array(list(slow.all_rows(n)), np.int8)
+    bounds = np.array([betting.upper(Losses(row), alpha) for row in rows])
+    lost, won = (rows == 1).sum(axis=1), (rows == -1).sum(axis=1)
+    assert bounds.min() < 0.1
+    for plus, minus in ((0.1, 0.0), (0.2, 0.1), (0.5, 0.0), (0.6, 0.1), (0.6, 0.4), (0.9, 0.0)):
+        chances = plus**lost * minus**won * (1 - plus - minus) ** (n - lost - won)
+        assert chances @ (bounds < plus - minus - 1e-9) <= alpha
 
 
 @given(st.lists(st.sampled_from([-1, 0, 0, 0, 1]), min_size=1, max_size=40), st.floats(0, 0.9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -56,6 +57,19 @@ def _mean_capital(monitor: Monitor, chances: dict[int, float], rows: int) -> flo
         further.update(value)
         total += chance * _mean_capital(further, chances, rows - 1)
     return total
+
+
+@pytest.mark.parametrize(("low", "rows", "alpha"), [(0, 10, 0.4), (-1, 6, 0.6)])
+def test_an_alarm_is_false_with_probability_alpha_at_most_in_every_sequence(
+    low: int, rows: int, alpha: float
+) -> None:
+    bound = 0.2
+    chances = {1: bound, 0: 1 - bound} if low == 0 else {1: bound + 0.1, -1: 0.1, 0: 0.8 - bound}
+    false = 0.0
+    for values in itertools.product(chances, repeat=rows):
+        if Monitor(bound, alpha, low).extend(values):
+            false += math.prod(chances[value] for value in values)
+    assert 0 < false <= alpha
 
 
 def test_false_alarms_are_no_more_frequent_than_alpha_however_often_one_looks() -> None:

@@ -39,6 +39,16 @@ def size(n: int, delta: float, alpha: float, p_value: Callable[[int, int], float
     return max(float(chances(n, *pair) @ accepted) for pair in violations(delta, 81))
 
 
+def miscoverage(n: int, upper: Callable[[int, int], float]) -> float:
+    """The largest probability with which a bound lies under the drop, over a grid of all shares."""
+    bounds = np.array([upper(x, y) for x, y in outcomes(n)])
+    grid = np.linspace(0, 1, 31)
+    pairs = [(plus, minus) for plus in grid for minus in grid if plus + minus <= 1 + 1e-9]
+    return max(
+        float(chances(n, plus, minus) @ (bounds < plus - minus - 1e-9)) for plus, minus in pairs
+    )
+
+
 def score(plus: int, minus: int, n: int, delta: float) -> float:
     """The score statistic, its restricted estimate found by maximising the likelihood."""
 

@@ -3,7 +3,8 @@
 Waudby-Smith and Ramdas (2024), arXiv 2010.09686, as in :mod:`dimec.contract.betting`: capital
 ∏ (1 + λᵢ (b - xᵢ)) with 0 ≤ λᵢ < 1/(1 - b) is a supermartingale where the mean is b or more.
 The stake is their growth of capital (aGRAPA), g / (g² + σ²) with g = b - mean, of the mean and the
-variance of the rows before, begun with one row of 1/2 and a variance of 1/4.
+variance of the rows before, begun with one row of 1/2 and a variance of 1/4: confseq's aKelly, of
+the same authors, held to what speaks for a smaller mean.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ and r = (1 + Δ)/2, under a true mean over r
     h(a, b) = a log(a/b) + (1 - a) log((1 - a)/(1 - b)).
 
 It knows the mean only, not that nearly all rows lose nothing, and so takes their spread for the
-largest possible: useless for small drops, and here for comparison.
+largest possible: useless for small drops, and here for comparison. MAPIE's p-value is the same one.
 """
 
 from __future__ import annotations
