@@ -104,6 +104,10 @@ def _print_own(path: Path, tiers: Mapping[str, Any]) -> None:
             for layer, value in zip(one["exits"], one["accuracy"], strict=True)
         )
         print(f"  {name}: {one['layers']} layers of {one['backbone']}, {how}; {told}")
+        if "labelled_only" in one:
+            gain = 100 * (one["accuracy"][-1] - one["labelled_only"][-1])
+            texts = f"{one['unlabelled']:,} texts without labels"
+            print(f"    {gain:+.1f} points by {texts}, at its last exit")
 
 
 def _best_epochs(record: Mapping[str, Any]) -> str:

@@ -219,7 +219,12 @@ def with_own_tiers(settings: RunSettings) -> RunSettings:
         except ValueError as error:
             raise ConfigError(str(error)) from None
     known = tuple(tier if tier.ready else _with_layers(tier) for tier in tiers)
-    return settings.model_copy(update={"tier": known, "model": model})
+    how = settings.distillation
+    if how.unlabelled is not None:  # to hold from any working directory
+        how = how.model_copy(
+            update={"unlabelled": str(Path(how.unlabelled).expanduser().resolve())}
+        )
+    return settings.model_copy(update={"tier": known, "model": model, "distillation": how})
 
 
 def _with_layers(tier: TierSettings) -> TierSettings:

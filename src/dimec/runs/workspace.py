@@ -82,8 +82,8 @@ class RunDirectory:
 
         tiers/NAME/                 config.toml, model/, training.json, dynamics/, traces …
         tiers/NAME/lesson.sha256    what it was taught, in a digest
-        teacher/, first-round/      what the last tier says of the training rows, and students that
-                                    are taught again; while training only
+        teacher/, first-round/, labelled-only/   what the last tier says of the training rows, and
+                                    students that are taught again; while training only
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -148,6 +148,10 @@ class RunDirectory:
     @property
     def first_round_path(self) -> Path:
         return self.path / "first-round"
+
+    @property
+    def labelled_only_path(self) -> Path:
+        return self.path / "labelled-only"
 
     @property
     def lesson_path(self) -> Path:

@@ -83,6 +83,14 @@ class DistillationSettings(Settings):
             path=True,
         ),
     ] = None
+    gain: Annotated[
+        bool,
+        Option(
+            "Do not train every student without the texts of --unlabelled too, which tells what "
+            "they bring.",
+            spelling="--no-gain",
+        ),
+    ] = True
     cross_fit: Annotated[
         int,
         Field(ge=0, le=20),

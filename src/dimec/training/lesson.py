@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,20 @@ class Lesson:
             for side in (self.unlabelled.texts, self.unlabelled.pairs or ()):
                 digest.update(json.dumps(list(side)).encode())
         return digest.hexdigest()
+
+    def labelled_only(self, rows: int) -> Lesson:
+        """The same without texts that have no labels.
+
+        Args:
+            rows: N, the number of training rows.
+        """
+        return replace(
+            self,
+            logits=self.logits[:rows],
+            hidden=None if self.hidden is None else self.hidden[:rows],
+            weights=None if self.weights is None else self.weights[:rows],
+            unlabelled=None,
+        )
 
     def labels(self, rows: Dataset) -> IntArray:
         """(R,) codes of the training rows' labels, -1 for texts that have none."""

@@ -114,6 +114,10 @@ def _train_tiers(
 
     starts = [_begins_as_teacher(settings, place, teacher) for place in range(last)]
     lessons = [replace(lesson, start=teacher.model_path if same else None) for same in starts]
+    if unlabelled is not None and settings.distillation.gain:
+        progress.say("every student without the texts that have no labels, to tell what they bring")
+        plain = [RunDirectory(run.labelled_only_path / tier.name) for tier in settings.tier]
+        distil(plain, [one.labelled_only(len(splits.train)) for one in lessons])
     if settings.distillation.rounds == 1:
         distil(runs, lessons)
         return

@@ -6,6 +6,7 @@ import datetime
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from accelerate import Accelerator
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import ArtefactError
 from dimec.base.progress import Progress
-from dimec.base.storage import write_json
+from dimec.base.storage import file_sha256, write_json
 from dimec.data import Dataset, Splits
 from dimec.data.dataset import SPLITS
 from dimec.runs.own_tiers import TEXT_BYTES
@@ -51,11 +52,13 @@ def finish_own(
         joint = joint_model({name: str(record["model"]) for name, record in records.items()})
         _keep_dynamics(run, next(iter(tiers.values())), joint)
         record = _record(settings, splits, records, joint)
-        for one in run.first_round_path.glob(f"*/{run.training_path.name}"):
-            before = _tier_record(RunDirectory(one.parent).training())
-            record["own"][one.parent.name]["first_round"] = before["accuracy"]
+        trials = {"first_round": run.first_round_path, "labelled_only": run.labelled_only_path}
+        for told, folder in trials.items():
+            for one in folder.glob(f"*/{run.training_path.name}"):
+                before = _tier_record(RunDirectory(one.parent).training())
+                record["own"][one.parent.name][told] = before["accuracy"]
         write_json(run.training_path, record)
-        for folder in (run.teacher_path, run.first_round_path):  # every student has learnt
+        for folder in (run.teacher_path, *trials.values()):  # every student has learnt
             shutil.rmtree(folder, ignore_errors=True)
         progress.say(f"{run.path} is trained: {len(tiers)} tiers with a model each")
     accelerator.wait_for_everyone()
@@ -140,6 +143,7 @@ def _record(
         "own": {name: _tier_record(one) for name, one in records.items()},
         "parameters": sum(one["parameters"] for one in records.values()),
         "rows": {split: len(getattr(splits, split)) for split in SPLITS},
+        "unlabelled": _file(settings.distillation.unlabelled),
         "recipe": settings.training.recipe,
         "loss": settings.training.loss,
         "seed": settings.seed,
@@ -148,6 +152,11 @@ def _record(
         "versions": versions(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _file(path: str | None) -> dict[str, str] | None:
+    """The file of texts without labels, as it was trained on."""
+    return None if path is None else {"file": path, "sha256": file_sha256(Path(path))}
 
 
 def _tier_record(record: Mapping[str, Any]) -> dict[str, Any]:

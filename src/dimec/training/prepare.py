@@ -127,6 +127,7 @@ def discard(run: RunDirectory) -> None:
         run.tiers_path,
         run.teacher_path,
         run.first_round_path,
+        run.labelled_only_path,
         *run.path.glob("bottleneck-*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
