@@ -108,6 +108,11 @@ def _inspect_bundle(path: Path, as_json: bool) -> None:
         )
         return
     _show(rows)
+    inner = "; an inner width of 4 widths is assumed" if pricing is None else ""
+    print(
+        "an answer: one text of 128 tokens here, on one thread; operations of its layers "
+        f"alone{inner}"
+    )
     # As JSON: a label may have a comma of its own, or what a terminal would act on.
     print(f"labels: {json_text(manifest.labels)}")
     prices = (f"{tier.name} {tier.price:g}" for tier in manifest.deployment.tiers)
@@ -199,4 +204,3 @@ def _show(rows: list[dict[str, Any]]) -> None:
         Column("λ", [f"{row['price']:.4g}" for row in rows]),
     )
     print(f"of the memory, the runtime without a graph: {rows[0]['base_bytes'] / _MB:.0f} MB")
-    print("an answer: one text of 128 tokens here, on one thread; operations of its layers alone")
