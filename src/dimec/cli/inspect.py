@@ -171,11 +171,8 @@ def _facts(tier: TierBundle, pricing: dict[str, Any] | None) -> dict[str, Any]:
     own = manifest.deployment.tiers[manifest.names.index(manifest.tier)]
     shapes = {} if pricing is None else Pricing.of_json(pricing).shapes
     shape = shapes.get(manifest.tier, ModelShape.of_width(manifest.width))
-    backbones = manifest.provenance.get("backbones")
-    models = backbones if isinstance(backbones, dict) else {}
     return {
         "tier": manifest.tier,
-        "model": str(models.get(own.source, manifest.provenance.get("backbone", ""))),
         "exit": manifest.exit,
         "segments": list(manifest.segments),
         "precision": manifest.precision,
@@ -198,7 +195,6 @@ def _show(rows: list[dict[str, Any]]) -> None:
         Column("disk MB", [f"{row['disk_bytes'] / _MB:.1f}" for row in rows]),
         Column("start ms", [f"{1e3 * row['start_seconds']:.0f}" for row in rows]),
         Column("memory MB", [f"{row['memory_bytes'] / _MB:.0f}" for row in rows]),
-        Column("model", [shown(row["model"], 60) for row in rows], words=True),
         Column("MFLOPs", [f"{row['operations'] / 1e6:,.0f}" for row in rows]),
         Column("answer ms", [f"{1e3 * row['answer_seconds']:.1f}" for row in rows]),
         Column("λ", [f"{row['price']:.4g}" for row in rows]),
