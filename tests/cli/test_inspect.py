@@ -37,6 +37,15 @@ def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bu
         assert row["disk_bytes"] == tier.size
         assert row["version"] == tier.manifest.version
         assert row["memory_bytes"] > row["base_bytes"]
+        assert row["answer_seconds"] > 0
+        width = tier.manifest.width  # a manifest does not tell the inner width: the usual one
+        assert row["operations"] == row["exit"] * _layer(width, 4 * width)
+    assert [row["price"] for row in shown["tiers"]] == [1.5, 4.5, 6.0]
+    assert shown["pricing"] is None
+
+
+def _layer(width: int, inner: int) -> float:
+    return 2 * 128 * (4 * width**2 + 2 * width * inner) + 4 * 128**2 * width
 
 
 def test_it_shows_where_the_mobile_can_stop(cli: Callable[..., Said], cut_bundle: Path) -> None:
@@ -77,3 +86,45 @@ def test_what_is_no_bundle_is_one_line_of_complaint(
 ) -> None:
     assert "no bundle folder" in cli("inspect", tmp_path / "nothing").complaint()
     assert "manifest.json does not exist" in cli("inspect", tmp_path).complaint()
+
+
+def test_it_shows_the_model_of_each_tier_of_a_run(cli: Callable[..., Said], own_run: Path) -> None:
+    shown = json.loads(cli("inspect", own_run, "--json").out)
+    record = json.loads((own_run / "training.json").read_text("utf-8"))
+    assert shown["fitted"] is False
+    assert [row["tier"] for row in shown["tiers"]] == ["phone", "edge", "cloud"]
+    assert [row["layers"] for row in shown["tiers"]] == record["tiers"]
+    for row in shown["tiers"]:
+        own = record["own"][row["tier"]]
+        assert row["model"] == own["backbone"]
+        # The edge's first exit is not served, so its classifier is not counted.
+        assert row["parameters"] <= own["parameters"]
+        assert row["weight_bytes"] == 4 * row["parameters"]
+        assert row["operations"] == row["layers"] * _layer(*row["shape"].values())
+    for name in ("phone", "cloud"):
+        (row,) = (row for row in shown["tiers"] if row["tier"] == name)
+        assert row["parameters"] == record["own"][name]["parameters"]
+    scales = shown["pricing"]["scales"]
+    first, _, last = shown["tiers"]
+    small, wide = _layer(*first["shape"].values()), _layer(*last["shape"].values())
+    assert scales["phone"] == pytest.approx(small / wide)
+    assert first["price"] == pytest.approx(1.5 * first["layers"] * small / wide)
+
+
+def test_the_table_of_a_run_for_people(cli: Callable[..., Said], own_run: Path) -> None:
+    said = cli("inspect", own_run)
+    assert said.code == 0, said
+    for name in ("phone", "edge", "cloud"):
+        assert re.search(rf"^{name} ", said.out, re.MULTILINE)
+    assert "The price of a layer is the paper's, times its operations" in said.out
+    assert "not fitted: the tiers of training, at the paper's prices" in said.out
+
+
+def test_a_run_of_one_model_is_shown_too(cli: Callable[..., Said], finished_run: Path) -> None:
+    shown = json.loads(cli("inspect", finished_run, "--json").out)
+    record = json.loads((finished_run / "training.json").read_text("utf-8"))
+    sizes = [row["parameters"] for row in shown["tiers"]]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] < record["parameters"]  # its own classifier alone
+    assert shown["pricing"] is None
+    assert [row["layers"] for row in shown["tiers"]] == record["tiers"]

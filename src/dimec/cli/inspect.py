@@ -108,6 +108,11 @@ def _inspect_bundle(path: Path, as_json: bool) -> None:
         )
         return
     _show(rows)
+    inner = "; an inner width of 4 widths is assumed" if pricing is None else ""
+    print(
+        "an answer: one text of 128 tokens here, on one thread; operations of its layers "
+        f"alone{inner}"
+    )
     # As JSON: a label may have a comma of its own, or what a terminal would act on.
     print(f"labels: {json_text(manifest.labels)}")
     prices = (f"{tier.name} {tier.price:g}" for tier in manifest.deployment.tiers)
@@ -166,11 +171,8 @@ def _facts(tier: TierBundle, pricing: dict[str, Any] | None) -> dict[str, Any]:
     own = manifest.deployment.tiers[manifest.names.index(manifest.tier)]
     shapes = {} if pricing is None else Pricing.of_json(pricing).shapes
     shape = shapes.get(manifest.tier, ModelShape.of_width(manifest.width))
-    backbones = manifest.provenance.get("backbones")
-    models = backbones if isinstance(backbones, dict) else {}
     return {
         "tier": manifest.tier,
-        "model": str(models.get(own.source, manifest.provenance.get("backbone", ""))),
         "exit": manifest.exit,
         "segments": list(manifest.segments),
         "precision": manifest.precision,
@@ -193,10 +195,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
         Column("disk MB", [f"{row['disk_bytes'] / _MB:.1f}" for row in rows]),
         Column("start ms", [f"{1e3 * row['start_seconds']:.0f}" for row in rows]),
         Column("memory MB", [f"{row['memory_bytes'] / _MB:.0f}" for row in rows]),
-        Column("model", [shown(row["model"], 60) for row in rows], words=True),
         Column("MFLOPs", [f"{row['operations'] / 1e6:,.0f}" for row in rows]),
         Column("answer ms", [f"{1e3 * row['answer_seconds']:.1f}" for row in rows]),
         Column("λ", [f"{row['price']:.4g}" for row in rows]),
     )
     print(f"of the memory, the runtime without a graph: {rows[0]['base_bytes'] / _MB:.0f} MB")
-    print("an answer: one text of 128 tokens here, on one thread; operations of its layers alone")
