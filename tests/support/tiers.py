@@ -139,7 +139,8 @@ class Tier:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(self._bundle.file("tokenizer.json")))
-        encoding = tokenizer.encode(*(part.decode() for part in parts))
+        text, pair = (*(part.decode() for part in parts), None)[:2]
+        encoding = tokenizer.encode(text or "", pair)
         columns = {
             "input_ids": encoding.ids,
             "attention_mask": encoding.attention_mask,
