@@ -69,6 +69,28 @@ def test_the_table_for_people_names_tiers_labels_and_costs(
     assert "every file is whole and unaltered" in said.out
 
 
+def test_it_shows_the_model_of_each_tier_and_what_that_takes(
+    cli: Callable[..., Said], own_bundle: Path
+) -> None:
+    shown = json.loads(cli("inspect", own_bundle, "--json").out)
+    assert [row["takes"] for row in shown["tiers"]] == ["tokens", "tokens", "text"]
+    told = shown["provenance"]
+    assert [row["model"] for row in shown["tiers"]] == [*told["models"].values()]
+    assert [row["backbone"] for row in shown["tiers"]] == [*told["backbones"].values()]
+    assert len(set(told["models"].values())) == 3
+    said = cli("inspect", own_bundle)
+    assert said.code == 0, said
+    for words in (
+        "phone +tokens +1 +backbone",
+        "edge +tokens +2 +backbone",
+        "cloud +text +3 +large",
+    ):
+        assert re.search(rf"^{words} *$", said.out, re.MULTILINE), said.out
+    alone = cli("inspect", own_bundle / "cloud").out
+    assert re.search(r"^cloud +text +3 +large *$", alone, re.MULTILINE)
+    assert "edge +tokens" not in alone
+
+
 @pytest.mark.parametrize("tier", ["mobile", "cloud"])
 def test_an_altered_file_is_one_line_of_complaint(
     cli: Callable[..., Said], tiny_bundle: Path, tmp_path: Path, tier: str

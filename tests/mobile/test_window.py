@@ -15,6 +15,7 @@ from dimec.mobile.core import Embedded
 from dimec.mobile.course import Course, fallback_order
 from dimec.mobile.item import Item
 from dimec.mobile.prediction import Prediction
+from dimec.mobile.texts import MOST_BYTES
 from dimec.mobile.window import MOST_ROWS, Window
 from dimec.policies.step import Go, Signal, Walk
 from dimec.tiers.deployment import Deployment
@@ -103,6 +104,20 @@ def test_a_request_has_inputs_of_about_a_length_and_the_oldest_first() -> None:
     while (work := window.take(local=True)) is not None:
         batches.append([int(i.id) for i in work[1]])
     assert batches == [[0, 2, 4, 6], [1, 3], [5]]
+
+
+@given(st.lists(st.integers(0, MOST_BYTES), min_size=1, max_size=12))
+def test_texts_of_a_request_are_together_within_what_a_server_takes(sizes: list[int]) -> None:
+    window = Window(TIER_NAMES)
+    for number, size in enumerate(sizes):
+        window.add(long := item(number, "cloud"))
+        long.utf8 = (b"x" * size,)
+    taken: list[int] = []
+    while (work := window.take(local=True)) is not None:
+        assert sum(len(one.utf8[0]) for one in work[1]) <= MOST_BYTES
+        assert int(work[1][0].id) == min({*range(len(sizes))} - {*taken})
+        taken += [int(one.id) for one in work[1]]
+    assert sorted(taken) == [*range(len(sizes))]
 
 
 def test_a_request_has_only_so_many_rows() -> None:

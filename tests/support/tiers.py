@@ -139,8 +139,8 @@ class Tier:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(self._bundle.file("tokenizer.json")))
-        first, second = (*(part.decode() for part in parts), None)[:2]
-        encoding = tokenizer.encode(first, second)
+        text, pair = (*(part.decode() for part in parts), None)[:2]
+        encoding = tokenizer.encode(text or "", pair)
         columns = {
             "input_ids": encoding.ids,
             "attention_mask": encoding.attention_mask,

@@ -113,6 +113,8 @@ def _inspect_bundle(path: Path, as_json: bool) -> None:
         "an answer: one text of 128 tokens here, on one thread; operations of its layers "
         f"alone{inner}"
     )
+    if "models" in manifest.provenance:
+        _show_models(rows)
     # As JSON: a label may have a comma of its own, or what a terminal would act on.
     print(f"labels: {json_text(manifest.labels)}")
     prices = (f"{tier.name} {tier.price:g}" for tier in manifest.deployment.tiers)
@@ -176,6 +178,9 @@ def _facts(tier: TierBundle, pricing: dict[str, Any] | None) -> dict[str, Any]:
         "exit": manifest.exit,
         "segments": list(manifest.segments),
         "precision": manifest.precision,
+        "takes": manifest.takes,
+        "model": manifest.model_of(manifest.tier),
+        "backbone": manifest.backbone_of(manifest.tier),
         "version": manifest.version,
         "disk_bytes": tier.size,
         "operations": manifest.exit * float(shape.layer_flops(RATE_TOKENS)),
@@ -200,3 +205,22 @@ def _show(rows: list[dict[str, Any]]) -> None:
         Column("λ", [f"{row['price']:.4g}" for row in rows]),
     )
     print(f"of the memory, the runtime without a graph: {rows[0]['base_bytes'] / _MB:.0f} MB")
+
+
+def _show_models(rows: list[dict[str, Any]]) -> None:
+    """Of tiers with a model each: whose it is, and what the tier is sent."""
+    from dimec.report.blocks import Column
+
+    print()
+    show_columns(
+        Column("tier", [row["tier"] for row in rows], words=True),
+        Column("takes", [row["takes"] for row in rows], words=True),
+        Column("layers", [str(row["exit"]) for row in rows]),
+        Column("model", [_short(row["backbone"]) for row in rows], words=True),
+    )
+    print()
+
+
+def _short(backbone: object) -> str:
+    """The end of an encoder's name or folder."""
+    return shown(str(backbone or "-").rstrip("/").rsplit("/", 1)[-1], 40)
