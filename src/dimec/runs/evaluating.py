@@ -27,13 +27,25 @@ from dimec.runs.own_tiers import (
     models_of,
     text_tiers,
 )
+from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.scenarios import Scenario, computing_table
 from dimec.traces.trace import Trace
 
 # What a fit found, beside λ: of the router, of any other system, and for a contract.
-_FOUND = ("alpha", "beta", "grid", "system", "settings", "reward", "contract", "chosen", "pricing")
+_FOUND: tuple[str, ...] = (
+    "alpha",
+    "beta",
+    "grid",
+    "system",
+    "settings",
+    "reward",
+    "contract",
+    "chosen",
+    "pricing",
+)
+_FOUND += ("fitted_rows",)
 
 
 def evaluate_run(
@@ -159,7 +171,7 @@ def fit_systems(
     lam: float,
     progress: Progress | None = None,
 ) -> list[Fitted]:
-    """Systems of the literature, fitted on the validation split of a run.
+    """Systems of the literature, fitted on the validation split of a run, and out of fold.
 
     Args:
         run: trained.
@@ -178,10 +190,11 @@ def fit_systems(
         return []
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
+    more = usable(run, (progress or NoProgress()).say)
     fitted = []
     for name in dict.fromkeys(chosen):
         try:
-            fitted.append(system(name).fit(inputs))
+            fitted.append(system(name).fit(widened(inputs, more, name)))
         except ConfigError as error:
             if name in names:
                 raise

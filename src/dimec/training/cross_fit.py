@@ -32,6 +32,7 @@ from dimec.base.storage import atomic_write, write_json
 from dimec.data import Dataset
 from dimec.data.dataset import SPLITS
 from dimec.runs.intake import Intake, take_in
+from dimec.runs.out_of_fold import FOLD
 from dimec.runs.workspace import OUT_OF_FOLD, RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.traces.likeness import Likeness, likeness
@@ -39,8 +40,6 @@ from dimec.traces.stacking import stack
 from dimec.traces.trace import Trace
 from dimec.training.prepare import discard, give_up_weights, make_accelerator
 from dimec.training.transfer import record_rows
-
-FOLD = "fold"  # extra column of an out-of-fold trace: the part that a row is in
 
 
 def train_cross_fitted(
