@@ -195,9 +195,13 @@ def fold_settings(settings: RunSettings, train_rows: str) -> RunSettings:
 
 
 def _has_spoken(fold: RunDirectory, settings: RunSettings, held: Dataset) -> bool:
-    """Whether a part's traces stand already, of these settings and rows."""
+    """Whether a part's traces stand already, of these settings and rows.
+
+    Where the file lies that named the rows does not matter: a run may have been moved.
+    """
     try:
-        if fold.settings().differences(settings):
+        data = settings.data.model_copy(update={"train_rows": fold.settings().data.train_rows})
+        if fold.settings().differences(settings.model_copy(update={"data": data})):
             return False
         fold.trace("validation")
         return fold.trace(OUT_OF_FOLD).guids == tuple(held.guids)
