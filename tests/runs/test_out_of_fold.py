@@ -58,7 +58,7 @@ def unlike(tmp_path: Path) -> Run:
 
 
 def _policy(run: Run) -> tuple[Any, ...]:
-    stored = run.stored_policy().policy
+    stored: Any = run.stored_policy().policy
     arrays = {name: array.tolist() for name, array in stored.arrays().items()}
     return stored.settings(), arrays
 
@@ -80,9 +80,10 @@ class TestFit:
         both = stack([basis.trace, out_of_fold])
         assert len(both) == N + M
         wanted = system("cascade").fit(FitInputs(both, basis.deployment, 0.01))
+        policy: Any = wanted.policy
         assert _policy(run) == (
-            wanted.policy.settings(),  # type: ignore[attr-defined]
-            {name: array.tolist() for name, array in wanted.policy.arrays().items()},  # type: ignore[attr-defined]
+            policy.settings(),
+            {name: array.tolist() for name, array in policy.arrays().items()},
         )
         assert found.reward == wanted.reward
         told = "\n".join(describe_system(found))  # type: ignore[arg-type]

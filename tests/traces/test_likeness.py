@@ -48,7 +48,7 @@ def test_against_loops(seed: int, folds: int) -> None:
             one.probabilities[:, at].tolist(), other.probabilities[:, at].tolist(), strict=True
         )
         each = [sum(abs(p - q) for p, q in zip(*row, strict=True)) / 2 for row in rows]
-        return sum(each) / len(each)
+        return float(sum(each) / len(each))
 
     for at in range(3):
         same, shift, far = [], [], []
