@@ -20,6 +20,7 @@ from dimec.policies import systems as known_systems
 from dimec.routing import CentroidRouter
 from dimec.runs.curves import run_curves
 from dimec.runs.fitting import ROUTER
+from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.own_tiers import (
     TEXT_BYTES,
     computing_of,
@@ -27,14 +28,13 @@ from dimec.runs.own_tiers import (
     models_of,
     text_tiers,
 )
-from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.scenarios import Scenario, computing_table
 from dimec.traces.trace import Trace
 
 # What a fit found, beside λ: of the router, of any other system, and for a contract.
-_FOUND: tuple[str, ...] = (
+_FOUND = (
     "alpha",
     "beta",
     "grid",
@@ -44,8 +44,8 @@ _FOUND: tuple[str, ...] = (
     "contract",
     "chosen",
     "pricing",
+    "fitted_rows",
 )
-_FOUND += ("fitted_rows",)
 
 
 def evaluate_run(
