@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dimec.base.errors import DataError
 from dimec.base.progress import Progress
 from dimec.base.storage import read_json, write_json
@@ -23,8 +25,10 @@ from dimec.runs.calibration import (
 from dimec.runs.contracting import Search, Wanted, cheapest, gathered, rows_to_label
 from dimec.runs.deploying import Basis
 from dimec.runs.fitting import DEFAULT_LAMBDA, ROUTER
+from dimec.runs.out_of_fold import alone, guids_fitted_to, needs_data_map, usable, widened
 from dimec.runs.system_fit import SystemFit, store
 from dimec.runs.workspace import RunDirectory
+from dimec.traces.trace import Trace
 
 _ROWS = "rows.json"
 
@@ -45,8 +49,8 @@ def fit_contract(
         basis: the validation rows, and the tiers.
         wanted: the contract.
         policy: a system to choose from alone; None for every one that can be served.
-        share: of the validation split that calibrates; None for a half, or, beside rows of one's
-            own, for none.
+        share: of the validation split that calibrates; None for a half, for all where there are
+            rows out of fold to fit to, or, beside rows of one's own, for none.
         own: calibration rows of a file.
         progress: where to report to.
 
@@ -55,7 +59,8 @@ def fit_contract(
     """
     names = _names(policy)
     seed = int(run.training()["seed"])
-    inputs, calibration = _parts(basis, share, own, seed)
+    more = None if needs_data_map(policy) else usable(run, progress.say)
+    inputs, calibration = _parts(basis, share, own, seed, more)
     _check_rows(wanted, len(calibration))
     # A test of the drop takes the labels of rows on which answers differ; where a file has none at
     # all, each of these is taken for lost.
@@ -82,18 +87,27 @@ def _names(policy: str | None) -> list[str]:
 
 
 def _parts(
-    basis: Basis, share: float | None, own: Calibration | None, seed: int
+    basis: Basis, share: float | None, own: Calibration | None, seed: int, more: Trace | None
 ) -> tuple[FitInputs, Calibration]:
-    """The rows to fit to, and those to calibrate on; none is in both."""
+    """The rows to fit to, and those to calibrate on; none is in both.
+
+    Where there is more to fit to than the validation split, all of that calibrates by default.
+    """
     whole = FitInputs(basis.trace, basis.deployment, DEFAULT_LAMBDA, basis.data_map)
+    everything = np.arange(len(basis.trace), dtype=np.int64)
     if share is None and own is not None:
-        inputs, parts = whole, [own]
+        inputs, parts = widened(whole, more), [own]
+    elif share is None and more is not None:
+        inputs, parts = (
+            alone(whole, more),
+            [of_validation(basis.trace, everything)],
+        )
     else:
         fit, held = parted(len(basis.trace), check_share(SHARE if share is None else share), seed)
-        inputs = inputs_of(whole, fit)
+        inputs = widened(inputs_of(whole, fit), more)
         parts = [of_validation(basis.trace, held), *([] if own is None else [own])]
     calibration = joined(parts)
-    refuse_fitted(calibration, dict.fromkeys(inputs.validation.guids, "validation split"))
+    refuse_fitted(calibration, guids_fitted_to(inputs.validation))
     return inputs, calibration
 
 

@@ -11,6 +11,7 @@ from dimec.evaluation.replay import standard_policies
 from dimec.policies import FitInputs, System, system, systems
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.ladder import LAMBDA, LAMBDAS, knob_of, ladder
+from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 
 FIXED = "dimec-fixed"  # the row of the paper's router
@@ -26,8 +27,9 @@ def run_curves(
 ) -> Curves:
     """The curves of the paper's router, of the run's own policy, and of other systems.
 
-    All are fitted to the whole validation split. A policy that was fitted to a part of it, because
-    the rest had to calibrate a contract, need not lie on the curve of its system.
+    All are fitted to the whole validation split, and to the training rows out of fold where there
+    are any; by what they do there points are chosen. A policy that was fitted to a part of it,
+    because the rest had to calibrate a contract, need not lie on the curve of its system.
 
     Args:
         run: trained and fitted.
@@ -43,7 +45,9 @@ def run_curves(
     validation = run.trace("validation")
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(validation, deployment, fit["lam"], data_map)
-    plotter = Plotter(validation, run.trace("test"), deployment, draws, seed)
+    more = usable(run)
+    seen = widened(inputs, more).validation  # of all points alike, whatever each was fitted to
+    plotter = Plotter(seen, run.trace("test"), deployment, draws, seed)
     own = [fit["system"]] if fit.get("system") in systems() else []
     # The paper's router stands beside whatever was fitted, unless that is this router already.
     fixed = any(system(name).tags >= {"ours", "fixed"} for name in own)
@@ -54,7 +58,7 @@ def run_curves(
     for name, one in chosen.items():
         # The router's λ is the ledger's, as where a run is fitted, and no multiple of it.
         along = replace(inputs, pinned={"weight": 1.0}) if name == FIXED else inputs
-        curves.append(_curve(name, one, along, plotter))
+        curves.append(_curve(name, one, widened(along, more, one.name), plotter))
         progress.advance(1, note=name)
     progress.end()
     *singles, _, oracle = map(plotter.point, standard_policies({}, deployment.names))

@@ -20,6 +20,7 @@ from dimec.policies import systems as known_systems
 from dimec.routing import CentroidRouter
 from dimec.runs.curves import run_curves
 from dimec.runs.fitting import ROUTER
+from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.own_tiers import (
     TEXT_BYTES,
     computing_of,
@@ -33,7 +34,18 @@ from dimec.tiers.scenarios import Scenario, computing_table
 from dimec.traces.trace import Trace
 
 # What a fit found, beside λ: of the router, of any other system, and for a contract.
-_FOUND = ("alpha", "beta", "grid", "system", "settings", "reward", "contract", "chosen", "pricing")
+_FOUND = (
+    "alpha",
+    "beta",
+    "grid",
+    "system",
+    "settings",
+    "reward",
+    "contract",
+    "chosen",
+    "pricing",
+    "fitted_rows",
+)
 
 
 def evaluate_run(
@@ -159,7 +171,7 @@ def fit_systems(
     lam: float,
     progress: Progress | None = None,
 ) -> list[Fitted]:
-    """Systems of the literature, fitted on the validation split of a run.
+    """Systems of the literature, fitted on the validation split of a run, and out of fold.
 
     Args:
         run: trained.
@@ -178,10 +190,11 @@ def fit_systems(
         return []
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
+    more = usable(run, (progress or NoProgress()).say)
     fitted = []
     for name in dict.fromkeys(chosen):
         try:
-            fitted.append(system(name).fit(inputs))
+            fitted.append(system(name).fit(widened(inputs, more, name)))
         except ConfigError as error:
             if name in names:
                 raise

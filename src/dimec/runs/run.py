@@ -27,6 +27,7 @@ from dimec.runs.fitting import (
     FittingProblem,
     fit_run_router,
 )
+from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.system_fit import SystemFit, check_options, fit_system
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.costs import CostModel, check_lambda
@@ -95,7 +96,8 @@ class Run(RunDirectory):
 
         For the router α and β are chosen, the pools built, and their centres taken. Of any other
         system the settings are chosen by the rule that holds for all, see
-        :meth:`dimec.policies.System.fit`.
+        :meth:`dimec.policies.System.fit`; where the run was cross-fitted, on the training rows out
+        of fold too, see :mod:`dimec.runs.out_of_fold`.
 
         Args:
             policy: ``"dimec"``, or a registered system (:func:`dimec.policies.systems`) that can be
@@ -136,6 +138,7 @@ class Run(RunDirectory):
             if policy != ROUTER:
                 known = DEFAULT_LAMBDA if lam is None else lam
                 inputs = FitInputs(trace, deployment, known, data_map)
+                inputs = widened(inputs, usable(self), policy)
                 return fit_system(self, policy, inputs, settings or {})
             problem = FittingProblem(trace, data_map, deployment, grid, alphas, betas)
             return fit_run_router(self, problem, lam, target_drop)
@@ -170,7 +173,8 @@ class Run(RunDirectory):
             policy: a system to choose from alone, or ``"dimec"`` for the paper's router; every one
                 that can be served by default.
             calibration_share: of the validation split that tests and fits nothing; a half by
-                default, and nothing of it where a file is given.
+                default, all of it where there are rows out of fold to fit to, and nothing of it
+                where a file is given.
             calibration_text: a file of texts to calibrate on, with or without labels.
             calibration_labels: a file of labels for it, by ``id``.
             tiers, cost_model, tier_prices, price_by: as :meth:`fit` takes them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dimec.base.errors import ConfigError, option
@@ -16,6 +16,7 @@ from dimec.policies.registry import FitInputs, Fitted, systems
 from dimec.policies.servable import fit_servable
 from dimec.policies.step import Site
 from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on
+from dimec.runs.out_of_fold import kinds_of_rows, told_rows
 from dimec.runs.workspace import RunDirectory
 
 
@@ -33,10 +34,12 @@ class SystemFit:
         names: of the tiers.
         learns_online: whether it goes on learning as inputs arrive.
         unserved: why it cannot be exported and served on these tiers; empty where it can.
-        validation_drop, validation_reduction: on the rows of the validation split that it was
-            fitted to: an optimistic view.
+        validation_drop, validation_reduction: on the rows that it was fitted to, those of the
+            validation split and out of fold: an optimistic view.
         contract: what is promised of it (:class:`dimec.contract.promise.Promise`); None where
             nothing is.
+        fitted_rows, left_out: how many rows of which kind it was fitted to, and why none out of
+            fold, see :func:`dimec.runs.out_of_fold.kinds_of_rows`; empty for a run without them.
     """
 
     policy: str
@@ -51,6 +54,8 @@ class SystemFit:
     validation_drop: float
     validation_reduction: float
     contract: Mapping[str, Any] | None = None
+    fitted_rows: Mapping[str, int] = field(default_factory=dict)
+    left_out: str = ""
 
 
 def check_options(
@@ -114,7 +119,8 @@ def store(
         lam: λ that it was fitted for.
         contract: what is promised of it, as JSON.
     """
-    found = _found(fitted, inputs, lam, contract)
+    kinds = kinds_of_rows(run, inputs.validation)
+    found = replace(_found(fitted, inputs, lam, contract), **kinds)
     model = inputs.validation.model
     chosen = {
         "system": name,
@@ -124,6 +130,8 @@ def store(
     }
     if contract is not None:
         chosen[STORED] = contract
+    if kinds:
+        chosen["fitted_rows"] = kinds["fitted_rows"]
     known = systems()
     if name in known and "ours" in known[name].tags:  # its pools are those of these thresholds
         chosen |= {key: found.settings[key] for key in ("alpha", "beta", "grid")}
@@ -167,10 +175,12 @@ def describe_system(result: SystemFit) -> list[str]:
         lines.append("it goes on learning as inputs arrive; every replay starts anew")
     if result.unserved:
         lines.append(f"it is replayed, and cannot be exported: {result.unserved}")
+    if result.left_out:
+        lines.append(result.left_out)
     if result.contract is not None:
         return [*lines, *_contract_lines(Promise.of_json(result.contract))]
     told = drop_and_reduction(result.validation_drop, result.validation_reduction)
-    return [*lines, f"on the validation split that it was fitted on: {told}"]
+    return [*lines, f"on {told_rows(result.fitted_rows)} that it was fitted on: {told}"]
 
 
 def _contract_lines(promise: Promise) -> list[str]:

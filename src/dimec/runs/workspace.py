@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from dimec.base.errors import ConfigError, CorruptArtefactError, MismatchError
+from dimec.base.errors import (
+    ConfigError,
+    CorruptArtefactError,
+    MismatchError,
+    MissingArtefactError,
+)
 from dimec.base.storage import (
     load_arrays,
     read_json,
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
     from dimec.data import Splits
     from dimec.settings.data import DataSettings
     from dimec.settings.run import RunSettings
+
+OUT_OF_FOLD = "out-of-fold"  # the split of rows that models of cross-fitting had not seen
 
 _DYNAMICS_KIND = "training dynamics"
 _TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
@@ -76,6 +83,8 @@ class RunDirectory:
         calibration/                traces of the user's calibration texts, and rows to label
         streams/                    traces of other tasks' rows, by dimec trace
         grid/, grid.json            the points of a grid search, and how each scored
+        cross-fit/K/                a run for each part of the training rows, trained without it
+        trace-out-of-fold.safetensors   what each of them says of its part
 
     Where tiers have a model each, what is of a model lies in a run directory of the tier, and the
     traces are joined: their sources are the tiers' names::
@@ -152,6 +161,14 @@ class RunDirectory:
     @property
     def labelled_only_path(self) -> Path:
         return self.path / "labelled-only"
+
+    @property
+    def cross_fit_path(self) -> Path:
+        return self.path / "cross-fit"
+
+    @property
+    def out_of_fold_path(self) -> Path:
+        return self.trace_path(OUT_OF_FOLD)
 
     @property
     def lesson_path(self) -> Path:
@@ -328,6 +345,34 @@ class RunDirectory:
         trace = Trace.load(self.trace_path(split))
         trace.require_model(fingerprint, f"{self.path}")
         return trace
+
+    def cross_fit(self) -> dict[str, Any] | None:
+        """What cross-fitting wrote down, likeness and all; None where the settings want none.
+
+        Raises:
+            MissingArtefactError: they want it, and it was not finished.
+        """
+        record: dict[str, Any] | None = self.training().get("cross_fit")
+        wanted = self.config_path.exists() and self.settings().distillation.cross_fit
+        if record is None and wanted:
+            raise MissingArtefactError(
+                f"{self.path} is trained and not yet cross-fitted; go on with: dimec train "
+                f"--config {shlex.quote(str(self.config_path))} --out {self.typed}"
+            )
+        return record
+
+    def out_of_fold(self) -> Trace | None:
+        """What models of cross-fitting say of training rows that they have not seen.
+
+        Of all training rows, in their order; the column ``fold`` says which model spoke. None where
+        the settings want no cross-fitting. Whether it is like what the final model would say of
+        rows that it has not seen, :meth:`cross_fit` tells.
+
+        Raises:
+            ArtefactError: cross-fitting was not finished, or its trace is missing, damaged or of
+                another model.
+        """
+        return None if self.cross_fit() is None else self.trace(OUT_OF_FOLD)
 
     def shape(self) -> ModelShape:
         """Widths of the encoder's layers, which tell how many operations a layer takes."""

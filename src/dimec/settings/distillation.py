@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dimec.settings.base import Settings
 from dimec.settings.option import Option
@@ -104,3 +104,10 @@ class DistillationSettings(Settings):
         Field(ge=0),
         Option("With the recipe joint: weight of the last exit's probabilities at the others."),
     ] = 0.0
+
+    @field_validator("cross_fit")
+    @classmethod
+    def _has_two_parts(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("expected 0 for none, or 2 parts or more, for one leaves no rows")
+        return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from dimec.runs.intake import Intake, take_in
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.training.loop import train_one
-from dimec.training.prepare import make_accelerator
+from dimec.training.prepare import give_up_weights, make_accelerator
 
 BATCH_SIZES = (8, 16, 32)
 LEARNING_RATES = (1e-5, 2e-5, 3e-5, 4e-5, 5e-5)
@@ -69,6 +68,11 @@ def train_grid(
         raise ConfigError(
             f"the grid trains one model a point, and the recipe 'own' several; leave "
             f"{option('grid')} out"
+        )
+    if settings.distillation.cross_fit:
+        raise ConfigError(
+            f"the grid trains its points once each; leave {option('cross_fit')} out, and cross-fit "
+            "with what the grid finds best"
         )
     if make_accelerator().num_processes > 1:
         raise ConfigError("the grid trains one run at a time; start it without accelerate launch")
@@ -131,11 +135,7 @@ def _point(run: RunDirectory, size: int, rate: float) -> GridPoint:
 
 
 def _give_up(run: RunDirectory) -> None:
-    # Renamed first: a process killed while it removes must not leave half a model under its name.
-    going = run.path / f".{run.model_path.name}.beaten"
-    with suppress(FileNotFoundError), storage_errors(run.path):
-        run.model_path.rename(going)
-    shutil.rmtree(going, ignore_errors=True)
+    give_up_weights(run)
     for split in ("validation", "test"):
         run.trace_path(split).unlink(missing_ok=True)
 

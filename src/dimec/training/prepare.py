@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from accelerate import Accelerator
 from dimec.base.arrays import IntArray
 from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
-from dimec.base.storage import atomic_write
+from dimec.base.storage import atomic_write, storage_errors
 from dimec.data import Splits
 from dimec.data.backbones import backbone_source, short
 from dimec.data.dataset import SPLITS
@@ -109,6 +110,7 @@ def discard(run: RunDirectory) -> None:
         run.policy_path.with_name(ARRAYS),
         run.trace_path("validation"),
         run.trace_path("test"),
+        run.out_of_fold_path,
         run.data_path,
         run.survey_path,
         run.parity_path,
@@ -128,9 +130,21 @@ def discard(run: RunDirectory) -> None:
         run.teacher_path,
         run.first_round_path,
         run.labelled_only_path,
+        run.cross_fit_path,
         *run.path.glob("bottleneck-*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def give_up_weights(run: RunDirectory) -> None:
+    """Remove the model of a finished run, whose record stays.
+
+    Renamed first: a process killed while it removes must not leave half a model under its name.
+    """
+    going = run.path / f".{run.model_path.name}.given-up"
+    with suppress(FileNotFoundError), storage_errors(run.path):
+        run.model_path.rename(going)
+    shutil.rmtree(going, ignore_errors=True)
 
 
 def use_bf16(wanted: str) -> bool:

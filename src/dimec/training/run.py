@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from dimec.base.progress import Progress
 from dimec.runs.intake import Intake
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
+from dimec.training.cross_fit import train_cross_fitted
 from dimec.training.loop import train_one
 from dimec.training.own import train_own
 
@@ -25,6 +28,9 @@ def train_run(
     Under ``accelerate launch`` with several processes, all of them call this; the batches are of
     the size asked for in all, and the first process does the writing.
 
+    With ``cross_fit`` a model for each part of the training rows follows, trained without it; see
+    :mod:`dimec.training.cross_fit`.
+
     Args:
         settings: of the run.
         out: the run directory.
@@ -39,5 +45,9 @@ def train_run(
         RunBusyError: another process works in ``out``.
         StorageError: the disk is full; finished epochs are kept.
     """
-    train = train_own if settings.training.recipe == "own" else train_one
+    train: Callable[..., RunDirectory] = (
+        train_own if settings.training.recipe == "own" else train_one
+    )
+    if settings.distillation.cross_fit:
+        train = partial(train_cross_fitted, train)
     return train(settings, out, overwrite=overwrite, progress=progress, intake=intake)
