@@ -74,6 +74,8 @@ class RunDirectory:
         selections/                 training rows that dimec map select chose
         calibration/                traces of the user's calibration texts, and rows to label
         streams/                    traces of other tasks' rows, by dimec trace
+        bottleneck-LAYER-…/         a bottleneck at the split, and its traces
+        compressed-METHOD/          a compressed model, and its traces
         grid/, grid.json            the points of a grid search, and how each scored
 
     Where tiers have a model each, what is of a model lies in a run directory of the tier, and the

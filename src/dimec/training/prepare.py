@@ -119,6 +119,7 @@ def discard(run: RunDirectory) -> None:
         run.tiers_path,
         run.teacher_path,
         *run.path.glob("bottleneck-*"),
+        *run.path.glob("compressed-*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
 

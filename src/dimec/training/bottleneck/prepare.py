@@ -79,18 +79,23 @@ def prepare(
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     model = MultiExitClassifier.from_pretrained(run.model_path).to(device or "cpu")
     student = make_student(model, settings)
-    splits = _rows(run.splits(), settings)
+    splits = fewer_rows(run.splits(), settings.max_train_rows, settings.seed)
     tokenizer, longest = load_tokenizer(str(run.model_path)), run.settings().model.max_tokens
     parts = {name: getattr(splits, name) for name in ("train", *TRACED)}
     encoded = {name: encode(tokenizer, part, longest) for name, part in parts.items()}
     for split in TRACED:
-        _check_rows(run.trace(split), parts[split])
+        check_rows(run.trace(split), parts[split])
     student.bottleneck.start_from(split_states(student, encoded["train"], settings.seed))
     teacher = copy.deepcopy(model) if settings.objective == "distil" else None
     return Work(folder, settings, fingerprint, student, teacher, splits, encoded, progress)
 
 
-def _check_rows(trace: Trace, dataset: Dataset) -> None:
+def check_rows(trace: Trace, dataset: Dataset) -> None:
+    """Refuse a trace of other rows than the data set's.
+
+    Raises:
+        MismatchError: other rows, or other labels.
+    """
     same_labels = np.array_equal(trace.labels, dataset.labels)
     if trace.guids != dataset.guids or not same_labels:
         raise MismatchError(
@@ -99,12 +104,11 @@ def _check_rows(trace: Trace, dataset: Dataset) -> None:
         )
 
 
-def _rows(splits: Splits, settings: BottleneckSettings) -> Splits:
-    """The splits with as many training rows as are wanted."""
-    size = settings.max_train_rows
+def fewer_rows(splits: Splits, size: int | None, seed: int) -> Splits:
+    """The splits with as many training rows as are wanted, each class with its share; None: all."""
     if size is None or size >= len(splits.train):
         return splits
-    chosen = stratified_rows(splits.train.labels, size, settings.seed)
+    chosen = stratified_rows(splits.train.labels, size, seed)
     return replace(splits, train=splits.train.take(chosen))
 
 
