@@ -140,16 +140,10 @@ def coded_at_the_mobiles_exit(s: Sample) -> float:
     return s.lambda_m * s.m + s.o_c + s.gamma
 
 
-def sized_to_the_mobiles_exit(s: Sample) -> float:
-    """Compressed models: the last exit of one that takes the operations of m layers."""
-    assert (s.layer, s.tier) == (s.l, MOBILE)
-    return s.lambda_m * s.m
-
-
-def a_quarter_of_all_layers(s: Sample) -> float:
-    """8 bits: all l layers on the mobile, each for a quarter."""
-    assert (s.layer, s.tier) == (s.l, MOBILE)
-    return s.lambda_m * s.l / 4
+def charged_what_is_left(s: Sample) -> float:
+    """Compressed models: here of one that was not compressed, on the mobile."""
+    assert (s.layer, s.tier, s.split) == (s.l, MOBILE, s.l)
+    return s.lambda_m * s.l
 
 
 def split_anywhere(s: Sample) -> float:
@@ -197,10 +191,10 @@ FORMULAS: Mapping[str, Callable[[Sample], float]] = {
     "i-splitee": split_or_exit,
     "bottlenet++": coded_at_the_mobiles_exit,
     "bottlefit": coded_at_the_mobiles_exit,
-    "pruned-magnitude": sized_to_the_mobiles_exit,
-    "pruned-heads": sized_to_the_mobiles_exit,
-    "distilled-student": sized_to_the_mobiles_exit,
-    "int8-mobile": a_quarter_of_all_layers,
+    "pruned-magnitude": charged_what_is_left,
+    "pruned-heads": charged_what_is_left,
+    "distilled-student": charged_what_is_left,
+    "int8-mobile": charged_what_is_left,
     "neurosurgeon-latency": split_anywhere,
     "neurosurgeon-energy": split_anywhere,
 }

@@ -52,13 +52,13 @@ def test_a_trace_of_one_exit_is_all_that_it_takes() -> None:
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_a_trace_that_does_not_say_is_charged_what_the_system_was_sized_to(name: str) -> None:
+def test_a_trace_that_does_not_say_is_of_the_whole_model(name: str) -> None:
     trace = make_trace(4)
     fitted = system(name).fit(FitInputs(trace, deployment_of(trace), 0.02))
     assert fitted.policy.name == name
     assert fitted.settings == {}
     layers = fitted.policy.replay(trace, Deployment.paper((2, 4, 6))).usage.layers[:, 0]
-    assert set(layers) == {6 / 4 if name == "int8-mobile" else 2.0}
+    assert set(layers) == {6.0}
 
 
 def test_each_needs_traces_of_its_own_and_is_not_served() -> None:

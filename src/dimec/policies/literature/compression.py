@@ -18,16 +18,14 @@ Cost of a sample: λ_m·(layers that it is worth), the layers of the whole model
 operations at 128 tokens. The trace says how many, in the column ``layers_worth``: a pruned model is
 sized to the mobile's m of l layers (heads alone may not suffice, and what is left is charged); the
 student's are its own; 8-bit products count a quarter of those in fp32, the most that a processor's
-vectors gain. On a trace that does not say, it is the mobile's m layers, of 8 bits l/4, and the
-answers are the whole model's, as if nothing were lost: so ``dimec evaluate`` refuses a system whose
-traces are not there.
+vectors gain. A trace that does not say is of a model that was not compressed, and all l layers are
+charged; ``dimec evaluate`` refuses a system whose own traces are not there.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dimec.base.arrays import FloatArray
 from dimec.policies.base import Outcome, no_steps, outcome_of, require_one_model
 from dimec.policies.registry import System, register
 from dimec.policies.step import Site, Steps
@@ -44,17 +42,14 @@ class CompressedPolicy:
 
     Args:
         name: of its row.
-        layers: that it is worth, as a share of the whole model's, where the trace does not say;
-            None: the mobile's.
     """
 
     sees_labels = False
     learns_online = False
     replay_only = "it is a model of its own, of which there is a trace and no tier"
 
-    def __init__(self, name: str = "compressed", share: float | None = None) -> None:
+    def __init__(self, name: str = "compressed") -> None:
         self.name = name
-        self.share = share
 
     def steps(self, site: Site) -> Steps:
         """There are none."""
@@ -64,26 +59,22 @@ class CompressedPolicy:
         """The last exit for every sample, for the layers that its model is worth.
 
         Raises:
-            ConfigError: the tiers have models of their own.
+            ConfigError: the tiers have models of their own, or the trace lacks the last exit.
         """
         require_one_model(deployment, self.name)
         answers = np.zeros((len(trace), len(trace.exits)))
-        answers[:, -1] = 1.0
-        only = leg(len(trace), 0, self._layers(trace, deployment))
-        return outcome_of(trace, deployment, [only], answers)
-
-    def _layers(self, trace: Trace, deployment: Deployment) -> FloatArray | float:
-        """(N,) layers that the model is worth, or one number for all samples."""
         if LAYERS_WORTH in trace.extra:
-            return trace.extra[LAYERS_WORTH].astype(np.float64)
-        if self.share is not None:
-            return self.share * deployment.layers
-        return float(deployment.exits[0])
+            answers[:, -1] = 1.0
+            layers = trace.extra[LAYERS_WORTH].astype(np.float64)
+        else:
+            answers[:, trace.columns((deployment.layers,))[0]] = 1.0
+            layers = np.full(len(trace), float(deployment.layers))
+        return outcome_of(trace, deployment, [leg(len(trace), 0, layers)], answers)
 
 
-def _register(name: str, title: str, source: str, method: str, share: float | None = None) -> None:
+def _register(name: str, title: str, source: str, method: str) -> None:
     register(
-        System(name, source, lambda: CompressedPolicy(name, share), needs=f"compressed-{method}"),
+        System(name, source, lambda: CompressedPolicy(name), needs=f"compressed-{method}"),
         title=title,
         tags={COMPRESSED},
     )
@@ -96,7 +87,5 @@ _register(
     "magnitude",
 )
 _register("pruned-heads", "Pruned heads", "Michel et al. 2019, arXiv 1905.10650", "heads")
-_register(
-    "int8-mobile", "int8 on the mobile", "Jacob et al. 2018, arXiv 1712.05877", "int8", 8 / 32
-)
+_register("int8-mobile", "int8 on the mobile", "Jacob et al. 2018, arXiv 1712.05877", "int8")
 _register("distilled-student", "Distilled student", "Sanh et al. 2019, arXiv 1910.01108", "student")
