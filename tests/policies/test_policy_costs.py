@@ -191,6 +191,8 @@ FORMULAS: Mapping[str, Callable[[Sample], float]] = {
     "i-splitee": split_or_exit,
     "bottlenet++": coded_at_the_mobiles_exit,
     "bottlefit": coded_at_the_mobiles_exit,
+    "cde": coded_at_the_mobiles_exit,
+    "hnd": coded_at_the_mobiles_exit,
     "pruned-magnitude": charged_what_is_left,
     "pruned-heads": charged_what_is_left,
     "distilled-student": charged_what_is_left,

@@ -77,7 +77,7 @@ class TestEvaluate:
         run.fit()
         names = {row.policy for row in run.evaluate(draws=5, systems=("all",)).rows}
         trained = {name for name in systems() if system(name).needs}
-        assert trained >= {"bottlenet++", "bottlefit", "pruned-magnitude", "distilled-student"}
+        assert trained >= {"bottlenet++", "hnd", "pruned-magnitude", "distilled-student"}
         apart = {"bert-cloud"} | trained | {one.name for one in tagged("ours")}
         expected = systems().keys() - apart
         assert expected <= names

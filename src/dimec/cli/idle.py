@@ -154,7 +154,7 @@ RULES = (
     Idle(
         "bottleneck",
         ("tail_learning_rate",),
-        _without("train_tail"),
+        lambda given: not given["train_tail"] and given["objective"] != "head-distillation",
         "without --train-tail: the layers behind the split stay as they are",
     ),
     *(

@@ -24,6 +24,7 @@ from dimec.training.finish import TRACED, model_fingerprint
 from dimec.training.model import MultiExitClassifier
 from dimec.training.prepare import load_tokenizer
 
+_TAUGHT = ("distil", "head-distillation")  # by the full model, as it was before
 _START_TOKENS = 20_000  # whose hidden states tell the principal axes
 
 
@@ -46,7 +47,7 @@ class Work:
 
     @property
     def trained(self) -> torch.nn.ModuleDict:
-        return self.student.trained(self.settings.train_tail)
+        return parts_of(self.student, self.settings)
 
 
 def sound_model(run: RunDirectory) -> str:
@@ -58,6 +59,11 @@ def sound_model(run: RunDirectory) -> str:
             "again with: dimec train --overwrite"
         )
     return fingerprint
+
+
+def parts_of(student: BottleneckedModel, settings: BottleneckSettings) -> torch.nn.ModuleDict:
+    """What training may change, and so what is stored."""
+    return student.trained(settings.train_tail, settings.objective == "head-distillation")
 
 
 def make_student(model: MultiExitClassifier, settings: BottleneckSettings) -> BottleneckedModel:
@@ -86,7 +92,7 @@ def prepare(
     for split in TRACED:
         check_rows(run.trace(split), parts[split])
     student.bottleneck.start_from(split_states(student, encoded["train"], settings.seed))
-    teacher = copy.deepcopy(model) if settings.objective == "distil" else None
+    teacher = copy.deepcopy(model) if settings.objective in _TAUGHT else None
     return Work(folder, settings, fingerprint, student, teacher, splits, encoded, progress)
 
 
