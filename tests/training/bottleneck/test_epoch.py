@@ -424,7 +424,8 @@ class TestTheLossAtTheSplit:
             moved.append({name for name in now if not torch.equal(now[name], before[name])})
         stored = student.trained(tail=False, front=objective == "head-distillation")
         own = {id(value) for value in stored.parameters()}
-        learnt = {n for n, p in student.named_parameters() if id(p) in own}
+        named = student.named_parameters(remove_duplicate=False)
+        learnt = {name for name, parameter in named if id(parameter) in own}
         assert all("bottleneck." in name for name in moved[0])
         front = {name for name in moved[1] if name.startswith("before.")}
         assert bool(front) == (objective == "head-distillation")
@@ -434,17 +435,15 @@ class TestTheLossAtTheSplit:
             assert not any(parameter.grad is not None for parameter in teacher.parameters())
 
     def test_a_head_that_may_change_comes_nearer(self) -> None:
-        losses: dict[str, float] = {}
-        objectives: tuple[Objective, ...] = ("reconstruction", "head-distillation")
-        for objective in objectives:
-            model = make_model()
-            teacher = copy.deepcopy(model) if objective == "head-distillation" else None
-            student, schedule = make_student(model, 1, 8), make_schedule(objective, epochs=16)
-            rows = (make_encoded(24), np.arange(24) % CLASSES)
-            for epoch in range(schedule.epochs):
-                if epoch in (0, schedule.first_stage):
-                    optimizer = make_optimizer(student, schedule, schedule.stage(epoch))
-                losses[objective] = train_epoch(
-                    student, teacher, optimizer, schedule, epoch, rows, NoProgress()
-                )
-        assert losses["head-distillation"] < 0.95 * losses["reconstruction"]
+        """Once the mobile's layers learn too, the distance falls below what the code alone reached."""
+        model, losses = make_model(), []
+        schedule = make_schedule("head-distillation", epochs=16)
+        student, teacher = make_student(model, 3, 8), copy.deepcopy(model)
+        rows = (make_encoded(24), np.arange(24) % CLASSES)
+        for epoch in range(schedule.epochs):
+            if epoch in (0, schedule.first_stage):
+                optimizer = make_optimizer(student, schedule, schedule.stage(epoch))
+            losses.append(
+                train_epoch(student, teacher, optimizer, schedule, epoch, rows, NoProgress())
+            )
+        assert losses[-1] < 0.99 * losses[schedule.first_stage - 1]
