@@ -47,6 +47,8 @@ def test_wrong_options_and_files_need_no_torch(
         (["bottleneck", run, "--layer", "4"], "got --layer 4"),
         (["bottleneck", run, "--width", "99"], "got --width 99"),
         (["bottleneck", str(tmp_path)], "training.json does not exist"),
+        (["compress", run, "--method", "zip"], "--method must be one of"),
+        (["compress", str(tmp_path)], "training.json does not exist"),
         (["trace", run, "--task", f"csv:{none}"], "none.csv does not exist"),
         (["trace", run, "--task", "vader/none"], "unknown task"),
         (["trace", run, "--task", f"csv:{none}", "--rows", "some"], "--rows is 'some'"),

@@ -12,6 +12,7 @@ import typer
 
 from dimec.cli import app
 from dimec.runs.bottleneck import BottleneckSettings
+from dimec.runs.compression import CompressionSettings
 from dimec.serving.settings import ServerSettings
 from dimec.settings.data import DataSettings
 from dimec.settings.option import Setting, settings_in
@@ -33,6 +34,7 @@ def options_of(name: str) -> dict[str, Any]:
     [
         ("train", OF_A_RUN),
         ("bottleneck", settings_in(BottleneckSettings)),
+        ("compress", settings_in(CompressionSettings)),
         ("serve", settings_in(ServerSettings)),
     ],
 )
@@ -58,7 +60,12 @@ def test_an_option_over_a_file_has_no_default_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "settings"), [("bottleneck", BottleneckSettings), ("serve", ServerSettings)]
+    ("command", "settings"),
+    [
+        ("bottleneck", BottleneckSettings),
+        ("compress", CompressionSettings),
+        ("serve", ServerSettings),
+    ],
 )
 def test_an_option_with_no_file_behind_it_has_the_settings_default(
     command: str, settings: type

@@ -73,6 +73,7 @@ JSON = (
     "map select {folder}/recorded --by easy --json",
     "trace {run} --task csv:{reviews} --rows test --out {folder}/trace.safetensors --json",
     "bottleneck {run} --width 3 --bits 4 --epochs 2 --json",
+    "compress {run} --method int8 --json",
     "profile --backbone {backbone} --tokens 4,8 --repeats 1 --out {folder}/layers.json --json",
     "reproduce fig1 --profile {folder}/plan.toml --out {folder}/runs --results {folder}/results "
     "--docs {folder}/docs --json",

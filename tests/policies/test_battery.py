@@ -34,6 +34,7 @@ from support.scenes import (
 NAMES = list(every_system())
 # They answer on the device or go on elsewhere, and make no sense with one tier.
 OFFLOADING = {"adaee", "splitee", "splitee-s", "i-splitee", "bottlenet++", "bottlefit"}
+OFFLOADING |= {"cde", "hnd"}
 OFFLOADING |= {"neurosurgeon-latency", "neurosurgeon-energy"}
 OFFLOADING |= {"exit-cascade", "class-cascade", "class-gate", "deferral", "knn"}
 OFFLOADING |= {"exit0-cascade", "exit0-class-cascade", "exit0-deferral"}

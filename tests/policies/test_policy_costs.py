@@ -140,6 +140,12 @@ def coded_at_the_mobiles_exit(s: Sample) -> float:
     return s.lambda_m * s.m + s.o_c + s.gamma
 
 
+def charged_what_is_left(s: Sample) -> float:
+    """Compressed models: here of one that was not compressed, on the mobile."""
+    assert (s.layer, s.tier, s.split) == (s.l, MOBILE, s.l)
+    return s.lambda_m * s.l
+
+
 def split_anywhere(s: Sample) -> float:
     """Neurosurgeon: after any layer or none, and the last exit answers."""
     assert s.layer == s.l
@@ -185,6 +191,12 @@ FORMULAS: Mapping[str, Callable[[Sample], float]] = {
     "i-splitee": split_or_exit,
     "bottlenet++": coded_at_the_mobiles_exit,
     "bottlefit": coded_at_the_mobiles_exit,
+    "cde": coded_at_the_mobiles_exit,
+    "hnd": coded_at_the_mobiles_exit,
+    "pruned-magnitude": charged_what_is_left,
+    "pruned-heads": charged_what_is_left,
+    "distilled-student": charged_what_is_left,
+    "int8-mobile": charged_what_is_left,
     "neurosurgeon-latency": split_anywhere,
     "neurosurgeon-energy": split_anywhere,
 }

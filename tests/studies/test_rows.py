@@ -15,7 +15,7 @@ from dimec.traces.trace import Trace
 from dimec_studies.rows import SeedTraces, rows_of
 from support.builders import make_trace
 
-TRAINED = {"bottlenet++": "bottleneck-task", "bottlefit": "bottleneck-distil"}
+TRAINED = {name: one.needs for name, one in systems().items() if one.needs}
 LAYERS = (1, 2, 3, 4, 5, 6)
 TIERS = (2, 3, 6)
 

@@ -15,6 +15,7 @@ import typer
 from dimec.base.errors import ContractRefusedError, DimecError
 from dimec.cli.bottleneck import bottleneck
 from dimec.cli.command import HELP_OPTIONS, Command
+from dimec.cli.compress import compress
 from dimec.cli.contract import contract_app
 from dimec.cli.demo import demo
 from dimec.cli.export import export
@@ -104,7 +105,7 @@ def _root(
 
 
 _STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
-_RESEARCH = (bottleneck, trace, join, profile)
+_RESEARCH = (bottleneck, compress, trace, join, profile)
 for _command in _STEPS:
     app.command(cls=Command)(_command)
 app.command(rich_help_panel="Research", context_settings=dict(PASSED_ON))(reproduce)

@@ -33,8 +33,8 @@ def bottleneck(
     """Train a bottleneck at the split: what the mobile sends in place of hidden states.
 
     Makes RUN/bottleneck-LAYER-WIDTH-BITS-OBJECTIVE with the weights and two traces, which the
-    systems bottlenet++ and bottlefit replay. It can be killed at any moment: the same command goes
-    on after the last finished epoch.
+    systems bottlenet++, bottlefit, cde and hnd replay. It can be killed at any moment: the same
+    command goes on after the last finished epoch.
 
     Examples:
 

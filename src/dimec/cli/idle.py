@@ -81,6 +81,14 @@ _TERMS = ("max_accuracy_drop", "max_disagreement", "max_cost")
 _TIERS = ("tier", "edge", "cloud")
 _OF_TIERS = ("timeout", "fallback", "token_file", "ca", "insecure")
 
+# Options of dimec compress, and the methods that they do something for.
+_OF_METHODS = {
+    ("epochs", "batch_size", "learning_rate", "prunings", "max_train_rows"): ("magnitude",),
+    ("sparsity", "seed"): ("magnitude", "heads"),
+    ("rows",): ("heads",),
+    ("student",): ("student",),
+}
+
 RULES = (
     Idle(
         "fit",
@@ -146,8 +154,17 @@ RULES = (
     Idle(
         "bottleneck",
         ("tail_learning_rate",),
-        _without("train_tail"),
+        lambda given: not given["train_tail"] and given["objective"] != "head-distillation",
         "without --train-tail: the layers behind the split stay as they are",
+    ),
+    *(
+        Idle(
+            "compress",
+            options,
+            lambda given, methods=methods: given["method"] not in methods,  # type: ignore[misc]
+            f"but with --method {' or '.join(methods)}; leave it out",
+        )
+        for options, methods in _OF_METHODS.items()
     ),
     Idle(
         "trace",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -82,10 +83,12 @@ def replay_all(
     deployment: Deployment,
     *,
     matched: Sequence[str] | None = None,
+    own: Mapping[str, Trace] = MappingProxyType({}),
 ) -> list[Replay]:
     """Every policy's replay, and behind some of them random routing with the same tier shares.
 
-    Args and errors: as :func:`dimec.evaluation.evaluate.evaluate`.
+    Args and errors: as :func:`dimec.evaluation.evaluate.evaluate`; and ``own``, by a policy's name
+    the trace of the same samples that it replays in place of the others'.
     """
     if len(trace) == 0:
         raise DataError("cannot evaluate on a trace without samples")
@@ -93,7 +96,7 @@ def replay_all(
     for policy in policies:
         if policy.name in replays:
             raise ConfigError(f"two policies are named {policy.name!r}; names must differ")
-        replays[policy.name] = one = replay(policy, trace, deployment)
+        replays[policy.name] = one = replay(policy, own.get(policy.name, trace), deployment)
         if _wants_match(policy, matched):
             shares = column_means(one.tiers)
             twin = RandomPolicy(matched_name(policy.name), shares.tolist())

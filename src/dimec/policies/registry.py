@@ -170,7 +170,8 @@ _MODULES = (
     "dimec.policies.literature.ceebert",
     "dimec.policies.literature.dimee",  # max-softmax and max-softmax-tiers too
     "dimec.policies.literature.neurosurgeon",  # by latency and by energy
-    "dimec.policies.literature.bottleneck",  # BottleNet++ and BottleFit
+    "dimec.policies.literature.bottleneck",  # BottleNet++, BottleFit, CDE, HND
+    "dimec.policies.literature.compression",  # pruned, int8, distilled: on the mobile alone
     "dimec.policies.literature.class_cascade",  # per exit, per exit and class, by the class alone
     "dimec.policies.literature.deferral",
     "dimec.policies.literature.knn",

@@ -15,8 +15,10 @@ from dimec.policies.literature.bottleneck import CODE_BITS, CODE_WIDTH, token_co
 from dimec.settings.option import Option
 from dimec.tiers.names import MOBILE
 
-Objective = Literal["task", "distil"]
-OBJECTIVES: tuple[Objective, ...] = ("task", "distil")
+Objective = Literal["task", "distil", "reconstruction", "head-distillation"]
+OBJECTIVES: tuple[Objective, ...] = ("task", "distil", "reconstruction", "head-distillation")
+# The loss is taken at the split: what lies behind it learns nothing.
+AT_THE_SPLIT: tuple[Objective, ...] = ("reconstruction", "head-distillation")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class BottleneckSchedule:
         """What a stage learns, for the record."""
         if self.objective == "distil":
             return ("hidden states", "answers")[stage]
+        if self.objective == "head-distillation":
+            return ("bottleneck", "bottleneck and head")[stage]
         return "bottleneck and tail" if stage == 1 and self.train_tail else "bottleneck"
 
     def stage_epochs(self, stage: int) -> int:
@@ -69,20 +73,21 @@ class BottleneckSettings:
         Objective,
         Option(
             "task: the labels (BottleNet++). distil: the full model's hidden states, then its "
-            "answers (BottleFit)."
+            "answers (BottleFit). reconstruction: the hidden states at the split alone (CDE). "
+            "head-distillation: the same, and the mobile's layers learn to give them too (HND)."
         ),
     ] = "task"
     train_tail: Annotated[
         bool,
         Option(
             "Train the layers behind the split too, in the second half of the epochs, as both "
-            "papers do. The mobile's layers always stay as they are."
+            "papers do. The mobile's layers stay as they are, but for head-distillation."
         ),
     ] = False
     epochs: Annotated[int, Option("At least 2.")] = 6
     batch_size: Annotated[int, Option("Texts a step.")] = 32
     learning_rate: Annotated[float, Option("Of the bottleneck.")] = 1e-3
-    tail_learning_rate: Annotated[float, Option("Of the layers behind the split.")] = 5e-5
+    tail_learning_rate: Annotated[float, Option("Of the model's layers that learn.")] = 5e-5
     max_train_rows: Annotated[
         int | None, Option("Train on a stratified sample of the training rows.")
     ] = None
@@ -94,6 +99,11 @@ class BottleneckSettings:
             raise ConfigError(
                 f"{option('objective')} must be one of {', '.join(OBJECTIVES)}, got "
                 f"{self.objective!r}"
+            )
+        if self.train_tail and self.objective in AT_THE_SPLIT:
+            raise ConfigError(
+                f"{option('train_tail')} does nothing with {option('objective')} {self.objective}, "
+                "whose loss is taken at the split; leave it out"
             )
         least = {"layer": 1, "epochs": 2, "batch_size": 1, "max_train_rows": 1, "seed": 0}
         for name, low in least.items():

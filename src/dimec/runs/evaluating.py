@@ -28,6 +28,7 @@ from dimec.runs.own_tiers import (
     models_of,
     text_tiers,
 )
+from dimec.runs.rivals import own_traces
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.scenarios import Scenario, computing_table
@@ -99,9 +100,14 @@ def evaluate_run(
         for one in fit_systems(run, systems, deployment, fit["lam"], progress)
         if one.policy.name not in rows
     ]
+    own = {
+        one.policy.name: traces[1]
+        for one in rivals
+        if (traces := own_traces(run, system(one.policy.name))) is not None
+    }
     context["systems"] = {one.policy.name: dict(one.settings) for one in rivals}
     policies = [*standard, *(one.policy for one in rivals), oracle]
-    replays = replay_all(trace, policies, deployment)
+    replays = replay_all(trace, policies, deployment, own=own)
     ledger = draw_up(
         replays,
         reference_replay(trace, deployment),
@@ -115,7 +121,8 @@ def evaluate_run(
     table = _in_scenarios(run, trace, replays, deployment, scenarios)
     write_json(run.report_path / "scenarios.json", table)
     if curves:
-        others = [one.policy.name for one in rivals]
+        # A trace of its own is of one model that was made for one place: a point, and no curve.
+        others = [one.policy.name for one in rivals if one.policy.name not in own]
         run_curves(run, stored, others, draws, seed, progress).save(run.report_path)
     return ledger
 
@@ -178,27 +185,35 @@ def fit_systems(
         names: of systems, or ``all`` for each that is neither dimec itself, which the run's own
             router stands for, nor in need of a training of its own. Of these, one that is not for
             such tiers is left out, and the progress told; one that is named is an error.
-        deployment: exits and costs.
+        deployment: exits and costs. A system with a training of its own is fitted to its own trace.
         lam: the weight of one unit of cost.
         progress: told which systems were left out, and why.
 
     Raises:
         ConfigError: no such system, or a named one that cannot be fitted for these tiers.
     """
+    progress = progress or NoProgress()
     chosen = named_systems(names)
     if not chosen:
         return []
     data_map = run.dynamics().data_map(deployment.exits[0])
     inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
-    more = usable(run, (progress or NoProgress()).say)
+    more = usable(run, progress.say)
     fitted = []
     for name in dict.fromkeys(chosen):
         try:
-            fitted.append(system(name).fit(widened(inputs, more, name)))
+            known = system(name)
+            traces = own_traces(run, known)
+            if traces is None and known.needs:
+                progress.say(
+                    f"{name} is replayed on the run's own traces, as if its training lost nothing"
+                )
+            own = None if traces is None else replace(inputs, validation=traces[0])
+            fitted.append(known.fit(own or widened(inputs, more, name)))
         except ConfigError as error:
             if name in names:
                 raise
-            (progress or NoProgress()).say(f"{name} is left out: {error}")
+            progress.say(f"{name} is left out: {error}")
     return fitted
 
 

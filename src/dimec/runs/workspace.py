@@ -82,6 +82,8 @@ class RunDirectory:
         selections/                 training rows that dimec map select chose
         calibration/                traces of the user's calibration texts, and rows to label
         streams/                    traces of other tasks' rows, by dimec trace
+        bottleneck-LAYER-…/         a bottleneck at the split, and its traces
+        compressed-METHOD/          a compressed model, and its traces
         grid/, grid.json            the points of a grid search, and how each scored
         cross-fit/K/                a run for each part of the training rows, trained without it
         trace-out-of-fold.safetensors   what each of them says of its part

@@ -132,6 +132,7 @@ def discard(run: RunDirectory) -> None:
         run.labelled_only_path,
         run.cross_fit_path,
         *run.path.glob("bottleneck-*"),
+        *run.path.glob("compressed-*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
 

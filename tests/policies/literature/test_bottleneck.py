@@ -25,7 +25,7 @@ from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from support.builders import deployment_of, make_trace, traces
 
-NAMES = ("bottlenet++", "bottlefit")
+NAMES = ("bottlenet++", "bottlefit", "cde")
 thresholds = st.none() | st.sampled_from(THRESHOLDS[1:]) | st.floats(0, 1)
 
 
@@ -228,7 +228,7 @@ class TestTheSystems:
         assert policy.name == name
         assert not policy.sees_labels
         assert not policy.learns_online
-        assert "arXiv" in system(name).source
+        assert "arXiv" in system(name).source or "doi" in system(name).source
 
     @pytest.mark.parametrize("name", NAMES)
     @given(trace=traces(), lam=st.sampled_from([0.0, 0.02, 0.2]))
@@ -252,7 +252,11 @@ class TestTheSystems:
 
     def test_each_needs_the_traces_of_its_own_training(self) -> None:
         needs = [system(name).needs for name in NAMES]
-        assert needs == ["bottleneck-task", "bottleneck-distil"]
+        assert needs == ["bottleneck-task", "bottleneck-distil", "bottleneck-reconstruction"]
+        assert system("hnd").needs == "bottleneck-head-distillation"
+
+    def test_an_altered_head_has_no_exit_at_the_split(self) -> None:
+        assert system("hnd").settings() == [{"threshold": None}]
 
     def test_the_papers_own_rule_is_among_the_settings(self) -> None:
         for name in NAMES:

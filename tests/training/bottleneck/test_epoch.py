@@ -383,3 +383,67 @@ def test_the_loss_of_answers_is_half_the_labels_and_half_the_models() -> None:
         divergence = sum(b * math.log(b / a) for a, b in zip(p, q, strict=True))
         assert alone[i].item() == pytest.approx(entropy, rel=1e-5)
         assert both[i].item() == pytest.approx(0.5 * entropy + 0.5 * divergence, rel=1e-5)
+
+
+class TestTheLossAtTheSplit:
+    """Reconstruction, and head-network distillation: what tells them apart is what learns."""
+
+    @pytest.mark.parametrize("objective", ["reconstruction", "head-distillation"])
+    @pytest.mark.parametrize("stage", [0, 1])
+    def test_it_is_the_distance_to_the_original_hidden_states(
+        self, objective: Objective, stage: int
+    ) -> None:
+        model, inputs = make_model(), make_inputs()
+        teacher = copy.deepcopy(model) if objective == "head-distillation" else None
+        student, schedule = make_student(model), make_schedule(objective)
+        with torch.no_grad():
+            wanted = model.encoder(**inputs, output_hidden_states=True).hidden_states[SPLIT]
+            if objective == "head-distillation":  # a head that is no longer the original
+                next(iter(student.before.parameters())).add_(0.1)
+            own = model.encoder(**inputs, output_hidden_states=True).hidden_states[SPLIT]
+            apart = (student.bottleneck(own) - wanted) ** 2
+            labels = torch.zeros(6, dtype=torch.int64)
+            loss = batch_loss(student, teacher, schedule, stage, inputs, labels)
+        for text, tokens in enumerate(inputs["attention_mask"].sum(dim=1).tolist()):
+            by_hand = sum(float(apart[text, t].sum()) for t in range(tokens)) / tokens
+            assert loss[text].item() == pytest.approx(by_hand, rel=1e-4)
+
+    @pytest.mark.parametrize("objective", ["reconstruction", "head-distillation"])
+    def test_the_code_learns_and_of_the_layers_the_altered_heads_alone(
+        self, objective: Objective
+    ) -> None:
+        model = make_model(dropout=0.1)
+        teacher = copy.deepcopy(model) if objective == "head-distillation" else None
+        student, schedule = make_student(model), make_schedule(objective, epochs=2)
+        before = {name: value.clone() for name, value in student.state_dict().items()}
+        rows, moved = (make_encoded(), np.arange(12) % CLASSES), []
+        for epoch in range(2):
+            optimizer = make_optimizer(student, schedule, schedule.stage(epoch))
+            train_epoch(student, teacher, optimizer, schedule, epoch, rows, NoProgress())
+            now = student.state_dict()
+            moved.append({name for name in now if not torch.equal(now[name], before[name])})
+        stored = student.trained(tail=False, front=objective == "head-distillation")
+        own = {id(value) for value in stored.parameters()}
+        named = student.named_parameters(remove_duplicate=False)
+        learnt = {name for name, parameter in named if id(parameter) in own}
+        assert all("bottleneck." in name for name in moved[0])
+        front = {name for name in moved[1] if name.startswith("before.")}
+        assert bool(front) == (objective == "head-distillation")
+        assert not any(name.startswith(("behind.", "head.", "model.heads")) for name in moved[1])
+        assert {n for n in moved[1] if n.startswith(("before.", "bottleneck."))} <= learnt
+        if teacher is not None:
+            assert not any(parameter.grad is not None for parameter in teacher.parameters())
+
+    def test_a_head_that_may_change_comes_nearer(self) -> None:
+        """Once the mobile's layers learn too, the distance falls below what the code alone reached."""
+        model, losses = make_model(), []
+        schedule = make_schedule("head-distillation", epochs=16)
+        student, teacher = make_student(model, 3, 8), copy.deepcopy(model)
+        rows = (make_encoded(24), np.arange(24) % CLASSES)
+        for epoch in range(schedule.epochs):
+            if epoch in (0, schedule.first_stage):
+                optimizer = make_optimizer(student, schedule, schedule.stage(epoch))
+            losses.append(
+                train_epoch(student, teacher, optimizer, schedule, epoch, rows, NoProgress())
+            )
+        assert losses[-1] < 0.99 * losses[schedule.first_stage - 1]

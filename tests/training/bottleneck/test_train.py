@@ -346,3 +346,35 @@ def test_what_is_not_behind_the_split_is_loaded_as_the_run_has_it(trained: Path)
     assert any(".layer.0." in name for name in kept)
     for name in kept:
         assert torch.equal(own[name], loaded[name]), name
+
+
+@pytest.mark.parametrize("name", ["cde", "hnd"])
+def test_what_was_trained_at_the_split_is_stored_and_is_a_row(
+    run_copy: Callable[..., Path], name: str
+) -> None:
+    run = Run(run_copy())
+    objective: Objective = "reconstruction" if name == "cde" else "head-distillation"
+    path = train_bottleneck(run, replace(FAST, objective=objective))
+    student, test = load_bottleneck(path), bottleneck_traces(path)[1]
+    encoded = encode(load_tokenizer(str(run.model_path)), run.splits().test, 32)
+    logits = behind_logits(student, encoded, NoProgress(), "")
+    assert np.array_equal(softmax(logits).astype(np.float32), test.probabilities[:, -1])
+    row = run.evaluate(draws=5, systems=(name,), curves=False).row(name)
+    fitted = system(name).fit(FitInputs(bottleneck_traces(path)[0], run.deployment(), 0.02))
+    one = fitted.policy.replay(test, run.deployment())
+    assert row.accuracy == pytest.approx((one.answers * test.correct).sum(axis=1).mean())
+    assert row.cost == pytest.approx(one.cost.mean())
+
+
+@pytest.mark.parametrize("objective", ["reconstruction", "head-distillation"])
+def test_a_tail_that_cannot_learn_is_refused(objective: Objective) -> None:
+    with pytest.raises(ConfigError, match=f"train_tail does nothing with objective {objective}"):
+        replace(FAST, objective=objective, train_tail=True)
+
+
+def test_several_bottlenecks_of_one_system_are_refused(run_copy: Callable[..., Path]) -> None:
+    run = Run(run_copy())
+    for bits in (4, 5):
+        train_bottleneck(run, replace(FAST, bits=bits))
+    with pytest.raises(ConfigError, match=r"several trained bottlenecks for bottlenet\+\+"):
+        run.evaluate(draws=5, systems=("bottlenet++",), curves=False)

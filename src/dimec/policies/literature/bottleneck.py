@@ -1,4 +1,4 @@
-"""BottleNet++ and BottleFit: a trained narrow bottleneck at the split, so that little travels.
+"""BottleNet++, BottleFit, CDE and HND: a trained narrow bottleneck at the split.
 
 Sources:
 
@@ -6,16 +6,21 @@ Sources:
   on the task's own loss.
 - ``bottlefit``: Matsubara et al., BottleFit (arXiv 2201.02693): they are trained to give back the
   full model's hidden states first, then its answers.
+- ``cde``: Yao et al., Deep compressive offloading (SenSys 2020): they are trained to give back the
+  hidden states at the split, and nothing else.
+- ``hnd``: Matsubara et al., Head network distillation (arXiv 1811.10135, 2007.15818): the mobile's
+  layers are trained with them to give the original hidden states at the split.
 
 The mobile runs the layers up to the split, projects each token's hidden state from D numbers down
 to k, quantises them to b bits and sends ⌈k·b/8⌉ bytes a token; the cloud projects up again, runs
-the layers that are left, and answers at the last exit. What sets the two systems apart is how the
-bottleneck was trained, and so which trace they replay (``dimec bottleneck --objective task`` or
-``distil``): here they are the same few lines.
+the layers that are left, and answers at the last exit. What sets the systems apart is how the
+bottleneck was trained, and so which trace they replay (``dimec bottleneck --objective task``,
+``distil``, ``reconstruction`` or ``head-distillation``): here they are the same few lines.
 
-Neither paper has an early exit. It is offered beside the papers' own rule, which is ``threshold``
-None, because a split with an exit need not send what it is sure of: exit at the split where
-max_c p_m(c) ≥ threshold, else send the code.
+None of the papers has an early exit. It is offered beside the papers' own rule, which is
+``threshold`` None, because a split with an exit need not send what it is sure of: exit at the split
+where max_c p_m(c) ≥ threshold, else send the code. Not with ``hnd``: its altered layers are for the
+code alone, and the exit that the trace has at the split is not theirs.
 
 Cost of a sample: λ_m·split, plus o_c + γ where the code is sent.
 
@@ -167,11 +172,12 @@ def code_payload(trace: Trace) -> FloatArray:
     return token_code_bytes(CODE_WIDTH, CODE_BITS) * trace.lengths.astype(np.float64)
 
 
-def _system(name: str, source: str, needs: str) -> System:
+def _system(name: str, source: str, needs: str, exits: bool = True) -> System:
     def make(threshold: float | None = None, layer: int | None = None) -> BottleneckPolicy:
         return BottleneckPolicy(threshold, layer, name=name)
 
-    return System(name, source, make, grid={"threshold": THRESHOLDS}, needs=needs)
+    tried = THRESHOLDS if exits else THRESHOLDS[:1]
+    return System(name, source, make, grid={"threshold": tried}, needs=needs)
 
 
 register(
@@ -181,4 +187,21 @@ register(
 register(
     _system("bottlefit", "Matsubara et al. 2022, arXiv 2201.02693", "bottleneck-distil"),
     title="BottleFit",
+)
+register(
+    _system(
+        "cde",
+        "Yao et al., ACM SenSys 2020, doi 10.1145/3384419.3430898",
+        "bottleneck-reconstruction",
+    ),
+    title="CDE",
+)
+register(
+    _system(
+        "hnd",
+        "Matsubara et al. 2019, arXiv 1811.10135, and 2020, arXiv 2007.15818",
+        "bottleneck-head-distillation",
+        exits=False,
+    ),
+    title="HND",
 )

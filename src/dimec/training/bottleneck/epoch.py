@@ -1,9 +1,9 @@
 """One epoch of training a bottleneck inside a trained model: stages, losses, what is frozen.
 
-The layers up to the split, the mobile's, stay as they are and run without dropout: the mobile tier
-that answers by itself must be the one that feeds the bottleneck. Each objective has two stages,
-the first half of the epochs and the rest; each stage starts an Adam of its own, whose learning
-rate falls linearly to zero.
+The layers up to the split, the mobile's, run without dropout, and but for ``head-distillation``
+stay as they are: the mobile tier that answers by itself must be the one that feeds the bottleneck.
+Each objective has two stages, the first half of the epochs and the rest; each stage starts an Adam
+of its own, whose learning rate falls linearly to zero.
 
 ``task``, after BottleNet++ (arXiv 1910.14315; its authors' code has three phases: the model, then
 encoder and decoder with the model frozen, then all together): the cross-entropy of the last exit
@@ -15,6 +15,19 @@ first the bottleneck alone learns the full model's hidden states at the split an
 behind it, by their squared distance; then, the way down frozen, the way up, and with ``train_tail``
 the layers behind it, learn the labels and the full model's answers, half of the cross-entropy and
 half of KL(full model ‖ bottleneck) at temperature 1. BottleFit trains the layers behind always.
+
+``reconstruction``, after CDE (Yao et al., Deep compressive offloading, SenSys 2020): the bottleneck
+alone learns to give back the hidden states at the split, by their squared distance, in both stages.
+Neither labels nor answers are looked at, and no layer changes.
+
+``head-distillation``, after HND (Matsubara et al., arXiv 1811.10135 and 2007.15818): an altered
+head, with the bottleneck in it, learns to give the original head's output, again by the squared
+distance at the split, and the tail stays frozen. With the bottleneck at the very end of the head
+that is reconstruction, unless the head itself may change. So it does: first the bottleneck alone,
+then the mobile's layers with it (the embeddings stay). The target is always the original head's.
+What the altered layers say by themselves is no exit of the run's any more: the mobile runs them for
+the code alone. In the papers the bottleneck lies earlier in the head, and the head is smaller than
+the original; here its layers are as many, so that what a code costs is what it costs the others.
 """
 
 from __future__ import annotations
@@ -35,7 +48,7 @@ from dimec.base.errors import DivergedError
 from dimec.base.metrics import accuracy, confusion_matrix, score
 from dimec.base.progress import Progress
 from dimec.data import Dataset
-from dimec.runs.bottleneck import BottleneckSchedule
+from dimec.runs.bottleneck import AT_THE_SPLIT, BottleneckSchedule
 from dimec.training.batching import Encoded, training_batches
 from dimec.training.bottleneck.code import Bottleneck
 from dimec.training.encoders import layer_list
@@ -84,13 +97,19 @@ class BottleneckedModel(nn.Module):
         self.model = model.requires_grad_(False).eval()
         self.bottleneck = bottleneck
         self.layer = layer
+        self.before = layer_list(model.encoder)[:layer]
         self.behind = layer_list(model.encoder)[layer:]
         self.head = model.heads[str(model.exits[-1])]
         self.restored: Tensor | None = None
 
-    def trained(self, tail: bool) -> nn.ModuleDict:
-        """All that training may change: the bottleneck, and the layers behind it with ``tail``."""
+    def trained(self, tail: bool, front: bool = False) -> nn.ModuleDict:
+        """All that training may change.
+
+        The bottleneck; the layers behind it with ``tail``; those before it with ``front``.
+        """
         parts: dict[str, nn.Module] = {"bottleneck": self.bottleneck}
+        if front:
+            parts["front"] = self.before
         if tail:
             parts |= {"tail": self.behind, "head": self.head}
         return nn.ModuleDict(parts)
@@ -138,6 +157,9 @@ def parameter_groups(
     if stage == 1 and schedule.objective == "distil":
         narrow = decoder
     groups: list[dict[str, Any]] = [{"params": narrow, "peak": schedule.learning_rate}]
+    if stage == 1 and schedule.objective == "head-distillation":
+        front = list(student.before.parameters())
+        groups.append({"params": front, "peak": schedule.tail_learning_rate})
     if stage == 1 and schedule.train_tail:
         tail = [*student.behind.parameters(), *student.head.parameters()]
         groups.append({"params": tail, "peak": schedule.tail_learning_rate})
@@ -209,9 +231,18 @@ def batch_loss(
     inputs: dict[str, Tensor],
     labels: Tensor,
 ) -> Tensor:
-    """(B,) loss of a stage; the teacher is the full model, and only ``distil`` has one."""
+    """(B,) loss of a stage.
+
+    The teacher is the full model; ``distil`` and ``head-distillation`` have one.
+    """
     with student.spliced() as model:
         logits, hidden = answer(model, inputs)
+        if schedule.objective in AT_THE_SPLIT:
+            # In front of the bottleneck, where the head itself stays as it is.
+            own = hidden[student.layer - 1]
+            target = own if teacher is None else head_output(teacher, student.layer, inputs)
+            assert student.restored is not None  # the hook has run
+            return hidden_distance([student.restored], [target], inputs["attention_mask"])
         if teacher is None:
             return answer_loss(logits, labels)
         with torch.no_grad():
@@ -221,6 +252,12 @@ def batch_loss(
         assert student.restored is not None  # the hook has run
         ours = [student.restored, *hidden[student.layer :]]
         return hidden_distance(ours, wanted[student.layer - 1 :], inputs["attention_mask"])
+
+
+@torch.no_grad()
+def head_output(model: MultiExitClassifier, layer: int, inputs: dict[str, Tensor]) -> Tensor:
+    """(B, T, D) hidden states of a model at a split."""
+    return answer(model, inputs)[1][layer - 1]
 
 
 def train_epoch(

@@ -24,6 +24,7 @@ from dimec.training.finish import TRACED, model_fingerprint
 from dimec.training.model import MultiExitClassifier
 from dimec.training.prepare import load_tokenizer
 
+_TAUGHT = ("distil", "head-distillation")  # by the full model, as it was before
 _START_TOKENS = 20_000  # whose hidden states tell the principal axes
 
 
@@ -46,7 +47,7 @@ class Work:
 
     @property
     def trained(self) -> torch.nn.ModuleDict:
-        return self.student.trained(self.settings.train_tail)
+        return parts_of(self.student, self.settings)
 
 
 def sound_model(run: RunDirectory) -> str:
@@ -64,6 +65,11 @@ def sound_model(run: RunDirectory) -> str:
             "again with: dimec train --overwrite"
         )
     return fingerprint
+
+
+def parts_of(student: BottleneckedModel, settings: BottleneckSettings) -> torch.nn.ModuleDict:
+    """What training may change, and so what is stored."""
+    return student.trained(settings.train_tail, settings.objective == "head-distillation")
 
 
 def make_student(model: MultiExitClassifier, settings: BottleneckSettings) -> BottleneckedModel:
@@ -85,18 +91,23 @@ def prepare(
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     model = MultiExitClassifier.from_pretrained(run.model_path).to(device or "cpu")
     student = make_student(model, settings)
-    splits = _rows(run.splits(), settings)
+    splits = fewer_rows(run.splits(), settings.max_train_rows, settings.seed)
     tokenizer, longest = load_tokenizer(str(run.model_path)), run.settings().model.max_tokens
     parts = {name: getattr(splits, name) for name in ("train", *TRACED)}
     encoded = {name: encode(tokenizer, part, longest) for name, part in parts.items()}
     for split in TRACED:
-        _check_rows(run.trace(split), parts[split])
+        check_rows(run.trace(split), parts[split])
     student.bottleneck.start_from(split_states(student, encoded["train"], settings.seed))
-    teacher = copy.deepcopy(model) if settings.objective == "distil" else None
+    teacher = copy.deepcopy(model) if settings.objective in _TAUGHT else None
     return Work(folder, settings, fingerprint, student, teacher, splits, encoded, progress)
 
 
-def _check_rows(trace: Trace, dataset: Dataset) -> None:
+def check_rows(trace: Trace, dataset: Dataset) -> None:
+    """Refuse a trace of other rows than the data set's.
+
+    Raises:
+        MismatchError: other rows, or other labels.
+    """
     same_labels = np.array_equal(trace.labels, dataset.labels)
     if trace.guids != dataset.guids or not same_labels:
         raise MismatchError(
@@ -105,12 +116,11 @@ def _check_rows(trace: Trace, dataset: Dataset) -> None:
         )
 
 
-def _rows(splits: Splits, settings: BottleneckSettings) -> Splits:
-    """The splits with as many training rows as are wanted."""
-    size = settings.max_train_rows
+def fewer_rows(splits: Splits, size: int | None, seed: int) -> Splits:
+    """The splits with as many training rows as are wanted, each class with its share; None: all."""
     if size is None or size >= len(splits.train):
         return splits
-    chosen = stratified_rows(splits.train.labels, size, settings.seed)
+    chosen = stratified_rows(splits.train.labels, size, seed)
     return replace(splits, train=splits.train.take(chosen))
 
 

@@ -1,10 +1,10 @@
-"""A trained bottleneck at the split of a trained run: BottleNet++ and BottleFit for encoders.
+"""A trained bottleneck at the split of a trained run: BottleNet++, BottleFit, CDE and HND.
 
 In the run directory each has a folder ``bottleneck-LAYER-WIDTH-BITS-OBJECTIVE`` (with ``-tail``
 behind it where the layers behind the split were trained too)::
 
     bottleneck.json             settings, history, scores, bytes; written last
-    weights.safetensors         the bottleneck, and the layers behind it where they were trained
+    weights.safetensors         the bottleneck, and the model's layers that were trained
     trace-validation.safetensors, trace-test.safetensors
 
 The traces are the run's own, but for the last exit, whose probabilities are those behind the
@@ -45,7 +45,7 @@ from dimec.training.bottleneck.files import (
     describe,
     weights_sha256,
 )
-from dimec.training.bottleneck.prepare import Work, make_student, prepare, sound_model
+from dimec.training.bottleneck.prepare import Work, make_student, parts_of, prepare, sound_model
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.finish import TRACED
 from dimec.training.model import MultiExitClassifier
@@ -241,7 +241,7 @@ def _load_weights(path: Path, student: BottleneckedModel, settings: BottleneckSe
     """Put stored weights into the student; returns the digest of them."""
     arrays, _ = load_arrays(path, _WEIGHTS_KIND, "dimec bottleneck --overwrite")
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    student.trained(settings.train_tail).load_state_dict(weights)
+    parts_of(student, settings).load_state_dict(weights)
     return weights_sha256(arrays)
 
 
