@@ -7,9 +7,8 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import dimec
 import rooms
@@ -27,6 +26,13 @@ def _id(path: Path) -> str:
 
 def _room(path: Path) -> str:
     return "studies" if path in STUDIES else rooms.room_of(rooms.name_of(path))
+
+
+@cache
+def _packages(path: Path) -> list[tuple[str, bool]]:
+    """What a file imports, the first word of each name, and whether at its top."""
+    found = rooms.imports(ast.parse(path.read_text("utf-8")))
+    return [(module.partition(".")[0], top) for module, top in found]
 
 
 def test_the_reader_of_imports_sees_what_it_should() -> None:
@@ -50,15 +56,15 @@ class C:
     assert ("dimec.traces", True) in found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_imports_run_downward_only(path: Path) -> None:
-    room = _room(path)
-    if room == "__init__":
-        return  # the public names, loaded on first use
-    for other, _ in rooms.uses(path):
-        if other in rooms.LEVEL and other != room:
-            downward = rooms.LEVEL[other] < rooms.LEVEL[room]
-            assert downward, f"{_id(path)} imports dimec.{other}, which does not lie below it"
+def test_imports_run_downward_only() -> None:
+    upward = [
+        f"{_id(path)} imports dimec.{other}, which does not lie below it"
+        for path in MODULES
+        if (room := _room(path)) != "__init__"  # the public names, loaded on first use
+        for other, _ in rooms.uses(path)
+        if other in rooms.LEVEL and other != room and rooms.LEVEL[other] >= rooms.LEVEL[room]
+    ]
+    assert upward == []
 
 
 def test_every_room_has_its_level() -> None:
@@ -70,36 +76,37 @@ def test_the_docs_have_the_table_of_the_rooms() -> None:
     assert rooms.written(page) == page, "write it anew: python tools/rooms.py"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_the_package_knows_nothing_of_the_studies(path: Path) -> None:
-    named = {
-        module.split(".")[0] for module, _ in rooms.imports(ast.parse(path.read_text("utf-8")))
-    }
-    assert "dimec_studies" not in named
+def test_the_package_knows_nothing_of_the_studies() -> None:
+    knowing = [_id(path) for path in MODULES if "dimec_studies" in {p for p, _ in _packages(path)}]
+    assert knowing == []
 
 
-@pytest.mark.parametrize("path", [*MODULES, *STUDIES], ids=_id)
-def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_inside_functions(
-    path: Path,
-) -> None:
-    room = _room(path)
-    for other, top in rooms.uses(path):
-        if other in {"training", "serving"} and room != other:
-            assert room in DRIVERS
-            assert not top
+def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_inside_functions() -> (
+    None
+):
+    reaching = [
+        f"{_id(path)} reaches for dimec.{other}{' at its top' if top else ''}"
+        for path in (*MODULES, *STUDIES)
+        for other, top in rooms.uses(path)
+        if other in {"training", "serving"}
+        and (room := _room(path)) != other
+        and (top or room not in DRIVERS)
+    ]
+    assert reaching == []
 
 
-@pytest.mark.parametrize("path", [*MODULES, *STUDIES], ids=_id)
-def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only(path: Path) -> None:
+def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only() -> None:
     heavy = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "datasets"}
     heavy |= {"onnx", "onnxscript", "onnxruntime", "pandas", "polars", "sklearn", "scipy"}
     network = {"starlette": "serving", "uvicorn": "serving", "httpx2": "client"}
-    for module, top in rooms.imports(ast.parse(path.read_text("utf-8"))):
-        package = module.split(".")[0]
-        if top and package in heavy:
-            assert _room(path) == "training"
-        if top and package in network:
-            assert _room(path) == network[package]
+    homes = dict.fromkeys(heavy, "training") | network
+    elsewhere = [
+        f"{_id(path)} imports {package} at its top"
+        for path in (*MODULES, *STUDIES)
+        for package, top in _packages(path)
+        if top and _room(path) != homes.get(package, _room(path))
+    ]
+    assert elsewhere == []
 
 
 _BLOCKED = """

@@ -26,6 +26,7 @@ from support.scenes import (
     assert_same,
     every_system,
     fitted,
+    in_each,
     parts,
     scenes,
     taken,
@@ -41,7 +42,6 @@ OFFLOADING |= {"exit0-cascade", "exit0-class-cascade", "exit0-deferral"}
 OFFLOADING |= {"cats", "calm", "fast-yet-safe"}
 every = pytest.mark.parametrize("name", NAMES)
 EVERYWHERE = SCENES | OTHER_TIERS
-everywhere = pytest.mark.parametrize("scene", EVERYWHERE.values(), ids=list(EVERYWHERE))
 # Enough samples and exits for settings, answers and places to differ.
 RICH = Scene(samples=60, classes=3)
 
@@ -87,9 +87,7 @@ def drivable(name: str, scene: Scene) -> bool:
     return True
 
 
-@every
-@everywhere
-def test_its_replay_agrees_with_its_steps(name: str, scene: Scene) -> None:
+def assert_replay_agrees_with_steps(name: str, scene: Scene) -> None:
     """Sample by sample, to the last bit: answers, tiers, layers, sendings, charges, bytes."""
     trace, policy = scene.trace("test"), fitted(name, scene).policy
     if drivable(name, scene):
@@ -98,28 +96,32 @@ def test_its_replay_agrees_with_its_steps(name: str, scene: Scene) -> None:
 
 
 @every
-@everywhere
-def test_it_says_beforehand_which_steps_it_may_take(name: str, scene: Scene) -> None:
-    trace, policy = scene.trace("test"), fitted(name, scene).policy
-    if not drivable(name, scene):
-        return
-    steps, taken_ = policy.steps(site_of(trace, scene.deployment)), set()
-    for sample in range(len(trace)):
-        walk, _ = walked(steps, trace, scene.deployment, sample)
-        taken_ |= {(look.tier, look.layer) for look in walk.looks}
-    reach = [(step.tier, step.layer) for step in steps.reach]
-    assert taken_ <= set(reach)
-    assert len(set(reach)) == len(reach)
+def test_its_replay_agrees_with_its_steps(name: str) -> None:
+    in_each(EVERYWHERE, lambda scene: assert_replay_agrees_with_steps(name, scene))
 
 
 @every
 @settings(max_examples=10)
 @given(scene=scenes())
 def test_its_replay_agrees_with_its_steps_in_any_scene(name: str, scene: Scene) -> None:
-    trace, policy = scene.trace("test"), fitted(name, scene).policy
-    if drivable(name, scene):
-        driven = drive(policy.steps(site_of(trace, scene.deployment)), trace, scene.deployment)
-        assert_same(driven, policy.replay(trace, scene.deployment))
+    assert_replay_agrees_with_steps(name, scene)
+
+
+@every
+def test_it_says_beforehand_which_steps_it_may_take(name: str) -> None:
+    def check(scene: Scene) -> None:
+        trace, policy = scene.trace("test"), fitted(name, scene).policy
+        if not drivable(name, scene):
+            return
+        steps, taken_ = policy.steps(site_of(trace, scene.deployment)), set()
+        for sample in range(len(trace)):
+            walk, _ = walked(steps, trace, scene.deployment, sample)
+            taken_ |= {(look.tier, look.layer) for look in walk.looks}
+        reach = [(step.tier, step.layer) for step in steps.reach]
+        assert taken_ <= set(reach)
+        assert len(set(reach)) == len(reach)
+
+    in_each(EVERYWHERE, check)
 
 
 @every
@@ -198,23 +200,23 @@ def test_the_reward_of_the_fit_is_that_of_the_chosen_policy(name: str) -> None:
     assert fit.reward == pytest.approx(total / len(cost), rel=0, abs=1e-9)
 
 
-@every
-@everywhere
-def test_it_answers_everything(name: str, scene: Scene) -> None:
+def assert_answers_everything(name: str, scene: Scene) -> None:
     trace = scene.trace("test")
     outcome = fitted(name, scene).policy.replay(trace, scene.deployment)
     assert_adds_up(outcome, trace, scene.deployment)
     assert_possible(outcome, trace, scene.deployment)
+
+
+@every
+def test_it_answers_everything(name: str) -> None:
+    in_each(EVERYWHERE, lambda scene: assert_answers_everything(name, scene))
 
 
 @every
 @settings(max_examples=10)
 @given(scene=scenes())
 def test_it_answers_everything_in_any_scene(name: str, scene: Scene) -> None:
-    trace = scene.trace("test")
-    outcome = fitted(name, scene).policy.replay(trace, scene.deployment)
-    assert_adds_up(outcome, trace, scene.deployment)
-    assert_possible(outcome, trace, scene.deployment)
+    assert_answers_everything(name, scene)
 
 
 @every
@@ -225,16 +227,21 @@ def test_with_one_exit_there_is_one_answer(name: str) -> None:
 
 
 @every
-@everywhere
-def test_it_is_deterministic_and_keeps_nothing(name: str, scene: Scene) -> None:
+def test_it_is_deterministic_and_keeps_nothing(name: str) -> None:
     """Two replays agree, whatever was replayed in between; so do two fits from nothing."""
-    trace, fit = scene.trace("test"), fitted(name, scene)
-    first = fit.policy.replay(trace, scene.deployment)
-    fit.policy.replay(scene.trace("validation"), scene.deployment)
-    assert_same(fit.policy.replay(trace, scene.deployment), first)
-    again = every_system()[name].fit(scene.inputs())
-    assert_same(again.policy.replay(trace, scene.deployment), first)
-    assert dict(again.settings) == dict(fit.settings)
+
+    def check(scene: Scene) -> None:
+        trace, fit = scene.trace("test"), fitted(name, scene)
+        first = fit.policy.replay(trace, scene.deployment)
+        fit.policy.replay(scene.trace("validation"), scene.deployment)
+        assert_same(fit.policy.replay(trace, scene.deployment), first)
+        inputs = scene.inputs()
+        fresh = replace(inputs, validation=replace(inputs.validation))  # no trace that was seen
+        again = every_system()[name].fit(fresh)
+        assert_same(again.policy.replay(trace, scene.deployment), first)
+        assert dict(again.settings) == dict(fit.settings)
+
+    in_each(EVERYWHERE, check)
 
 
 @every
@@ -261,11 +268,10 @@ def test_labels_are_read_only_by_those_that_say_so(name: str) -> None:
 
 def shuffled_is_the_same(name: str, seed: int) -> bool:
     """Whether a stream in another order leaves every sample's outcome as it was."""
-    scene = replace(RICH, seed=seed)
-    trace, policy = scene.trace("test"), fitted(name, scene).policy
+    trace, policy = replace(RICH, seed=seed).trace("test"), fitted(name, RICH).policy
     rows = np.random.default_rng(seed).permutation(len(trace))
-    one = parts(policy.replay(trace, scene.deployment))
-    two = parts(policy.replay(taken(trace, rows), scene.deployment))
+    one = parts(policy.replay(trace, RICH.deployment))
+    two = parts(policy.replay(taken(trace, rows), RICH.deployment))
     return all(np.array_equal(values[rows], two[key]) for key, values in one.items())
 
 
@@ -277,14 +283,17 @@ def test_order_matters_where_it_learns_online_and_nowhere_else(name: str) -> Non
 
 
 @every
-@everywhere
-def test_the_future_does_not_matter(name: str, scene: Scene) -> None:
+def test_the_future_does_not_matter(name: str) -> None:
     """What is done with the first k samples does not depend on those that come later."""
-    trace, policy = scene.trace("test"), fitted(name, scene).policy
-    whole = policy.replay(trace, scene.deployment)
-    for k in {1, 2, len(trace) // 2, len(trace) - 1} - {0}:
-        some = np.arange(min(k, len(trace)))
-        assert_same(whole, policy.replay(taken(trace, some), scene.deployment), some)
+
+    def check(scene: Scene) -> None:
+        trace, policy = scene.trace("test"), fitted(name, scene).policy
+        whole = policy.replay(trace, scene.deployment)
+        for k in {1, 2, len(trace) // 2, len(trace) - 1} - {0}:
+            some = np.arange(min(k, len(trace)))
+            assert_same(whole, policy.replay(taken(trace, some), scene.deployment), some)
+
+    in_each(EVERYWHERE, check)
 
 
 @every

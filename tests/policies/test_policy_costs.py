@@ -22,7 +22,7 @@ from dimec.policies import FitInputs
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
-from support.scenes import LAM, ODD_COSTS, SCENES, Scene, every_system, scenes
+from support.scenes import LAM, ODD_COSTS, SCENES, Scene, every_system, in_each, scenes
 
 MOBILE, EDGE, CLOUD = 0, 1, 2
 NAMES = list(every_system())
@@ -278,10 +278,9 @@ def check(name: str, scene: Scene, prices: CostModel) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
 @pytest.mark.parametrize("prices", ODD_COSTS, ids=["γ given", "γ open"])
-def test_it_costs_what_the_formula_says(name: str, scene: Scene, prices: CostModel) -> None:
-    check(name, scene, prices)
+def test_it_costs_what_the_formula_says(name: str, prices: CostModel) -> None:
+    in_each(SCENES, lambda scene: check(name, scene, prices))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from dimec.policies.candidates import Candidate, candidates_of, did
 from dimec.policies.registry import FitInputs, System
 from dimec.runs.calibration import parted
 from dimec.runs.run import Run
-from dimec.runs.system_fit import describe_system
+from dimec.runs.system_fit import SystemFit, describe_system
 from support.written import N, written_run
 
 SEED = 4  # of the written run
@@ -28,8 +29,37 @@ def run(tmp_path: Path) -> Run:
     return written_run(tmp_path / "run")
 
 
-def test_the_cheapest_that_keeps_a_drop_is_stored_with_its_promise(run: Run) -> None:
-    found = run.fit_contract(max_accuracy_drop=15, confidence=0.9)
+class Kept(NamedTuple):
+    """A run fitted to lose 15 points at most, and the rows that its candidates were shown."""
+
+    run: Run
+    found: SystemFit
+    seen: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """Fitted once, as every system there is takes part; not to be changed."""
+    run, seen = written_run(tmp_path_factory.mktemp("kept") / "run"), set[str]()
+
+    def watched(one: System, inputs: FitInputs, seed: int) -> list[Candidate]:
+        seen.update(inputs.validation.guids)
+        return candidates_of(one, inputs, seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dimec.runs.contracting.candidates_of", watched)
+        found = run.fit_contract(max_accuracy_drop=15, confidence=0.9)
+    return Kept(run, found, frozenset(seen))
+
+
+@pytest.fixture
+def kept(fitted: Kept, tmp_path: Path) -> Kept:
+    """The same in a folder of the test's own."""
+    return fitted._replace(run=Run(shutil.copytree(fitted.run.path, tmp_path / "kept")))
+
+
+def test_the_cheapest_that_keeps_a_drop_is_stored_with_its_promise(kept: Kept) -> None:
+    run, found, _ = kept
     stored = run.stored_policy()
     promise = promise_in(stored.fitted_on)
     assert promise is not None
@@ -54,8 +84,8 @@ def test_the_cheapest_that_keeps_a_drop_is_stored_with_its_promise(run: Run) -> 
     assert seen.reduction == pytest.approx(1 - told.cost.mean() / deployment.prices[-1])
 
 
-def test_it_says_what_is_promised_and_evaluate_takes_it_up(run: Run) -> None:
-    found = run.fit_contract(max_accuracy_drop=15, confidence=0.9)
+def test_it_says_what_is_promised_and_evaluate_takes_it_up(kept: Kept) -> None:
+    run, found, _ = kept
     lines = "\n".join(describe_system(found))
     assert "contract: drop at most 15 points at 90 % confidence" in lines
     assert "on 30 rows of the validation split: drop" in lines
@@ -65,18 +95,9 @@ def test_it_says_what_is_promised_and_evaluate_takes_it_up(run: Run) -> None:
     assert ledger.context["system"] == run.stored_policy().fitted_on["system"]
 
 
-def test_no_row_is_both_fitted_to_and_calibrated_on(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_row_is_both_fitted_to_and_calibrated_on(kept: Kept) -> None:
     """Whatever is fitted sees the rows of the fit alone."""
-    seen: set[str] = set()
-
-    def watched(one: System, inputs: FitInputs, seed: int) -> list[Candidate]:
-        seen.update(inputs.validation.guids)
-        return candidates_of(one, inputs, seed)
-
-    monkeypatch.setattr("dimec.runs.contracting.candidates_of", watched)
-    run.fit_contract(max_accuracy_drop=15, confidence=0.9)
+    run, _, seen = kept
     fit, held = parted(N, 0.5, SEED)
     guids = run.trace("validation").guids
     assert seen == {guids[row] for row in fit}
@@ -104,7 +125,7 @@ def test_a_contract_on_the_cost_takes_what_loses_least(run: Run) -> None:
     assert promise.calibration.drop is not None
     assert found.contract is not None
     with pytest.raises(ContractRefusedError, match=r"costs .*, perhaps up to"):
-        run.fit_contract(max_cost=0.5, confidence=0.9)
+        run.fit_contract(max_cost=0.5, confidence=0.9, policy="max-softmax-tiers")
 
 
 def test_a_contract_on_different_answers_asks_for_no_label(run: Run) -> None:
@@ -150,9 +171,10 @@ def test_too_few_rows_are_told_before_the_work(run: Run) -> None:
         run.fit_contract(max_accuracy_drop=0.5)
 
 
-def test_the_fit_is_the_same_again(run: Run) -> None:
-    first = run.fit_contract(max_accuracy_drop=15, confidence=0.9, progress=NoProgress())
+def test_the_fit_is_the_same_again(kept: Kept) -> None:
+    run, first, _ = kept
     stored = run.policy_path.read_bytes()
-    assert run.fit_contract(max_accuracy_drop=15, confidence=0.9) == first
+    again = run.fit_contract(max_accuracy_drop=15, confidence=0.9, progress=NoProgress())
+    assert again == first
     assert run.policy_path.read_bytes() == stored
     assert np.isfinite(first.reward)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib import import_module
@@ -53,21 +53,7 @@ class Scene:
 
     def trace(self, split: str) -> Trace:
         """The trace of ``"validation"`` or of ``"test"``; a mistaken write to it raises."""
-        rng = np.random.default_rng([self.seed, len(split)])
-        shape = (self.samples, len(self.exits), self.classes)
-        trace = make_trace(
-            self.samples,
-            dim=8,
-            classes=self.classes,
-            exits=self.exits,
-            tiers=self.tiers,
-            seed=int(rng.integers(2**31)),
-            split=split,
-            probabilities=draw_probabilities(shape, self.confidences, rng),
-        )
-        for name in ARRAYS:
-            getattr(trace, name).setflags(write=False)
-        return trace
+        return _drawn(self, split)
 
     def inputs(self) -> FitInputs:
         """The validation split with its data map."""
@@ -109,6 +95,26 @@ class OwnScene(Scene):
         for name in ARRAYS:
             getattr(trace, name).setflags(write=False)
         return trace
+
+
+@lru_cache(maxsize=1024)
+def _drawn(scene: Scene, split: str) -> Trace:
+    """The same for everybody who asks, since nobody can write to it."""
+    rng = np.random.default_rng([scene.seed, len(split)])
+    shape = (scene.samples, len(scene.exits), scene.classes)
+    trace = make_trace(
+        scene.samples,
+        dim=8,
+        classes=scene.classes,
+        exits=scene.exits,
+        tiers=scene.tiers,
+        seed=int(rng.integers(2**31)),
+        split=split,
+        probabilities=draw_probabilities(shape, scene.confidences, rng),
+    )
+    for name in ARRAYS:
+        getattr(trace, name).setflags(write=False)
+    return trace
 
 
 def draw_probabilities(
@@ -170,6 +176,19 @@ OWN_TIERS = {
 }
 
 
+def in_each(scenes: Mapping[str, Scene], check: Callable[[Scene], None]) -> None:
+    """Check every scene; what fails says in which.
+
+    As tests of their own they would be thousands, a millisecond each and several of pytest's.
+    """
+    for name, scene in scenes.items():
+        try:
+            check(scene)
+        except BaseException as error:
+            error.add_note(f"in the scene {name!r}: {scene}")
+            raise
+
+
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
     """Up to 8 layers, any exits, any tiers among them."""
@@ -185,7 +204,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def fitted(name: str, scene: Scene) -> Fitted:
     """The system, fitted to the scene's validation split; once, since a replay changes nothing."""
     return every_system()[name].fit(scene.inputs())

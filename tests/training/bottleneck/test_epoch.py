@@ -435,7 +435,7 @@ class TestTheLossAtTheSplit:
             assert not any(parameter.grad is not None for parameter in teacher.parameters())
 
     def test_a_head_that_may_change_comes_nearer(self) -> None:
-        """Once the mobile's layers learn too, the distance falls below what the code alone reached."""
+        """Once the mobile learns too, the distance falls below what the code alone reached."""
         model, losses = make_model(), []
         schedule = make_schedule("head-distillation", epochs=16)
         student, teacher = make_student(model, 3, 8), copy.deepcopy(model)
