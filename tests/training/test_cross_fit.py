@@ -101,7 +101,12 @@ def own(
         {"name": "phone", "model": small, "layer": 1},
         {"name": "cloud", "model": large, "layer": 2},
     ]
-    return _train(tmp_path_factory.mktemp("own"), table, tier=tiers, student_epochs=2)
+    folder = tmp_path_factory.mktemp("own")
+    # Among texts without labels are all training rows: a part's model must not learn from them.
+    more = folder / "more.txt"
+    texts = [text for text, _ in (*reviews(120), *reviews(8, seed=5))]
+    more.write_text("".join(f"{text}\n" for text in texts))
+    return _train(folder, table, tier=tiers, student_epochs=2, unlabelled=str(more))
 
 
 @pytest.fixture(scope="module", params=["joint", "own"])
@@ -142,6 +147,17 @@ def test_each_row_has_what_the_model_that_has_not_seen_it_says(made: tuple[Run, 
         models = list(one.tier_runs().values()) or [one]
         expected = [said for model in models for said in _said(Run(model.path), rows.texts[row])]
         np.testing.assert_allclose(trace.probabilities[row], expected, rtol=0, atol=1e-5)
+
+
+def test_no_part_learns_from_a_row_that_stands_among_texts_without_labels(
+    own: tuple[Run, Path],
+) -> None:
+    run, kept = own
+    counts = {
+        one.training()["own"]["phone"]["unlabelled"]
+        for one in (run, Run(kept / "0"), Run(kept / "1"))
+    }
+    assert counts == {8}
 
 
 def test_it_stands_for_the_final_model(made: tuple[Run, Path]) -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from dimec.base.arrays import IntArray
 from dimec.base.errors import ArtefactError, ConfigError, DataError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_write, write_json
-from dimec.data import Dataset
+from dimec.data import Dataset, Splits
 from dimec.data.dataset import SPLITS
 from dimec.runs.intake import Intake, take_in
 from dimec.runs.out_of_fold import FOLD
@@ -40,12 +41,13 @@ from dimec.traces.stacking import stack
 from dimec.traces.trace import Trace
 from dimec.training.prepare import discard, give_up_weights, make_accelerator
 from dimec.training.transfer import record_rows
+from dimec.training.unlabelled import read_unlabelled
 
 
 def train_cross_fitted(
     train: Callable[..., RunDirectory],
     settings: RunSettings,
-    out: Any,
+    out: Path | str,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -74,8 +76,31 @@ def train_cross_fitted(
     run = train(settings, out, overwrite=overwrite, progress=progress, intake=intake)
     with run.locked():
         if not _is_done(run):
+            _keep_unlabelled(run, intake.splits)
             _cross_fit(run, train, rows, parts, progress)
     return run
+
+
+def _keep_unlabelled(run: RunDirectory, splits: Splits) -> None:
+    """Keep the texts without labels that joined the distillation, for the parts' models.
+
+    Those of the file that are training rows were left out; a part's model, which is not trained on
+    all rows, would take them up, and with them rows that it is to be asked about.
+    """
+    settings = run.settings()
+    if (path := settings.distillation.unlabelled) is None:
+        return
+    texts = read_unlabelled(Path(path), splits, settings.data, NoProgress())
+    pairs = texts.pairs if texts.pairs is not None else [None] * len(texts)
+    lines = [
+        json.dumps({"text": text} | ({} if pair is None else {"pair": pair}), ensure_ascii=False)
+        for text, pair in zip(texts.texts, pairs, strict=True)
+    ]
+    atomic_write(_unlabelled_path(run), "".join(f"{line}\n" for line in lines))
+
+
+def _unlabelled_path(run: RunDirectory) -> Path:
+    return run.cross_fit_path / "unlabelled.jsonl"
 
 
 def parts_of_rows(rows: Dataset, count: int, seed: int) -> IntArray:
@@ -167,7 +192,7 @@ def _trained_without(
     chosen = run.cross_fit_path / f"rows-{part}.jsonl"
     lines = [json.dumps({"guid": guid}, ensure_ascii=False) + "\n" for guid in rest.guids]
     atomic_write(chosen, "".join(lines))
-    settings = fold_settings(run.settings(), str(chosen.resolve()))
+    settings = fold_settings(run.settings(), chosen.resolve(), _unlabelled_path(run).resolve())
     if not _has_spoken(fold, settings, held):
         progress.say(
             f"cross-fitting, part {part + 1} of {count}: {len(rest):,} rows train, "
@@ -182,26 +207,33 @@ def _trained_without(
     return fold
 
 
-def fold_settings(settings: RunSettings, train_rows: str) -> RunSettings:
+def fold_settings(settings: RunSettings, train_rows: Path, unlabelled: Path) -> RunSettings:
     """The settings of a run that a part is left out of: those of the whole, on fewer rows.
 
     Args:
         settings: of the whole.
         train_rows: the file that names the rows to train on.
+        unlabelled: that of the texts without labels, where the whole has some.
     """
-    data = settings.data.model_copy(update={"train_rows": train_rows})
-    distillation = settings.distillation.model_copy(update={"cross_fit": 0})
+    data = settings.data.model_copy(update={"train_rows": str(train_rows)})
+    update: dict[str, Any] = {"cross_fit": 0}
+    if settings.distillation.unlabelled is not None:
+        update["unlabelled"] = str(unlabelled)
+    distillation = settings.distillation.model_copy(update=update)
     return settings.model_copy(update={"data": data, "distillation": distillation})
 
 
 def _has_spoken(fold: RunDirectory, settings: RunSettings, held: Dataset) -> bool:
     """Whether a part's traces stand already, of these settings and rows.
 
-    Where the file lies that named the rows does not matter: a run may have been moved.
+    Where the files lie that named the rows and texts does not matter: a run may have been moved.
     """
     try:
-        data = settings.data.model_copy(update={"train_rows": fold.settings().data.train_rows})
-        if fold.settings().differences(settings.model_copy(update={"data": data})):
+        known = fold.settings()
+        differences = fold_settings(known, Path(), Path()).differences(
+            fold_settings(settings, Path(), Path())
+        )
+        if differences:
             return False
         fold.trace("validation")
         return fold.trace(OUT_OF_FOLD).guids == tuple(held.guids)
