@@ -19,7 +19,8 @@ import numpy as np
 from dimec.base.arrays import FloatArray
 from dimec.policies.registry import FitInputs, systems
 from dimec.runs.fitting import ROUTER
-from dimec.runs.workspace import OUT_OF_FOLD, RunDirectory
+from dimec.runs.paths import OUT_OF_FOLD
+from dimec.runs.workspace import RunDirectory
 from dimec.traces.stacking import stack
 from dimec.traces.trace import Trace
 

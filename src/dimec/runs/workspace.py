@@ -24,9 +24,10 @@ from dimec.base.storage import (
 )
 from dimec.base.storage_folders import take_lock
 from dimec.cartography import TrainingDynamics
-from dimec.policies.kinds import POLICY, StoredPolicy
+from dimec.policies.kinds import StoredPolicy
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
+from dimec.runs.paths import OUT_OF_FOLD, RunPaths
 from dimec.runs.rows import data_fingerprint, divide, read_dataset, same_rows
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from dimec.data import Splits
     from dimec.settings.data import DataSettings
     from dimec.settings.run import RunSettings
-
-OUT_OF_FOLD = "out-of-fold"  # the split of rows that models of cross-fitting had not seen
 
 _DYNAMICS_KIND = "training dynamics"
 _TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
@@ -61,156 +60,8 @@ def fitted_deployment(stored: StoredPolicy) -> Deployment:
         ) from None
 
 
-class RunDirectory:
-    """Paths, readers and the lock of one run.
-
-    ::
-
-        config.toml                 the settings
-        data.sha256                 fingerprint of the labelled rows, and of a choice among them
-        data.jsonl                  the labelled rows, where they were given in memory
-        survey.json                 what was read: classes, lengths, doubles
-        training.json               epochs, scores, sizes, versions; written last by training
-        model/                      the best epoch in save_pretrained form, with its tokenizer
-        dynamics/                   logits.safetensors, and dynamics_epoch_K.jsonl of exit m, of
-                                    the validation split; train.safetensors of the training split
-        trace-validation.safetensors, trace-test.safetensors
-        parity.safetensors          texts on which export compares the tiers with the model
-        policy.json, policy.safetensors   the fitted policy
-        fit.json                    thresholds, the whole reward table, pool sizes; or settings
-        report/                     ledger.json, figures, report.html
-        selections/                 training rows that dimec map select chose
-        calibration/                traces of the user's calibration texts, and rows to label
-        streams/                    traces of other tasks' rows, by dimec trace
-        bottleneck-LAYER-…/         a bottleneck at the split, and its traces
-        compressed-METHOD/          a compressed model, and its traces
-        grid/, grid.json            the points of a grid search, and how each scored
-        cross-fit/K/                a run for each part of the training rows, trained without it
-        trace-out-of-fold.safetensors   what each of them says of its part
-
-    Where tiers have a model each, what is of a model lies in a run directory of the tier, and the
-    traces are joined: their sources are the tiers' names::
-
-        tiers/NAME/                 config.toml, model/, training.json, dynamics/, traces …
-        tiers/NAME/lesson.sha256    what it was taught, in a digest
-        teacher/, first-round/, labelled-only/   what the last tier says of the training rows, and
-                                    students that are taught again; while training only
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r})"
-
-    @property
-    def config_path(self) -> Path:
-        return self.path / "config.toml"
-
-    @property
-    def data_path(self) -> Path:
-        return self.path / "data.sha256"
-
-    @property
-    def typed(self) -> str:
-        """Its path as a shell takes it, for the commands that messages name."""
-        return shlex.quote(str(self.path))
-
-    @property
-    def training_path(self) -> Path:
-        return self.path / "training.json"
-
-    @property
-    def table_path(self) -> Path:
-        return self.path / "data.jsonl"
-
-    @property
-    def survey_path(self) -> Path:
-        return self.path / "survey.json"
-
-    @property
-    def model_path(self) -> Path:
-        return self.path / "model"
-
-    @property
-    def dynamics_path(self) -> Path:
-        return self.path / "dynamics"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.path / "checkpoint"
-
-    @property
-    def grid_path(self) -> Path:
-        return self.path / "grid"
-
-    @property
-    def grid_record_path(self) -> Path:
-        return self.path / "grid.json"
-
-    @property
-    def tiers_path(self) -> Path:
-        return self.path / "tiers"
-
-    @property
-    def teacher_path(self) -> Path:
-        return self.path / "teacher"
-
-    @property
-    def first_round_path(self) -> Path:
-        return self.path / "first-round"
-
-    @property
-    def labelled_only_path(self) -> Path:
-        return self.path / "labelled-only"
-
-    @property
-    def cross_fit_path(self) -> Path:
-        return self.path / "cross-fit"
-
-    @property
-    def out_of_fold_path(self) -> Path:
-        return self.trace_path(OUT_OF_FOLD)
-
-    @property
-    def lesson_path(self) -> Path:
-        return self.path / "lesson.sha256"
-
-    @property
-    def parity_path(self) -> Path:
-        return self.path / "parity.safetensors"
-
-    @property
-    def exit0_path(self) -> Path:
-        return self.path / "exit0.safetensors"
-
-    @property
-    def policy_path(self) -> Path:
-        return self.path / POLICY
-
-    @property
-    def fit_path(self) -> Path:
-        return self.path / "fit.json"
-
-    @property
-    def report_path(self) -> Path:
-        return self.path / "report"
-
-    @property
-    def selections_path(self) -> Path:
-        return self.path / "selections"
-
-    @property
-    def calibration_path(self) -> Path:
-        return self.path / "calibration"
-
-    @property
-    def streams_path(self) -> Path:
-        return self.path / "streams"
-
-    def trace_path(self, split: str) -> Path:
-        """Path of the trace of a split, ``"validation"`` or ``"test"``."""
-        return self.path / f"trace-{split}.safetensors"
+class RunDirectory(RunPaths):
+    """Paths (:class:`dimec.runs.paths.RunPaths`), readers and the lock of one run."""
 
     @contextmanager
     def locked(self) -> Iterator[None]:

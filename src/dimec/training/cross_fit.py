@@ -34,7 +34,8 @@ from dimec.data import Dataset, Splits
 from dimec.data.dataset import SPLITS
 from dimec.runs.intake import Intake, take_in
 from dimec.runs.out_of_fold import FOLD
-from dimec.runs.workspace import OUT_OF_FOLD, RunDirectory
+from dimec.runs.paths import OUT_OF_FOLD
+from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.traces.likeness import Likeness, likeness
 from dimec.traces.stacking import stack
