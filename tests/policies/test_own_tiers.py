@@ -21,7 +21,8 @@ from support.scenes import (
 # They cut one model in parts, or walk through its exits from tier to tier.
 ONE_MODEL = {"bert-mobile", "deebert", "pabee", "adaee", "dimee", "max-softmax"}
 ONE_MODEL |= {"max-softmax-tiers", "neurosurgeon-latency", "neurosurgeon-energy"}
-ONE_MODEL |= {"bottlenet++", "bottlefit"}
+ONE_MODEL |= {"bottlenet++", "bottlefit", "cde", "hnd"}
+ONE_MODEL |= {"pruned-magnitude", "pruned-heads", "int8-mobile", "distilled-student"}
 ONE_MODEL |= {"splitee", "splitee-s", "i-splitee", "uee-ucb", "lee", "dee", "ceebert"}
 ANY_MODELS = [name for name in every_system() if name not in ONE_MODEL]
 everywhere = pytest.mark.parametrize("scene", OWN_TIERS.values(), ids=list(OWN_TIERS))

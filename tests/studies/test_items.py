@@ -68,7 +68,11 @@ def test_a_table_has_every_system_on_every_seed(workshop: Workshop, results: Pat
     record = made("table1", workshop, results)
     task = record["tasks"]["some"]
     names = [line["policy"] for line in task["summary"]]
-    assert set(systems()) <= set(names)
+    # Those need trainings that this plan does not name: see dimec compress, dimec bottleneck.
+    elsewhere = {"cde", "hnd", "pruned-magnitude", "pruned-heads", "int8-mobile"}
+    elsewhere |= {"distilled-student"}
+    assert set(systems()) - elsewhere <= set(names)
+    assert not elsewhere & set(names)
     assert {"bert-plain", "deebert@two-stage", "pabee@depth", "oracle", "all-mobile"} <= set(names)
     assert [seed["seed"] for seed in task["seeds"]] == [0, 1]
     for seed in task["seeds"]:
@@ -209,4 +213,4 @@ def test_policies_that_look_again_are_judged_on_kept_traces(
 def test_there_are_no_other_items(workshop: Workshop, results: Path) -> None:
     with pytest.raises(ConfigError, match="no item is named 'table3'; there are table1"):
         reproduce("table3", workshop, results)
-    assert len(ITEMS) == 13
+    assert len(ITEMS) == 14

@@ -101,7 +101,7 @@ def test_it_goes_on_where_it_was(settings: RunSettings, searched: Path, tmp_path
     last = out / "grid" / NAMES[-1]
     assert (best["batch_size"], best["learning_rate"]) != (SIZES[-1], RATES[0])
     beaten = out / "grid" / NAMES[0]
-    (beaten / ".model.beaten").mkdir()
+    (beaten / ".model.given-up").mkdir()
     shutil.rmtree(last)
     for name in ("grid.json", "training.json", "config.toml", "data.sha256"):
         (out / name).unlink()
@@ -111,7 +111,7 @@ def test_it_goes_on_where_it_was(settings: RunSettings, searched: Path, tmp_path
     run = _grid(settings, out)
     assert run.training()["model"] == RunDirectory(searched).training()["model"]
     assert read_json(out / "grid.json", "")["best"]["score"] == best["score"]
-    assert not (beaten / ".model.beaten").exists()
+    assert not (beaten / ".model.given-up").exists()
     assert _stamps(beaten)[beaten / "training.json"] == before[beaten / "training.json"]
 
 

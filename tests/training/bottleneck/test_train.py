@@ -287,7 +287,10 @@ class TestSettings:
         [
             ({"width": 0}, "width of at least 1, got 0"),
             ({"bits": 17}, "1 to 16 bits"),
-            ({"objective": "both"}, "one of task, distil, got 'both'"),
+            (
+                {"objective": "both"},
+                "one of task, distil, reconstruction, head-distillation, got 'both'",
+            ),
             ({"epochs": 1}, "epochs must be at least 2, got 1"),
             ({"layer": 0}, "layer must be at least 1, got 0"),
             ({"max_train_rows": 0}, "max_train_rows must be at least 1"),
