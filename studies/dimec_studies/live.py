@@ -17,20 +17,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dimec.base.errors import ConfigError
 from dimec.base.progress import RichProgress
 from dimec.base.storage import write_json
-from dimec.mobile import Mobile, Prediction
 from dimec.policies.drive import site_of, walked
 from dimec.runs.run import Run
-from dimec.serving.local import LocalTiers
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
-from dimec.training.finish import versions
+
+if TYPE_CHECKING:
+    from dimec.mobile import Prediction
 
 Path_ = tuple[tuple[str, int, int], ...]
 
@@ -111,6 +111,10 @@ def live(run: Run, rows: int) -> dict[str, Any]:
         run: fitted.
         rows: at most so many texts of the test split.
     """
+    from dimec.mobile import Mobile
+    from dimec.serving.local import LocalTiers
+    from dimec.training.finish import versions
+
     texts, record = texts_of(run, rows), run.training()
     expected = expected_of(run, len(texts))
     with tempfile.TemporaryDirectory() as folder, RichProgress() as progress:
