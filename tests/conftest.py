@@ -45,6 +45,7 @@ settings.load_profile("dimec")
 # The files that take longest, the longest first: see the hook below.
 LONGEST = (
     "training/export/test_graphs.py",
+    "training/export/test_own_tiers.py",
     "proof/test_faults.py",
     "proof/test_kills.py",
     "benchmarks/test_tier_benchmarks.py",

@@ -84,12 +84,13 @@ def traces_of(workshop: Workshop, traces: Path = TRACES, recipe: Recipe = "joint
             f"--seeds: this study looks at one training a task, got {len(plan.seeds)} seeds"
         )
     found: dict[str, Path] = {}
-    for name in plan.tasks:
+    names = plan.tasks_of(recipe)
+    for name in names:
         # The study that looks again has the same trainings in one model.
         for here in (folder_of(plan, name, recipe, traces), traces / PROFILE / name):
             if name not in found and _serves(here, plan, name, recipe):
                 found[name] = here
-    missing = [name for name in plan.tasks if name not in found]
+    missing = [name for name in names if name not in found]
     specs = [RunSpec(name, recipe, plan.seeds[0]) for name in missing]
     for name, run in zip(missing, workshop.train(specs), strict=True):
         there = workshop.folder / _KEPT
@@ -98,7 +99,7 @@ def traces_of(workshop: Workshop, traces: Path = TRACES, recipe: Recipe = "joint
         if _card(folder).get("model") != run.training()["model"]:
             keep(run, plan, name, plan.seeds[0], there, recipe)
         found[name] = folder
-    return [_loaded(found[name], costs) for name in plan.tasks]
+    return [_loaded(found[name], costs) for name in names]
 
 
 def _card(folder: Path) -> Mapping[str, Any]:

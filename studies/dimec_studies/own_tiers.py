@@ -84,16 +84,20 @@ def compute(
     """The figures.
 
     Args:
-        stored: traces by recipe, in the order of the plan's tasks.
+        stored: traces by recipe, in the order of the plan's tasks that it is trained on.
         plan: λ, seed and draws.
         progress: of the fits.
 
     Returns:
         JSON values: ``allowed``, and ``tasks`` by name.
     """
+    named = {
+        recipe: dict(zip(plan.tasks_of(recipe), several, strict=True))
+        for recipe, several in stored.items()
+    }
     tasks = {}
-    for place, name in enumerate(plan.tasks):
-        by_recipe = {recipe: several[place] for recipe, several in stored.items()}
+    for name in plan.tasks:
+        by_recipe = {recipe: found[name] for recipe, found in named.items() if name in found}
         tasks[name] = _task(by_recipe, plan, progress)
     return {"allowed": ALLOWED, "tasks": tasks}
 

@@ -42,10 +42,14 @@ class _Part(BaseModel):
 
 
 class TaskPlan(_Part):
-    """One task: where its rows come from, and how many of them train."""
+    """One task: where its rows come from, how many of them train, and by which recipes.
+
+    ``recipes`` are those of the plan that are trained on it; all by default.
+    """
 
     task: str
     max_train_rows: int | None = Field(None, ge=1)
+    recipes: tuple[Recipe, ...] | None = None
 
 
 class BottleneckPlan(_Part):
@@ -255,6 +259,14 @@ class Plan(_Part):
             )
         return CostModel(**self.costs)
 
+    def tasks_of(self, recipe: Recipe) -> list[str]:
+        """The short names of the tasks that are trained by a recipe."""
+        return [
+            name
+            for name, task in self.tasks.items()
+            if recipe in (self.recipes if task.recipes is None else task.recipes)
+        ]
+
     def task(self, name: str) -> TaskPlan:
         """A task or domain by its short name."""
         both = {**self.domains, **self.tasks}
@@ -289,7 +301,11 @@ class Plan(_Part):
             training |= {"loss": "depth"}
         elif name == self.selection.train:
             training |= {"record_train": True}  # selections are made from a map of training rows
-        given = {"data_dir": data_dir if is_glue else None, **task.model_dump(), **data}
+        given = {
+            "data_dir": data_dir if is_glue else None,
+            **task.model_dump(exclude={"recipes"}),
+            **data,
+        }
         distillation = {} if self.distillation is None else self.distillation.model_dump()
         values: dict[str, Any] = {"data": given, "training": training, "seed": seed}
         if recipe.startswith("own"):

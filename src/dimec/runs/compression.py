@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from dimec.base.errors import ConfigError, CorruptArtefactError, option
-from dimec.base.storage import read_json, write_json
+from dimec.base.errors import ConfigError, option
+from dimec.runs.side_folder import SideFolder
 from dimec.settings.option import Option
 from dimec.tiers.names import MOBILE
 
@@ -22,7 +22,6 @@ METHODS: tuple[Method, ...] = ("magnitude", "heads", "int8", "student")
 AGAIN = "make it again with: dimec compress --overwrite"
 
 _KEYS = {"model", "fingerprint", "settings", "layers", "layers_worth", "scores", "rows"}
-_CLAIM = "claim.json"
 
 
 @dataclass(frozen=True)
@@ -129,78 +128,18 @@ class CompressionSettings:
         return f"compressed-{self.method}"
 
 
-class CompressedFolder:
-    """Paths and readers of one compressed model's folder.
+class CompressedFolder(SideFolder):
+    """Paths and readers of one compressed model's folder; ``model/`` where it was pruned.
 
-    ::
-
-        compressed.json             settings, sparsity, operations, scores; written last
-        model/                      the pruned model, where there is one
-        trace-validation.safetensors, trace-test.safetensors   of one exit, the last
+    Its traces have one exit, the last.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-
-    @property
-    def record_path(self) -> Path:
-        return self.path / "compressed.json"
+    RECORD = "compressed.json"
+    KEYS = _KEYS
+    COMMAND = "dimec compress"
+    WHAT = "compressed model"
+    CHANGED = "the model behind it has changed since"
 
     @property
     def model_path(self) -> Path:
         return self.path / "model"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.path / "checkpoint"
-
-    def trace_path(self, split: str) -> Path:
-        """Path of the trace of a split, ``"validation"`` or ``"test"``."""
-        return self.path / f"trace-{split}.safetensors"
-
-    def record(self) -> dict[str, Any]:
-        """What compressing wrote down.
-
-        Raises:
-            MissingArtefactError: it was not made.
-            CorruptArtefactError: the file is damaged.
-        """
-        made_by = f"dimec compress {self.path.parent} (again, if it was interrupted)"
-        record: dict[str, Any] = read_json(self.record_path, made_by)
-        if not isinstance(record, dict) or not record.keys() >= _KEYS:
-            raise CorruptArtefactError(
-                f"{self.record_path} does not hold what dimec compress writes; {AGAIN}"
-            )
-        return record
-
-    def claim(self, model: str, settings: CompressionSettings) -> None:
-        """Make the folder these settings' own, so that an interrupted training can go on."""
-        claim = {"model": model, "settings": asdict(settings)}
-        write_json(self.checkpoint_path / _CLAIM, claim)
-
-    def check_claim(self, model: str, settings: CompressionSettings) -> None:
-        """Refuse a folder that holds, finished or not, another compressed model.
-
-        Raises:
-            ConfigError: other settings, or another model.
-            CorruptArtefactError: damaged.
-        """
-        if self.record_path.exists():
-            held = self.record()
-        elif (self.checkpoint_path / _CLAIM).exists():
-            held = read_json(self.checkpoint_path / _CLAIM, "dimec compress --overwrite")
-        else:
-            return
-        theirs, ours = held["settings"], asdict(settings)
-        differences = [
-            f"{name}: {theirs.get(name)!r} here, {value!r} there"
-            for name, value in ours.items()
-            if theirs.get(name) != value
-        ]
-        if held["model"] != model:
-            differences.append("the model behind it has changed since")
-        if differences:
-            raise ConfigError(
-                f"{self.path} holds another compressed model ({'; '.join(differences)}); discard "
-                "it with --overwrite"
-            )

@@ -18,10 +18,12 @@ class DistillationSettings(Settings):
         label_weight · CE(labels) + teacher_weight · T² · KL(teacher ‖ student, both at T)
 
     (Hinton, Vinyals & Dean 2015, arXiv 1503.02531; T is ``temperature``), plus
-    ``hidden_weight`` times the mean squared error between the student's hidden states and those
-    of the teacher's layers at the same depth, behind a learned map where the widths differ (Jiao
-    et al., TinyBERT, 2020, arXiv 1909.10351), plus ``gatekeeper_weight`` times the loss that lets
-    it be sure only where it is right (Rabanser et al., Gatekeeper, 2025, arXiv 2502.19335).
+    ``hidden_weight`` times the squared distance between its pooled hidden states and those of the
+    teacher's layer at the same depth, each divided by its length, behind a learned map where the
+    widths differ (Sun et al., Patient Knowledge Distillation, 2019, arXiv 1908.09355; they match
+    the first token's, and pooled ones need no tokenizer in common), plus ``gatekeeper_weight``
+    times the loss that lets it be sure only where it is right (Rabanser et al., Gatekeeper, 2025,
+    arXiv 2502.19335).
 
     ``rounds``: 2 distils a second time, with more weight on the rows that a cascade of the first
     round sends on in vain or answers wrongly (RouteNLP, 2026, arXiv 2604.23577).
@@ -46,7 +48,7 @@ class DistillationSettings(Settings):
     hidden_weight: Annotated[
         float,
         Field(ge=0),
-        Option("Of the teacher's hidden states, as TinyBERT does; default {default}, none."),
+        Option("Of the teacher's hidden states at the same depth; default {default}, none."),
     ] = 0.0
     gatekeeper_weight: Annotated[
         float,

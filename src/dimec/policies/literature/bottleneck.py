@@ -8,7 +8,7 @@ Sources:
   full model's hidden states first, then its answers.
 - ``cde``: Yao et al., Deep compressive offloading (SenSys 2020): they are trained to give back the
   hidden states at the split, and nothing else.
-- ``hnd``: Matsubara et al., Head network distillation (arXiv 1811.10135, 2007.15818): the mobile's
+- ``hnd``: Matsubara et al., Head network distillation (2020, arXiv 2007.15818): the mobile's
   layers are trained with them to give the original hidden states at the split.
 
 The mobile runs the layers up to the split, projects each token's hidden state from D numbers down
@@ -199,7 +199,7 @@ register(
 register(
     _system(
         "hnd",
-        "Matsubara et al. 2019, arXiv 1811.10135, and 2020, arXiv 2007.15818",
+        "Matsubara et al. 2020, arXiv 2007.15818",
         "bottleneck-head-distillation",
         exits=False,
     ),

@@ -20,7 +20,7 @@ half of KL(full model ‖ bottleneck) at temperature 1. BottleFit trains the lay
 alone learns to give back the hidden states at the split, by their squared distance, in both stages.
 Neither labels nor answers are looked at, and no layer changes.
 
-``head-distillation``, after HND (Matsubara et al., arXiv 1811.10135 and 2007.15818): an altered
+``head-distillation``, after HND (Matsubara et al., 2020, arXiv 2007.15818): an altered
 head, with the bottleneck in it, learns to give the original head's output, again by the squared
 distance at the split, and the tail stays frozen. With the bottleneck at the very end of the head
 that is reconstruction, unless the head itself may change. So it does: first the bottleneck alone,

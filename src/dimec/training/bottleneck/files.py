@@ -6,22 +6,21 @@ import datetime
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.base.metrics import accuracy, confusion_matrix, score
-from dimec.base.storage import read_json, write_json
 from dimec.policies.literature.bottleneck import (
     CODE_BYTES,
     CODE_LAYER,
     token_code_bytes,
 )
 from dimec.runs.bottleneck import BottleneckSettings
+from dimec.runs.side_folder import SideFolder
 from dimec.runs.workspace import RunDirectory
 from dimec.tiers.usage import FLOAT_BYTES, TOKEN_BYTES
 from dimec.traces.trace import Trace
@@ -30,77 +29,20 @@ from dimec.training.finish import versions
 
 AGAIN = "train the bottleneck again with: dimec bottleneck --overwrite"
 _KEYS = {"model", "bottleneck", "fingerprint", "settings", "history", "best_epoch", "scores"}
-_CLAIM = "claim.json"
 
 
-class BottleneckFolder:
-    """Paths and readers of one bottleneck's folder."""
+class BottleneckFolder(SideFolder):
+    """Paths and readers of one bottleneck's folder; it has ``weights.safetensors`` too."""
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-
-    @property
-    def record_path(self) -> Path:
-        return self.path / "bottleneck.json"
+    RECORD = "bottleneck.json"
+    KEYS = _KEYS
+    COMMAND = "dimec bottleneck"
+    WHAT = "bottleneck"
+    CHANGED = "the run was trained again since"
 
     @property
     def weights_path(self) -> Path:
         return self.path / "weights.safetensors"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.path / "checkpoint"
-
-    def trace_path(self, split: str) -> Path:
-        """Path of the trace of a split, ``"validation"`` or ``"test"``."""
-        return self.path / f"trace-{split}.safetensors"
-
-    def record(self) -> dict[str, Any]:
-        """What training the bottleneck wrote down.
-
-        Raises:
-            MissingArtefactError: it is not trained.
-            CorruptArtefactError: the file is damaged.
-        """
-        made_by = f"dimec bottleneck {self.path.parent} (again, if it was interrupted)"
-        record: dict[str, Any] = read_json(self.record_path, made_by)
-        if not isinstance(record, dict) or not record.keys() >= _KEYS:
-            raise CorruptArtefactError(
-                f"{self.record_path} does not hold what training a bottleneck writes; {AGAIN}"
-            )
-        return record
-
-    def claim(self, model: str, settings: BottleneckSettings) -> None:
-        """Make the folder these settings' own, so that an interrupted training can go on."""
-        claim = {"model": model, "settings": asdict(settings)}
-        write_json(self.checkpoint_path / _CLAIM, claim)
-
-    def check_claim(self, model: str, settings: BottleneckSettings) -> None:
-        """Refuse a folder that holds, finished or not, another bottleneck.
-
-        Raises:
-            ConfigError: other settings, or another model.
-            CorruptArtefactError: damaged.
-        """
-        if self.record_path.exists():
-            held = self.record()
-        elif (self.checkpoint_path / _CLAIM).exists():
-            held = read_json(self.checkpoint_path / _CLAIM, "dimec bottleneck --overwrite")
-        else:
-            return
-        theirs, ours = held["settings"], asdict(settings)
-        differences = [
-            f"{name}: {theirs.get(name)!r} here, {value!r} there"
-            for name, value in ours.items()
-            if theirs.get(name) != value
-        ]
-        if held["model"] != model:
-            differences.append("the run was trained again since")
-        if differences:
-            raise ConfigError(
-                f"{self.path} holds another bottleneck ({'; '.join(differences)}); discard it with "
-                "--overwrite"
-            )
 
 
 def weights_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
