@@ -73,7 +73,7 @@ def test_the_runs_of_the_ledgers_are_those_that_a_user_trains() -> None:
 
 def test_the_demo_of_the_command_line_is_the_one_whose_ledger_is_stored() -> None:
     plan = Plan.load("demo")
-    assert plan.tasks["reviews"].model_dump() == {
+    assert plan.tasks["reviews"].model_dump(exclude_none=True) == {
         name: DEMO[name] for name in ("task", "max_train_rows")
     }
     assert (plan.model.exits, plan.model.max_tokens) == (DEMO["exits"], DEMO["max_tokens"])
