@@ -299,7 +299,7 @@ class Plan(_Part):
             training |= {"recipe": "two-stage", "exit_learning_rate": self.exit_learning_rate}
         elif recipe == "depth":
             training |= {"loss": "depth"}
-        elif name == self.selection.train:
+        elif recipe == "joint" and name == self.selection.train:
             training |= {"record_train": True}  # selections are made from a map of training rows
         given = {
             "data_dir": data_dir if is_glue else None,

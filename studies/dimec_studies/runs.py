@@ -18,6 +18,7 @@ from typing import Any
 
 from dimec.base.errors import ConfigError, TrainingFailedError
 from dimec.base.progress import Progress
+from dimec.data.backbones import with_own_tiers
 from dimec.runs.run import Run
 from dimec.settings.data import absolute_data
 from dimec.settings.run import RunSettings
@@ -102,6 +103,7 @@ class Workshop:
         if not run.training_path.exists():
             return False
         settings = settings.model_copy(update={"data": absolute_data(settings.data)})
+        settings = with_own_tiers(settings)  # as the run's own settings name them
         if differences := run.settings().differences(settings):
             raise ConfigError(
                 f"{run.path} holds a run with other settings ({'; '.join(differences)}); choose "
