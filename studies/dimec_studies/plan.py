@@ -28,7 +28,7 @@ PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartogra
 LookItem = Literal["savings", "contained", "signals", "resplits"]
 OwnItem = Literal["tiers"]
 Item = PageItem | Literal["ledger"] | LookItem | OwnItem
-Recipe = Literal["joint", "two-stage", "depth", "joint-distilled", "own", "own-unlabelled"]
+Recipe = Literal["joint", "two-stage", "depth", "joint-distilled", "own"]
 
 PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
 LOOK_ITEMS: tuple[LookItem, ...] = get_args(LookItem)  # of look.md
@@ -105,10 +105,9 @@ class Plan(_Part):
         recipes: how the traces of Table I are trained: ``joint`` for all systems, ``two-stage``
             for DeeBERT's own recipe and the plain fine-tuning, ``depth`` for PABEE's. In the study
             of tiers with a model each: ``joint``, ``joint-distilled``, whose exits learn from the
-            last one too, ``own``, and ``own-unlabelled``.
+            last one too, and ``own``.
         own: the tiers of the recipe ``own``; by default each of the model's tiers with its encoder.
         distillation: of the students of that recipe.
-        unlabelled: so many training rows, none of those trained on, join it without their labels.
         tasks: of Table I, by short name.
         exit_learning_rate: of the second stage of DeeBERT's recipe, which trains classifiers alone:
             at the encoder's own rate they underfit on few rows.
@@ -133,7 +132,6 @@ class Plan(_Part):
     recipes: tuple[Recipe, ...] = ("joint", "two-stage", "depth")
     own: tuple[TierSettings, ...] | None = None
     distillation: DistillationSettings | None = None
-    unlabelled: int | None = Field(None, ge=1)
     exit_learning_rate: float | None = Field(None, gt=0, lt=1)
     tasks: Mapping[str, TaskPlan]
     table2: tuple[str, ...] = ("cola", "mrpc", "qnli")
@@ -275,23 +273,9 @@ class Plan(_Part):
         return both[name]
 
     def settings(
-        self,
-        name: str,
-        recipe: Recipe,
-        seed: int,
-        data_dir: str | None = None,
-        unlabelled: str | None = None,
-        **data: Any,
+        self, name: str, recipe: Recipe, seed: int, data_dir: str | None = None, **data: Any
     ) -> RunSettings:
-        """Settings of the run of a task with a recipe and a seed.
-
-        Args:
-            name: of the task in the plan.
-            recipe, seed: how it is trained.
-            data_dir: folder of the GLUE files.
-            unlabelled: the file of texts without labels, for the recipe ``own-unlabelled``.
-            data: further settings of the data.
-        """
+        """Settings of the run of a task with a recipe and a seed."""
         task = self.task(name)
         is_glue = task.task.startswith("glue/")
         training = self.training.model_dump()
@@ -308,13 +292,13 @@ class Plan(_Part):
         }
         distillation = {} if self.distillation is None else self.distillation.model_dump()
         values: dict[str, Any] = {"data": given, "training": training, "seed": seed}
-        if recipe.startswith("own"):
+        if recipe == "own":
             training |= {"recipe": "own"}
-            values |= {"distillation": {**distillation, "unlabelled": unlabelled}}
+            values |= {"distillation": distillation}
         elif recipe == "joint-distilled":
             values |= {"distillation": {**distillation, "self_distillation": 1.0}}
         values["model"] = self.model.model_dump()
-        if recipe.startswith("own") and self.own is not None:
+        if recipe == "own" and self.own is not None:
             values["model"] = {"max_tokens": self.model.max_tokens}
             values["tiers"] = [tier.model_dump() for tier in self.own]
         return RunSettings.of(values)
