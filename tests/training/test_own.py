@@ -12,6 +12,7 @@ import torch
 
 import dimec
 from dimec.base.errors import ConfigError, CorruptArtefactError
+from dimec.base.storage import write_json
 from dimec.cartography import softmax
 from dimec.runs.run import Run
 from dimec.training import MultiExitClassifier
@@ -96,13 +97,16 @@ class TestWhatIsMissing:
     def test_a_trace_is_joined_again(
         self, copy: Run, own_backbones: tuple[Path, Path], tiny_reviews: Path
     ) -> None:
-        expected = copy.trace("test")
+        expected, record = copy.trace("test"), copy.training()
+        record["own"]["phone"]["first_round"] = [0.5]  # of a trial whose folder is gone
+        write_json(copy.training_path, record)
         copy.trace_path("test").write_bytes(b"damaged")
         copy.tier_runs()["edge"].trace_path("test").unlink()
         train_own_tiny(tiny_reviews, own_backbones, copy.path)
         np.testing.assert_allclose(
             copy.trace("test").probabilities, expected.probabilities, rtol=0, atol=1e-6
         )
+        assert copy.training() == record
 
     def test_a_tier_s_model_says_so(
         self, copy: Run, own_backbones: tuple[Path, Path], tiny_reviews: Path

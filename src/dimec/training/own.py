@@ -59,7 +59,7 @@ def train_own(
         if main and not overwrite:
             check_claim(run, settings, intake.fingerprint)
         accelerator.wait_for_everyone()
-        if not overwrite and reuse_own(run, settings, intake.splits, accelerator, progress):
+        if not overwrite and reuse_own(run, intake.splits, accelerator, progress):
             return run
         unlabelled = _unlabelled(settings, intake, progress)
         for place, tier in enumerate(settings.tier):

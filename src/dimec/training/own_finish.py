@@ -45,9 +45,7 @@ def finish_own(
     """
     if accelerator.is_main_process:
         tiers = run.tier_runs()
-        for split in TRACED:
-            traces = {name: one.trace(split) for name, one in tiers.items()}
-            join_tiers(traces, getattr(splits, split)).save(run.trace_path(split))
+        _join_traces(run, splits)
         records = {name: one.training() for name, one in tiers.items()}
         joint = joint_model({name: str(record["model"]) for name, record in records.items()})
         _keep_dynamics(run, next(iter(tiers.values())), joint)
@@ -65,11 +63,7 @@ def finish_own(
 
 
 def reuse_own(
-    run: RunDirectory,
-    settings: RunSettings,
-    splits: Splits,
-    accelerator: Accelerator,
-    progress: Progress,
+    run: RunDirectory, splits: Splits, accelerator: Accelerator, progress: Progress
 ) -> bool:
     """Whether all tiers are trained already. Traces that are missing or damaged are made anew.
 
@@ -81,10 +75,21 @@ def reuse_own(
         return False
     for one in run.tier_runs().values():
         reuse_finished(one, one.settings(), splits, accelerator, progress)
-    if accelerator.is_main_process and not all(_is_sound(run, split) for split in TRACED):
-        finish_own(run, settings, splits, accelerator, progress)
+    broken = not all(_is_sound(run, split) for split in TRACED)
+    accelerator.wait_for_everyone()
+    if broken and accelerator.is_main_process:
+        # The record stays: what it tells of trials and of cross-fitting cannot be had again.
+        _join_traces(run, splits)
     accelerator.wait_for_everyone()
     return True
+
+
+def _join_traces(run: RunDirectory, splits: Splits) -> None:
+    """Write what all tiers say of each split."""
+    tiers = run.tier_runs()
+    for split in TRACED:
+        traces = {name: one.trace(split) for name, one in tiers.items()}
+        join_tiers(traces, getattr(splits, split)).save(run.trace_path(split))
 
 
 def _is_sound(run: RunDirectory, split: str) -> bool:
