@@ -6,8 +6,8 @@ The store is a folder with ``studies/PROFILE/ITEM.json``, ``exit0/alone.json`` a
 ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
 ``contract-NAME`` of the contract's simulations, ``look-NAME`` of the study of policies that look
 again, which has a figure for each task too, ``tiers-PROFILE-NAME`` of the study of tiers with a
-model each, or one of those that the packaged scenarios give
-(:mod:`dimec_studies.scenario_tables`).
+model each (``tiers-trial-marks`` beside the trial's figures), or one of those that the packaged
+scenarios give (:mod:`dimec_studies.scenario_tables`).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
 from dimec.evaluation.bootstrap import bootstrap_means, interval
 from dimec.policies import systems
-from dimec.policies.candidates import candidates_of, did
+from dimec.policies.candidates import Candidate, candidates_of, did
 from dimec.policies.registry import FitInputs
 from dimec.report.wording import percent
 from dimec.tiers.deployment import Deployment
@@ -28,6 +28,8 @@ from dimec.traces.trace import Trace
 from dimec_studies.ladders import CASCADE, judged
 from dimec_studies.look import traces_of
 from dimec_studies.markdown import table
+from dimec_studies.marks import PROFILE as TRIAL
+from dimec_studies.marks import marks_table
 from dimec_studies.plan import Plan, Recipe
 from dimec_studies.runs import Workshop
 from dimec_studies.stored import Stored
@@ -191,17 +193,38 @@ def _variant(
             }
             for tier in one.deployment.tiers
         ],
-        "cascade": _cascade(one, plain, plain_test, plan, progress),
+        **_cascades(one, plain, plain_test, plan, progress),
     }
 
 
-def _cascade(
+def _cascades(
     one: Variant, plain: BoolArray, plain_test: BoolArray, plan: Plan, progress: Progress
-) -> Record | None:
-    """The cascade that saves most on validation among those within the drop; None where none is."""
+) -> Record:
+    """The cascade at every stand of its knob, and the one that validation rows choose."""
     inputs = FitInputs(one.validation, one.deployment, plan.lam)
     progress.say(f"{one.name}: the cascade along its knob")
     candidates = candidates_of(systems()[CASCADE], inputs, plan.seeds[0])
+    price, labels = float(one.deployment.prices[-1]), one.test.labels
+    shown = [(each.lam, did(each.policy, one.test, one.deployment)) for each in candidates]
+    curve = [
+        {
+            "lam": lam,
+            "drop": float(plain_test.mean() - (seen.classes == labels).mean()),
+            "reduction": 1 - float(seen.cost.mean()) / price,
+        }
+        for lam, seen in shown
+    ]
+    return {"cascade": _chosen(one, candidates, plain, plain_test, plan), "curve": curve}
+
+
+def _chosen(
+    one: Variant,
+    candidates: Sequence[Candidate],
+    plain: BoolArray,
+    plain_test: BoolArray,
+    plan: Plan,
+) -> Record | None:
+    """The cascade that saves most on validation among those within the drop; None where none is."""
     labels = one.validation.labels
     within = [
         each for each in candidates if plain.mean() - (each.did.classes == labels).mean() <= ALLOWED
@@ -249,12 +272,15 @@ def tables_of(result: Mapping[str, Any]) -> dict[str, str]:
     """Markdown of a stored result by the name in its marker."""
     accuracy: list[str] = []
     saved: list[str] = []
+    marked: list[str] = []
+    profile = result["profile"]
     for name, task in result["tasks"].items():
         heading = [f"**{_title(name, task)}**", ""]
         accuracy += [*heading, *_accuracy(task), ""]
         saved += [*heading, *_saved(task), ""]
-    profile = result["profile"]
-    made = {"accuracy": accuracy, "saved": saved}
+        if profile == TRIAL:
+            marked += [*heading, *marks_table(result, TITLES, name), ""]
+    made = {"accuracy": accuracy, "saved": saved} | ({"marks": marked} if marked else {})
     return {f"tiers-{profile}-{name}": "\n".join(lines[:-1]) for name, lines in made.items()}
 
 

@@ -23,7 +23,7 @@ from dimec.settings.tiers import TierSettings
 from dimec.settings.training import TrainingSettings
 from dimec.tiers.costs import CostModel
 
-PROFILES = ("small", "deep", "base", "movies", "demo", "look", "own", "encoders")
+PROFILES = ("small", "deep", "base", "movies", "demo", "look", "own", "encoders", "trial")
 PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
 LookItem = Literal["savings", "contained", "signals", "resplits"]
 OwnItem = Literal["tiers"]

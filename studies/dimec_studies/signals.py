@@ -187,7 +187,7 @@ def _expected(
 def _splits(stored: Stored, induction: Induction, lam: float) -> tuple[_Split, _Split]:
     """Validation and test, each with its signals before any layer."""
     validation, test, deployment = stored.validation, stored.test, stored.deployment
-    router, _ = fit_router(validation, stored.data_map, deployment, lam, "quantile")
+    router, _ = fit_router(validation, stored.needed_map(), deployment, lam, "quantile")
     centres = router.centroids
     known = neighbours_of(validation, deployment)
     # Whoever is among the neighbours is left out of its own record.

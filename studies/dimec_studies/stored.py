@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dimec.base.errors import ConfigError
 from dimec.base.storage import read_json, write_json
 from dimec.cartography import DataMap
 from dimec.policies.registry import FitInputs
@@ -39,7 +40,7 @@ class Stored:
     Attributes:
         name: of its task in the plan.
         validation, test: the traces.
-        data_map: of the validation split at the first tier's exit.
+        data_map: of the validation split at the first tier's exit; None where none was recorded.
         deployment: the tiers at the plan's prices.
         card: what made them.
     """
@@ -47,9 +48,19 @@ class Stored:
     name: str
     validation: Trace
     test: Trace
-    data_map: DataMap
+    data_map: DataMap | None
     deployment: Deployment
     card: Mapping[str, Any]
+
+    def needed_map(self) -> DataMap:
+        """The data map.
+
+        Raises:
+            ConfigError: none was recorded.
+        """
+        if self.data_map is None:
+            raise ConfigError(f"the traces of {self.name} have no data map, which this study needs")
+        return self.data_map
 
     def inputs(self, lam: float) -> FitInputs:
         """All that a system may be fitted to."""
@@ -69,7 +80,8 @@ def load_stored(folder: Path, costs: CostModel | None = None) -> Stored:
     card = read_json(folder / "card.json", _MADE_BY)
     validation = load_compact(folder / "validation.safetensors")
     extra = dict(validation.extra)
-    data_map = DataMap(*(extra.pop(f"{_PREFIX}{name}") for name in _MAP))
+    columns = [extra.pop(f"{_PREFIX}{name}") for name in _MAP if f"{_PREFIX}{name}" in extra]
+    data_map = DataMap(*columns) if columns else None
     return Stored(
         name=folder.name,
         validation=replace(validation, extra=extra),

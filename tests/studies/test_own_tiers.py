@@ -111,6 +111,10 @@ def test_every_figure_is_that_of_the_traces(by_recipe: dict[str, Stored]) -> Non
         column = source.test.column(first.layer, first.source)
         assert one["tiers"][0]["test"] == pytest.approx(source.test.correct[:, column].mean())
         best = one["cascade"]
+        assert best["lam"] in {point["lam"] for point in one["curve"]}
+        (point,) = (point for point in one["curve"] if point["lam"] == best["lam"])
+        chosen = (best["drop"], best["reduction"])
+        assert (point["drop"], point["reduction"]) == pytest.approx(chosen)
         assert best["drop"] == pytest.approx(plain.mean() - best["accuracy"])
         assert best["validation_drop"] <= ALLOWED
         assert sum(best["shares"].values()) == pytest.approx(1)
