@@ -34,6 +34,8 @@ SINGLE = ("input_ids", MASK)
 ANSWERS = ("mobile", "edge", "cloud", "one", "two")
 # With inner layers of such a width that their weights are stored beside the graph.
 WIDE = {kind: {"intermediate_size": 256} for kind in ("albert", "bert")}
+# Pooling is no part of an encoder: one of them shows what the others have no need to.
+POOLING = {"roformer": {"head_pooling": "max", "embedding_pooling": "cls"}}
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, MAX_TOKENS), (5, 7), (64, MAX_TOKENS)]
 
 
@@ -152,7 +154,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
 
     def get(kind: str) -> Exported:
         if kind not in made:
-            made[kind] = Exported(tmp_path_factory.mktemp(kind), kind, options=WIDE.get(kind))
+            made[kind] = Exported(
+                tmp_path_factory.mktemp(kind),
+                kind,
+                options=WIDE.get(kind),
+                **POOLING.get(kind, {}),
+            )
         return made[kind]
 
     return get
@@ -244,30 +251,11 @@ class TestTheGraphs:
         assert graphs["two"].inputs == (HIDDEN, MASK)
         assert graphs["two"].outputs == ("probabilities",)
 
-    def test_token_types_are_an_input_where_they_are_asked_for(
+    def test_types_as_an_input_other_poolings_and_tokens_of_zeros_in_eight_bits(
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
-
-        made = Exported(tmp_path, "bert", (*SINGLE, "token_type_ids"))
-        # Nothing is left changed, and nothing is said but what saving the model says.
-        assert ALL_MASK_ATTENTION_FUNCTIONS["eager"] is eager_mask
-        said = capfd.readouterr()
-        lines = [line for line in (said.out + said.err).splitlines() if line.strip()]
-        assert not [line for line in lines if "shards" not in line], lines
-        inputs = made.batch(6, 12)
-        assert made.graphs["edge"].inputs == (*SINGLE, "token_type_ids")
-        assert made.graphs["layers"].inputs == (HIDDEN, MASK)
-        got = made.answers(inputs)
-        assert_equal(got, made.expected(inputs), inputs[MASK])
-        other = made.answers({**inputs, "token_type_ids": torch.zeros_like(inputs["input_ids"])})
-        assert np.abs(got["cloud"] - other["cloud"]).max() > 1e-3
-
-    @pytest.mark.parametrize(("head", "embedding"), [("cls", "max"), ("max", "cls")])
-    def test_every_way_of_pooling_and_tokens_of_zeros_in_eight_bits(
-        self, tmp_path: Path, head: str, embedding: str
-    ) -> None:
         """With ReLU and a bias far below zero, the inner layer gives nothing but zeros."""
+        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
 
         def silence(model: MultiExitClassifier) -> None:
             for name, values in model.encoder.named_parameters():
@@ -277,18 +265,28 @@ class TestTheGraphs:
         made = Exported(
             tmp_path,
             "bert",
+            (*SINGLE, "token_type_ids"),
             options={"hidden_act": "relu"},
             change=silence,
-            head_pooling=head,
-            embedding_pooling=embedding,
+            head_pooling="cls",
+            embedding_pooling="max",
         )
+        # Nothing is left changed, and nothing is said but what saving the model says.
+        assert ALL_MASK_ATTENTION_FUNCTIONS["eager"] is eager_mask
+        said = capfd.readouterr()
+        lines = [line for line in (said.out + said.err).splitlines() if line.strip()]
+        assert not [line for line in lines if "shards" not in line], lines
+        assert made.graphs["edge"].inputs == (*SINGLE, "token_type_ids")
+        assert made.graphs["layers"].inputs == (HIDDEN, MASK)
         for rows, tokens in [(1, 1), (7, 11)]:
-            inputs = single(made.batch(rows, tokens))
-            expected = made.expected(inputs)
-            assert_equal(made.answers(inputs), expected, inputs[MASK])
+            inputs = made.batch(rows, tokens)
+            expected, got = made.expected(inputs), made.answers(inputs)
+            assert_equal(got, expected, inputs[MASK])
             coarse = made.answers(inputs, "-int8")
             for name in ("mobile", "edge", "cloud"):
                 np.testing.assert_allclose(coarse[name], expected[name], atol=0.05)
+        other = made.answers({**inputs, "token_type_ids": torch.zeros_like(inputs["input_ids"])})
+        assert np.abs(got["cloud"] - other["cloud"]).max() > 1e-3
 
 
 class TestWhatCannotBeExported:
