@@ -6,16 +6,20 @@ import codecs
 import os
 import queue
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dimec.base.errors import ConfigError, DataError, option
 
 if TYPE_CHECKING:
     from dimec.data.tables import Table
+    from dimec.mobile import Mobile
+    from dimec.mobile.arrivals import Arrival
     from dimec.mobile.batch.lines import Line
     from dimec.mobile.core import Text
 
@@ -68,6 +72,67 @@ class Reading:
             f"{option(keyword)} does nothing for lines of text; name the {option('format')}, such "
             "as csv"
         )
+
+
+class Source(NamedTuple):
+    """An input: its name (- for standard input), its format, and how it is read."""
+
+    name: str
+    kind: str | None
+    reading: Reading
+
+
+def open_input(mobile: Mobile, source: Source, stack: ExitStack) -> tuple[int, int]:
+    """Descriptor of the input, and how many texts there are, 0 where that cannot be known.
+
+    A file is read through first, so that what is wrong with a line is told before any is answered.
+    """
+    name = source.name
+    if name == "-":
+        return sys.stdin.fileno(), 0
+    try:
+        descriptor = os.open(name, os.O_RDONLY)
+    except FileNotFoundError:
+        raise DataError(f"{name} does not exist; check the path") from None
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {error.strerror}; check the path") from None
+    stack.callback(os.close, descriptor)
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(kind):
+        raise DataError(f"cannot read {name}: it is a folder; check the path")
+    if not stat.S_ISREG(kind):
+        return descriptor, 0
+    total = sum(line is not None for line in lines_of(mobile, descriptor, source))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor, total
+
+
+def lines_of(mobile: Mobile, descriptor: int, source: Source) -> Iterator[Line | None]:
+    """The texts of an input that is open, checked; None for a lull."""
+    from dimec.mobile.batch.lines import read_lines
+
+    name, kind, core = source.name, source.kind, mobile.engine.core
+    plain = kind in (None, "text") or (
+        kind == "jsonl" and source.reading in (Reading(), Reading("jsonl")) and name[-3:] != ".gz"
+    )
+    if not plain and kind is not None:
+        return read_rows(
+            descriptor, name, kind, source.reading, pairs=core.pairs, check=mobile.engine.check
+        )
+    return read_lines(
+        descriptor,
+        "standard input" if name == "-" else name,
+        pairs=core.pairs,
+        check=mobile.engine.check,
+        jsonl=kind == "jsonl",
+        plain=kind == "text",
+    )
+
+
+def arrivals_of(lines: Iterator[Line | None]) -> Iterator[Arrival]:
+    """The texts and their ids, as a mobile takes them."""
+    for line in lines:
+        yield None if line is None else (line.text, line.id)
 
 
 def read_rows(

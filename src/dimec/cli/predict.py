@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimec.base.errors import ConfigError, DataError, quoted
+from dimec.base.errors import ConfigError, quoted
 from dimec.cli.answers import Tally, answer_table, missing_tiers
 from dimec.cli.auditing import Audit, AuditBound, AuditReset, audit_lines
 from dimec.cli.common import progress_bar, results_console
-from dimec.cli.inputs import Reading, read_rows
+from dimec.cli.inputs import Reading, Source, arrivals_of, lines_of, open_input
+from dimec.cli.metrics import Metrics, check_metrics, keeping
 from dimec.cli.streams import json_text
 from dimec.cli.tokens import read_token
 
 if TYPE_CHECKING:
     from dimec.mobile import Mobile, Prediction
-    from dimec.mobile.arrivals import Arrival
-    from dimec.mobile.batch.lines import Line
     from dimec.mobile.core import Text
 
 SERVERS, STATE, FILES = "Servers", "State", "Files"
@@ -121,6 +119,7 @@ def predict(
             rich_help_panel=FILES,
         ),
     ] = None,
+    metrics: Metrics = None,
     tier: Annotated[
         list[str] | None,
         typer.Option(
@@ -184,6 +183,8 @@ def predict(
         dimec predict bundles/mine --input reviews.txt --output answers.jsonl --adaptive
 
         dimec predict bundles/mine --input reviews.txt --audit 0.01 --cloud http://127.0.0.1:8002
+
+        dimec predict bundles/mine --input - --metrics /var/lib/node_exporter/dimec.prom
     """
     if bool(texts) == (input_ is not None):
         raise ConfigError("give either texts or --input FILE (- for standard input)")
@@ -195,6 +196,7 @@ def predict(
     if input_ is None and reading != Reading():
         raise ConfigError("the options of a file go with --input; texts are taken as they are")
     kind = None if input_ is None else reading.kind(input_)
+    check_metrics(metrics, {"input": input_, "output": output, "state": state})
     from dimec.mobile import Mobile
     from dimec.mobile.addresses import named_urls
 
@@ -213,7 +215,7 @@ def predict(
         audit_bound=audit_bound,
         audit_reset=audit_reset,
     )
-    with mobile, _closed_pipes():
+    with mobile, keeping(metrics, mobile), _closed_pipes():
         if note := missing_tiers(mobile.engine.names[1:], urls):
             print(note, file=sys.stderr)
         if input_ is None:
@@ -235,14 +237,6 @@ def _tiers(given: list[str]) -> dict[str, str]:
     return urls
 
 
-class Source(NamedTuple):
-    """An input: its name (- for standard input), its format, and how it is read."""
-
-    name: str
-    kind: str | None
-    reading: Reading
-
-
 def _answer_texts(mobile: Mobile, texts: list[str], workers: int, as_json: bool) -> None:
     given: list[Text] = [
         (parts[0], parts[1])
@@ -252,31 +246,34 @@ def _answer_texts(mobile: Mobile, texts: list[str], workers: int, as_json: bool)
     ]
     for text in given:
         mobile.engine.check(text, None)
-    predictions = mobile.predict_many(given, workers=workers)
-    if as_json:
-        for prediction in predictions:
-            _print(prediction)
-        return
-    results_console().print(answer_table(given, predictions))
+    with closing(mobile.predict_many(given, workers=workers)) as predictions:
+        if as_json:
+            for prediction in predictions:
+                _print(prediction)
+            return
+        results_console().print(answer_table(given, predictions))
 
 
 def _answer_file(mobile: Mobile, source: Source, output: Path | None, workers: int) -> None:
     from dimec.mobile.batch.jobs import Job
 
     with ExitStack() as stack:
-        descriptor, total = _open_input(mobile, source, stack)
+        descriptor, total = open_input(mobile, source, stack)
         progress = stack.enter_context(progress_bar())
         job = None if output is None else stack.enter_context(Job(output, mobile.engine.state))
         done = 0 if job is None else job.done
         if done:
             progress.say(f"{output} has {done} answers already; going on behind them")
-        lines = _lines(mobile, descriptor, source)
+        lines = lines_of(mobile, descriptor, source)
         tally = Tally()
         # On a terminal, the answers themselves show how far it is; a bar would be in their way.
         if total > done and not (job is None and sys.stdout.isatty()):
             progress.start("predict", total - done)
-        arrivals = _arrivals(lines) if job is None else job.arrivals(lines)
-        predictions = mobile.predict_arrivals(arrivals, workers=workers)
+        arrivals = arrivals_of(lines) if job is None else job.arrivals(lines)
+        # Closed here where it fails: the metrics that are written then have all answers in them.
+        predictions = stack.enter_context(
+            closing(mobile.predict_arrivals(arrivals, workers=workers))
+        )
         for prediction in predictions:
             tally.add(prediction)
             _print(prediction) if job is None else job.write(prediction)
@@ -284,57 +281,6 @@ def _answer_file(mobile: Mobile, source: Source, output: Path | None, workers: i
         progress.end()
         for line in tally.lines(mobile):
             progress.say(line)
-
-
-def _open_input(mobile: Mobile, source: Source, stack: ExitStack) -> tuple[int, int]:
-    """Descriptor of the input, and how many texts there are, 0 where that cannot be known.
-
-    A file is read through first, so that what is wrong with a line is told before any is answered.
-    """
-    name = source.name
-    if name == "-":
-        return sys.stdin.fileno(), 0
-    try:
-        descriptor = os.open(name, os.O_RDONLY)
-    except FileNotFoundError:
-        raise DataError(f"{name} does not exist; check the path") from None
-    except OSError as error:
-        raise DataError(f"cannot read {name}: {error.strerror}; check the path") from None
-    stack.callback(os.close, descriptor)
-    kind = os.fstat(descriptor).st_mode
-    if stat.S_ISDIR(kind):
-        raise DataError(f"cannot read {name}: it is a folder; check the path")
-    if not stat.S_ISREG(kind):
-        return descriptor, 0
-    total = sum(line is not None for line in _lines(mobile, descriptor, source))
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor, total
-
-
-def _lines(mobile: Mobile, descriptor: int, source: Source) -> Iterator[Line | None]:
-    from dimec.mobile.batch.lines import read_lines
-
-    name, kind, core = source.name, source.kind, mobile.engine.core
-    plain = kind in (None, "text") or (
-        kind == "jsonl" and source.reading in (Reading(), Reading("jsonl")) and name[-3:] != ".gz"
-    )
-    if not plain and kind is not None:
-        return read_rows(
-            descriptor, name, kind, source.reading, pairs=core.pairs, check=mobile.engine.check
-        )
-    return read_lines(
-        descriptor,
-        "standard input" if name == "-" else name,
-        pairs=core.pairs,
-        check=mobile.engine.check,
-        jsonl=kind == "jsonl",
-        plain=kind == "text",
-    )
-
-
-def _arrivals(lines: Iterator[Line | None]) -> Iterator[Arrival]:
-    for line in lines:
-        yield None if line is None else (line.text, line.id)
 
 
 def _print(prediction: Prediction) -> None:

@@ -174,6 +174,13 @@ class AsyncMobile:
         """As :meth:`dimec.mobile.Mobile.ledger`."""
         return await self._in_thread(self._engine.ledger)
 
+    async def metrics(self) -> str:
+        """As :meth:`dimec.mobile.Mobile.metrics`."""
+        from dimec.mobile.metrics import metrics_of
+
+        circuits = {tier: client.breaker.state for tier, client in self._clients.items()}
+        return await self._in_thread(metrics_of, self._engine, circuits)
+
     def info(self) -> MobileInfo:
         """As :meth:`dimec.mobile.Mobile.info`."""
         return self._engine.info()

@@ -55,6 +55,7 @@ class Engine:
         names: of the tiers, in order.
         device: the first of them, which this is.
         adaptive: whether the policy learns here.
+        promise: the policy's contract; None where it was fitted without one.
         audit: of the answers, and the safe policy after its alarm.
 
     Args:
@@ -96,7 +97,7 @@ class Engine:
         self._orders = [fallback_order(k, fallback, deployment) for k in range(len(deployment))]
         self.core = Core(self.bundle, threads)
         stored = policy_of(self.bundle)
-        promise = promise_in(stored.fitted_on)
+        self.promise = promise = promise_in(stored.fitted_on)
         self.contract = None if promise is None else promise.told()
         watched = audit.watched(promise, deployment)
         policy = adapted(stored.policy, adaptive)

@@ -35,4 +35,10 @@ def ledger_of(state: State, price: float, waiting: int, lost: int) -> LedgerSumm
         audit_cost=totals.audits.cost,
         alarm=None if watch is None else watch.alarm,
         safe_since=None if watch is None else watch.safe_since,
+        cost=totals.cost,
+        costs=totals.costs,
+        milliseconds=totals.times,
+        layers=totals.layers,
+        sent=totals.sent,
+        failures=totals.failures,
     )

@@ -124,6 +124,12 @@ class LedgerSummary:
         audit_cost: λ of asking it, all audits together; no answer's cost has a part of it.
         alarm: the row of the audit at which its alarm was raised; None where none is.
         safe_since: answers that there were when that was recorded.
+        cost: λ of all answers.
+        costs: tier → λ of the answers that it gave.
+        milliseconds: tier → wall time of the answers that it gave, added up.
+        layers: tier → layers that ran there.
+        sent: tier → inputs that were sent there, and answered by it.
+        failures: (tier, reason) → how often the tier was asked in vain for that reason.
     """
 
     answers: int
@@ -143,6 +149,12 @@ class LedgerSummary:
     audit_cost: float
     alarm: int | None
     safe_since: int | None
+    cost: float
+    costs: dict[str, float]
+    milliseconds: dict[str, float]
+    layers: dict[str, int]
+    sent: dict[str, int]
+    failures: dict[tuple[str, str], int]
 
 
 @dataclass(frozen=True)

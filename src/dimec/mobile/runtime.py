@@ -255,6 +255,17 @@ class Mobile:
         """All answers in the state, added up."""
         return self.engine.ledger()
 
+    def metrics(self) -> str:
+        """The ledger, the audit and the tiers' circuits, in Prometheus's text format.
+
+        The numbers are the ledger's: with a state file they go on where they were after a restart.
+        :class:`dimec.mobile.metrics_file.MetricsFile` keeps a file of them.
+        """
+        from dimec.mobile.metrics import metrics_of
+
+        circuits = {tier: client.breaker.state for tier, client in self._clients.items()}
+        return metrics_of(self.engine, circuits)
+
     def info(self) -> MobileInfo:
         """Start time, memory, and size on disk."""
         return self.engine.info()

@@ -26,36 +26,23 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from dimec.base.errors import ConfigError, DataError, StorageError
 from dimec.contract.audit import Watched
 from dimec.mobile.opening import BEGIN, Opened, StateFile
 from dimec.mobile.prediction import Prediction
-from dimec.mobile.state.audits import AuditedRow, AuditTotals, Watch, audit_totals, forget
+from dimec.mobile.state.audits import AuditedRow, Watch, forget
 from dimec.mobile.state.hold import MEMORY, Hold, is_passing, place_of
 from dimec.mobile.state.memory import Memory
 from dimec.mobile.state.rows import INSERT, SELECT, Record, prediction_of, row_of
+from dimec.mobile.state.totals import Sums, Totals
 from dimec.policies.kinds import Arrays
 
 __all__ = ["MEMORY", "State", "Totals", "default_path"]
 
 
 _TRIES = 3  # to open a file that is replaced meanwhile
-
-
-class Totals(NamedTuple):
-    """Sums over all recorded answers."""
-
-    answers: int
-    learnt: int
-    routes: dict[str, int]
-    answered: dict[str, int]
-    fallbacks: dict[str, int]
-    cost: float
-    milliseconds: float
-    safe: int
-    audits: AuditTotals
+_PAUSE = 1e-3  # seconds between two blocks of a sum: who waits to record an answer goes first
 
 
 def default_path(identity: str) -> Path:
@@ -118,6 +105,7 @@ class State:
         self.watch: Watch | None = None
         self._watched = watched
         self._memory = Memory.of({})
+        self._sums = Sums(tiers)
         self._file = StateFile(self.path, identity, check)
         self._mutex = threading.RLock()
         self._hold: Hold | None = None
@@ -223,32 +211,20 @@ class State:
             self.watch = watch
 
     def totals(self) -> Totals:
-        """Sums over all recorded answers."""
-        with self._mutex, self._file.errors():
-            database = self._connection()
-            answers, learnt, cost, milliseconds, safe = database.execute(
-                "SELECT COUNT(*), TOTAL(learnt), TOTAL(cost), TOTAL(milliseconds), TOTAL(safe) "
-                "FROM answers"
-            ).fetchone()
-            audits = audit_totals(database)
-            groups = {
-                column: dict(
-                    database.execute(f"SELECT {column}, COUNT(*) FROM answers GROUP BY {column}")
-                )
-                for column in ("route", "answered_by", "fallback_reason")
-            }
-        groups["fallback_reason"].pop(None, None)
-        return Totals(
-            answers,
-            int(learnt),
-            {tier: groups["route"].get(tier, 0) for tier in self.tiers},
-            {tier: groups["answered_by"].get(tier, 0) for tier in self.tiers},
-            groups["fallback_reason"],
-            cost,
-            milliseconds,
-            int(safe),
-            audits,
-        )
+        """Sums over all recorded answers.
+
+        Raises:
+            CorruptArtefactError: an answer was altered.
+        """
+        while True:
+            with self._mutex, self._file.errors():
+                try:
+                    totals = self._sums.read(self._connection())
+                except (ValueError, TypeError, LookupError) as error:
+                    raise self._file.damage(f"an answer was altered: {error}") from None
+            if totals is not None:
+                return totals
+            time.sleep(_PAUSE)
 
     def job(self, target: str) -> str | None:
         """Name of the job that fills ``target``, if one was begun."""
@@ -281,6 +257,7 @@ class State:
     def _take(self, opened: Opened) -> None:
         """Go on with what was opened; an audit that is to begin begins."""
         self._database, self._memory, self.watch = opened
+        self._sums = Sums(self.tiers)
         if self.watch is None and self._watched is not None:
             with self._file.errors():
                 self.watch = Watch.begin(self._database, self._watched)
