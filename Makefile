@@ -7,7 +7,7 @@ RUN ?= runs/demo
 CHECKED := $(wildcard src studies tools tests benchmarks conformance)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock bench conformance wheel clean
+.PHONY: help setup demo test suite lint format lock bench conformance wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -18,7 +18,10 @@ setup: ## make .venv and install the pinned packages, or do nothing
 demo: setup ## train, map, route and report on real movie reviews (RUN=folder, default runs/demo)
 	@$(BIN)/dimec demo --out "$(RUN)"
 
-test: lint ## lint, then run every test and print what part of the code they ran
+test: setup ## lint, and beside it run every test and print what part of the code they ran
+	@$(MAKE) --no-print-directory -j 2 lint suite
+
+suite: setup
 	@mkdir -p build
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m slipcover --json --out build/coverage.json \
 	  -m pytest -q -n logical --dist loadfile --no-loadscope-reorder --durations=10
