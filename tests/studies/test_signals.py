@@ -35,7 +35,7 @@ def stored(whole: Stored) -> Stored:
         whole,
         validation=without_exits(whole.validation, whole.deployment, (1,)).take(rows),
         test=without_exits(whole.test, whole.deployment, (1,)).take(rows),
-        data_map=whole.data_map.take(rows),
+        data_map=whole.needed_map().take(rows),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.base.errors import CorruptArtefactError, MissingArtefactError
+from dimec.base.errors import ConfigError, CorruptArtefactError, MissingArtefactError
 from dimec.policies import system
 from dimec.policies.candidates import did
 from dimec.tiers.costs import CostModel
@@ -64,7 +64,7 @@ def test_what_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", LOOK)
 def test_the_traces_of_the_repository_are_what_their_cards_say(name: str) -> None:
     stored = load_stored(TRACES / "look" / name)
-    assert len(stored.validation) == stored.card["rows"]["validation"] == len(stored.data_map)
+    assert len(stored.validation) == stored.card["rows"]["validation"] == len(stored.needed_map())
     assert len(stored.test) == stored.card["rows"]["test"]
     assert stored.validation.exits[0] == 0
     assert set(stored.validation.guids).isdisjoint(stored.test.guids)
@@ -100,3 +100,10 @@ def test_rounding_moves_no_policy_by_more_than_a_row_or_two_in_a_thousand(name: 
         assert abs(moved) <= 0.002 * len(labels)
         cost = after.cost.mean() - before.cost.mean()
         assert abs(cost) <= 0.003 * stored.deployment.prices[-1]
+
+
+def test_traces_without_a_data_map_say_so_where_one_is_needed() -> None:
+    stored = load_stored(TRACES / "trial" / "qqp-own")
+    assert stored.data_map is None
+    with pytest.raises(ConfigError, match="qqp-own have no data map"):
+        stored.needed_map()

@@ -35,7 +35,9 @@ ANSWERS = ("mobile", "edge", "cloud", "one", "two")
 # With inner layers of such a width that their weights are stored beside the graph.
 WIDE = {kind: {"intermediate_size": 256} for kind in ("albert", "bert")}
 # Pooling is no part of an encoder: one of them shows what the others have no need to.
-POOLING = {"roformer": {"head_pooling": "max", "embedding_pooling": "cls"}}
+POOLING: dict[str, dict[str, Any]] = {
+    "roformer": {"head_pooling": "max", "embedding_pooling": "cls"}
+}
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, MAX_TOKENS), (5, 7), (64, MAX_TOKENS)]
 
 
