@@ -44,6 +44,8 @@ TITLES: Mapping[str, str] = {
     "joint+plain": "joint, with the plain fine-tuning as cloud",
     "joint-distilled+plain": "joint, distilled, with the plain fine-tuning as cloud",
     "own": "a model each",
+    "own-unlabelled": "a model each, with texts without labels",
+    "own-twice": "a model each, distilled twice",
 }
 Record = dict[str, Any]
 

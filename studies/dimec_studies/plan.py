@@ -28,7 +28,9 @@ PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartogra
 LookItem = Literal["savings", "contained", "signals", "resplits"]
 OwnItem = Literal["tiers"]
 Item = PageItem | Literal["ledger"] | LookItem | OwnItem
-Recipe = Literal["joint", "two-stage", "depth", "joint-distilled", "own"]
+Recipe = Literal[
+    "joint", "two-stage", "depth", "joint-distilled", "own", "own-unlabelled", "own-twice"
+]
 
 PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
 LOOK_ITEMS: tuple[LookItem, ...] = get_args(LookItem)  # of look.md
@@ -44,11 +46,13 @@ class _Part(BaseModel):
 class TaskPlan(_Part):
     """One task: where its rows come from, how many of them train, and by which recipes.
 
-    ``recipes`` are those of the plan that are trained on it; all by default.
+    ``recipes`` are those of the plan that are trained on it; all by default. ``unlabelled``
+    training rows beyond ``max_train_rows`` join the recipe ``own-unlabelled``, without labels.
     """
 
     task: str
     max_train_rows: int | None = Field(None, ge=1)
+    unlabelled: int | None = Field(None, ge=1)
     recipes: tuple[Recipe, ...] | None = None
 
 
@@ -287,18 +291,32 @@ class Plan(_Part):
             training |= {"record_train": True}  # selections are made from a map of training rows
         given = {
             "data_dir": data_dir if is_glue else None,
-            **task.model_dump(exclude={"recipes"}),
+            **task.model_dump(exclude={"recipes", "unlabelled"}),
             **data,
         }
         distillation = {} if self.distillation is None else self.distillation.model_dump()
         values: dict[str, Any] = {"data": given, "training": training, "seed": seed}
-        if recipe == "own":
+        own = recipe.startswith("own")
+        if own:
             training |= {"recipe": "own"}
-            values |= {"distillation": distillation}
+            values |= {"distillation": distillation | self._more(name, recipe)}
         elif recipe == "joint-distilled":
             values |= {"distillation": {**distillation, "self_distillation": 1.0}}
         values["model"] = self.model.model_dump()
-        if recipe == "own" and self.own is not None:
+        if own and self.own is not None:
             values["model"] = {"max_tokens": self.model.max_tokens}
             values["tiers"] = [tier.model_dump() for tier in self.own]
         return RunSettings.of(values)
+
+    def _more(self, name: str, recipe: Recipe) -> dict[str, Any]:
+        """What a recipe of tiers with a model each adds to their distillation."""
+        if recipe == "own-twice":
+            return {"rounds": 2}
+        if recipe != "own-unlabelled":
+            return {}
+        if (rows := self.task(name).unlabelled) is None:
+            raise ConfigError(
+                f"tasks.{name}: the recipe own-unlabelled needs a number of rows, unlabelled = 2000"
+            )
+        # The recipe own is what it is compared with: nothing is trained twice to tell the gain.
+        return {"unlabelled": f"{name}-{rows}-unlabelled.jsonl", "gain": False}

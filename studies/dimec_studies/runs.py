@@ -23,6 +23,7 @@ from dimec.runs.run import Run
 from dimec.settings.data import absolute_data
 from dimec.settings.run import RunSettings
 from dimec_studies.plan import Plan, Recipe
+from dimec_studies.unused import write_unused
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,12 @@ class Workshop:
 
     def settings(self, spec: RunSpec) -> RunSettings:
         """The settings of a run."""
-        return self.plan.settings(spec.task, spec.recipe, spec.seed, self.data_dir, **spec.data)
+        settings = self.plan.settings(spec.task, spec.recipe, spec.seed, self.data_dir, **spec.data)
+        if (name := settings.distillation.unlabelled) is None:
+            return settings
+        here = {"unlabelled": str((self.folder / name).resolve())}
+        how = settings.distillation.model_copy(update=here)
+        return settings.model_copy(update={"distillation": how})
 
     def run(self, spec: RunSpec) -> Run:
         """The run of a spec, trained or not."""
@@ -92,11 +98,21 @@ class Workshop:
             self.progress.say(
                 f"{len(wanted)} runs in {self.folder}: {done} are trained, {len(missing)} to train"
             )
+            for spec in missing:
+                self._write_unlabelled(spec)
             if self.workers == 1:
                 self._in_turn(missing)
             else:
                 self._side_by_side(missing)
         return [self.run(spec) for spec in wanted]
+
+    def _write_unlabelled(self, spec: RunSpec) -> None:
+        """The texts without labels that a run learns from too, where it has some."""
+        settings = self.settings(spec)
+        if (path := settings.distillation.unlabelled) is not None:
+            rows = self.plan.task(spec.task).unlabelled
+            assert rows is not None
+            write_unused(Path(path), settings, rows)
 
     def _is_finished(self, spec: RunSpec) -> bool:
         run, settings = self.run(spec), self.settings(spec)

@@ -18,6 +18,7 @@ from dimec.base.progress import NoProgress, Progress
 from dimec.data.backbones import backbone_source, check_model, with_own_tiers
 from dimec.runs.intake import Intake, check_claim, take_in
 from dimec.runs.workspace import RunDirectory
+from dimec.settings.distillation import DistillationSettings
 from dimec.settings.run import RunSettings
 from dimec.settings.tiers import TierSettings
 from dimec.training.lesson import Lesson, UnlabelledTexts
@@ -185,7 +186,9 @@ def tier_settings(settings: RunSettings, place: int) -> RunSettings:
         }
     )
     own = training.model_copy(update=update)
-    distillation = how.model_copy(update={"cross_fit": 0, "unlabelled": None})
+    # Nothing of it is the last tier's, which is kept as it is where students are to learn otherwise.
+    students = how.model_copy(update={"cross_fit": 0, "unlabelled": None})
+    distillation = DistillationSettings() if last else students
     return settings.model_copy(
         update={"model": model, "training": own, "distillation": distillation, "tier": ()}
     )
