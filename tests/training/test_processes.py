@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ import pytest
 import dimec
 from dimec.runs.run import Run
 from dimec.settings.run import RunSettings
+from support.classifiers import save_with_tokenizer
 from support.tiny import environment, make_backbone, reviews, write_reviews
 
 # 12 full batches of 16 and one of a single row, which leaves the second process without any.
 TRAIN_ROWS = 193
 
 
-RECIPES = ("joint", "two-stage")
-# Both recipes in one launch: three processes less that begin with importing torch.
+RECIPES = ("joint", "two-stage", "own")
+# All recipes in one launch: four processes less that begin with importing torch.
 _TRAIN_EACH = """
 import sys
 from dimec.cli import main
@@ -37,13 +39,15 @@ for recipe in recipes:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For each recipe a folder with a run of one process, ``one``, and of two, ``two``."""
+    """For each recipe a folder with a run of one process, ``one``, and of two, ``two``.
+
+    Of tiers with a model each one is a student, one was fine-tuned elsewhere, and one is the
+    student's teacher.
+    """
     folder = tmp_path_factory.mktemp("processes")
     # Without dropout, because each process draws its own.
     values = {
         "task": f"csv:{write_reviews(folder / 'reviews.csv', reviews(260))}",
-        "backbone": str(make_backbone(folder / "backbone", dropout=0.0)),
-        "exits": (1, 2, 4),
         "head_dropout": 0.0,
         "epochs": 2,
         "batch_size": 16,
@@ -54,8 +58,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "record_train": True,
         "seed": 1,
     }
+    backbone = str(make_backbone(folder / "backbone", dropout=0.0))
+    theirs = save_with_tokenizer(folder / "theirs", "bert", ("positive", "negative"))
+    tiers = [
+        {"name": "phone", "model": backbone, "layer": 1},
+        {"name": "edge", "model": f"hf:{theirs}"},
+        {"name": "cloud", "model": backbone, "layer": 2},
+    ]
+    one_model = {"backbone": backbone, "exits": (1, 2, 4)}
+    a_model_each = {"tier": tiers, "student_epochs": 2, "hidden_weight": 0.1}
     for recipe in RECIPES:
-        one = dimec.train(**values, recipe=recipe, out=folder / recipe / "one")  # type: ignore[arg-type]
+        own: dict[str, Any] = a_model_each if recipe == "own" else one_model
+        one = dimec.train(**values, **own, recipe=recipe, out=folder / recipe / "one")  # type: ignore[arg-type]
         RunSettings.load(one.config_path).save(folder / recipe / "settings.toml")
     script = folder / "train_each.py"
     script.write_text(_TRAIN_EACH)
