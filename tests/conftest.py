@@ -64,6 +64,7 @@ LONGEST = (
     "cli/test_terminals.py",
     "serving/test_server.py",
     "training/test_processes.py",
+    "mobile/test_ready_tiers.py",
     "cli/test_up.py",
     "mobile/state/test_hold.py",
     "repository/test_archive.py",

@@ -5,7 +5,9 @@ The entry point ``reproduce`` of the group ``dimec.studies`` names :data:`app`.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,13 +24,20 @@ if TYPE_CHECKING:
 
 NAME_HELP = (
     "An item of --profile: table1, table2, fig1, fig3, fig4, fig5, cartography, robustness, "
-    "ledger, of profile look savings, contained, signals, resplits; or all, which is what the "
-    "profile is for. The name of a study profile: all of it. "
+    "ledger, of profile look savings, contained, signals, resplits, of own and encoders tiers; or "
+    "all, which is what the profile is for. The name of a study profile: all of it. "
     "contract, for which nothing is trained: how often its tests accept, in simulations. Or "
     "docs, to write every table and figure of the documentation again from the stored results."
 )
 
 _OF_RUNS = ("profile", "out", "data_dir", "tasks", "seeds", "backbone", "tiers", "max_train_rows")
+
+
+def _profiles_told() -> str:
+    """The packaged study profiles, each with what its file says that it is."""
+    packaged = files(__package__).joinpath("profiles").iterdir()
+    values = [tomllib.loads(file.read_text("utf-8")) for file in packaged]
+    return ", ".join(sorted(f"{one['name']} ({one['about']})" for one in values))
 
 
 def _are_whole_profiles(names: Sequence[str]) -> bool:
@@ -75,12 +84,7 @@ def reproduce(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help=NAME_HELP)],
     profile: Annotated[
         str,
-        typer.Option(
-            help="A study profile: small (6 layers, a processor will do), deep (12 layers and few "
-            "rows, table2 on a processor), base (12 layers, for a GPU), movies (the ledgers of "
-            "movie reviews), demo (that of dimec demo), look (policies that look again), or a TOML "
-            "file in their form."
-        ),
+        typer.Option(help=f"A study profile: {_profiles_told()}, or a TOML file in their form."),
     ] = "small",
     out: Annotated[
         Path, typer.Option(help="Folder of the trained runs; they are reused and resumed.")

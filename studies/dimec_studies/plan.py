@@ -120,8 +120,9 @@ class Plan(_Part):
         stream_rows: at most so many rows of another domain are streamed.
         bottleneck, sweep, selection: see there.
         fits: for the ledgers; by default one, with the quantile grid and the plan's λ.
+        about: what it is, in a few words, for ``dimec reproduce --help``.
         items: what the profile is for, and what ``all`` of it means; each can be asked for by name.
-            No part of a result, so not stored with it.
+            No part of a result, so not stored with it, and what it is about neither.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Plan(_Part):
     sweep: SweepPlan = Field(default_factory=SweepPlan)
     selection: SelectionPlan = Field(default_factory=SelectionPlan)
     fits: tuple[FitPlan, ...] | None = Field(None, min_length=1)
+    about: str = Field("", exclude=True)
     items: tuple[Item, ...] = Field(PAGE_ITEMS, exclude=True)
 
     @classmethod

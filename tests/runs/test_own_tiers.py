@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.base.errors import ConfigError, MismatchError
+from dimec.base.errors import ConfigError, MismatchError, MissingArtefactError
 from dimec.base.progress import NoProgress
 from dimec.base.storage import read_json, write_json
 from dimec.evaluation.evaluate import evaluate
@@ -18,9 +18,11 @@ from dimec.evaluation.ledger import Ledger
 from dimec.evaluation.replay import standard_policies
 from dimec.policies import FitInputs, system
 from dimec.report import ledger_text
+from dimec.runs.fitting import describe_fit
 from dimec.runs.inspecting import inspected
 from dimec.runs.own_tiers import computing_of, layer_profiles, text_tiers
 from dimec.runs.run import Run
+from dimec.runs.system_fit import describe_system
 from dimec.tiers.computing import ByProfiles
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import LayerProfile, ModelShape
@@ -49,6 +51,26 @@ class Told(NoProgress):
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return written_own_run(tmp_path / "own")
+
+
+class TestWhatAReaderIsTold:
+    def test_an_exit_goes_by_the_name_of_its_tier(self, run: Run) -> None:
+        assert describe_fit(run.fit())[0] == (
+            "exits phone 2, edge 6, cloud 4; lambda 0.02; grid quantile"
+        )
+        found = run.fit(policy="cascade", tiers={"phone": 1, "cloud": 4}, lam=0.01)
+        told = describe_system(found)  # type: ignore[arg-type]
+        assert told[0] == "cascade; exits phone 1, cloud 4; lambda 0.01"
+
+    def test_what_a_tier_lacks_is_made_by_training_the_whole_run(self, run: Run) -> None:
+        """Nobody trains the run directory of a tier."""
+        edge = run.tier_runs()["edge"]
+        assert edge.told == f"the tier edge of {run.path}"
+        assert edge.typed == run.typed == run.told
+        edge.training_path.unlink()
+        with pytest.raises(MissingArtefactError, match=r"tiers.edge.training\.json") as refused:
+            edge.training()
+        assert f"dimec train --out {run.path} (again" in str(refused.value)
 
 
 class TestFit:

@@ -12,6 +12,7 @@ import typer
 
 from dimec.cli.idle import Given, refuse_idle
 from dimec_studies.command import StudyCommand, app
+from dimec_studies.plan import PROFILES, Plan
 from support.plans import tiny_plan
 from support.tiny import Said
 
@@ -125,3 +126,8 @@ def test_help_teaches(cli: Callable[..., Said]) -> None:
     assert said.code == 0
     for word in ("table1", "robustness", "--profile", "goes on from there"):
         assert word in said.out
+    told = " ".join(said.out.replace("│", " ").split())
+    for name in PROFILES:
+        about = Plan.load(name).about
+        assert about
+        assert f"{name} ({about})" in told

@@ -12,7 +12,7 @@ from dimec.runs.bottleneck import BottleneckSchedule, Objective
 from dimec.training import MultiExitClassifier, MultiExitConfig
 from dimec.training.batching import Encoded
 from dimec.training.bottleneck.code import Bottleneck
-from dimec.training.bottleneck.epoch import BottleneckedModel, answer
+from dimec.training.bottleneck.spliced import BottleneckedModel, answer
 from support.encoders import WIDTH, WORDS, make_encoder
 
 LAYERS, SPLIT, CLASSES = 4, 2, 3

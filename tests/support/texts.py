@@ -52,14 +52,19 @@ def column(*texts: str | bytes) -> npt.NDArray[Any]:
     return array
 
 
-def let_tier_take_texts(bundle: Path, tier: str) -> None:
-    """Change a whole bundle so that a tier has the device's tokenizer and is sent texts."""
+def let_tier_take_texts(bundle: Path, tier: str, *, pairs: bool = False) -> None:
+    """Change a whole bundle so that a tier has the device's tokenizer and is sent texts, or pairs.
+
+    A bundle is of pairs in all of its tiers.
+    """
     first = json.loads((bundle / MANIFEST).read_text())["tiers"][0]["name"]
     shutil.copy(bundle / first / "tokenizer.json", bundle / tier)
     sign(bundle / tier)
     names = [path.parent.name for path in bundle.glob(f"*/{MANIFEST}")]
     for folder in (bundle, *(bundle / name for name in names)):
         _let_take_texts(folder, tier)
+    for name in names:
+        change(bundle / name, pairs=pairs)
     files = {
         f"{name}/{file}": record.model_dump()
         for name in names

@@ -41,12 +41,19 @@ def traced_once() -> Iterator[None]:
 
 def _digest(model: Any) -> str:
     """Of all that the model computes: its configuration, which has its exits, and its weights."""
-    config = _without_paths(model.config.to_dict())
+    config = _without_paths(_as_dict(model.config))
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, values in sorted(model.state_dict().items()):
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _as_dict(config: Any) -> dict[str, Any]:
+    """A configuration of ours, or of a classifier that was taken as it is."""
+    if hasattr(config, "to_dict"):
+        return dict(config.to_dict())
+    return {**vars(config), "encoder": config.encoder.to_dict()}
 
 
 def _without_paths(config: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ import pytest
 import dimec
 from dimec.runs.run import Run
 from dimec.settings.run import RunSettings
+from support.classifiers import save_with_tokenizer
 from support.tiny import environment, make_backbone, reviews, write_reviews
 
-# 12 full batches of 16 and one of a single row, which leaves the second process without any.
-TRAIN_ROWS = 193
+# Full batches of 16 and one of a single row, which leaves the second process without any.
+TRAIN_ROWS = {"joint": 193, "two-stage": 193, "own": 33}
 
 
-RECIPES = ("joint", "two-stage")
-# Both recipes in one launch: three processes less that begin with importing torch.
+RECIPES = tuple(TRAIN_ROWS)
+# All recipes in one launch: four processes less that begin with importing torch.
 _TRAIN_EACH = """
 import sys
 from dimec.cli import main
@@ -37,25 +39,37 @@ for recipe in recipes:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For each recipe a folder with a run of one process, ``one``, and of two, ``two``."""
+    """For each recipe a folder with a run of one process, ``one``, and of two, ``two``.
+
+    Of tiers with a model each one is a student, one was fine-tuned elsewhere, and one is the
+    student's teacher.
+    """
     folder = tmp_path_factory.mktemp("processes")
     # Without dropout, because each process draws its own.
     values = {
         "task": f"csv:{write_reviews(folder / 'reviews.csv', reviews(260))}",
-        "backbone": str(make_backbone(folder / "backbone", dropout=0.0)),
-        "exits": (1, 2, 4),
         "head_dropout": 0.0,
         "epochs": 2,
         "batch_size": 16,
         "learning_rate": 1e-3,
         "max_tokens": 32,
-        "max_train_rows": TRAIN_ROWS,
         "precision": "fp32",
         "record_train": True,
         "seed": 1,
     }
+    backbone = str(make_backbone(folder / "backbone", dropout=0.0))
+    theirs = save_with_tokenizer(folder / "theirs", "bert", ("positive", "negative"))
+    tiers = [
+        {"name": "phone", "model": backbone, "layer": 1},
+        {"name": "edge", "model": f"hf:{theirs}"},
+        {"name": "cloud", "model": backbone, "layer": 2},
+    ]
+    one_model = {"backbone": backbone, "exits": (1, 2, 4)}
+    a_model_each = {"tier": tiers, "student_epochs": 2, "hidden_weight": 0.1}
     for recipe in RECIPES:
-        one = dimec.train(**values, recipe=recipe, out=folder / recipe / "one")  # type: ignore[arg-type]
+        own: dict[str, Any] = dict(a_model_each if recipe == "own" else one_model)
+        own |= {"recipe": recipe, "max_train_rows": TRAIN_ROWS[recipe]}
+        one = dimec.train(**values, **own, out=folder / recipe / "one")  # type: ignore[arg-type]
         RunSettings.load(one.config_path).save(folder / recipe / "settings.toml")
     script = folder / "train_each.py"
     script.write_text(_TRAIN_EACH)
@@ -79,8 +93,8 @@ def test_two_processes_give_the_dynamics_of_one(trained: Path, recipe: str) -> N
     record, wanted = two.training(), one.training()
     assert record["processes"] == 2
     assert wanted["processes"] == 1
-    assert record["rows"]["train"] == TRAIN_ROWS
-    assert TRAIN_ROWS % 16 == 1
+    assert record["rows"]["train"] == TRAIN_ROWS[recipe]
+    assert TRAIN_ROWS[recipe] % 16 == 1
     assert record["best_epoch"] == wanted["best_epoch"]
     for epoch, other in zip(record["history"], wanted["history"], strict=True):
         assert np.isclose(epoch["loss"], other["loss"], rtol=1e-4)

@@ -50,6 +50,7 @@ class FitResult:
         validation_drop, validation_reduction: of dimec-fixed on the validation split itself, where
             the router was fitted: an optimistic view.
         advice: what to try where the router saves nothing there, in sentences; else empty.
+        sources: of the model behind each tier, "" where one model is cut into tiers.
     """
 
     alpha: float | None
@@ -64,6 +65,7 @@ class FitResult:
     validation_drop: float
     validation_reduction: float
     advice: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +117,7 @@ class FittingProblem:
             ),
             validation_drop=row.drop,
             validation_reduction=row.reduction,
+            sources=deployment.sources,
         )
         return result, router, search
 
@@ -250,11 +253,25 @@ def fitted_on(model: str, found: Mapping[str, Any], deployment: Deployment) -> d
     }
 
 
+def told_exits(exits: Sequence[int], names: Sequence[str], sources: Sequence[str]) -> str:
+    """The tiers' exits for a reader, by the tiers' names where these have a model each.
+
+    Example:
+        >>> told_exits((2, 6), ("phone", "cloud"), ("", ""))
+        '2, 6'
+        >>> told_exits((2, 6), ("phone", "cloud"), ("phone", "cloud"))
+        'phone 2, cloud 6'
+    """
+    if not any(sources):
+        return ", ".join(map(str, exits))
+    return ", ".join(f"{name} {layer}" for name, layer in zip(names, exits, strict=True))
+
+
 def describe_fit(result: FitResult) -> list[str]:
     """Lines for a reader: thresholds, pools, and which tiers get no traffic."""
     pools = pool_names(result.names)
     sizes = ", ".join(f"{size} {name}" for size, name in zip(result.pools, pools, strict=True))
-    exits = ", ".join(map(str, result.tiers))
+    exits = told_exits(result.tiers, result.names, result.sources)
     lines = [
         f"exits {exits}; lambda {result.lam:g}; grid {result.grid}",
         ", ".join([*_thresholds(result), f"mean reward {result.reward:.4f}"]),

@@ -44,10 +44,15 @@ class RunPaths:
         tiers/NAME/lesson.sha256    what it was taught, in a digest
         teacher/, first-round/, labelled-only/   what the last tier says of the training rows, and
                                     students that are taught again; while training only
+
+    Args:
+        path: of the run directory.
+        whole: the run that it belongs to, where it is that of one tier's model.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, whole: RunPaths | None = None) -> None:
         self.path = Path(path)
+        self.whole = whole
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -61,9 +66,21 @@ class RunPaths:
         return self.path / "data.sha256"
 
     @property
+    def trained(self) -> RunPaths:
+        """The run that a user trains: itself, or the whole one that a tier's model belongs to."""
+        return self.whole or self
+
+    @property
     def typed(self) -> str:
-        """Its path as a shell takes it, for the commands that messages name."""
-        return shlex.quote(str(self.path))
+        """The path of :attr:`trained` as a shell takes it, for the commands that messages name."""
+        return shlex.quote(str(self.trained.path))
+
+    @property
+    def told(self) -> str:
+        """What messages call it: its path, or ``the tier phone of runs/own``."""
+        if self.whole is None:
+            return str(self.path)
+        return f"the tier {self.path.name} of {self.whole.path}"
 
     @property
     def training_path(self) -> Path:

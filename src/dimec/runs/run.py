@@ -6,20 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from dimec.base.errors import ConfigError, MismatchError, option
+from dimec.base.errors import ConfigError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.bundle.triton import Backend, check_repository
-from dimec.cartography import build_pools
 from dimec.cartography.thresholds import Grid, check_thresholds
 from dimec.evaluation.bootstrap import check_bootstrap
-from dimec.evaluation.curves import Curves
 from dimec.evaluation.ledger import Ledger
 from dimec.policies.registry import FitInputs
 from dimec.runs.calibration import CalibrationFiles, WorthALabel
 from dimec.runs.contract_fit import fit_contract, kept_rows
 from dimec.runs.contracting import Wanted
 from dimec.runs.deploying import Prices, basis_of
-from dimec.runs.evaluating import evaluate_run, exit_accuracies, named_systems
+from dimec.runs.evaluating import evaluate_run, named_systems
 from dimec.runs.fitting import (
     DEFAULT_LAMBDA,
     ROUTER,
@@ -28,8 +26,9 @@ from dimec.runs.fitting import (
     fit_run_router,
 )
 from dimec.runs.out_of_fold import usable, widened
+from dimec.runs.reporting import report_run
 from dimec.runs.system_fit import SystemFit, check_options, fit_system
-from dimec.runs.workspace import RunDirectory, fitted_deployment
+from dimec.runs.workspace import RunDirectory
 from dimec.tiers.costs import CostModel, check_lambda
 from dimec.tiers.names import check_tier_names
 from dimec.tiers.pricing import OPERATIONS, PriceBy
@@ -265,7 +264,7 @@ class Run(RunDirectory):
         if seed < 0:
             raise ConfigError(f"{option('seed')} must be at least 0, got {seed}")
         with self.locked():
-            return _report(self, seed, progress or NoProgress())
+            return report_run(self, seed, progress or NoProgress())
 
     def export(
         self,
@@ -318,37 +317,3 @@ class Run(RunDirectory):
             overwrite=overwrite,
             progress=progress,
         )
-
-
-def _report(run: Run, seed: int, progress: Progress) -> Path:
-    from dimec.report import PooledInputs, ReportInputs, write_report
-
-    ledger = Ledger.load(run.report_path)
-    stored, test = run.stored_policy(), run.trace("test")
-    fit = stored.fitted_on
-    if any(ledger.context.get(key) != fit[key] for key in fit):
-        raise MismatchError(
-            f"the ledger in {run.report_path} is older than the fitted policy; "
-            f"draw it up again with: dimec evaluate {run.typed}"
-        )
-    deployment = fitted_deployment(stored)
-    inputs = ReportInputs(
-        ledger=ledger,
-        exit_accuracy=exit_accuracies(test),
-        tiers=deployment.exits,
-        seed=seed,
-        names=deployment.names,
-        sources=deployment.sources,
-        curves=Curves.load(run.report_path) if Curves.stored(run.report_path) else None,
-    )
-    if "alpha" in fit:  # a router whose pools two thresholds make
-        data_map = run.dynamics().data_map(deployment.exits[0])
-        inputs = PooledInputs(
-            **vars(inputs),
-            data_map=data_map,
-            pools=build_pools(data_map, fit["alpha"], fit["beta"]),
-            alpha=fit["alpha"],
-            beta=fit["beta"],
-            embeddings=run.trace("validation").embeddings,
-        )
-    return write_report(inputs, run.report_path, progress=progress.say)

@@ -15,7 +15,7 @@ from dimec.policies.reach import unserved
 from dimec.policies.registry import FitInputs, Fitted, systems
 from dimec.policies.servable import fit_servable
 from dimec.policies.step import Site
-from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on
+from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on, told_exits
 from dimec.runs.out_of_fold import kinds_of_rows, told_rows
 from dimec.runs.workspace import RunDirectory
 
@@ -40,6 +40,7 @@ class SystemFit:
             nothing is.
         fitted_rows, left_out: how many rows of which kind it was fitted to, and why none out of
             fold, see :func:`dimec.runs.out_of_fold.kinds_of_rows`; empty for a run without them.
+        sources: of the model behind each tier, "" where one model is cut into tiers.
     """
 
     policy: str
@@ -56,6 +57,7 @@ class SystemFit:
     contract: Mapping[str, Any] | None = None
     fitted_rows: Mapping[str, int] = field(default_factory=dict)
     left_out: str = ""
+    sources: tuple[str, ...] = ()
 
 
 def check_options(
@@ -160,12 +162,13 @@ def _found(
         validation_drop=row.drop,
         validation_reduction=row.reduction,
         contract=contract,
+        sources=deployment.sources,
     )
 
 
 def describe_system(result: SystemFit) -> list[str]:
     """Lines for a reader: the policy, its settings, and what it does where it was fitted."""
-    exits = ", ".join(map(str, result.tiers))
+    exits = told_exits(result.tiers, result.names, result.sources)
     chosen = [f"{key} {_told(value)}" for key, value in result.settings.items()]
     lines = [
         f"{result.policy}; exits {exits}; lambda {result.lam:g}",

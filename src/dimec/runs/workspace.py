@@ -136,7 +136,7 @@ class RunDirectory(RunPaths):
         Empty where the tiers are cut out of one model.
         """
         own = self.settings().tier if self.config_path.exists() else ()
-        return {tier.name: RunDirectory(self.tiers_path / tier.name) for tier in own}
+        return {tier.name: RunDirectory(self.tiers_path / tier.name, self) for tier in own}
 
     def require_one_model(self, purpose: str) -> None:
         """Refuse a run whose tiers have a model each.
@@ -298,11 +298,12 @@ class RunDirectory(RunPaths):
         path = self._dynamics_file(split)
         again = f"dimec train --out {self.typed}"
         if split == "train":
-            again += f" --config {shlex.quote(str(self.config_path))} --record-train --overwrite"
+            settings = shlex.quote(str(self.trained.config_path))
+            again += f" --config {settings} --record-train --overwrite"
         arrays, header = load_arrays(path, _DYNAMICS_KIND, again)
         if header.get("model") != self.training()["model"]:
             raise MismatchError(
-                f"{path} was recorded while training another model than the one in {self.path}; "
+                f"{path} was recorded while training another model than that of {self.told}; "
                 f"train again with: dimec train --out {self.typed} --overwrite"
             )
         return TrainingDynamics(

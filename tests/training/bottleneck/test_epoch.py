@@ -15,14 +15,13 @@ from dimec.base.progress import NoProgress
 from dimec.runs.bottleneck import Objective
 from dimec.training import MultiExitClassifier
 from dimec.training.bottleneck.epoch import (
-    BottleneckedModel,
-    answer,
-    batch_loss,
     behind_logits,
     make_optimizer,
     set_dropout,
     train_epoch,
 )
+from dimec.training.bottleneck.losses import batch_loss
+from dimec.training.bottleneck.spliced import BottleneckedModel, answer
 from support.bottlenecks import (
     CLASSES,
     SPLIT,

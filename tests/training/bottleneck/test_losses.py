@@ -11,13 +11,8 @@ import torch
 
 from dimec.base.progress import NoProgress
 from dimec.runs.bottleneck import Objective
-from dimec.training.bottleneck.epoch import (
-    answer_loss,
-    batch_loss,
-    hidden_distance,
-    make_optimizer,
-    train_epoch,
-)
+from dimec.training.bottleneck.epoch import make_optimizer, train_epoch
+from dimec.training.bottleneck.losses import answer_loss, batch_loss, hidden_distance
 from support.bottlenecks import (
     CLASSES,
     LAYERS,

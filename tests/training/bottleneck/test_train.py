@@ -23,8 +23,9 @@ from dimec.runs.run import Run
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 from dimec.training.batching import encode
-from dimec.training.bottleneck.epoch import answer, behind_logits
+from dimec.training.bottleneck.epoch import behind_logits
 from dimec.training.bottleneck.files import BottleneckFolder, weights_sha256
+from dimec.training.bottleneck.spliced import answer
 from dimec.training.bottleneck.train import (
     BottleneckSettings,
     bottleneck_traces,

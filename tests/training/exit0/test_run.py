@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,21 @@ class TestADamagedRun:
         record = read_json(run.training_path, "")
         write_json(run.training_path, {**record, "model": "f" * 64})
         with pytest.raises(MismatchError, match="another model"):
+            exit0_of(run)
+
+    def test_it_is_of_the_first_of_tiers_with_a_model_each(
+        self, own_run: Path, tmp_path: Path
+    ) -> None:
+        run = Run(shutil.copytree(own_run, tmp_path / "run"))
+        phone = run.tier_runs()["phone"]
+        again = f"dimec train --out {run.path} --overwrite"
+        record = read_json(phone.training_path, "")
+        write_json(phone.training_path, {**record, "model": "f" * 64})
+        told = f"belongs to another model than that of the tier phone of {run.path}; train again "
+        with pytest.raises(MismatchError, match=f"{re.escape(told)}with: {re.escape(again)}$"):
+            exit0_of(run)
+        phone.exit0_path.unlink()
+        with pytest.raises(MissingArtefactError, match=re.escape(again)):
             exit0_of(run)
 
 

@@ -217,8 +217,12 @@ class TestADamagedRun:
     def test_rows_to_compare_on_are_another_model_s(self, copy: Run, tmp_path: Path) -> None:
         runs = copy.tier_runs()
         shutil.copyfile(runs["cloud"].parity_path, runs["phone"].parity_path)
-        with pytest.raises(MismatchError, match=r"phone.parity\.safetensors belongs to another"):
+        with pytest.raises(MismatchError, match=r"phone.parity\.safetensors belongs") as caught:
             copy.export(tmp_path / "bundle")
+        told = f"another model than that of the tier phone of {copy.path}; remove it, and make it"
+        assert told in str(caught.value)
+        again = f"dimec train --out {copy.path} --config {copy.config_path}"
+        assert str(caught.value).endswith(again)
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

@@ -1,4 +1,4 @@
-"""One epoch of training a bottleneck inside a trained model: stages, losses, what is frozen.
+"""One epoch of training a bottleneck in a trained model: stages, and what is frozen in each.
 
 The layers up to the split, the mobile's, run without dropout, and but for ``head-distillation``
 stay as they are: the mobile tier that answers by itself must be the one that feeds the bottleneck.
@@ -34,26 +34,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dimec.base.errors import DivergedError
 from dimec.base.metrics import accuracy, confusion_matrix, score
 from dimec.base.progress import Progress
 from dimec.data import Dataset
-from dimec.runs.bottleneck import AT_THE_SPLIT, BottleneckSchedule
+from dimec.runs.bottleneck import BottleneckSchedule
 from dimec.training.batching import Encoded, training_batches
-from dimec.training.bottleneck.code import Bottleneck
-from dimec.training.encoders import layer_list
+from dimec.training.bottleneck.losses import batch_loss
+from dimec.training.bottleneck.spliced import BottleneckedModel
 from dimec.training.inference import cross_entropy, predict
-from dimec.training.model import MultiExitClassifier, pool
+from dimec.training.model import MultiExitClassifier
 
 MAX_GRAD_NORM = 1.0
 _REPORT_EVERY = 10  # steps
@@ -81,71 +79,6 @@ class BottleneckEpoch:
     accuracy: float
     metric: float
     validation_loss: float | None = None
-
-
-class BottleneckedModel(nn.Module):
-    """A trained model with a bottleneck at a split, and all of it frozen but what a stage trains.
-
-    Args:
-        model: the run's; frozen, and without dropout, from here on.
-        bottleneck: fresh or trained.
-        layer: m, of the split; the bottleneck stands between the layers m and m + 1.
-    """
-
-    def __init__(self, model: MultiExitClassifier, bottleneck: Bottleneck, layer: int) -> None:
-        super().__init__()
-        self.model = model.requires_grad_(False).eval()
-        self.bottleneck = bottleneck
-        self.layer = layer
-        self.before = layer_list(model.encoder)[:layer]
-        self.behind = layer_list(model.encoder)[layer:]
-        self.head = model.heads[str(model.exits[-1])]
-        self.restored: Tensor | None = None
-
-    def trained(self, tail: bool, front: bool = False) -> nn.ModuleDict:
-        """All that training may change.
-
-        The bottleneck; the layers behind it with ``tail``; those before it with ``front``.
-        """
-        parts: dict[str, nn.Module] = {"bottleneck": self.bottleneck}
-        if front:
-            parts["front"] = self.before
-        if tail:
-            parts |= {"tail": self.behind, "head": self.head}
-        return nn.ModuleDict(parts)
-
-    @contextmanager
-    def spliced(self) -> Iterator[MultiExitClassifier]:
-        """The model with the bottleneck between its layers; without it again behind the block.
-
-        Its exits up to the split answer as ever. What the bottleneck gave back last is kept in
-        ``restored``.
-        """
-
-        def replace(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
-            if args:
-                self.restored = self.bottleneck(args[0])
-                return (self.restored, *args[1:]), kwargs
-            self.restored = self.bottleneck(kwargs["hidden_states"])
-            return args, {**kwargs, "hidden_states": self.restored}
-
-        # In front of the next layer: what the layer before it hands to its exit stays untouched.
-        handle = self.behind[0].register_forward_pre_hook(replace, with_kwargs=True)
-        try:
-            yield self.model
-        finally:
-            handle.remove()
-            self.restored = None
-
-
-def answer(
-    model: MultiExitClassifier, inputs: dict[str, Tensor]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Logits (B, C) of the last exit, and the hidden states (B, T, D) after each layer."""
-    hidden = model.encoder(**inputs, output_hidden_states=True).hidden_states
-    last = model.exits[-1]
-    pooled = pool(hidden[last], inputs["attention_mask"], model.config.head_pooling)
-    return model.heads[str(last)](model.dropout(pooled)), hidden[1:]
 
 
 def parameter_groups(
@@ -184,80 +117,6 @@ def set_dropout(student: BottleneckedModel, schedule: BottleneckSchedule, stage:
     student.eval()
     student.behind.train(tail)
     student.model.dropout.train(tail)
-
-
-def hidden_distance(
-    restored: Sequence[Tensor], wanted: Sequence[Tensor], attention_mask: Tensor
-) -> Tensor:
-    """(B,) squared distance of hidden states, summed over layers, averaged over a text's tokens.
-
-    BottleFit sums over the batch as well; for Adam that is a matter of scale alone.
-
-    Args:
-        restored: of each layer (B, T, D), behind the bottleneck.
-        wanted: the same of the full model.
-        attention_mask: (B, T), 1 at real tokens.
-    """
-    weights = attention_mask.to(restored[0].dtype)
-    apart = sum(
-        (((a - b) ** 2).sum(dim=-1) for a, b in zip(restored, wanted, strict=True)),
-        start=torch.zeros_like(weights),
-    )
-    return (apart * weights).sum(dim=1) / weights.sum(dim=1)
-
-
-def answer_loss(logits: Tensor, labels: Tensor, wanted: Tensor | None = None) -> Tensor:
-    """(B,) cross-entropy; with the full model's logits half of it, and half of their divergence.
-
-    Args:
-        logits: (B, C).
-        labels: (B,) right codes.
-        wanted: (B, C) logits of the full model, for ½·CE + ½·KL(full model ‖ bottleneck).
-    """
-    task = nn.functional.cross_entropy(logits, labels, reduction="none")
-    if wanted is None:
-        return task
-    divergence = nn.functional.kl_div(
-        logits.log_softmax(dim=1), wanted.log_softmax(dim=1), reduction="none", log_target=True
-    ).sum(dim=1)
-    return 0.5 * task + 0.5 * divergence
-
-
-def batch_loss(
-    student: BottleneckedModel,
-    teacher: MultiExitClassifier | None,
-    schedule: BottleneckSchedule,
-    stage: int,
-    inputs: dict[str, Tensor],
-    labels: Tensor,
-) -> Tensor:
-    """(B,) loss of a stage.
-
-    The teacher is the full model; ``distil`` and ``head-distillation`` have one.
-    """
-    with student.spliced() as model:
-        logits, hidden = answer(model, inputs)
-        if schedule.objective in AT_THE_SPLIT:
-            # In front of the bottleneck, where the head itself stays as it is.
-            own = hidden[student.layer - 1]
-            target = own if teacher is None else head_output(teacher, student.layer, inputs)
-            assert student.restored is not None  # the hook has run
-            return hidden_distance([student.restored], [target], inputs["attention_mask"])
-        if teacher is None:
-            return answer_loss(logits, labels)
-        with torch.no_grad():
-            wanted_logits, wanted = answer(teacher, inputs)
-        if stage == 1:
-            return answer_loss(logits, labels, wanted_logits)
-        assert student.restored is not None  # the hook has run
-        ours = [student.restored, *hidden[student.layer :]]
-        return hidden_distance(ours, wanted[student.layer - 1 :], inputs["attention_mask"])
-
-
-@torch.no_grad()
-def head_output(model: MultiExitClassifier, layer: int, inputs: dict[str, Tensor]) -> Tensor:
-    """(B, T, D) hidden states of a model at a split."""
-    return answer(model, inputs)[1][layer - 1]
 
 
 def train_epoch(

@@ -18,8 +18,8 @@ from dimec.runs.workspace import RunDirectory
 from dimec.traces.trace import Trace
 from dimec.training.batching import Encoded, encode, inference_batches
 from dimec.training.bottleneck.code import Bottleneck
-from dimec.training.bottleneck.epoch import BottleneckedModel, answer
 from dimec.training.bottleneck.files import BottleneckFolder
+from dimec.training.bottleneck.spliced import BottleneckedModel, answer
 from dimec.training.finish import TRACED, model_fingerprint
 from dimec.training.model import MultiExitClassifier
 from dimec.training.prepare import load_tokenizer

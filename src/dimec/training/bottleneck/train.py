@@ -31,7 +31,6 @@ from dimec.runs.bottleneck import BottleneckSettings
 from dimec.runs.workspace import RunDirectory
 from dimec.traces.trace import Trace
 from dimec.training.bottleneck.epoch import (
-    BottleneckedModel,
     BottleneckEpoch,
     behind_logits,
     make_optimizer,
@@ -46,6 +45,7 @@ from dimec.training.bottleneck.files import (
     weights_sha256,
 )
 from dimec.training.bottleneck.prepare import Work, make_student, parts_of, prepare, sound_model
+from dimec.training.bottleneck.spliced import BottleneckedModel
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.finish import TRACED
 from dimec.training.model import MultiExitClassifier

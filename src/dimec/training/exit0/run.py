@@ -96,8 +96,8 @@ def exit0_of(run: RunDirectory) -> Exit0 | None:
     exit0 = Exit0.load(run.exit0_path, f"dimec train --out {run.typed} --overwrite")
     if exit0.model != training["model"]:
         raise MismatchError(
-            f"{run.exit0_path} belongs to another model than the one in {run.path}; train again "
-            f"with: dimec train --out {run.typed} --overwrite"
+            f"{run.exit0_path} belongs to another model than that of {run.told}; train again with: "
+            f"dimec train --out {run.typed} --overwrite"
         )
     return exit0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,12 +72,12 @@ def load_rows(run: RunDirectory, max_tokens: int) -> ParityRows:
     """
     if not run.parity_path.exists():
         return _from_the_data(run, max_tokens)
-    again = f"dimec train --out {run.path}"
+    again = f"dimec train --out {run.typed}"
     arrays, header = load_arrays(run.parity_path, _KIND, again)
     if header.get("model") != run.training()["model"]:
         raise MismatchError(
-            f"{run.parity_path} belongs to another model than the one in {run.path}; remove it, "
-            f"and make it again with: {again} --config {run.config_path}"
+            f"{run.parity_path} belongs to another model than that of {run.told}; remove it, and "
+            f"make it again with: {again} --config {shlex.quote(str(run.trained.config_path))}"
         )
 
     def column(name: str) -> list[str]:
