@@ -186,7 +186,7 @@ def tier_settings(settings: RunSettings, place: int) -> RunSettings:
         }
     )
     own = training.model_copy(update=update)
-    # Nothing of it is the last tier's, which is kept as it is where students are to learn otherwise.
+    # Nothing of it is the last tier's, which stays as it is where students learn otherwise.
     students = how.model_copy(update={"cross_fit": 0, "unlabelled": None})
     distillation = DistillationSettings() if last else students
     return settings.model_copy(
