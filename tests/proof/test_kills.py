@@ -107,12 +107,12 @@ class TestTheMobileIsKilled:
             ChaosProxy(cloud.url, seed=4, **rotten) as far,
         ):
             options = ("--adaptive", "--timeout", "0.3", "--edge", near.url, "--cloud", far.url)
-            predict = PredictCommand(proof_bundle, tmp_path, 4000, *options)
+            predict = PredictCommand(proof_bundle, tmp_path, 2500, *options)
             truth = offline.replay(predict.texts)
             kills = 0
-            while predict.written() < 3500:
+            while predict.written() < 2200:
                 process = predict.start()
-                goal = predict.written() + rng.randint(100, 600)
+                goal = predict.written() + rng.randint(60, 360)
                 while predict.written() < goal and process.poll() is None:
                     time.sleep(0.005)
                 if kills == 2:
@@ -133,19 +133,19 @@ class TestTheMobileIsKilled:
         answers = check_state(
             predict.state, offline.router, predict.embeddings(truth), adaptive=True
         )
-        assert len(answers) == 4000
+        assert len(answers) == 2500
 
     def test_the_state_is_sound_after_every_single_kill(
         self, proof_bundle: Path, offline: Offline, tmp_path: Path
     ) -> None:
         """Without servers, so that nearly all the time goes into recording."""
-        predict = PredictCommand(proof_bundle, tmp_path, 3000, "--adaptive")
+        predict = PredictCommand(proof_bundle, tmp_path, 1800, "--adaptive")
         truth = offline.replay(predict.texts)
-        by_text = dict(zip(range(3000), truth.embeddings, strict=True))
+        by_text = dict(zip(range(1800), truth.embeddings, strict=True))
         rng = random.Random(1)
         for _ in range(8):
             process = predict.start()
-            goal = predict.written() + rng.randint(1, 250)
+            goal = predict.written() + rng.randint(1, 200)
             while predict.written() < goal and process.poll() is None:
                 time.sleep(0.001)
             process.kill()
