@@ -39,6 +39,7 @@ import numpy.typing as npt
 from dimec.base.arrays import Float32Array, FloatArray, IntArray
 from dimec.base.errors import CorruptArtefactError, DataError, shown
 from dimec.base.storage import load_arrays, save_arrays
+from dimec.bundle.exit0_single import Single
 
 Whole: TypeAlias = npt.NDArray[np.integer]
 
@@ -126,6 +127,9 @@ class Exit0:
             ids: (T,) its token ids as the model takes them, 0 … vocabulary - 1.
             pooled: (D,) its pooled embedding.
         """
+        if (single := self._single) is not None:
+            n, total = single.added(ids.tolist())
+            return single.answer(total / n_to(self.power, n), pooled) if n else self.prior
         rows = self._index[ids]
         z = self._pair(ids, rows) if self.pairs else self._text(ids, rows)
         if z is None:
@@ -183,6 +187,11 @@ class Exit0:
         for table, bin_ in zip(self._shares, share_bins(first, second, both), strict=True):
             z += table[bin_]
         return z
+
+    @cached_property
+    def _single(self) -> Single | None:
+        """For texts with two classes, so that one of them takes little."""
+        return Single(self, self._index) if self.mix.shape[0] == 1 and not self.pairs else None
 
     @cached_property
     def _index(self) -> npt.NDArray[np.int32]:

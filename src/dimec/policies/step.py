@@ -78,9 +78,9 @@ class Answer:
 Step: TypeAlias = Go | Answer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Look:
-    """An exit that was seen.
+    """An exit that was seen; not frozen, for one that is takes twice as long to make.
 
     Attributes:
         tier: where.
