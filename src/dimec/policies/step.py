@@ -28,9 +28,9 @@ State: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Learns = Literal["never", "deciding", "answered"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Signal:
-    """What there is of an input before any layer has run.
+    """What there is of an input before any layer has run; not frozen, see :class:`Look`.
 
     Attributes:
         embedding: (D,) the embedding layer's output, pooled over the real tokens.

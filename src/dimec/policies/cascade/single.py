@@ -39,7 +39,9 @@ class Sofar:
 
     def __init__(self, signal: Sequence[float]) -> None:
         self.signal, self.looks = signal, 0
-        self._found, self._squares, self._best = list(signal), list[float](), list[int]()
+        self._found = [*signal]
+        self._squares: list[float] = []
+        self._best: list[int] = []
         self._chooser: Chooser | None = None
         self._begun: Sequence[Begun] = ()
 
