@@ -3,7 +3,8 @@
 For each text in turn, as on a device: tokenise, embed, what exit 0 says, the step that is taken on
 it; the layers up to the device's exit; the step that is taken on that. Beside the embedding graph
 stands the same computation in a few lines of numpy, on rows of the word table as they lie in the
-file: whether a decision is better off without a call into onnxruntime.
+file: whether a decision is better off without a call into onnxruntime. What such a call takes by
+itself, a graph that hands on one number says.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from benchmarks.results import SHARE, Figure, Result
 CHECK_GOAL = 0.01  # of a layer
 SMALL_GOAL, LARGE_GOAL = 0.03, 0.01  # of the m-layer inference, without tokenisation
 _STEPS = ("tokenise", "embed", "exit 0", "first step", "layers", "next step")
+_BESIDE = ("embed in numpy", "an empty call")
 _WARM_UP = 50  # texts that are not counted
 _ROWS = 600  # of a made-up split, to fit a cascade of any width
 
@@ -59,6 +61,7 @@ def run(sizes: Sizes, seed: int) -> Result:
         "are does not matter here; shares are ratios of the medians of one pass",
         "decision: embedding, exit 0 and first step; check: the step after the device's exit has "
         "spoken; a layer: the m layers divided by m",
+        "an empty call: onnxruntime runs a graph that hands on one number",
     )
     return Result(tuple(figures), notes, runs)
 
@@ -67,13 +70,14 @@ def _figures(name: str, passes: dict[str, Any], goal: float) -> list[Figure]:
     between, alone = passes["with inference"], passes["in a row"]
     figures = [
         Figure.of(f"{name}: {part}", [one[part] for one in between])
-        for part in (*_STEPS, "embed in numpy", "m-layer inference", "a layer")
+        for part in (*_STEPS, *_BESIDE, "m-layer inference", "a layer")
     ]
     figures += [
         Figure.of(f"{name}: {part}, in a row", [one[part] for one in alone])
-        for part in ("embed", "embed in numpy", "exit 0", "first step")
+        for part in ("embed", *_BESIDE, "exit 0", "first step")
     ]
     for title, told, wanted in (
+        ("embed / m-layer inference", [one["embed"] for one in between], None),
         ("decision / m-layer inference", [_decision(one) for one in between], goal),
         ("decision in a row / m-layer inference", [_decision(one) for one in alone], goal),
     ):
@@ -99,25 +103,26 @@ def measure(bundle: str, source: str, texts: int, repeats: int, seed: int) -> di
     core: Any = Core(tier)
     core.exit0 = _exit0(source, core.width, seed)
     steps = _cascade(tier.manifest.deployment, core.width, len(core.labels), seed)
-    table = _Embedding(tier.file("embed.onnx"))
+    table, empty = _Embedding(tier.file("embed.onnx")), _empty()
     _check_alike(core, table, chosen[:_WARM_UP])
     found: dict[str, Any] = {"with inference": [], "in a row": []}
     for repeat in range(repeats + 1):  # the first round warms up, and is not counted
         some = chosen if repeat else chosen[:_WARM_UP]
         for mode, passes in found.items():
-            parts = _pass(core, steps, table, some, inference=mode == "with inference")
+            parts = _pass(core, steps, (table, empty), some, inference=mode == "with inference")
             if repeat:
                 passes.append({part: float(np.median(values)) for part, values in parts.items()})
     return found
 
 
 def _pass(
-    core: Any, steps: Any, table: _Embedding, texts: Sequence[str], *, inference: bool
+    core: Any, steps: Any, beside: tuple[Any, Any], texts: Sequence[str], *, inference: bool
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Seconds of each part, for each text."""
     from dimec.policies.step import Look, Signal, Visit, Walk
 
-    rows, numpy_rows, clock, own = [], [], time.perf_counter, core.exits[-1]
+    rows, clock, own = [], time.perf_counter, core.exits[-1]
+    beside_rows: dict[str, list[float]] = {name: [] for name in _BESIDE}
     for text in texts:
         marks = [clock()]
         inputs = core.tokenise(text)
@@ -138,14 +143,15 @@ def _pass(
             steps.after(walk)
             marks.append(clock())
         rows.append(marks)
-        # By turns with the graph, so that either finds the caches as an inference leaves them.
-        start = clock()
-        table(inputs["input_ids"][0])
-        numpy_rows.append(clock() - start)
-        if inference:  # what comes next finds the caches alike
-            core.classify(core.embed(inputs))
+        # By turns with the graph, so that each finds the caches as an inference leaves them.
+        for taken, call in zip(beside_rows.values(), beside, strict=True):
+            start = clock()
+            call(inputs["input_ids"][0])
+            taken.append(clock() - start)
+            if inference:  # what comes next finds the caches alike
+                core.classify(core.embed(inputs))
     parts: dict[str, Any] = dict(zip(_STEPS, np.diff(rows, axis=1).T, strict=False))
-    parts["embed in numpy"] = np.array(numpy_rows)
+    parts |= {name: np.array(taken) for name, taken in beside_rows.items()}
     if inference:
         parts["m-layer inference"] = parts["embed"] + parts["layers"]
         parts["a layer"] = parts["layers"] / own
@@ -177,6 +183,26 @@ class _Embedding:
         x /= np.sqrt(np.vecdot(x, x) / x.shape[1] + 1e-12)[:, None]
         pooled: npt.NDArray[np.float32] = x.mean(axis=0) * self.scale + self.shift
         return pooled
+
+
+def _empty() -> Any:
+    """A call of a graph that hands on one number."""
+    from onnx import TensorProto, helper, save
+
+    from dimec.bundle.graphs import Graph
+
+    given, made = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in ("x", "y"))
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "empty", [given], [made]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, Path(folder) / "empty.onnx")
+        graph = Graph(Path(folder) / "empty.onnx", shared=True)
+    one = np.ones(1, np.float32)
+    return lambda _: graph(x=one)
 
 
 def _check_alike(core: Any, table: _Embedding, texts: Sequence[str]) -> None:

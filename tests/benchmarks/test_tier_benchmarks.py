@@ -96,6 +96,9 @@ def test_a_look_is_held_against_a_layer(report: dict[str, Any]) -> None:
         assert check["low"] / layer["high"] <= share["value"] <= check["high"] / layer["low"]
         assert share["goal"] == 0.01
         assert found[f"{encoder}: embed in numpy"]["value"] > 0
+        assert found[f"{encoder}: an empty call"]["value"] > 0
+        embed = found[f"{encoder}: embed / m-layer inference"]["value"]
+        assert embed < found[f"{encoder}: decision / m-layer inference"]["value"]
 
 
 def test_the_mobiles_memory_is_held_against_base_and_graphs(report: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import CorruptArtefactError, DataError, MissingArtefactError
 from dimec.base.storage import save_arrays
-from dimec.bundle.exit0 import LARGEST, LARGEST_FILE, Exit0, share_bins
+from dimec.bundle.exit0 import LARGEST, LARGEST_FILE, Exit0
+from dimec.bundle.exit0_rows import share_bins
 from support.exit0 import SEPARATOR, VOCABULARY, WIDTH, make_exit0
 
 KINDS = [(pairs, classes) for pairs in (False, True) for classes in (1, 2, 3, 20)]

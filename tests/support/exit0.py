@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dimec.bundle.exit0 import BINS, Exit0
+from dimec.bundle.exit0 import Exit0
+from dimec.bundle.exit0_rows import BINS
 
 VOCABULARY, WIDTH, SEPARATOR = 24, 6, 2
 

@@ -26,12 +26,11 @@ in whatever order. So a text by itself and in a batch has the same probabilities
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +38,11 @@ import numpy.typing as npt
 from dimec.base.arrays import Float32Array, FloatArray, IntArray
 from dimec.base.errors import CorruptArtefactError, DataError, shown
 from dimec.base.storage import load_arrays, save_arrays
-
-Whole: TypeAlias = npt.NDArray[np.integer]
+from dimec.bundle.exit0_rows import BINS, Whole, bigram_rows, n_to, share_bins, sides_of
+from dimec.bundle.exit0_single import Single
 
 EXIT0 = "exit0.safetensors"
 LARGEST = 2_000_000  # bytes of all arrays
-BINS = 21
 POWERS = (0.0, 0.5, 1.0)
 # Of a file: with the names and shapes of the arrays.
 LARGEST_FILE = LARGEST + (1 << 16)
@@ -53,7 +51,6 @@ _KIND = "exit 0"
 _VERSION = 1
 _MADE_BY = "dimec train --overwrite"
 _MOST_WORDS = 1 << 24  # as many as a manifest allows
-_FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _TYPES: dict[str, type[np.generic]] = {
     "ids": np.int32,
     **dict.fromkeys(("tokens", "bigrams", "shares"), np.float16),
@@ -126,6 +123,8 @@ class Exit0:
             ids: (T,) its token ids as the model takes them, 0 … vocabulary - 1.
             pooled: (D,) its pooled embedding.
         """
+        if (single := self._single) is not None:
+            return single.answer(ids.tolist(), pooled)
         rows = self._index[ids]
         z = self._pair(ids, rows) if self.pairs else self._text(ids, rows)
         if z is None:
@@ -172,7 +171,7 @@ class Exit0:
         return z / n_to(self.power, len(known))
 
     def _pair(self, ids: Whole, rows: Whole) -> FloatArray | None:
-        first, second, both = sides_of(ids, rows, self.separator)
+        first, second, both = sides_of(ids.tolist(), rows.tolist(), self.separator)
         n = len(first) + len(second) + len(both)
         if not n:
             return None
@@ -183,6 +182,11 @@ class Exit0:
         for table, bin_ in zip(self._shares, share_bins(first, second, both), strict=True):
             z += table[bin_]
         return z
+
+    @cached_property
+    def _single(self) -> Single | None:
+        """With one column of weights, as for two classes, a text takes little by itself."""
+        return Single(self, self._index) if len(self.mix) == 1 else None
 
     @cached_property
     def _index(self) -> npt.NDArray[np.int32]:
@@ -246,54 +250,6 @@ class Exit0:
             raise CorruptArtefactError(
                 f"{path} holds no exit 0 ({problem}); make it again: {made_by}"
             ) from None
-
-
-def bigram_rows(ids: Whole, bits: int) -> npt.NDArray[np.uint64]:
-    """(T - 1,) the row of each two neighbours in a table of 2^bits rows, 1 ≤ bits ≤ 64.
-
-    Example:
-        >>> bigram_rows(np.array([7, 8, 7]), 16).tolist()
-        [26905, 17566]
-    """
-    wide = ids.astype(np.uint64)
-    rows: npt.NDArray[np.uint64] = wide[:-1] * _FIRST + wide[1:] * _SECOND >> np.uint64(64 - bits)
-    return rows
-
-
-def sides_of(ids: Whole, rows: Whole, separator: int) -> tuple[set[int], set[int], set[int]]:
-    """The rows of tokens in the first text of a pair only, in the second only, and in both.
-
-    Args:
-        ids: (T,) token ids.
-        rows: (T,) each one's row; 0 where it has none, and is left out.
-        separator: the id that ends the first text; all is the first text where it does not occur.
-    """
-    ends = (ids == separator).nonzero()[0]
-    cut = int(ends[0]) if len(ends) else len(ids)
-    first, second = set(rows[:cut].tolist()), set(rows[cut:].tolist())
-    first.discard(0)
-    second.discard(0)
-    both = first & second
-    return first - both, second - both, both
-
-
-def share_bins(
-    first: Collection[int], second: Collection[int], both: Collection[int]
-) -> tuple[int, int, int]:
-    """The bins of the share that the common tokens have of all, of the first text's, the second's.
-
-    Example:
-        >>> share_bins({1}, {2, 3}, {4, 5})
-        (8, 13, 10)
-    """
-    common = (BINS - 1) * len(both)
-    a, b = len(first) + len(both), len(second) + len(both)
-    return common // max(1, a + len(second)), common // max(1, a), common // max(1, b)
-
-
-def n_to(power: float, n: int) -> float:
-    """n^power, for the powers 0, 1/2 and 1."""
-    return math.sqrt(n) if power == 0.5 else n**power
 
 
 def _check_types(weights: Exit0) -> None:

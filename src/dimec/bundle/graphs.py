@@ -94,13 +94,17 @@ class Graph:
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
         known = self._session.get_modelmeta().custom_metadata_map
+        # What stands around the run itself checks again what is known here, and takes as long as a
+        # small graph right after another one has run; should it be gone one day, it is asked.
+        self._run = getattr(self._session, "_sess", self._session).run
         self.segment: str | None = known.get(SEGMENT)
 
     def __call__(self, **inputs: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
         """The outputs in their order; inputs that the graph does not take are left out."""
-        feed = {name: inputs[name] for name in self.inputs}
+        if len(inputs) != len(self.inputs):
+            inputs = {name: inputs[name] for name in self.inputs}
         # Named, since asking the session for its outputs each time takes as long as a small graph.
-        return tuple(self._session.run(self.outputs, feed))
+        return tuple(self._run(self.outputs, inputs, None))
 
 
 @cache

@@ -28,9 +28,9 @@ State: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Learns = Literal["never", "deciding", "answered"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Signal:
-    """What there is of an input before any layer has run.
+    """What there is of an input before any layer has run; not frozen, see :class:`Look`.
 
     Attributes:
         embedding: (D,) the embedding layer's output, pooled over the real tokens.
@@ -78,9 +78,9 @@ class Answer:
 Step: TypeAlias = Go | Answer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Look:
-    """An exit that was seen.
+    """An exit that was seen; not frozen, for one that is takes twice as long to make.
 
     Attributes:
         tier: where.

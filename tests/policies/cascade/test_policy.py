@@ -17,7 +17,7 @@ from dimec.policies.cascade.system import fit_cascade
 from dimec.policies.drive import drive, site_of
 from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
 from dimec.policies.reach import served_steps
-from dimec.policies.step import Go, Signal, Site
+from dimec.policies.step import Go, Look, Signal, Site, Walk
 from dimec.tiers.deployment import Deployment
 from support.scenes import Scene
 
@@ -43,6 +43,31 @@ def test_every_text_begins_at_layer_0_and_that_costs_nothing(cascade: CascadePol
         at_zero = outcome.answers[:, 0] == 1
         assert ((outcome.cost == 0) == at_zero).all()
     assert at_zero.all()  # at that price
+
+
+def test_a_signal_has_to_the_last_bit_the_features_that_it_has_among_others(
+    cascade: CascadePolicy,
+) -> None:
+    trace = SCENE.trace("test")
+    whole = cascade.signal(trace.embeddings, trace.lengths)
+    assert whole.shape[1] > 1
+    for x, tokens, row in zip(trace.embeddings, trace.lengths.tolist(), whole, strict=True):
+        assert cascade.signal_one(Signal(x, tokens)) == row.tolist()
+
+
+def test_whoever_asks_again_or_late_is_told_the_same(cascade: CascadePolicy) -> None:
+    trace, steps = SCENE.trace("test"), cascade.steps(SITE)
+    for row in range(len(trace)):
+        looks = [Look(0, layer, trace.probabilities[row, k]) for k, layer in enumerate((0, 1, 2))]
+        signal = Signal(trace.embeddings[row], int(trace.lengths[row]))
+        walk, told = Walk(signal, note=steps.begin(signal).note), []  # type: ignore[union-attr]
+        for look in looks:
+            walk.looks.append(look)
+            told.append(steps.after(walk))
+        assert steps.after(walk) == told[-1]
+        assert steps.after(Walk(signal, looks[:2], note=walk.note)) == told[1]
+        late = Walk(signal, looks, note=steps.begin(signal).note)  # type: ignore[union-attr]
+        assert steps.after(late) == told[-1]
 
 
 def test_it_can_be_served_wherever_the_device_has_its_exits(cascade: CascadePolicy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from dimec.policies.cascade import exactly
 from dimec.policies.cascade.choosing import Chooser
 from dimec.policies.cascade.points import Point
-from dimec.policies.cascade.single import choose_one
+from dimec.policies.cascade.single import Sofar, choose_one, features_one
 from dimec.policies.step import Go
 
 LAYERS = (1, 2, 3, 6)
@@ -42,6 +43,25 @@ def test_it_takes_the_step_that_the_text_takes_among_others(
     utilities = one.utilities(x)
     for row, step in zip(utilities, chosen, strict=True):
         assert row[step - (not seen)] == row.max()
+
+
+@given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 50))
+def test_what_was_added_up_before_the_layers_ran_changes_nothing(
+    classes: int, looks: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    signal = rng.standard_normal(3).tolist()
+    seen = rng.dirichlet(np.ones(classes), looks).astype(np.float32)
+    sofar = Sofar(signal)
+    for number in range(1, looks + 1):
+        x = features_one(signal, list(seen[:number]))
+        point = chooser(4, len(x), True, seed + number)
+        sofar.ahead(point)
+        sofar.see(seen[number - 1].tolist())
+        assert sofar.features() == x
+        step = int(point.choose(np.array([x]))[0])
+        assert sofar.choose(point) == step
+        assert sofar.choose(replace(point)) == step  # one that it has not begun
 
 
 @given(st.lists(st.floats(-800, 800), min_size=1, max_size=9))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dimec.bundle.exit0 import bigram_rows
+from dimec.bundle.exit0_rows import bigram_rows
 from dimec.training.exit0.design import Plan, design_of, plan_of
 
 TEXTS = [[0, 5, 6, 5, 1], [0, 6, 7, 1], [0, 5, 6, 8, 1], [0, 1]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,10 @@ import numpy.typing as npt
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.policies.cascade import exactly
 from dimec.policies.cascade.points import Point
+
+# Of a choice what is added up by now, the weights of the features still to come, the bias, whether
+# it is logistic, and the cost.
+Begun: TypeAlias = tuple[float, Sequence[float], float, bool, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +48,10 @@ class Chooser:
         return values - self.costs
 
     @cached_property
-    def plain(self) -> list[tuple[list[float], float, bool, float]]:
-        """Of each choice weights, bias, whether it is logistic, and cost, as Python's numbers."""
+    def plain(self) -> list[Begun]:
+        """Each choice as Python's numbers, of which nothing is added up yet."""
         parts = (self.weights, self.biases, self.logistic, self.costs)
-        return list(zip(*(part.tolist() for part in parts), strict=True))
+        return [(0.0, *one) for one in zip(*(part.tolist() for part in parts), strict=True)]
 
     def choose(self, x: FloatArray) -> IntArray:
         """(N,) step to take: 0 to answer, else 1 + its position among the point's steps.

@@ -104,8 +104,8 @@ def signal_features(
         axes: (P, D).
     """
     length = log(np.maximum(np.asarray(tokens, np.float64), 1.0))
-    centred = np.asarray(embeddings, np.float64) - mean
-    along = np.vecdot(centred[:, None, :], axes[None, :, :])
+    x = np.asarray(embeddings, np.float64)
+    along = np.vecdot(x[:, None, :], axes[None, :, :]) - np.vecdot(mean, axes)
     return np.concatenate([length[:, None], along], axis=1)
 
 

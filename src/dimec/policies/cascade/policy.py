@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from dimec.policies.base import Outcome, outcome_of
 from dimec.policies.cascade.choosing import Chooser
 from dimec.policies.cascade.features import features, signal_features
 from dimec.policies.cascade.points import Exit, Point, points_of, seen_after
-from dimec.policies.cascade.single import choose_one, features_one
+from dimec.policies.cascade.single import MOST, Sofar, choose_one, features_one
 from dimec.policies.drive import site_of
 from dimec.policies.kinds import Arrays, register_kind
 from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Step, Walk
@@ -26,6 +26,7 @@ from dimec.tiers.paths import Leg, leg
 from dimec.tiers.usage import text_bytes
 from dimec.traces.trace import Trace
 
+_ANSWER = Answer()
 _PARTS = ("weights", "biases", "costs")
 
 
@@ -101,12 +102,16 @@ class CascadePolicy:
 
     def signal_one(self, signal: Signal) -> list[float]:
         """The features of one text's signal, to the last bit those that it has among others."""
-        if not len(self.axes):  # the length alone
-            return [math.log(max(float(signal.tokens), 1.0))]
-        row: list[float] = self.signal(signal.embedding[None], np.array([signal.tokens]))[
-            0
-        ].tolist()
-        return row
+        about = [math.log(max(float(signal.tokens), 1.0))]
+        if self._axes:
+            x = signal.embedding.astype(np.float64)
+            about += [float(axis.dot(x)) - offset for axis, offset in self._axes]
+        return about
+
+    @cached_property
+    def _axes(self) -> list[tuple[FloatArray, float]]:
+        """Each axis, and what the mean is along it."""
+        return list(zip(self.axes, np.vecdot(self.mean, self.axes).tolist(), strict=True))
 
     def replay(self, trace: Trace, deployment: Deployment) -> Outcome:
         """Point by point, all samples that stand there at once."""
@@ -177,7 +182,14 @@ class CascadeSteps(FixedSteps):
 
     def __init__(self, policy: CascadePolicy) -> None:
         self._policy = policy
+        self._first = policy.choosers[0]
         self._at = {one.point.seen: one for one in policy.choosers}
+        # By the number of exits of the first tier that have spoken, where the text is still there.
+        self._own = [
+            (one, one.point.goes)
+            for seen, one in self._at.items()
+            if seen and all(tier == 0 for tier, _ in seen)
+        ]
 
     @property
     def reach(self) -> Sequence[Go]:
@@ -188,29 +200,48 @@ class CascadeSteps(FixedSteps):
 
     def begin(self, signal: Signal) -> Step:
         """To the exit at layer 0, where there is one; else to the best."""
-        first = self._policy.choosers[0]
-        about = self._policy.signal_one(signal)
-        step: Step = (
-            Go(*first.point.seen[0]) if first.point.seen else self._choose(first, about, [])
-        )
+        first = self._first
         # What is known of the text goes along, for every point to come.
-        return replace(step, note=about) if isinstance(step, Go) else step
+        sofar = Sofar(self._policy.signal_one(signal))
+        if first.point.seen:
+            tier, layer = first.point.seen[0]
+            return Go(tier, layer, note=sofar)
+        go = first.point.goes[sofar.choose(first) - 1]
+        if go.tier == 0:
+            sofar.ahead(self._own[0][0])
+        return Go(go.tier, go.layer, note=sofar)
 
     def after(self, walk: Walk) -> Step:
         """The answer, or on to the best of what lies ahead."""
+        sofar: Sofar = walk.note
+        looks = walk.looks
+        last, number = looks[-1], len(looks)
+        said = last.probabilities.tolist()
+        if last.tier or len(said) > MOST or sofar.looks > number:
+            return self._anywhere(walk)
+        while sofar.looks < number:
+            sofar.see(
+                said if sofar.looks == number - 1 else looks[sofar.looks].probabilities.tolist()
+            )
+        chooser, goes = self._own[number - 1]
+        if not goes or not (chosen := sofar.choose(chooser)):
+            return _ANSWER
+        go = goes[chosen - 1]
+        if go.tier == 0:  # before the layers run
+            sofar.ahead(self._own[number][0])
+        return go
+
+    def _anywhere(self, walk: Walk) -> Step:
+        """Likewise at any point, without what was kept on the way."""
         looks = [look for look in walk.looks if look.tier == 0]
         if walk.last.tier:
             looks.append(walk.last)
-        seen = tuple((look.tier, look.layer) for look in looks)
-        return self._choose(self._at[seen], walk.note, [look.probabilities for look in looks])
-
-    def _choose(
-        self, chooser: Chooser, about: Sequence[float], looks: Sequence[npt.NDArray[np.floating]]
-    ) -> Step:
+        chooser = self._at[tuple((look.tier, look.layer) for look in looks)]
         if not chooser.point.goes:
-            return Answer()
-        chosen = choose_one(chooser, features_one(about, looks))
-        return chooser.point.goes[chosen - 1] if chosen else Answer()
+            return _ANSWER
+        x = features_one(walk.note.signal, [look.probabilities for look in looks])
+        chosen = choose_one(chooser, x)
+        return chooser.point.goes[chosen - 1] if chosen else _ANSWER
 
 
 def _made_of(name: str, settings: Mapping[str, Any], arrays: Arrays) -> CascadePolicy:

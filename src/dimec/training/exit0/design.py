@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from dimec.base.arrays import IntArray
-from dimec.bundle.exit0 import BINS, LARGEST, Whole, bigram_rows, n_to, share_bins, sides_of
+from dimec.bundle.exit0 import LARGEST
+from dimec.bundle.exit0_rows import BINS, Whole, bigram_rows, n_to, share_bins, sides_of
 
 MOST_COLUMNS = 16  # of weights a token; more classes share these
 _MOST_BITS = 17  # of the hash of two neighbours
@@ -170,7 +171,7 @@ def _of_text(plan: Plan, ids: Whole, rows: Whole) -> tuple[Whole, int]:
 
 def _of_pair(plan: Plan, ids: Whole, rows: Whole) -> tuple[Whole, Whole]:
     """The columns of a pair, and those of its shares; of one without tokens none."""
-    size, sides = len(plan.ids), sides_of(ids, rows, plan.separator)
+    size, sides = len(plan.ids), sides_of(ids.tolist(), rows.tolist(), plan.separator)
     columns = [row - 1 + table * size for table, side in enumerate(sides) for row in sorted(side)]
     bins = [bin_ + BINS * table for table, bin_ in enumerate(share_bins(*sides))]
     return np.array(columns, np.int64), np.array(bins if columns else [], np.int64)

@@ -21,7 +21,8 @@ import numpy as np
 from dimec.base.arrays import Float32Array, FloatArray, IntArray
 from dimec.base.errors import ConfigError, DataError
 from dimec.base.progress import NoProgress, Progress
-from dimec.bundle.exit0 import POWERS, Exit0, Whole
+from dimec.bundle.exit0 import POWERS, Exit0
+from dimec.bundle.exit0_rows import Whole
 from dimec.cartography import softmax
 from dimec.training.exit0.design import Design, Plan, design_of
 from dimec.training.exit0.weights import Linear, assembled, directions_of

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dimec.base.arrays import FloatArray
-from dimec.bundle.exit0 import BINS, Exit0
+from dimec.bundle.exit0 import Exit0
+from dimec.bundle.exit0_rows import BINS
 from dimec.training.exit0.design import MOST_COLUMNS, Plan
 
 _LARGEST_WEIGHT = 6e4  # that float16 holds
