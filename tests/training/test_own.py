@@ -139,6 +139,16 @@ class TestSettings:
         assert training[0].learning_rate == pytest.approx(2 * settings.training.learning_rate)
         assert [one.exit0 for one in training] == [True, False, False]
 
+    def test_the_last_tier_is_none_of_the_students(self, run: Run) -> None:
+        """Its settings stay as they are, and so it is not trained anew, however they learn."""
+        settings = run.settings()
+        how = settings.distillation.model_copy(update={"student_epochs": 6, "temperature": 3.0})
+        changed = settings.model_copy(update={"distillation": how})
+        assert tier_settings(changed, 2) == tier_settings(settings, 2)
+        student = tier_settings(changed, 1)
+        assert student.training.epochs == 6
+        assert student.distillation.temperature == 3.0
+
     def test_one_encoder_for_all(self, tiny_reviews: Path, tiny_backbone: Path) -> None:
         from dimec.data.backbones import with_own_tiers
         from dimec.runs.train import settings_of
