@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
+# One more than there are cores: tests wait for processes and sockets of theirs.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 CHECKED := $(wildcard src studies tools tests benchmarks conformance)
 
 .DEFAULT_GOAL := help
@@ -24,7 +26,7 @@ test: setup ## lint, and beside it run every test and print what part of the cod
 suite: setup
 	@mkdir -p build
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m slipcover --json --out build/coverage.json \
-	  -m pytest -q -n logical --dist loadfile --no-loadscope-reorder --durations=10
+	  -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
 	@$(BIN)/python tools/coverage_table.py build/coverage.json --floor 70
 
 lint: setup ## ruff and mypy --strict

@@ -66,11 +66,12 @@ def run(sizes: Sizes, seed: int) -> Result:
     """Everything, with one process for each tree."""
     figures: list[Figure] = []
     runs: dict[str, Any] = {}
+    precisions = (sizes.precision,) if sizes.precision else PRECISIONS
     with (
         tempfile.TemporaryDirectory(prefix="dimec-bench-") as place,
-        both(sizes.against, sizes.run, seed, Path(place)) as (trees, commits, source),
+        both(sizes.against, sizes.run, seed, Path(place), precisions) as (trees, commits, source),
     ):
-        for precision in [sizes.precision] if sizes.precision else PRECISIONS:
+        for precision in precisions:
             say(f"against: {precision}")
             for part in (_mobile, _server):
                 of_part, behind = part(trees, sizes, precision)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import json
 import os
 import shutil
@@ -41,8 +42,11 @@ class Side:
         """Train the small run of the tree's own benchmarks; gives its folder."""
         return str(bundles._train(self.seed).path)
 
-    def prepare(self, run: str, root: str) -> dict[str, Any]:
-        """Fit a copy of a run by the rules of the tree in ``root``, and export both precisions."""
+    def prepare(self, run: str, root: str, precisions: list[str]) -> dict[str, Any]:
+        """Fit a copy of a run by the rules of the tree in ``root``, and export it.
+
+        A tree that knows only how to export both precisions does so.
+        """
         import dimec
 
         for module in (dimec, bundles):  # or two of the same would be compared, and found alike
@@ -50,8 +54,11 @@ class Side:
                 raise RuntimeError(f"{module.__name__} is that of {module.__file__}")
         copy = Path(shutil.copytree(run, self.folder / "run"))
         dimec.Run(copy).fit()
-        source = bundles.make_scene(str(copy), self.seed, str(self.folder))
-        for precision in bundles.PRECISIONS:
+        given: list[Any] = [str(copy), self.seed, str(self.folder)]
+        if "precisions" in inspect.signature(bundles.make_scene).parameters:
+            given.append(precisions)
+        source = bundles.make_scene(*given)
+        for precision in precisions:
             for tier in (DEVICE, EDGE):
                 out = self.folder / "to" / str(tier) / precision
                 bundles.with_route(str(self.folder / precision), tier, out)

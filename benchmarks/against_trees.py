@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +94,9 @@ class Pair(NamedTuple):
 
 
 @contextlib.contextmanager
-def both(against: str, run: str, seed: int, place: Path) -> Iterator[Pair]:
+def both(
+    against: str, run: str, seed: int, place: Path, precisions: Sequence[str]
+) -> Iterator[Pair]:
     """Have both trees export a run, "" for a small one of the other's, and keep a process of each.
 
     What exports is another process: torch, which it loads, is no part of a mobile.
@@ -111,7 +113,8 @@ def both(against: str, run: str, seed: int, place: Path) -> Iterator[Pair]:
                     say("against: training a small model ...")
                     run = maker.ask(do="train")
                 say(f"against: exporting, {name} ...")
-                source = maker.ask(do="prepare", run=run, root=str(root))
+                what = {"run": run, "root": str(root), "precisions": list(precisions)}
+                source = maker.ask(do="prepare", **what)
         trees = {
             name: stack.enter_context(contextlib.closing(Tree(root, place / name, seed)))
             for name, root in roots.items()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,19 +67,22 @@ def scene(run: str, seed: int) -> Scene:
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def make_scene(run: str, seed: int, out: str) -> dict[str, Any]:
-    """Write the bundles and the texts; returns where they come from."""
+def make_scene(
+    run: str, seed: int, out: str, precisions: Sequence[str] = PRECISIONS
+) -> dict[str, Any]:
+    """Write the bundles of these precisions and the texts; returns where they come from."""
     from dimec.runs.run import Run
 
     trained = Run(run) if run else _train(seed)
     folder = Path(out)
-    trained.export(folder / "fp32")
     names = trained.deployment().names
-    trained.export(folder / "int8", int8=names, force=True)
+    for precision in precisions:
+        int8 = names if precision == "int8" else ()
+        trained.export(folder / precision, int8=int8, force=bool(int8))
     texts = _test_texts(trained)
     (folder / "texts.json").write_text(json.dumps(texts), "utf-8")
     training = trained.training()
-    lengths = _lengths(folder / "fp32" / names[0] / "tokenizer.json", texts)
+    lengths = _lengths(folder / precisions[0] / names[0] / "tokenizer.json", texts)
     return {
         "model": str(trained.model_path.resolve()),
         "task": training["task"],

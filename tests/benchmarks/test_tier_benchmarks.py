@@ -24,8 +24,8 @@ from dimec.training import MultiExitClassifier
 from support.tiers import texts as reviews
 from support.traced import trace_once
 
-SIZES = {"texts": 6, "few": 2, "repeats": 2, "layers": 3, "width": 32}
-NAMES = ("decision", "looking", "memory", "protocol")
+SIZES = {"texts": 6, "few": 2, "layers": 3, "width": 32}
+NAMES = ("decision", "looking", "protocol", "memory")
 SEED = 0
 
 
@@ -47,12 +47,15 @@ def report(
 ) -> dict[str, Any]:
     """The JSON of one start of those benchmarks that need neither a compiler nor Triton."""
     out = tmp_path_factory.mktemp("bench") / "results.json"
-    options = [f"--{name}={value}" for name, value in SIZES.items()]
-    options += [f"--seed={SEED}", "--run", str(finished_run), "--out", str(out)]
-    assert main([*NAMES, *options]) == 0
-    assert bundles.scene(str(finished_run), SEED) is scene, "the tiers were exported twice"
-    assert str(finished_run) not in out.read_text("utf-8")
-    read: dict[str, Any] = json.loads(out.read_text("utf-8"))["benchmarks"]
+    read: dict[str, Any] = {}
+    # Of what takes processes of its own each time, once is enough.
+    for names, repeats in ((NAMES[:-1], 2), (NAMES[-1:], 1)):
+        options = [f"--{name}={value}" for name, value in (SIZES | {"repeats": repeats}).items()]
+        options += [f"--seed={SEED}", "--run", str(finished_run), "--out", str(out)]
+        assert main([*names, *options]) == 0
+        assert bundles.scene(str(finished_run), SEED) is scene, "the tiers were exported twice"
+        assert str(finished_run) not in out.read_text("utf-8")
+        read |= json.loads(out.read_text("utf-8"))["benchmarks"]
     return read
 
 
