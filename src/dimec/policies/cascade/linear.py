@@ -131,6 +131,7 @@ class _Part:
         rows: (N,) which.
         z: (R, F); a feature that is constant there is 0.
         mean, scale: (F,) of the features; the scale of a constant one is infinite.
+        full: of each choice of columns, these of z, and a column of ones.
         bases: of each choice of columns, eigenvalues and eigenvectors of z'z.
         columns: those choices.
     """
@@ -139,6 +140,7 @@ class _Part:
     z: FloatArray
     mean: FloatArray
     scale: FloatArray
+    full: Sequence[FloatArray]
     bases: Sequence[tuple[FloatArray, FloatArray]]
     columns: Sequence[IntArray]
 
@@ -150,7 +152,10 @@ class _Part:
         z = (own - mean) / scale
         gram = z.T @ z
         bases = [np.linalg.eigh(gram[np.ix_(some, some)]) for some in columns]
-        return cls(rows, z, mean, scale, [(b.eigenvalues, b.eigenvectors) for b in bases], columns)
+        pairs = [(each.eigenvalues, each.eigenvectors) for each in bases]
+        ones = np.ones((len(z), 1))
+        full = [np.concatenate([z[:, some], ones], axis=1) for some in columns]
+        return cls(rows, z, mean, scale, full, pairs, columns)
 
     def models(
         self, target: FloatArray, candidates: Sequence[tuple[int, float]], logistic: bool
@@ -163,7 +168,7 @@ class _Part:
         for number, (choice, penalty) in enumerate(candidates):
             some = self.columns[choice]
             if logistic:
-                found, bias = _logistic(self.z[:, some], own, penalty)
+                found, bias = _logistic(self.full[choice], own, penalty)
             else:
                 size, axes = self.bases[choice]
                 found, bias = axes @ ((axes.T @ along[some]) / (size + penalty)), centre
@@ -195,23 +200,30 @@ def _losses(told: FloatArray, target: FloatArray, logistic: bool) -> FloatArray:
     return -(target * np.log(p) + (1 - target) * np.log(1 - p))
 
 
-def _logistic(z: FloatArray, target: FloatArray, penalty: float) -> tuple[FloatArray, float]:
+def _logistic(full: FloatArray, target: FloatArray, penalty: float) -> tuple[FloatArray, float]:
     """Newton's method on the penalised likelihood: a fit is to work where only numpy is installed.
 
     Half a row of each outcome is added, so that what was always right is not taken for certain.
+
+    Args:
+        full: (N, F + 1) features, and a column of ones.
+        target: (N,) 0 or 1.
+        penalty: of the F weights; the bias has one of 1.
     """
-    rows, width = z.shape
+    rows, width = full.shape
     rate = (target.sum() + 0.5) / (rows + 1.0)
-    start = np.append(np.zeros(width), np.log(rate / (1 - rate)))
-    full = np.concatenate([z, np.ones((rows, 1))], axis=1)
-    ridge = np.append(np.full(width, penalty), 1.0)
-    beta = start
+    start = np.zeros(width)
+    start[-1] = np.log(rate / (1 - rate))
+    ridge = np.full(width, penalty)
+    ridge[-1] = 1.0
+    beta, turned = start, full.T
     for _ in range(30):
         p = sigmoid(full @ beta)
-        gradient = full.T @ (p - target) + ridge * (beta - start)
-        hessian = (full * (p * (1 - p))[:, None]).T @ full + np.diag(ridge)
+        gradient = turned @ (p - target) + ridge * (beta - start)
+        hessian = (full * (p * (1 - p))[:, None]).T @ full
+        hessian.flat[:: width + 1] += ridge
         step = np.linalg.solve(hessian, gradient)
         beta = beta - step
-        if np.abs(step).max() < 1e-7:
+        if max(map(abs, step.tolist())) < 1e-7:
             break
     return beta[:-1], float(beta[-1])
