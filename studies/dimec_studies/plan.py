@@ -303,7 +303,7 @@ class Plan(_Part):
             training |= {"recipe": "own"}
             values |= {"distillation": distillation | self._more(name, recipe)}
         elif recipe == "joint-distilled":
-            values |= {"distillation": {**distillation, "self_distillation": 1.0}}
+            values |= {"distillation": {"self_distillation": 1.0}}  # it has no students
         values["model"] = self.model.model_dump()
         if own and self.own is not None:
             values["model"] = {"max_tokens": self.model.max_tokens}

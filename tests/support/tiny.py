@@ -154,6 +154,7 @@ def train_own_tiny(table: Path, backbones: tuple[Path, Path], out: Path, **optio
     settings: dict[str, Any] = {
         "tier": [{**tier, "model": named[tier["model"]]} for tier in OWN_TIERS],
         "epochs": 2,
+        "student_epochs": 4,
         "learning_rate": 3e-3,
         "max_tokens": 32,
         "precision": "fp32",

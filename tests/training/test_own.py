@@ -136,6 +136,12 @@ class TestSettings:
         settings = run.settings()
         training = [tier_settings(settings, place).training for place in range(3)]
         assert [one.epochs for one in training] == [4, 4, 2]
+        assert [one.patience for one in training] == [0, 0, settings.training.patience]
+        how = settings.distillation.model_copy(update={"student_epochs": None})
+        several = settings.training.model_copy(update={"epochs": 9})
+        for given, epochs in ((settings.training, 6), (several, 9)):
+            update = {"distillation": how, "training": given}
+            assert tier_settings(settings.model_copy(update=update), 0).training.epochs == epochs
         assert training[0].learning_rate == pytest.approx(2 * settings.training.learning_rate)
         assert [one.exit0 for one in training] == [True, False, False]
 

@@ -58,7 +58,7 @@ class DistillationSettings(Settings):
     student_epochs: Annotated[
         int | None,
         Field(ge=2),
-        Option("Of a student; default: twice --epochs, for shallow models learn slowly."),
+        Option("Of a student, which never stops early; default: --epochs, or 6 if that is more."),
     ] = None
     student_learning_rate: Annotated[
         float | None,

@@ -36,6 +36,8 @@ _DEPTH = {"num_hidden_layers", "n_layers", "num_layers", "layer_types", "num_dec
 _NAMES = {"_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype"}
 _NAMES |= {"id2label", "label2id", "num_labels", "problem_type", "classifier_dropout"}
 
+SHORTEST = 6  # epochs of a student by default: on few rows shallow models learn slowly
+
 
 def train_own(
     settings: RunSettings,
@@ -175,8 +177,9 @@ def tier_settings(settings: RunSettings, place: int) -> RunSettings:
     }
     if not last:
         rate = how.student_learning_rate or min(0.99, 2 * training.learning_rate)
-        epochs = how.student_epochs or 2 * training.epochs
-        update |= {"epochs": epochs, "learning_rate": rate, "patience": 2 * training.patience}
+        epochs = how.student_epochs or max(SHORTEST, training.epochs)
+        # A schedule that is cut off never comes to its small rates, from which students gain most.
+        update |= {"epochs": epochs, "learning_rate": rate, "patience": 0}
     model = settings.model.model_copy(
         update={
             "backbone": tier.source,
