@@ -19,7 +19,7 @@ from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
 from dimec.evaluation.bootstrap import bootstrap_means, interval
 from dimec.policies import systems
-from dimec.policies.candidates import Candidate, candidates_of, did
+from dimec.policies.candidates import Candidate, Did, candidates_of, did
 from dimec.policies.registry import FitInputs
 from dimec.report.wording import percent
 from dimec.tiers.deployment import Deployment
@@ -207,21 +207,22 @@ def _cascades(
     progress.say(f"{one.name}: the cascade along its knob")
     candidates = candidates_of(systems()[CASCADE], inputs, plan.seeds[0])
     price, labels = float(one.deployment.prices[-1]), one.test.labels
-    shown = [(each.lam, did(each.policy, one.test, one.deployment)) for each in candidates]
+    shown = [did(each.policy, one.test, one.deployment) for each in candidates]
     curve = [
         {
-            "lam": lam,
+            "lam": each.lam,
             "drop": float(plain_test.mean() - (seen.classes == labels).mean()),
             "reduction": 1 - float(seen.cost.mean()) / price,
         }
-        for lam, seen in shown
+        for each, seen in zip(candidates, shown, strict=True)
     ]
-    return {"cascade": _chosen(one, candidates, plain, plain_test, plan), "curve": curve}
+    return {"cascade": _chosen(one, candidates, shown, plain, plain_test, plan), "curve": curve}
 
 
 def _chosen(
     one: Variant,
     candidates: Sequence[Candidate],
+    shown: Sequence[Did],
     plain: BoolArray,
     plain_test: BoolArray,
     plan: Plan,
@@ -229,16 +230,17 @@ def _chosen(
     """The cascade that saves most on validation among those within the drop; None where none is."""
     labels = one.validation.labels
     within = [
-        each for each in candidates if plain.mean() - (each.did.classes == labels).mean() <= ALLOWED
+        (each, seen)
+        for each, seen in zip(candidates, shown, strict=True)
+        if plain.mean() - (each.did.classes == labels).mean() <= ALLOWED
     ]
     if not within:
         return None
-    best = min(within, key=lambda each: float(each.did.cost.mean()))
-    shown = did(best.policy, one.test, one.deployment)
-    right: BoolArray = shown.classes == one.test.labels
+    best, seen = min(within, key=lambda pair: float(pair[0].did.cost.mean()))
+    right: BoolArray = seen.classes == one.test.labels
     gain, low, high = judged(right, plain_test, plan.draws, plan.seeds[0])
     price, draws = float(one.deployment.prices[-1]), plan.draws
-    few, many = interval(bootstrap_means(shown.cost[:, None], draws, plan.seeds[0])[:, 0])
+    few, many = interval(bootstrap_means(seen.cost[:, None], draws, plan.seeds[0])[:, 0])
     return {
         "lam": best.lam,
         "validation_drop": float(plain.mean() - (best.did.classes == labels).mean()),
@@ -247,7 +249,7 @@ def _chosen(
         "drop": 0.0 - gain,
         "drop_low": 0.0 - high,
         "drop_high": 0.0 - low,
-        "reduction": 1 - float(shown.cost.mean()) / price,
+        "reduction": 1 - float(seen.cost.mean()) / price,
         "reduction_low": 1 - many / price,
         "reduction_high": 1 - few / price,
         "shares": _shares(best.policy, one),

@@ -60,3 +60,12 @@ def test_every_mark_has_a_row_of_the_stored_result() -> None:
                 assert (
                     sum(f"| {TITLES[name]} | {drop:.2f} | {saved:.1f} |" in x for x in lines) == 1
                 )
+
+
+def test_the_page_counts_the_marks_that_are_passed() -> None:
+    result = json.loads((ROOT / "results" / "studies" / PROFILE / "tiers.json").read_text("utf-8"))
+    lines = [line for task in marks() for line in marks_table(result, TITLES, task)[2:]]
+    cells = [line.strip("| ").split(" | ") for line in lines]
+    passed = sum(float(ours) >= float(theirs) for _, _, theirs, ours in cells)
+    page = (ROOT / "docs" / "look.md").read_text("utf-8")
+    assert f"{passed} of the {len(cells)} marks are passed" in page
