@@ -10,11 +10,17 @@ import pytest
 
 from dimec.base.errors import ConfigError
 from dimec.policies.base import Policy
-from dimec.policies.cascade.induction import Induction, Sight
+from dimec.policies.cascade.induction import (
+    Induction,
+    Sight,
+    choices_of_tiers,
+    without_tiers,
+)
 from dimec.policies.cascade.points import points_of
 from dimec.policies.cascade.policy import CascadePolicy
 from dimec.policies.cascade.system import cascade_of, fit_cascade, induction_of
-from dimec.policies.drive import site_of
+from dimec.policies.drive import drive, site_of
+from dimec.policies.kinds import kind_of
 from dimec.policies.literature.bert import BertPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxTiersPolicy
 from dimec.policies.registry import FitInputs, validation_reward
@@ -161,3 +167,59 @@ def test_what_was_always_right_is_not_taken_for_certain() -> None:
     points = points_of(Site(TWO, (2, 6)))
     chance = Induction(points, sight, 2).chance(points[1], (0, 2))
     assert ((chance.out_of_fold > 0.9) & (chance.out_of_fold < 1)).all()
+
+
+class TestTiersBetween:
+    """Inductions without some of the tiers between are made too, and the best is taken."""
+
+    def test_the_best_of_them_is_the_best_that_stands_alone(self) -> None:
+        trace = split(300, deployment=PAPER)
+        site = site_of(trace, PAPER)
+        for lam in (0.003, 0.02):
+            found = induction_of(FitInputs(trace, PAPER, lam)).fit(lam)
+            alone = []
+            for tiers in choices_of_tiers(len(PAPER)):
+                points = [without_tiers(point, tiers) for point in points_of(site)]
+                induction = induction_of(FitInputs(trace, PAPER, lam), points=points)
+                alone.append(induction._without(frozenset(), lam, {})[()].reward(lam))
+            assert found.reward == max(alone)
+            assert len(alone) == 2
+
+    def test_one_that_knows_nothing_more_is_left_out_or_never_missed(self) -> None:
+        """The second tier says what the first has said, at a price."""
+        deployment = Deployment.paper((2, 3, 6))
+        base = split(2000, deployment=TWO)
+        p = base.probabilities
+        trace = make_trace(
+            2000,
+            dim=4,
+            exits=(2, 3, 6),
+            tiers=(2, 3, 6),
+            labels=base.labels,
+            probabilities=np.stack([p[:, 0], p[:, 0], p[:, 1]], axis=1),
+            seed=0,
+        )
+        policy = fit_cascade(FitInputs(trace, deployment, 0.01))
+        assert policy.replay(trace, deployment).tiers[:, 1].mean() < 0.01
+
+    def test_a_policy_without_one_is_stored_and_served_like_any(self) -> None:
+        trace = split(400, deployment=PAPER)
+        site = site_of(trace, PAPER)
+        found = induction_of(FitInputs(trace, PAPER, 0.01))
+        every = found._without(frozenset(), 0.01, {})
+        less = found._without(frozenset({1}), 0.01, every)
+        choosers = tuple(less[point.seen].chooser for point in found.points)
+        policy = CascadePolicy(0.01, choosers, found.mean, found.axes)
+        assert policy.replay(trace, PAPER).tiers[:, 1].sum() == 0
+        again = kind_of(policy.kind)(policy.name, policy.settings(), policy.arrays())
+        outcome = again.replay(trace, PAPER)
+        np.testing.assert_array_equal(outcome.cost, policy.replay(trace, PAPER).cost)
+        stepped = drive(again.steps(site), trace, PAPER)
+        np.testing.assert_array_equal(stepped.cost, outcome.cost)
+        np.testing.assert_array_equal(stepped.answers, outcome.answers)
+
+    @pytest.mark.parametrize(("tiers", "choices"), [(1, 1), (2, 1), (3, 2), (4, 4), (5, 8), (7, 7)])
+    def test_how_many_are_tried(self, tiers: int, choices: int) -> None:
+        found = choices_of_tiers(tiers)
+        assert len(found) == choices == len(set(found))
+        assert not any({0, tiers - 1} & some for some in found if tiers > 1)

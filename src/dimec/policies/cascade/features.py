@@ -115,7 +115,7 @@ def principal_axes(
     """(D,) mean and (P, D) principal axes, P ≤ ``most``, scaled to unit variance along each."""
     x = np.asarray(embeddings, np.float64)
     mean = x.mean(axis=0)
-    if len(x) < 3 or not most:
+    if len(x) < 3 or not most or not x.shape[1]:
         return mean, np.zeros((0, x.shape[1]))
     _, spread, axes = np.linalg.svd(x - mean, full_matrices=False)
     wide = spread > 1e-9 * max(spread[0], 1e-300)

@@ -4,12 +4,18 @@ From the last points to the first: at each, the value of every step is what is e
 P(right) less λ·cost from there on, where what comes after follows the steps that were fitted
 before. All expectations are cross-fitted: what is handed back to an earlier point is what really
 came of the choices on rows that the models of those choices had not seen.
+
+The best of several expectations is likely to be one that is too high, and the more so the more
+there are. A tier between the first and the last that is hardly better than what lies before it
+brings little and misleads often; so inductions without it are made too, and the one of the highest
+reward is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +37,7 @@ FOLDS = 5
 # Axes of the embedding among the features: few, for exit 0 tells better what the embedding tells
 # (docs/look.md, whose ablation has none and eight).
 PROJECTIONS = 2
+MOST_BETWEEN = 3  # tiers, of which every choice is tried; of more each alone, all, and none
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +123,8 @@ class Induction:
             groups = layout(len(looks), classes, len(self.axes)).groups
             self._fits[point] = CrossFits(features(signal, looks), groups, fold, without)
         self._chances: dict[tuple[Point, Exit], CrossFit] = {}
+        tiers = {tier for point in points for tier, _ in point.seen}
+        self._left_out = choices_of_tiers(max(tiers) + 1)
 
     def chance(self, point: Point, exit_: Exit) -> CrossFit:
         """P(an exit is right), as a point sees it."""
@@ -126,20 +135,51 @@ class Induction:
         return self._chances[key]
 
     def fit(self, lam: float) -> Fit:
-        """The cascade of one λ."""
-        found: dict[tuple[Exit, ...], _Found] = {}
-        for point in reversed(self.points):
-            found[point.seen] = self._at(point, lam, found)
-        choosers = tuple(found[point.seen].chooser for point in self.points)
-        first = found[self.points[0].seen]
-        reward = float((first.right - lam * first.cost).mean())
+        """The cascade of one λ: of those without some of the tiers between, the best.
+
+        Ties go to the one that leaves out fewer.
+        """
+        every = self._without(frozenset(), lam, {})
+        begin = self.points[0].seen
+        best = every
+        for tiers in self._left_out[1:]:
+            other = self._without(tiers, lam, every)
+            if other[begin].reward(lam) > best[begin].reward(lam):
+                best = other
+        choosers = tuple(best[point.seen].chooser for point in self.points)
+        first = best[begin]
+        reward = first.reward(lam)
         return Fit(lam, self.mean, self.axes, choosers, reward, first.right, first.cost)
 
-    def _at(self, point: Point, lam: float, found: Mapping[tuple[Exit, ...], _Found]) -> _Found:
+    def _without(
+        self, tiers: frozenset[int], lam: float, every: Mapping[tuple[Exit, ...], _Found]
+    ) -> dict[tuple[Exit, ...], _Found]:
+        """What each point is worth where nothing goes to these tiers.
+
+        Args:
+            tiers: that are left out.
+            lam: λ.
+            every: the same where none is; of points that are not reached any more.
+        """
+        found: dict[tuple[Exit, ...], _Found] = {}
+        for point in reversed(self.points):
+            if any(tier in tiers for tier, _ in point.seen):
+                found[point.seen] = every[point.seen]
+            else:
+                found[point.seen] = self._at(point, tiers, lam, found)
+        return found
+
+    def _at(
+        self,
+        whole: Point,
+        tiers: frozenset[int],
+        lam: float,
+        found: Mapping[tuple[Exit, ...], _Found],
+    ) -> _Found:
         """The choices of a point, where those of all that it leads to are fitted."""
-        fits, right, cost = [], [], []
+        point, fits, right, cost = without_tiers(whole, tiers), [], [], []
         if point.last is not None:
-            fits.append(self.chance(point, point.last))
+            fits.append(self.chance(whole, point.last))
             right.append(self._sight.right[point.last])
             cost.append(np.zeros(len(self._sight)))
         for go, spent in zip(point.goes, point.costs, strict=True):
@@ -147,9 +187,9 @@ class Induction:
             after = found[seen_after(point, to)]
             if after.chooser.point.goes:
                 target = after.right - lam * after.cost
-                fits.append(self._fits[point].fit(target, logistic=False))
+                fits.append(self._fits[whole].fit(target, logistic=False))
             else:  # nothing but its answer
-                fits.append(self.chance(point, to))
+                fits.append(self.chance(whole, to))
             right.append(after.right)
             cost.append(after.cost + spent)
         here = () if point.last is None else (0.0,)
@@ -172,3 +212,40 @@ class _Found:
     chooser: Chooser
     right: FloatArray
     cost: FloatArray
+
+    def reward(self, lam: float) -> float:
+        """Mean of right - λ·cost from here on, where all rows stand here."""
+        return float((self.right - lam * self.cost).mean())
+
+
+def choices_of_tiers(tiers: int) -> list[frozenset[int]]:
+    """The tiers that may be left out together: none first, then one, two and more.
+
+    They are those between the first and the last. Of more than :data:`MOST_BETWEEN` of them all
+    are left out but one, and all.
+
+    Args:
+        tiers: how many there are.
+
+    Example:
+        >>> [set(one) for one in choices_of_tiers(3)]
+        [set(), {1}]
+        >>> len(choices_of_tiers(2)), len(choices_of_tiers(5)), len(choices_of_tiers(6))
+        (1, 8, 6)
+    """
+    between = range(1, tiers - 1)
+    sizes = range(1, len(between) + 1)
+    if len(between) > MOST_BETWEEN:
+        sizes = sizes[-2:]
+    chosen = [frozenset(some) for size in sizes for some in combinations(between, size)]
+    return [frozenset(), *chosen]
+
+
+def without_tiers(point: Point, tiers: frozenset[int]) -> Point:
+    """The same point, from which nothing goes to these tiers."""
+    kept = [
+        (go, cost) for go, cost in zip(point.goes, point.costs, strict=True) if go.tier not in tiers
+    ]
+    if len(kept) == len(point.goes):
+        return point
+    return replace(point, goes=tuple(go for go, _ in kept), costs=tuple(cost for _, cost in kept))
