@@ -28,7 +28,7 @@ def run(sizes: Sizes, seed: int) -> Result:
         "python -c pass": [sys.executable, "-c", "pass"],
         "import dimec": [sys.executable, "-c", "import dimec"],
         "its names without torch": [sys.executable, "-c", f"from dimec import {_LIGHT}"],
-        "dimec --help": [*_command_line(), "--help"],
+        "dimec --help": [*command_line(), "--help"],
     }
     times: dict[str, list[float]] = {name: [] for name in commands}
     for repeat in range(sizes.repeats + 1):
@@ -42,7 +42,8 @@ def run(sizes: Sizes, seed: int) -> Result:
     return Result(figures, (note,), {"seconds": times})
 
 
-def _command_line() -> list[str]:
+def command_line() -> list[str]:
+    """What starts dimec: its script, where it is installed."""
     script = Path(sys.executable).parent / "dimec"
     return [str(script)] if script.exists() else [sys.executable, "-m", "dimec"]
 

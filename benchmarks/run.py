@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))  # so that it can be started by its path, from any
 
 from benchmarks import (  # noqa: E402
     against,
+    collection,
     decision,
     imports,
     ledger,
@@ -51,6 +52,7 @@ BENCHMARKS = {
     "routing": Benchmark(routing.Sizes(), routing.run),
     "ledger": Benchmark(ledger.Sizes(), ledger.run),
     "policies": Benchmark(policies.Sizes(), policies.run),
+    "collection": Benchmark(collection.Sizes(), collection.run),
     "training": Benchmark(training.Sizes(), training.run),
     "decision": Benchmark(decision.Sizes(), decision.run),
     "looking": Benchmark(looking.Sizes(), looking.run),

@@ -10,6 +10,7 @@ import dimec
 PUBLIC = [
     "AsyncMobile",
     "CentroidRouter",
+    "Collection",
     "CostModel",
     "DataMap",
     "Deployment",
@@ -25,6 +26,7 @@ PUBLIC = [
     "build_pools",
     "evaluate",
     "load_task",
+    "load_trace",
     "search_thresholds",
     "train",
 ]

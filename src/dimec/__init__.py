@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from dimec.runs.train import train
     from dimec.tiers.costs import CostModel
     from dimec.tiers.deployment import Deployment
+    from dimec.traces.collection import Collection, load_trace
     from dimec.traces.trace import Trace
     from dimec.training import MultiExitClassifier
 
 _HOMES = {
     "AsyncMobile": "dimec.mobile",
     "CentroidRouter": "dimec.routing",
+    "Collection": "dimec.traces.collection",
     "CostModel": "dimec.tiers.costs",
     "DataMap": "dimec.cartography",
     "Deployment": "dimec.tiers.deployment",
@@ -43,6 +45,7 @@ _HOMES = {
     "build_pools": "dimec.cartography",
     "evaluate": "dimec.evaluation.evaluate",
     "load_task": "dimec.data",
+    "load_trace": "dimec.traces.collection",
     "search_thresholds": "dimec.cartography.thresholds",
     "train": "dimec.runs.train",
 }
@@ -50,6 +53,7 @@ _HOMES = {
 __all__ = [
     "AsyncMobile",
     "CentroidRouter",
+    "Collection",
     "CostModel",
     "DataMap",
     "Deployment",
@@ -65,6 +69,7 @@ __all__ = [
     "build_pools",
     "evaluate",
     "load_task",
+    "load_trace",
     "search_thresholds",
     "train",
 ]

@@ -205,3 +205,14 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path, content: bytes) ->
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     assert read_or_refuse(tmp_path) is None
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    arrays = {f"array {i}": np.full((3, i), i) for i in range(9)}
+    metadata = {f"key {i}": ["Größe", i, "\n"] for i in range(20)}
+    for name in ("one", "two"):
+        save_arrays(tmp_path / name, "test", arrays, metadata)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    back, also = load_arrays(tmp_path / "one", "test", "make")
+    assert also == metadata
+    assert list(back) == sorted(arrays)

@@ -79,5 +79,7 @@ def test_home_folders_are_found_where_no_shell_looks(
 
 
 def test_the_split_column_of_a_trace_needs_the_test_rows(finished_run: Path, cli: Cli) -> None:
-    line = cli("trace", finished_run, "--task", "csv:a.csv", "--split-column", "s").complaint()
+    line = cli(
+        "trace", "record", finished_run, "--task", "csv:a.csv", "--split-column", "s"
+    ).complaint()
     assert line == "--split-column tells the test rows; it needs --rows test"

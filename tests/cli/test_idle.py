@@ -47,8 +47,10 @@ TABLE = (
     ("compress RUN --method int8 --sparsity 0.5", "--sparsity", "--method magnitude or heads"),
     ("compress RUN --method magnitude --rows 9", "--rows", "--method heads"),
     ("compress RUN --method heads --student x", "--student", "--method student"),
-    ("trace RUN --task vader/tweets --seed 1", "--seed", "--limit"),
-    ("trace RUN --task vader/tweets --text-column x", "--text-column", "vader/tweets"),
+    ("trace record RUN --task vader/tweets --seed 1", "--seed", "--limit"),
+    ("trace record RUN --task vader/tweets --text-column x", "--text-column", "vader/tweets"),
+    ("trace import x.csv --out y --validation z --seed 1", "--seed", "--validation"),
+    ("trace import x.csv --out y --split-column z --validation-share 1", "share", "--split-column"),
     ("predict BUNDLE text --timeout 2", "--timeout", "--tier, --edge or --cloud"),
     ("predict BUNDLE text --fallback cost", "--fallback", "--edge or --cloud"),
     ("predict BUNDLE text --token-file x", "--token-file", "--edge or --cloud"),
@@ -94,8 +96,9 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
         ("bottleneck", ("tail_learning_rate", "train_tail"), {"train_tail": True}),
         ("compress", ("sparsity", "seed"), {"method": "heads"}),
         ("compress", ("epochs", "batch_size"), {"method": "magnitude"}),
-        ("trace", ("seed",), {"rows": "test", "limit": None}),
-        ("trace", ("seed",), {"rows": "all", "limit": 3}),
+        ("import", ("seed", "validation_share"), {}),
+        ("record", ("seed",), {"rows": "test", "limit": None}),
+        ("record", ("seed",), {"rows": "all", "limit": 3}),
         ("predict", ("timeout", "ca"), {"edge": None, "tier": None, "cloud": "https://far.test"}),
         (
             "predict",
@@ -122,7 +125,7 @@ def test_a_token_of_the_environment_is_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_every_rule_is_about_options_that_there_are() -> None:
     commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    commands |= commands.pop("map").commands
+    commands |= commands.pop("map").commands | commands.pop("trace").commands
     for rule in RULES:
         commands[rule.command].complete()
         names = {param.name for param in commands[rule.command].params}

@@ -22,9 +22,11 @@ from support.tiny import environment
 OF_A_RUN = settings_in(*GROUPS.values(), RunSettings)
 
 
-def options_of(name: str) -> dict[str, Any]:
-    """Every option of a command, by its parameter's name."""
-    command = dict(typer.main.get_command(app).commands)[name]  # type: ignore[attr-defined]
+def options_of(*names: str) -> dict[str, Any]:
+    """Every option of a command, or of one in a group, by its parameter's name."""
+    command: Any = typer.main.get_command(app)
+    for name in names:
+        command = dict(command.commands)[name]
     command.complete()
     return {param.name: param for param in command.params if param.param_type_name == "option"}
 
@@ -87,7 +89,7 @@ def test_what_a_server_has_no_option_for_are_its_time_limits_and_sizes() -> None
 
 
 def test_columns_are_said_to_every_command_in_the_same_words() -> None:
-    trace, settings = options_of("trace"), settings_in(DataSettings)
+    trace, settings = options_of("trace", "record"), settings_in(DataSettings)
     shared = settings.keys() & trace.keys() - {"task"}
     assert shared >= {"text_column", "label_column", "delimiter", "header"}
     for name in shared:

@@ -71,7 +71,9 @@ JSON = (
     "export {run} {run}/exported --overwrite --json",
     "inspect {bundle}/mobile --json",
     "map select {folder}/recorded --by easy --json",
-    "trace {run} --task csv:{reviews} --rows test --out {folder}/trace.safetensors --json",
+    "trace record {run} --task csv:{reviews} --rows test --out {folder}/trace.safetensors --json",
+    "traces list --json",
+    "traces show mrpc/minilm-joint/0 --json",
     "bottleneck {run} --width 3 --bits 4 --epochs 2 --json",
     "compress {run} --method int8 --json",
     "profile --backbone {backbone} --tokens 4,8 --repeats 1 --out {folder}/layers.json --json",
@@ -90,6 +92,7 @@ SHOWN = (
     "inspect {bundle}/mobile",
     "map select {folder}/recorded --by easy",
     "predict {bundle} --state :memory: {long}",
+    "traces list",
     "up {bundle} --state :memory: --timeout 30",
 )
 GIVEN = b"the film is moving\n" + b"the plot is dull and " * 20 + b"stale\n"

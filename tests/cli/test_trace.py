@@ -25,7 +25,7 @@ def test_it_writes_a_trace_that_any_policy_can_replay(
 ) -> None:
     run = run_copy()
     columns = ("--text-column", "review", "--label-column", "mood")
-    said = cli("trace", run, "--task", other, *columns)
+    said = cli("trace", "record", run, "--task", other, *columns)
     assert said.code == 0, said.err
     target = run / "streams" / "other-rows-all.safetensors"
     assert f"{target}: 40 rows of" in said.out
@@ -35,7 +35,7 @@ def test_it_writes_a_trace_that_any_policy_can_replay(
 
     out = run.parent / "some.safetensors"
     words = ["--rows", "test", "--out", out, "--seed", "2", "--json"]
-    said = cli("trace", run, "--task", other, *columns, *words)
+    said = cli("trace", "record", run, "--task", other, *columns, *words)
     shown = json.loads(said.out)
     assert shown["samples"] == len(Trace.load(out)) == 4
     assert list(shown["accuracy"]) == ["0", "1", "2", "4"]
@@ -45,13 +45,13 @@ def test_what_cannot_be_traced_is_refused_and_leaves_nothing(
     run_copy: Callable[..., Path], other: str, cli: Cli, tmp_path: Path
 ) -> None:
     run = run_copy()
-    line = cli("trace", run, "--task", other).complaint()
+    line = cli("trace", "record", run, "--task", other).complaint()
     assert "text" in line
     wrong = write_reviews(tmp_path / "wrong.csv", [("good", "yes"), ("bad", "no")])
-    line = cli("trace", run, "--task", f"csv:{wrong}").complaint()
+    line = cli("trace", "record", run, "--task", f"csv:{wrong}").complaint()
     assert "has the labels no, yes" in line
     assert (
         "rows is 'some'"
-        in cli("trace", run, "--task", f"csv:{wrong}", "--rows", "some").complaint()
+        in cli("trace", "record", run, "--task", f"csv:{wrong}", "--rows", "some").complaint()
     )
     assert not (run / "streams").exists()

@@ -23,9 +23,10 @@ import pytest
 from filelock import FileLock
 
 import dimec
+from dimec.base.cache import cache_folder
 from dimec.base.errors import DataError, StorageError
 from dimec.data import fetching, packaged_backbone
-from dimec.data.fetching import cache_folder, package_folder
+from dimec.data.fetching import package_folder
 from dimec.data.packages import MINILM, MPNET, Archive, Package
 
 FILES = {"config.json": b"{}", "weights.bin": bytes(range(256)) * 64}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError, DataError
 from dimec.data import Dataset, Splits, split_dataset
-from dimec.data.splits import stratified_counts, stratified_sample
+from dimec.data.splits import halves, stratified_counts, stratified_sample
 
 SHARES = [Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)]
 
@@ -269,3 +269,26 @@ def test_a_sample_keeps_the_shares_of_the_classes_and_the_order(
         assert 1 <= count <= whole
         # Off by at most the rounding, and by the rows that fill empty classes.
         assert abs(count - Fraction(whole * size, len(dataset))) < len(sizes)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=2, max_size=60),
+    st.floats(0.05, 0.95),
+    st.integers(0, 5),
+)
+def test_two_parts_hold_each_row_once_and_each_class_by_its_share(
+    labels: list[int], share: float, seed: int
+) -> None:
+    codes = np.array(labels)
+    first, second = halves(codes, share, seed)
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(len(labels)))
+    assert first.tolist() == sorted(first)
+    for code in set(labels):
+        size = labels.count(code)
+        there = int((codes[first] == code).sum())
+        if size == 1:
+            assert there == 0
+        else:
+            assert 1 <= there <= size - 1
+            assert abs(there - share * size) < 1 or there in (1, size - 1)
+    np.testing.assert_array_equal(halves(codes, share, seed)[0], first)

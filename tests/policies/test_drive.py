@@ -23,7 +23,7 @@ from dimec.policies.step import (
 )
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.tier import Tier
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 

@@ -18,7 +18,7 @@ from dimec.policies import FitInputs, Fitted, Outcome, System, systems
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.usage import Usage
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 

@@ -13,7 +13,7 @@ from dimec.base.storage import write_json
 from dimec.cartography import TrainingDynamics
 from dimec.runs.run import Run
 from dimec.settings.run import RunSettings
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.trace import Trace
 from support.builders import make_trace
 
@@ -82,7 +82,7 @@ def written_own_run(folder: Path, tiers: Mapping[str, Own] = TIERS) -> Run:
     RunSettings.of({"data": {"task": "csv:x"}, "tiers": tables}).save(run.config_path)
     exits = [(name, layer) for name, tier in tiers.items() for layer in tier.exits if layer]
     record = _record(joined.model, first.model, [layer for _, layer in exits])
-    write_json(run.training_path, {**record, "sources": [name for name, _ in exits]})
+    write_json(run.training_path, {**record, "sources": [name for name, _ in exits], "own": {}})
     return run
 
 

@@ -22,7 +22,7 @@ from dimec.base.errors import (
     MissingArtefactError,
 )
 from dimec.base.storage import load_arrays, save_arrays
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.trace import Trace
 from support.builders import TraceFactory, json_values, make_trace, traces
 from support.joined import same_samples

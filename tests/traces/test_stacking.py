@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from dimec.base.errors import ConfigError, MismatchError
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.stacking import stack
 from dimec.traces.trace import Trace
 from support.builders import make_trace

@@ -162,7 +162,7 @@ def read_json(path: Path, made_by: str) -> Any:
     return parse_json(content, path, made_by)
 
 
-def parse_json(content: bytes, path: Path, made_by: str) -> Any:
+def parse_json(content: bytes, path: Path | str, made_by: str) -> Any:
     """The value of a JSON artefact's bytes.
 
     Raises:
@@ -191,7 +191,7 @@ def parse_toml(content: bytes) -> dict[str, Any]:
         raise ValueError(shown(str(error), 120)) from None
 
 
-def _not_json(path: Path, error: Exception, made_by: str) -> CorruptArtefactError:
+def _not_json(path: Path | str, error: Exception, made_by: str) -> CorruptArtefactError:
     return CorruptArtefactError(
         f"{path} is not valid JSON ({shown(str(error), 120)}); make it again with: {made_by}"
     )
@@ -227,6 +227,8 @@ def save_arrays(
 ) -> None:
     """Write named arrays and JSON metadata to one checksummed safetensors file, atomically.
 
+    The same arrays and metadata give the same bytes.
+
     Args:
         path: the file.
         kind: what the file is (``"trace"``, ``"router"``, …); checked again on reading.
@@ -241,6 +243,19 @@ def save_arrays(
     header["dimec.sha256"] = _content_sha256(contiguous, header)
     with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata=header)
+        _order_header(temporary)
+
+
+def _order_header(path: Path) -> None:
+    """Put the header's metadata in order: the library writes them in another one each time."""
+    with path.open("r+b") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        assert len(ordered) <= size, "the same header in another order is no longer"
+        stream.seek(8)
+        stream.write(ordered.ljust(size))
 
 
 def load_arrays(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # First: a signal may come while the others are imported.
-import dimec.cli.starting  # noqa: F401  # isort: skip
+import dimec.cli.starting  # isort: skip
 
 import sys
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+import dimec.cli.trace_import  # noqa: F401  # a command of dimec trace
 from dimec.base.errors import ContractRefusedError, DimecError
 from dimec.cli.bottleneck import bottleneck
 from dimec.cli.command import HELP_OPTIONS, Command
@@ -28,7 +29,8 @@ from dimec.cli.reproduce import PASSED_ON, reproduce
 from dimec.cli.serve import serve
 from dimec.cli.steps import evaluate, fit, report
 from dimec.cli.streams import replace_what_cannot_be_shown
-from dimec.cli.trace import trace
+from dimec.cli.trace import trace_app
+from dimec.cli.traces import traces_app
 from dimec.cli.train import train
 from dimec.cli.up import up
 
@@ -105,7 +107,7 @@ def _root(
 
 
 _STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
-_RESEARCH = (bottleneck, compress, trace, join, profile)
+_RESEARCH = (bottleneck, compress, join, profile)
 for _command in _STEPS:
     app.command(cls=Command)(_command)
 app.command(rich_help_panel="Research", context_settings=dict(PASSED_ON))(reproduce)
@@ -113,3 +115,5 @@ for _study in _RESEARCH:
     app.command(cls=Command, rich_help_panel="Research")(_study)
 app.add_typer(contract_app, name="contract")
 app.add_typer(map_app, name="map", rich_help_panel="Research")
+app.add_typer(trace_app, name="trace", rich_help_panel="Research")
+app.add_typer(traces_app, name="traces", rich_help_panel="Research")

@@ -46,6 +46,7 @@ def bottleneck(
 
     run = open_run(path)
     settings = BottleneckSettings(**given)
+    run.require_model()
     tiers = run.training()["tiers"]
     settings.for_tiers(tiers).check_fit(tiers[-1], run.shape().width)
     with progress_bar() as progress:

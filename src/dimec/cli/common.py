@@ -27,6 +27,25 @@ _COLUMNS = 80  # of a table that goes to a file or a pipe
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="The run directory that dimec train made.")
 ]
+# Of the commands that take recorded traces too.
+RunOrNone = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="RUN",
+        help="The run directory that dimec train made; with --trace where the work goes, by "
+        "default runs/traces/NAME.",
+        show_default=False,
+    ),
+]
+TraceName = Annotated[
+    str | None,
+    typer.Option(
+        "--trace",
+        metavar="NAME",
+        help="In place of a trained run: traces of the collection (dimec traces list), or of a "
+        "folder that dimec trace import made.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -39,6 +58,22 @@ def open_run(path: Path) -> Run:
             + shell_line("dimec", "train", "--out", path)
         )
     return Run(path)
+
+
+def open_run_or_trace(path: Path | None, trace: str | None) -> Run:
+    """The run at a path, or one of recorded traces, which is made where there is none."""
+    if trace is None and path is None:
+        raise typer.BadParameter(
+            "expected the run directory that dimec train made, or --trace NAME for traces of the "
+            "collection; got neither",
+            param_hint="RUN",
+        )
+    if trace is None:
+        assert path is not None
+        return open_run(path)
+    from dimec.runs.run import Run
+
+    return Run.of_trace(trace, path)
 
 
 def progress_bar() -> RichProgress:
@@ -91,11 +126,18 @@ def show_curves(report: Path) -> None:
 
 
 def show_scenarios(report: Path, names: Sequence[str]) -> None:
-    """What ``dimec evaluate`` wrote to ``scenarios.json``, as a table a scenario."""
+    """What ``dimec evaluate`` wrote to ``scenarios.json``, as a table a scenario, or why not."""
     from dimec.base.storage import read_json
     from dimec.report.blocks import Column
 
     rows = read_json(report / "scenarios.json", "dimec evaluate")
+    if not rows:
+        print(
+            "no milliseconds, millijoules and money: nobody knows how wide the layers behind these "
+            "recorded traces are; costs are in the ledger",
+            file=sys.stderr,
+        )
+        return
     figures = {
         "milliseconds": "milliseconds",
         "millijoules of the phone": "millijoules",

@@ -68,6 +68,7 @@ def compress(
     run = open_run(path)
     settings = CompressionSettings(**given)
     run.training()
+    run.require_model()
     with progress_bar() as progress:
         progress.say("loading torch")
         from dimec.training.compression.make import compress_run

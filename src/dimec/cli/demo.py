@@ -13,6 +13,7 @@ from dimec.cli.common import (
     progress_bar,
     results_console,
     shell_line,
+    show_curves,
     show_ledger,
 )
 from dimec.cli.train import train_from
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dimec.runs.run import Run
 
 DEMO = {"task": "vader/movies", "exits": (2, 3, 6), "max_train_rows": 3000, "max_tokens": 96}
+BESIDE = ("cascade",)  # what stands beside the paper's routers
 _SHOWN = 2  # texts for each tier
 
 
@@ -34,14 +36,15 @@ def demo(
 
     A 6-layer encoder with exits 2, 3 and 6 learns the sentiment of review snippets (Hutto and
     Gilbert 2014). To take minutes on two cores, it trains on a sample of 3,000 rows; validation
-    and test are whole. At the end some texts of the test split are answered by a mobile, an edge
+    and test are whole. The cascade, which looks again once a tier has spoken, stands beside the
+    paper's routers. At the end some texts of the test split are answered by a mobile, an edge
     and a cloud that are three processes. Run again, it reuses what is there.
     """
     run, _ = train_from(DEMO, None, None, out, grid=False, overwrite=False)
     from dimec.runs.fitting import describe_fit
 
     lines = describe_fit(run.fit())
-    ledger = run.evaluate()
+    ledger = run.evaluate(systems=BESIDE)
     with progress_bar() as progress:
         page = run.report(progress=progress)
         bundle = _bundle_of(run, progress)
@@ -54,6 +57,7 @@ def demo(
         return
     print("\n".join(lines))
     show_ledger(ledger)
+    show_curves(run.report_path)
     _show_answers(texts, right, predictions)
     print(f"report: {page}")
     print(f"bundle: {bundle}; try it with: {shell_line('dimec', 'up', bundle)}")

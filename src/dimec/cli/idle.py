@@ -167,10 +167,16 @@ RULES = (
         for options, methods in _OF_METHODS.items()
     ),
     Idle(
-        "trace",
+        "record",
         ("seed",),
         lambda given: given["rows"] == "all" and given["limit"] is None,
         "without --limit or --rows test: all rows are taken",
+    ),
+    Idle(
+        "import",
+        ("validation_share", "seed"),
+        lambda given: "validation" in given or "split_column" in given,
+        "with --validation or --split-column, which part the rows",
     ),
     Idle("predict", _OF_TIERS, _without(*_TIERS), "without --tier, --edge or --cloud"),
     Idle(

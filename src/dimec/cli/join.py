@@ -37,7 +37,7 @@ def join(
     files = _files_of(traces)
     _check_files(files, out)
     with progress_bar() as progress:
-        from dimec.traces.collection import join as join_traces
+        from dimec.traces.joining import join as join_traces
         from dimec.traces.trace import Trace
 
         progress.start("reading traces", len(files))

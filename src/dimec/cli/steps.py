@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,11 @@ import typer
 from dimec.base.errors import ConfigError
 from dimec.cli.common import (
     AsJson,
+    RunOrNone,
     RunPath,
+    TraceName,
     open_run,
+    open_run_or_trace,
     print_json,
     print_next,
     progress_bar,
@@ -30,7 +34,8 @@ CONTRACT = "Contract"
 
 
 def fit(
-    path: RunPath,
+    path: RunOrNone = None,
+    trace: TraceName = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -186,6 +191,8 @@ def fit(
         dimec fit runs/mine --policy max-softmax-tiers --set threshold=0.9
 
         dimec fit runs/mine --max-accuracy-drop 0.5 --confidence 0.95
+
+        dimec fit --trace sst2/minilm-own/0 --policy cascade
     """
     from dimec.tiers.pricing import check_price_by
 
@@ -216,7 +223,7 @@ def fit(
         "calibration_text": calibration_text,
         "calibration_labels": calibration_labels,
     }
-    run = open_run(path)
+    run = open_run_or_trace(path, trace)
     if any(value is not None for value in contract.values()):
         result: Any = _fit_contract(run, {"policy": policy, **contract, **of_tiers})
     else:
@@ -229,7 +236,7 @@ def fit(
 
     lines = describe_fit(result) if isinstance(result, FitResult) else describe_system(result)
     print("\n".join(lines))
-    print_next("evaluate", path)
+    print_next("evaluate", run.path)
 
 
 def _fit_contract(run: Run, options: dict[str, Any]) -> Any:
@@ -240,7 +247,8 @@ def _fit_contract(run: Run, options: dict[str, Any]) -> Any:
 
 
 def evaluate(
-    path: RunPath,
+    path: RunOrNone = None,
+    trace: TraceName = None,
     draws: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     systems: Annotated[
@@ -270,13 +278,23 @@ def evaluate(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Replay every policy on the test trace and draw up the ledger of accuracy and cost."""
+    """Replay every policy on the test trace and draw up the ledger of accuracy and cost.
+
+    Examples:
+
+        dimec evaluate runs/mine --systems all
+
+        dimec evaluate --trace sst2/minilm-own/0 --systems all
+    """
     from dimec.tiers.scenario_file import Scenarios
 
     known = Scenarios.load(scenarios)
     if scenario is not None and scenario != "all":
         known.scenario(scenario)  # an unknown name is refused before the work
-    run = open_run(path)
+    run = open_run_or_trace(path, trace)
+    if trace is not None and not run.policy_path.exists():
+        told = run.fit_default()
+        print(f"nothing was fitted: fitted {told}, as dimec fit --policy would", file=sys.stderr)
     names = () if systems is None else tuple(systems.split(","))
     with progress_bar() as progress:
         ledger = run.evaluate(
@@ -295,7 +313,7 @@ def evaluate(
         show_curves(run.report_path)
     if scenario is not None:
         show_scenarios(run.report_path, known.names if scenario == "all" else (scenario,))
-    print_next("report", path)
+    print_next("report", run.path)
 
 
 def report(

@@ -1,4 +1,4 @@
-"""``dimec trace``: the trace of another task's rows."""
+"""``dimec trace record``: the trace of another task's rows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimec.base.errors import ConfigError
+from dimec.cli.command import Command
 from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
 from dimec.cli.options import Taken, takes
 
@@ -28,8 +29,14 @@ def _settings() -> list[Setting]:
     return [settings[name] for name in (*_OF_ROWS, *_OF_FILES)]
 
 
+trace_app = typer.Typer(
+    help="Traces of other rows, and of what others recorded.", no_args_is_help=True
+)
+
+
+@trace_app.command(cls=Command)
 @takes(Taken(_settings, before="as_json"))
-def trace(
+def record(
     path: RunPath,
     task: Annotated[str, typer.Option(help="Whose rows: as dimec train --task.")],
     out: Annotated[
@@ -54,7 +61,7 @@ def trace(
 
     Example:
 
-        dimec trace runs/movies --task vader/amazon
+        dimec trace record runs/movies --task vader/amazon
     """
     from dimec.data.splits import check_part
     from dimec.runs.rows import read_dataset
@@ -63,6 +70,7 @@ def trace(
     check_part(rows)
     run = open_run(path)
     run.training()  # one that is not trained is refused before torch is loaded, as data are
+    run.require_model()
     if given["split_column"] is not None and rows == "all":
         raise ConfigError("--split-column tells the test rows; it needs --rows test")
     said = {name: value for name, value in given.items() if value is not None}

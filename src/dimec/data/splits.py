@@ -93,6 +93,17 @@ def stratified_sample(dataset: Dataset, size: int, *, seed: int = 0) -> Dataset:
     return dataset.take(_sample(dataset, np.arange(len(dataset)), keys, size, "limit"))
 
 
+def stratified_rows(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.int64]:
+    """``size`` of N rows in their own order, drawn by seed, each class with its share."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        own = shuffled[labels[shuffled] == label]
+        # Evenly from 0 to 1 within each class: the first rows of all of them have equal shares.
+        place[own] = (np.arange(len(own)) + 0.5) / len(own)
+    return np.sort(np.argsort(place, kind="stable")[:size]).astype(np.int64)
+
+
 def stratified_counts(class_sizes: Sequence[int], shares: Sequence[Fraction]) -> NDArray[np.int64]:
     """How many rows of each class go to each split: (classes, splits) int64.
 
@@ -120,6 +131,32 @@ def stratified_counts(class_sizes: Sequence[int], shares: Sequence[Fraction]) ->
         carried = [c + q - n for c, q, n in zip(carried, quotas, counts, strict=True)]
         table[row] = counts
     return table
+
+
+def halves(
+    labels: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two parts of N rows, stratified by label, each in the rows' order.
+
+    Args:
+        labels: (N,) codes. The only row of a class goes to the second part.
+        share: of the first part, above 0 and below 1.
+        seed: non-negative.
+
+    Example:
+        >>> first, second = halves(np.array([0, 0, 0, 0, 1, 1]), 0.5, 0)
+        >>> len(first), len(second)
+        (3, 3)
+    """
+    keys = np.random.PCG64(np.random.SeedSequence(int(seed))).random_raw(len(labels))
+    exact = Fraction(repr(float(share)))
+    present, sizes = np.unique(labels, return_counts=True)
+    many = present[sizes > 1].tolist()
+    counts = stratified_counts(sizes[sizes > 1].tolist(), [exact, 1 - exact])
+    first = np.zeros(len(labels), bool)
+    for label, (count, _) in zip(many, counts, strict=True):
+        first[_by_key(np.flatnonzero(labels == label), keys)[:count]] = True
+    return np.flatnonzero(first), np.flatnonzero(~first)
 
 
 def _fill_empty(counts: list[int]) -> None:

@@ -51,5 +51,6 @@ class RandomPolicy:
 
 
 register(
-    System("random", "the paper, section V-B 2", lambda: RandomPolicy("random")), title="Random"
+    System("random", "the paper, section V-B 2", lambda: RandomPolicy("random"), reads=frozenset()),
+    title="Random",
 )

@@ -84,7 +84,8 @@ def _fitter(name: str, grid: Grid, adaptive: bool) -> System:
     def make(router: CentroidRouter) -> RouterPolicy:
         return RouterPolicy(name, router.copy(adaptive=adaptive))
 
-    return System(name, "the paper, section IV", make, {"weight": WEIGHTS}, fit)
+    reads = frozenset({"confidences", "embeddings"})
+    return System(name, "the paper, section IV", make, {"weight": WEIGHTS}, fit, reads=reads)
 
 
 _GRIDS: dict[Grid, str] = {"paper": "paper's grid", "quantile": "quantile grid"}

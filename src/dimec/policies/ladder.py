@@ -45,6 +45,7 @@ def ladder(
     Raises:
         ConfigError: it cannot be fitted to these inputs.
     """
+    one.check_reads(inputs.validation)
     if one.fitter is None:
         return [(None, made) for made in _grid(one, inputs)]
     found: list[tuple[float | None, Fitted]] = []

@@ -89,6 +89,9 @@ class System:
         title: as a reader says it, in tables and figures; its name where none is given.
         recipe: the training that its own paper prescribes, where that is not the joint one; a study
             may replay it on traces of that training too.
+        reads: what of a trace it cannot do without: ``"confidences"``, ``"embeddings"``,
+            ``"lengths"``, and ``"answers"`` where it looks at these alone. Records of others may
+            lack each (:func:`lacks`).
         tags: what else sets it apart, for those who choose among systems: ``"ours"`` (dimec itself,
             with its kind and its grid), ``"whole model"`` (every layer for every input),
             ``"reference"`` (what costs are compared with), ``"exit 0"`` (it looks at layer 0, where
@@ -104,6 +107,7 @@ class System:
     needs: str = ""
     title: str = ""
     recipe: str = ""
+    reads: frozenset[str] = frozenset({"confidences"})
     tags: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -131,7 +135,11 @@ class System:
 
         Ties go to the earlier combination. Policies that learn online replay the validation split
         from nothing, as they will the test split.
+
+        Raises:
+            ConfigError: the traces lack what it reads.
         """
+        self.check_reads(inputs.validation)
         if self.fitter is not None:
             return self.fitter(inputs)
         best: Fitted | None = None
@@ -142,6 +150,45 @@ class System:
                 best = Fitted(policy, MappingProxyType(settings), reward)
         assert best is not None  # settings() is never empty
         return best
+
+    def check_reads(self, trace: Trace) -> None:
+        """Refuse a trace without what this system cannot do without.
+
+        Raises:
+            ConfigError: says what it lacks.
+        """
+        lacking = lacks(trace)
+        for what in sorted(self.reads & lacking.keys()):
+            raise ConfigError(
+                f"{self.name} looks at {what}, and these traces {lacking[what]}; {_instead(trace)}"
+            )
+
+
+def lacks(trace: Trace) -> dict[str, str]:
+    """What a system may read and a trace does not hold, each with how a message says so.
+
+    Example:
+        >>> from dimec.traces.collection import load_trace
+        >>> lacks(load_trace("sst2/minilm-own/0/test"))
+        {}
+    """
+    found = {
+        "answers": (trace.outcomes_only, "only tell which were right"),
+        "confidences": (trace.answers_only, "hold none"),
+        "embeddings": (not trace.embeddings.shape[1], "hold none"),
+        "lengths": (len(trace) > 0 and not trace.lengths.any(), "hold none"),
+    }
+    return {name: how for name, (lacking, how) in found.items() if lacking}
+
+
+def _instead(trace: Trace) -> str:
+    if not trace.answers_only:
+        return "take a system that does without, such as max-softmax-tiers"
+    if not trace.outcomes_only:
+        return "take a system that does without, such as pabee"
+    if trace.embeddings.shape[1]:
+        return "take a system that does without, such as knn"
+    return "only the tiers alone do without"
 
 
 def validation_reward(policy: Policy, inputs: FitInputs) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dimec.base.errors import DataError
+from dimec.base.errors import ConfigError, DataError, option
 from dimec.base.progress import Progress
 from dimec.base.storage import read_json, write_json
 from dimec.policies.candidates import Candidate, inputs_of
@@ -57,6 +57,11 @@ def fit_contract(
     Raises:
         ContractRefusedError, ConfigError, DataError: see :meth:`dimec.runs.run.Run.fit_contract`.
     """
+    if wanted.max_disagreement is not None and basis.trace.outcomes_only:
+        raise ConfigError(
+            f"{option('max_disagreement')} compares answers, and these traces only tell which were "
+            f"right; promise {option('max_accuracy_drop')}"
+        )
     names = _names(policy)
     seed = int(run.training()["seed"])
     more = None if needs_data_map(policy) else usable(run, progress.say)

@@ -22,6 +22,7 @@ from dimec.contract.promise import Calibrated, Promise
 from dimec.contract.registry import DEFAULT, WITHOUT_LABELS, contract_test
 from dimec.contract.sequence import Shortfall, fixed_sequence
 from dimec.policies.candidates import Candidate, Did, candidates_of, did, single_tiers
+from dimec.policies.left_out import LeftOut
 from dimec.policies.registry import FitInputs, system
 from dimec.runs.calibration import Calibration
 from dimec.runs.refusal import Refusal, told
@@ -160,18 +161,17 @@ def gathered(
     """
     found = single_tiers(inputs)
     progress.start("fitting every policy along its knob", len(names))
-    left_out: dict[str, list[str]] = {}
+    left_out = LeftOut()
     for name in names:
         try:
             found += candidates_of(system(name), inputs, seed)
         except ConfigError as error:
             if len(names) == 1:
                 raise
-            left_out.setdefault(str(error).removeprefix(f"{name} "), []).append(name)
+            left_out.add(name, error)
         progress.advance(1, name)
     progress.end()
-    for reason, some in left_out.items():
-        progress.say(f"left out: {', '.join(some)} ({reason})")
+    left_out.say(progress)
     return found
 
 

@@ -43,7 +43,7 @@ def run_curves(
     """
     fit, deployment = stored.fitted_on, fitted_deployment(stored)
     validation = run.trace("validation")
-    data_map = run.dynamics().data_map(deployment.exits[0])
+    data_map = run.data_map(deployment.exits[0])
     inputs = FitInputs(validation, deployment, fit["lam"], data_map)
     more = usable(run)
     seen = widened(inputs, more).validation  # of all points alike, whatever each was fitted to
@@ -51,7 +51,7 @@ def run_curves(
     own = [fit["system"]] if fit.get("system") in systems() else []
     # The paper's router stands beside whatever was fitted, unless that is this router already.
     fixed = any(system(name).tags >= {"ours", "fixed"} for name in own)
-    chosen = {} if fixed else {FIXED: _router(fit.get("grid"))}
+    chosen = {} if fixed or data_map is None else {FIXED: _router(fit.get("grid"))}
     chosen |= {name: system(name) for name in [*own, *names] if knob_of(system(name))}
     curves = []
     progress.start("curves", len(chosen))

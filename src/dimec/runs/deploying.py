@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -52,14 +52,19 @@ def deploy(
         deployment = Deployment.paper(exits, costs, names)
     if not prices:
         return deployment
+    _check_prices(prices, names)
+    priced = tuple(_priced(tier, prices.get(tier.name)) for tier in deployment.tiers)
+    return Deployment(priced, pricing=pricing)
+
+
+def _check_prices(prices: Mapping[str, Prices], names: Sequence[str]) -> None:
+    """Refuse prices of no tier, or of sending to the first."""
     check_tier_names(prices, option("tier_prices"), names)
     if names[0] in prices and prices[names[0]][1]:
         raise ConfigError(
             f"{option('tier_prices')}: nothing is sent to the first tier, {names[0]}; its price of "
             "sending is 0"
         )
-    priced = tuple(_priced(tier, prices.get(tier.name)) for tier in deployment.tiers)
-    return Deployment(priced, pricing=pricing)
 
 
 def _priced(tier: Tier, prices: Prices | None) -> Tier:
@@ -75,12 +80,13 @@ class Basis:
 
     Attributes:
         trace: of the validation split.
-        data_map: of the same samples, at the first tier's exit.
+        data_map: of the same samples, at the first tier's exit; None where traces are recorded
+            without one.
         deployment: the tiers at their prices.
     """
 
     trace: Trace
-    data_map: DataMap
+    data_map: DataMap | None
     deployment: Deployment
 
 
@@ -104,15 +110,52 @@ def basis_of(
         ConfigError: exits that the model does not have, prices of no tier, or no such rule.
         ArtefactError: the run is not trained, or damaged.
     """
-    trace, dynamics = run.trace("validation"), run.dynamics()
+    trace, rule = run.trace("validation"), check_price_by(price_by)
+    if (recorded := run.recorded()) is None:
+        _check_same_rows(run, trace)
+    if has_own_tiers(trace):
+        tiers = chosen_tiers(trace, tiers)
+    elif tiers is None:
+        tiers = dict(zip(run.tier_names(len(trace.tiers)), trace.tiers, strict=True))
+    else:
+        tiers = dict(zip(*named_tiers(tiers), strict=True))
+    prices = {**_prices_of(recorded, tiers), **(prices or {})}
+    if has_own_tiers(trace):
+        if recorded is not None and not recorded["shapes"]:
+            deployment = _at_prices(tiers, prices)
+        else:
+            pricing = Pricing(rule, shapes_of(run, trace, tiers))
+            deployment = deploy(tiers, costs or CostModel(), prices, pricing)
+    else:
+        deployment = deploy(tiers, costs or CostModel(), prices)
+    return Basis(trace, run.data_map(deployment.exits[0]), deployment)
+
+
+def _check_same_rows(run: RunDirectory, trace: Trace) -> None:
+    dynamics = run.dynamics()
     same_labels = np.array_equal(dynamics.labels, trace.labels)
     if dynamics.guids != trace.guids or not same_labels:
         raise MismatchError(f"the dynamics and the validation trace of {run.path} differ in rows")
-    rule, pricing = check_price_by(price_by), None
-    if has_own_tiers(trace):
-        tiers = chosen_tiers(trace, tiers)
-        pricing = Pricing(rule, shapes_of(run, trace, tiers))
-    elif tiers is None:
-        tiers = dict(zip(run.tier_names(len(trace.tiers)), trace.tiers, strict=True))
-    deployment = deploy(tiers, costs or CostModel(), prices or {}, pricing)
-    return Basis(trace, dynamics.data_map(deployment.exits[0]), deployment)
+
+
+def _prices_of(recorded: Mapping[str, Any] | None, names: Collection[str]) -> dict[str, Prices]:
+    """The prices that recorded traces bring for tiers of these names."""
+    tiers = [] if recorded is None else recorded["tiers"]
+    priced = [one for one in tiers if one["price"] is not None and one["name"] in names]
+    return {one["name"]: tuple(one["price"]) for one in priced}
+
+
+def _at_prices(tiers: Mapping[str, int], prices: Mapping[str, Prices]) -> Deployment:
+    """Tiers with a model each, of which nothing is known but prices.
+
+    Raises:
+        ConfigError: a tier has none.
+    """
+    if missing := [name for name in tiers if name not in prices]:
+        raise ConfigError(
+            f"nobody knows what an answer of {missing[0]} costs; give its price with "
+            f"{option('tier_prices')}"
+        )
+    _check_prices(prices, tuple(tiers))
+    made = [Tier(name, layer, *prices[name], source=name) for name, layer in tiers.items()]
+    return Deployment(tuple(made))

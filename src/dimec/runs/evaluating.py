@@ -17,6 +17,7 @@ from dimec.evaluation.ledger import Ledger
 from dimec.evaluation.replay import Replay, reference_replay, replay_all, standard_policies
 from dimec.policies import FitInputs, Fitted, Policy, RouterPolicy, system
 from dimec.policies import systems as known_systems
+from dimec.policies.left_out import LeftOut
 from dimec.routing import CentroidRouter
 from dimec.runs.curves import run_curves
 from dimec.runs.fitting import ROUTER
@@ -75,7 +76,7 @@ def evaluate_run(
         "samples": len(trace),
         "train_rows": training["rows"]["train"],
         "validation_rows": training["rows"]["validation"],
-        "epochs": len(training["history"]),
+        "epochs": len(training["history"]) or (run.recorded() or {}).get("epochs", 0),
         "best_epoch": training["best_epoch"],
         **_models(run),
         **found,
@@ -131,6 +132,8 @@ def _models(run: RunDirectory) -> dict[str, Any]:
     """What a ledger says of tiers with a model each: the models, and what times them."""
     if not (models := models_of(run)):
         return {}
+    if not run.shapes():
+        return {"models": models}  # nothing times them
     profiles = {name: one.backbone for name, one in layer_profiles(run).items()}
     return {"models": models, "layer_profiles": profiles}
 
@@ -142,7 +145,9 @@ def _in_scenarios(
     deployment: Deployment,
     scenarios: Sequence[Scenario],
 ) -> list[dict[str, Any]]:
-    """The replays in milliseconds, millijoules and money."""
+    """The replays in milliseconds, millijoules and money; none where no layer's width is known."""
+    if not run.shapes():
+        return []
     if (texts := trace.extra.get(TEXT_BYTES)) is not None:
         sent = text_tiers(run, deployment)
         replays = [replace(one, usage=one.usage.sending(texts, sent)) for one in replays]
@@ -196,10 +201,10 @@ def fit_systems(
     chosen = named_systems(names)
     if not chosen:
         return []
-    data_map = run.dynamics().data_map(deployment.exits[0])
+    data_map = run.data_map(deployment.exits[0])
     inputs = FitInputs(run.trace("validation"), deployment, lam, data_map)
     more = usable(run, progress.say)
-    fitted = []
+    fitted, left_out = [], LeftOut()
     for name in dict.fromkeys(chosen):
         try:
             known = system(name)
@@ -213,7 +218,8 @@ def fit_systems(
         except ConfigError as error:
             if name in names:
                 raise
-            progress.say(f"{name} is left out: {error}")
+            left_out.add(name, error)
+    left_out.say(progress)
     return fitted
 
 

@@ -19,6 +19,7 @@ from dimec.tiers.names import check_tier_names
 from dimec.traces.trace import Trace
 
 TEXT_BYTES = "text_bytes"  # the extra column of a trace with each text's bytes in UTF-8
+LENGTHS = "lengths."  # of a recorded trace, before a tier's name: lengths by its own tokenizer
 LAYER_PROFILE = "layer-profile.json"  # in a tier's folder, where dimec profile wrote one
 
 
@@ -84,6 +85,8 @@ def shapes_of(run: RunDirectory, trace: Trace, tiers: Mapping[str, int]) -> dict
 
 def models_of(run: RunDirectory) -> dict[str, str]:
     """The encoder or classifier behind each tier's model; empty where one model is cut."""
+    if (recorded := run.recorded()) is not None:
+        return dict(recorded["models"])
     own = run.tier_runs()
     return {tier.name: tier.model for tier in run.settings().tier} if own else {}
 
@@ -93,6 +96,9 @@ def text_tiers(run: RunDirectory, deployment: Deployment) -> list[int]:
 
     A tier is sent ids where its tokenizer and its longest input are the first tier's.
     """
+    if (recorded := run.recorded()) is not None:
+        sent = {tier["name"] for tier in recorded["tiers"] if tier["sent"] == "text"}
+        return [k for k, name in enumerate(deployment.names) if name in sent]
     own = run.tier_runs()
     if not own:
         return []
@@ -121,24 +127,60 @@ def computing_of(run: RunDirectory, trace: Trace, deployment: Deployment) -> Com
     Raises:
         ArtefactError: the trace of a tier's own model is missing, or of other texts.
     """
-    own = run.tier_runs()
-    if not own:
-        return ByOperations(trace.lengths, run.shape())
-    shapes, profiles = run.shapes(), layer_profiles(run)
-    first, *others = deployment.names
-    lengths = [trace.lengths, *(_lengths(own[name], trace) for name in others)]
-    deepest = deployment.exits[0]
+    shapes = run.shapes()
+    if not has_own_tiers(trace):
+        return computing_by(trace, deployment, shapes, {}, {})
+    lengths = {name: lengths_at(run, name, trace) for name in deployment.names}
+    return computing_by(trace, deployment, shapes, layer_profiles(run), lengths)
+
+
+def computing_by(
+    trace: Trace,
+    deployment: Deployment,
+    shapes: Mapping[str, ModelShape],
+    profiles: Mapping[str, LayerProfile],
+    lengths: Mapping[str, npt.NDArray[np.int64]],
+) -> Computing:
+    """The same of what is known of the models.
+
+    Args:
+        trace: of N texts.
+        deployment: the tiers.
+        shapes: of the model behind each source.
+        profiles, lengths: of each tier with a model of its own, and (N,) tokens by its tokenizer.
+    """
+    if not has_own_tiers(trace):
+        return ByOperations(trace.lengths, *shapes.values())
+    first, deepest = deployment.names[0], deployment.exits[0]
     looks = sum(0 < layer <= deepest for layer in trace.exits_of(first)) / deepest
     return ByProfiles(
-        np.stack(lengths, axis=1),
+        np.stack([lengths[name] for name in deployment.names], axis=1),
         [shapes[name] for name in deployment.names],
         [profiles[name] for name in deployment.names],
         looks,
     )
 
 
+def lengths_at(run: RunDirectory, name: str, trace: Trace) -> npt.NDArray[np.int64]:
+    """(N,) tokens of a trace's texts by the tokenizer of one tier.
+
+    Raises:
+        MismatchError: the trace of the tier's model has other texts.
+    """
+    if run.recorded() is not None:
+        return recorded_lengths(trace, name)
+    if name == trace.sources[0]:
+        return trace.lengths
+    return _lengths(run.tier_runs()[name], trace)
+
+
+def recorded_lengths(trace: Trace, name: str) -> npt.NDArray[np.int64]:
+    """(N,) the same of a recorded trace: a column where they are not the first tier's."""
+    there = trace.extra.get(f"{LENGTHS}{name}")
+    return trace.lengths if there is None else there.astype(np.int64)
+
+
 def _lengths(tier: RunDirectory, trace: Trace) -> npt.NDArray[np.int64]:
-    """(N,) tokens of a trace's texts by the tokenizer of one tier."""
     there = tier.trace(trace.split)
     known = dict(zip(there.guids, there.lengths.tolist(), strict=True))
     if missing := [guid for guid in trace.guids if guid not in known]:
@@ -155,11 +197,19 @@ def layer_profiles(run: RunDirectory) -> dict[str, LayerProfile]:
     That of :func:`measured_profile`, or else that of ``minilm-l6``, carried to the tier's shape by
     operations.
     """
-    models = models_of(run)
+    models, runs = models_of(run), run.tier_runs()
     return {
-        name: measured_profile(tier, models[name]) or LayerProfile.packaged(STAND_IN)
-        for name, tier in run.tier_runs().items()
+        name: measured_profile(runs.get(name, run), model) or LayerProfile.packaged(STAND_IN)
+        for name, model in models.items()
     }
+
+
+def packaged_profile(model: str) -> LayerProfile:
+    """The layer profile of an encoder that comes with dimec, or the one that stands in for any."""
+    try:
+        return LayerProfile.packaged(model)
+    except MissingArtefactError:
+        return LayerProfile.packaged(STAND_IN)
 
 
 def measured_profile(run: RunDirectory, model: str) -> LayerProfile | None:

@@ -30,7 +30,7 @@ class RunPaths:
         report/                     ledger.json, figures, report.html
         selections/                 training rows that dimec map select chose
         calibration/                traces of the user's calibration texts, and rows to label
-        streams/                    traces of other tasks' rows, by dimec trace
+        streams/                    traces of other tasks' rows, by dimec trace record
         bottleneck-LAYER-…/         a bottleneck at the split, and its traces
         compressed-METHOD/          a compressed model, and its traces
         grid/, grid.json            the points of a grid search, and how each scored

@@ -46,7 +46,8 @@ def report_run(run: RunDirectory, seed: int, progress: Progress) -> Path:
         curves=Curves.load(run.report_path) if Curves.stored(run.report_path) else None,
     )
     if "alpha" in fit:  # a router whose pools two thresholds make
-        data_map = run.dynamics().data_map(deployment.exits[0])
+        data_map = run.data_map(deployment.exits[0])
+        assert data_map is not None  # the thresholds are of one
         inputs = PooledInputs(
             **vars(inputs),
             data_map=data_map,

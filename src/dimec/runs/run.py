@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from dimec.base.errors import ConfigError, option
 from dimec.base.progress import NoProgress, Progress
@@ -26,6 +26,7 @@ from dimec.runs.fitting import (
     fit_run_router,
 )
 from dimec.runs.out_of_fold import usable, widened
+from dimec.runs.recorded import run_of
 from dimec.runs.reporting import report_run
 from dimec.runs.system_fit import SystemFit, check_options, fit_system
 from dimec.runs.workspace import RunDirectory
@@ -33,6 +34,7 @@ from dimec.tiers.costs import CostModel, check_lambda
 from dimec.tiers.names import check_tier_names
 from dimec.tiers.pricing import OPERATIONS, PriceBy
 from dimec.tiers.scenario_file import Scenarios
+from dimec.traces.collection import find
 
 if TYPE_CHECKING:
     from dimec.training.export.bundles import ExportReport
@@ -46,6 +48,29 @@ class Run(RunDirectory):
         >>> run.fit(lam=0.02)  # doctest: +SKIP
         >>> print(run.evaluate().row("dimec-fixed").reduction)  # doctest: +SKIP
     """
+
+    @classmethod
+    def of_trace(cls, name: str, out: Path | str | None = None) -> Self:
+        """A run of recorded traces, which is fitted, evaluated and reported on like any other.
+
+        Args:
+            name: of traces of the collection (:func:`dimec.load_trace`, without the split), or the
+                path of a folder that ``dimec trace import`` made.
+            out: the run directory; by default ``runs/traces/NAME``.
+
+        Raises:
+            ConfigError: the directory holds another run.
+            ArtefactError: no such traces, or damaged ones.
+        """
+        return cls(run_of(find(name), None if out is None else Path(out)).path)
+
+    def fit_default(self) -> str:
+        """Fit and name the paper's router, the cascade, or the last tier, as the traces allow."""
+        trace = self.trace("validation")
+        mapped = self.data_map(trace.tiers[0]) is not None
+        name = ROUTER if mapped else "bert-cloud" if trace.answers_only else "cascade"
+        self.fit(policy=name)
+        return name
 
     @overload
     def fit(
@@ -139,6 +164,12 @@ class Run(RunDirectory):
                 inputs = FitInputs(trace, deployment, known, data_map)
                 inputs = widened(inputs, usable(self), policy)
                 return fit_system(self, policy, inputs, settings or {})
+            if data_map is None:
+                raise ConfigError(
+                    f"the traces of {self.path} have no data map at the first tier's exit, which "
+                    f"the paper's router is made from; fit another system, such as "
+                    f"{option('policy', 'cascade')}"
+                )
             problem = FittingProblem(trace, data_map, deployment, grid, alphas, betas)
             return fit_run_router(self, problem, lam, target_drop)
 
@@ -299,7 +330,8 @@ class Run(RunDirectory):
             check_repository(
                 triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
             )
-        # A run that is not fitted is refused before torch is loaded.
+        # A run that is not fitted, or has no model, is refused before torch is loaded.
+        self.require_model()
         check_tier_names(int8, "int8", self.deployment().names)
         if progress is not None:
             progress.say("loading torch")

@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
 from dimec.base.errors import (
     ConfigError,
     CorruptArtefactError,
@@ -17,18 +15,16 @@ from dimec.base.errors import (
     MissingArtefactError,
 )
 from dimec.base.storage import (
-    load_arrays,
     read_json,
-    save_arrays,
     storage_errors,
 )
 from dimec.base.storage_folders import take_lock
-from dimec.cartography import TrainingDynamics
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import CentroidRouter
-from dimec.runs.paths import OUT_OF_FOLD, RunPaths
+from dimec.runs.paths import OUT_OF_FOLD
 from dimec.runs.rows import data_fingerprint, divide, read_dataset, same_rows
+from dimec.runs.run_records import RunRecords
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.names import tier_names
@@ -37,11 +33,6 @@ from dimec.traces.trace import Trace
 if TYPE_CHECKING:
     from dimec.data import Splits
     from dimec.settings.data import DataSettings
-    from dimec.settings.run import RunSettings
-
-_DYNAMICS_KIND = "training dynamics"
-_TRAINING_KEYS = {"model", "task", "source", "backbone", "exits", "rows", "best_epoch", "history"}
-_TRAINING_KEYS |= {"seed", "versions"}
 
 
 def fitted_deployment(stored: StoredPolicy) -> Deployment:
@@ -60,8 +51,8 @@ def fitted_deployment(stored: StoredPolicy) -> Deployment:
         ) from None
 
 
-class RunDirectory(RunPaths):
-    """Paths (:class:`dimec.runs.paths.RunPaths`), readers and the lock of one run."""
+class RunDirectory(RunRecords):
+    """Paths, readers and the lock of one run."""
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -102,12 +93,6 @@ class RunDirectory(RunPaths):
                 for path in made:
                     path.rmdir()
 
-    def settings(self) -> RunSettings:
-        """The run's settings."""
-        from dimec.settings.run import RunSettings
-
-        return RunSettings.load(self.config_path)
-
     def tier_names(self, count: int) -> tuple[str, ...]:
         """What the tiers of its settings are called.
 
@@ -117,7 +102,7 @@ class RunDirectory(RunPaths):
         Raises:
             MismatchError: the settings name other tiers than the traces have.
         """
-        named = self._tier_names if self.config_path.exists() else None
+        named = self._tier_names
         if named is not None and len(named) != count:
             raise MismatchError(
                 f"{self.config_path} names the tiers {', '.join(named)}, the traces have {count}; "
@@ -127,6 +112,9 @@ class RunDirectory(RunPaths):
 
     @property
     def _tier_names(self) -> tuple[str, ...] | None:
+        if not self.config_path.exists():
+            recorded = self.recorded() if self.training_path.exists() else None
+            return None if recorded is None else tuple(one["name"] for one in recorded["tiers"])
         settings = self.settings()
         return tuple(tier.name for tier in settings.tier) or settings.model.tier_names
 
@@ -149,18 +137,6 @@ class RunDirectory(RunPaths):
                 f"{purpose} needs one model that is cut into tiers, and the tiers of {self.path} "
                 f"have a model each; take that of one tier: {self.tiers_path / next(iter(own))}"
             )
-
-    def training(self) -> dict[str, Any]:
-        """What training wrote down: fingerprint of the model, history, sizes, versions."""
-        record: dict[str, Any] = read_json(
-            self.training_path, f"dimec train --out {self.typed} (again, if it was interrupted)"
-        )
-        if not isinstance(record, dict) or not record.keys() >= _TRAINING_KEYS:
-            raise CorruptArtefactError(
-                f"{self.training_path} does not hold what training writes; train again with: "
-                f"dimec train --out {self.typed} --overwrite"
-            )
-        return record
 
     def splits(self) -> Splits:
         """The labelled rows, read again and divided as training divided them.
@@ -192,13 +168,6 @@ class RunDirectory(RunPaths):
         record: dict[str, Any] = read_json(self.fit_path, f"dimec fit {self.typed}")
         return record
 
-    def trace(self, split: str) -> Trace:
-        """The trace of a split, checked to be of this run's model."""
-        fingerprint = self.training()["model"]
-        trace = Trace.load(self.trace_path(split))
-        trace.require_model(fingerprint, f"{self.path}")
-        return trace
-
     def cross_fit(self) -> dict[str, Any] | None:
         """What cross-fitting wrote down, likeness and all; None where the settings want none.
 
@@ -228,7 +197,12 @@ class RunDirectory(RunPaths):
         return None if self.cross_fit() is None else self.trace(OUT_OF_FOLD)
 
     def shape(self) -> ModelShape:
-        """Widths of the encoder's layers, which tell how many operations a layer takes."""
+        """Widths of the encoder's layers, which tell how many operations a layer takes.
+
+        Raises:
+            ConfigError: it holds recorded traces whose card does not say.
+        """
+        self.require_model()
         encoder = read_json(self.model_path / "config.json", f"dimec train --out {self.typed}")
         encoder = encoder.get("encoder", encoder)  # a classifier taken as it is has its own form
         # BERT's words for it, and most others'; DistilBERT's; T5's.
@@ -239,8 +213,11 @@ class RunDirectory(RunPaths):
     def shapes(self) -> dict[str, ModelShape]:
         """Of the model behind each source of the run's traces: of each tier's, or of the only one.
 
-        The sources are the tiers' names where each has a model of its own, and else ``""``.
+        The sources are the tiers' names where each has a model of its own, and else ``""``. Empty
+        where traces are recorded and nobody knows.
         """
+        if (recorded := self.recorded()) is not None:
+            return {name: ModelShape(**one) for name, one in recorded["shapes"].items()}
         own = {name: run.shape() for name, run in self.tier_runs().items()}
         return own or {"": self.shape()}
 
@@ -269,46 +246,6 @@ class RunDirectory(RunPaths):
         if not isinstance(policy, RouterPolicy) or not isinstance(policy.router, CentroidRouter):
             raise ConfigError(f"{self.path} has a fitted policy, {policy.name}, that is no router")
         return policy.router
-
-    def save_dynamics(
-        self, dynamics: TrainingDynamics, metadata: Mapping[str, Any], split: str = "validation"
-    ) -> None:
-        """Write the dynamics of all exits on a split, ``"validation"`` or ``"train"``."""
-        header = {**metadata, "exits": dynamics.exits, "guids": dynamics.guids}
-        arrays: dict[str, npt.NDArray[Any]] = {"logits": dynamics.logits, "labels": dynamics.labels}
-        save_arrays(self._dynamics_file(split), _DYNAMICS_KIND, arrays, header)
-
-    def _dynamics_file(self, split: str) -> Path:
-        name = "logits" if split == "validation" else split
-        return self.dynamics_path / f"{name}.safetensors"
-
-    def dynamics(self, split: str = "validation") -> TrainingDynamics:
-        """The dynamics of all exits on a split, checked to be of this run's model.
-
-        A run that DeeBERT's two stages trained has those of its second stage, in which the last
-        exit stands still on the validation split and is not recorded on the training split. The
-        training split is recorded where the settings ask for it (``record_train``).
-
-        Args:
-            split: ``"validation"`` or ``"train"``.
-
-        Raises:
-            ArtefactError: missing, damaged, or of another model.
-        """
-        path = self._dynamics_file(split)
-        again = f"dimec train --out {self.typed}"
-        if split == "train":
-            settings = shlex.quote(str(self.trained.config_path))
-            again += f" --config {settings} --record-train --overwrite"
-        arrays, header = load_arrays(path, _DYNAMICS_KIND, again)
-        if header.get("model") != self.training()["model"]:
-            raise MismatchError(
-                f"{path} was recorded while training another model than that of {self.told}; "
-                f"train again with: dimec train --out {self.typed} --overwrite"
-            )
-        return TrainingDynamics(
-            arrays["logits"], arrays["labels"], tuple(header["exits"]), tuple(header["guids"])
-        )
 
 
 def _first(config: Mapping[str, Any], *names: str) -> Any:

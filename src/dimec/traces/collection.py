@@ -1,218 +1,294 @@
-"""Traces of several models over the same samples, joined to one that any policy can replay.
+"""The trace collection: what models said of known tasks, by name, for anyone to replay.
 
-Tiers need not share a model: a small one may answer on the phone and a large one in the cloud. Each
-model is run over the split by itself, and its trace recorded; what follows is arithmetic on them.
+A collection is a folder of ``TASK/MODEL-RECIPE/SEED/``, each with ``validation.safetensors`` and
+``test.safetensors`` in their compact form and ``card.json`` (:class:`dimec.traces.card.Card`).
+``TASK/MODEL-RECIPE/SEED`` is the name of such traces, and with ``/validation`` or ``/test`` behind
+it that of one trace. The text of the samples is not there.
+
+Where it is: the folder or the address in ``DIMEC_TRACES``, else ``traces/`` of the checkout that
+dimec runs from. What comes from an address is checked against ``index.json``, which has the digest
+of every card as a card has those of its files, and kept in the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
 
-import numpy as np
-
-from dimec.base.arrays import Float32Array, FloatArray, IntArray
-from dimec.base.errors import ConfigError, MismatchError, is_typed, option, quoted
-from dimec.traces.sources import check_source, joint_model, listed
+from dimec.base.errors import (
+    ConfigError,
+    CorruptArtefactError,
+    MismatchError,
+    MissingArtefactError,
+    quoted,
+    shown,
+)
+from dimec.base.storage import expanded, file_sha256, read_json, write_json
+from dimec.traces.card import FILE, SPLITS, Card
+from dimec.traces.compact import load_compact, save_compact
 from dimec.traces.trace import Trace
 
+VARIABLE = "DIMEC_TRACES"
+INDEX = "index.json"
+MADE_BY = "dimec reproduce traces"
+CHECKOUT = Path(__file__).resolve().parents[3] / "traces"
 
-def join(
-    traces: Mapping[str, Trace],
-    *,
-    tiers: Sequence[tuple[str, int]] = (),
-    common: bool = False,
-) -> Trace:
-    """One trace of what several models said of the same samples.
 
-    Samples are matched by guid and stand in the order of the first trace. Its exits come first,
-    then those of the second, and so on. Embeddings and lengths are the first one's, for its tier
-    decides before any layer has run; so are the codes of the labels: where another trace has the
-    same names in another order, its probabilities are put into the first one's.
+class Source(Protocol):
+    """Where the files of a collection come from."""
 
-    An extra column keeps its name if only one trace has it, or all that have it agree. Where they
-    do not, each is kept as ``SOURCE.COLUMN``, but that of the source ``""`` keeps its name.
+    @property
+    def told(self) -> str:
+        """What a reader calls it."""
+
+    def names(self) -> tuple[str, ...]:
+        """Of all traces in it, in alphabetical order."""
+
+    def folder(self, name: str) -> Path:
+        """The folder with the card of the traces of a name that is in :meth:`names`."""
+
+    def file(self, folder: Path, name: str, sha256: str) -> Path:
+        """A file of that folder; whether it has the digest, the caller checks."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A collection in a folder."""
+
+    path: Path
+
+    @property
+    def told(self) -> str:
+        return str(self.path)
+
+    def names(self) -> tuple[str, ...]:
+        cards = self.path.glob(f"*/*/*/{FILE}")
+        return tuple(sorted(card.parent.relative_to(self.path).as_posix() for card in cards))
+
+    def folder(self, name: str) -> Path:
+        return self.path / name
+
+    def file(self, folder: Path, name: str, sha256: str) -> Path:
+        return folder / name
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """The traces of one training: of its validation and its test split.
+
+    Attributes:
+        name: in the collection; of a folder outside it, its path.
+        folder: with the card.
+        card: what made them.
+        source: where files come from.
+    """
+
+    name: str
+    folder: Path
+    card: Card
+    source: Source
+
+    def trace(self, split: str) -> Trace:
+        """The trace of ``validation`` or ``test``, checked against the card.
+
+        Raises:
+            ConfigError: another split.
+            ArtefactError: missing, altered, or of another model or other tiers than the card's.
+        """
+        if split not in SPLITS:
+            raise ConfigError(
+                f"{self.name} has the traces {' and '.join(SPLITS)}, got {quoted(split)}"
+            )
+        name = f"{split}.safetensors"
+        digest = self.card.sha256.get(name)
+        if digest is None:
+            raise CorruptArtefactError(f"the card of {self.name} has no digest of {name}")
+        path = self.source.file(self.folder, name, digest)
+        if not path.is_file():
+            raise MissingArtefactError(f"{path} does not exist; bring it back, or: {MADE_BY}")
+        if file_sha256(path) != digest:
+            raise CorruptArtefactError(
+                f"{path} is not what its card says (its digest differs); bring back the file"
+            )
+        trace = load_compact(path)
+        trace.require_model(self.card.model, f"the card of {self.name}")
+        tiers = [(tier.layer, tier.source) for tier in self.card.tiers]
+        if list(zip(trace.tiers, trace.tier_sources, strict=True)) != tiers:
+            raise MismatchError(
+                f"the card of {self.name} names other tiers than its trace {name} has; bring back "
+                "the card"
+            )
+        return trace
+
+
+class Collection:
+    """Traces by name.
 
     Args:
-        traces: source → trace; each of one model, whatever name it had until now. The source
-            ``""`` is the one that is meant where none is named.
-        tiers: (source, layer) of each tier; the deepest tier of each source, in order, by default.
-        common: keep the samples that are in all traces, and leave out the others.
-
-    Raises:
-        ConfigError: no traces, names that are no sources', a trace of several sources, or tiers
-            without an exit.
-        MismatchError: the traces differ in task, split, metric, names of labels, samples or their
-            labels, or hold a guid twice.
+        source: where they are.
 
     Example:
-        >>> def trace(layers, names, label):
-        ...     return Trace(
-        ...         embeddings=np.zeros((1, 4), np.float32),
-        ...         probabilities=np.array([[[0.9, 0.1]] * len(layers)], np.float32),
-        ...         labels=np.array([label]), exits=layers, tiers=layers[-1:], guids=("a",),
-        ...         label_names=names, task="reviews", split="test", metric="accuracy",
-        ...         model="0" * 64, lengths=np.array([5]),
-        ...     )
-        >>> phone = trace((1, 2), ("bad", "good"), 0)
-        >>> joined = join({"phone": phone, "cloud": trace((6,), ("good", "bad"), 1)})
-        >>> joined.exits, joined.sources
-        ((1, 2, 6), ('phone', 'phone', 'cloud'))
-        >>> joined.confidences[:, joined.column(6, "cloud")], joined.correct.tolist()
-        (array([0.89999998]), [[True, True, False]])
+        >>> len(Collection.open(CHECKOUT).names()) > 3
+        True
     """
-    _check_alike(traces)
-    first = next(iter(traces.values()))
-    rows = _matched_rows(traces, common)
-    _check_labels(traces, rows)
-    exits = [(source, layer) for source, trace in traces.items() for layer in trace.exits]
-    tiers = list(tiers) or [(source, trace.tiers[-1]) for source, trace in traces.items()]
-    models = {source: trace.model for source, trace in traces.items()}
-    own = next(iter(rows.values()))
-    return Trace(
-        embeddings=first.embeddings[own],
-        probabilities=_joined_probabilities(traces, rows),
-        labels=first.labels[own],
-        exits=tuple(layer for _, layer in exits),
-        tiers=tuple(layer for _, layer in tiers),
-        guids=tuple(first.guids[row] for row in own.tolist()),
-        label_names=first.label_names,
-        task=first.task,
-        split=first.split,
-        metric=first.metric,
-        model=first.model if len(traces) == 1 else joint_model(models),
-        lengths=first.lengths[own],
-        extra=_joined_extra(traces, rows),
-        sources=tuple(source for source, _ in exits),
-        tier_sources=tuple(source for source, _ in tiers),
-        models=models,
-    )
 
+    def __init__(self, source: Source) -> None:
+        self.source = source
 
-def _check_alike(traces: Mapping[str, Trace]) -> None:
-    """Refuse what cannot be joined, whatever the samples are."""
-    if not traces:
-        raise ConfigError("expected one or more traces to join, got none")
-    for source, trace in traces.items():
-        check_source(source)
-        if len(trace.sources_in_order) > 1:
-            raise ConfigError(
-                f"the trace of {quoted(source)} joins the sources {listed(trace.sources_in_order)} "
-                "already; join the traces that it was made of, all at once"
+    @classmethod
+    def open(cls, where: str | Path | None = None) -> Self:
+        """The collection at a place; by default that of ``DIMEC_TRACES``, or of the checkout.
+
+        Args:
+            where: a folder, or an address that begins with ``http://`` or ``https://``.
+
+        Raises:
+            MissingArtefactError: there is none.
+        """
+        place = str(where or os.environ.get(VARIABLE) or CHECKOUT)
+        if place.startswith(("http://", "https://")):
+            from dimec.traces.remote import Remote
+
+            return cls(Remote(place.rstrip("/")))
+        folder = expanded(place)
+        if not folder.is_dir():
+            raise MissingArtefactError(
+                f"there is no trace collection at {folder}: it comes with a checkout of dimec and "
+                f"not with its wheel; set {VARIABLE} to the folder traces of one, or to an address"
             )
-    parts: dict[str, Callable[[Trace], object]] = {
-        "task": lambda trace: trace.task,
-        "split": lambda trace: trace.split,
-        "metric": lambda trace: trace.metric,
-        "names of labels": lambda trace: sorted(trace.label_names),
-    }
-    (name, first), *others = traces.items()
-    for part, value_of in parts.items():
-        for other, trace in others:
-            if value_of(trace) != value_of(first):
-                raise MismatchError(
-                    f"the traces of {quoted(name)} and {quoted(other)} differ in the {part}: "
-                    f"{quoted(value_of(first), 80)} and {quoted(value_of(trace), 80)}; join "
-                    "traces of the same split of one task"
-                )
+        return cls(Folder(folder))
+
+    def names(self) -> tuple[str, ...]:
+        """Of all traces in it, in alphabetical order."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return self.source.names()
+
+    def entry(self, name: str) -> Entry:
+        """The traces of a name, without reading them.
+
+        Args:
+            name: ``TASK/MODEL-RECIPE/SEED``.
+
+        Raises:
+            MissingArtefactError: there are none of that name; says which are like it.
+            CorruptArtefactError: their card is damaged.
+        """
+        if name not in self._names:
+            near = difflib.get_close_matches(name, self._names, 3, 0.5)
+            like = f"; there are {', '.join(near)}" if near else ""
+            raise MissingArtefactError(
+                f"the collection at {self.source.told} has no traces {quoted(shown(name, 80), 90)}"
+                f"{like}; see dimec traces list"
+            )
+        folder = self.source.folder(name)
+        return Entry(name, folder, Card.load(folder, MADE_BY), self.source)
 
 
-def _matched_rows(traces: Mapping[str, Trace], common: bool) -> dict[str, IntArray]:
-    """For each source the rows of its trace, so that they name the same samples in one order.
+def find(name: str, collection: Collection | None = None) -> Entry:
+    """Traces by their name in the collection, or in any folder of the same form by its path.
 
-    Dictionaries, for numpy would have to sort texts, pad them to the longest, and take those that
-    differ in zeros at the end for equal.
+    Args:
+        name: ``TASK/MODEL-RECIPE/SEED``, or a path, which is taken first where it has a card.
+        collection: by default that of :meth:`Collection.open`.
+
+    Raises:
+        ArtefactError: no such traces, or their card is damaged.
     """
-    (name, first), *others = traces.items()
-    own = _places(name, first)
-    rows = {name: np.arange(len(first), dtype=np.int64)}
-    kept = np.ones(len(first), bool)
-    for other, trace in others:
-        places = _places(other, trace)
-        found = np.fromiter((places.get(guid, -1) for guid in first.guids), np.int64, len(first))
-        if not common:
-            _check_none_lacks(other, name, [g for g in first.guids if g not in places])
-            _check_none_lacks(name, other, [g for g in trace.guids if g not in own])
-        rows[other] = found
-        kept &= found >= 0
-    if common and any(len(trace) for trace in traces.values()) and not kept.any():
-        raise MismatchError(f"the traces of {listed(traces)} have no sample in common")
-    return {source: found[kept] for source, found in rows.items()}
+    folder = expanded(name)
+    if _has_card(folder):
+        return Entry(name, folder, Card.load(folder, "dimec trace import"), Folder(folder))
+    return (collection or Collection.open()).entry(name)
 
 
-def _places(source: str, trace: Trace) -> dict[str, int]:
-    """The row of each guid."""
-    places = {guid: row for row, guid in enumerate(trace.guids)}
-    if len(places) != len(trace):
-        twice = next(guid for row, guid in enumerate(trace.guids) if places[guid] != row)
-        raise MismatchError(
-            f"the trace of {quoted(source)} holds the guid {quoted(twice)} more than once, and "
-            "samples are matched by guid; give each row of the data a guid of its own"
+def _has_card(folder: Path) -> bool:
+    try:
+        return (folder / FILE).is_file()
+    except OSError:  # no name that a file could have
+        return False
+
+
+def load_trace(name: str) -> Trace:
+    """A trace of the collection.
+
+    Args:
+        name: ``TASK/MODEL-RECIPE/SEED/SPLIT``, such as ``"sst2/minilm-own/0/test"``, or the path of
+            a folder that ``dimec trace import`` made, with ``/validation`` or ``/test``.
+
+    Raises:
+        ArtefactError: no such traces, or damaged ones.
+        ConfigError: a name without a split.
+    """
+    entry, slash, split = name.rpartition("/")
+    if not slash or split not in SPLITS:
+        raise ConfigError(
+            f"expected the name of a trace that ends in /{' or /'.join(SPLITS)}, such as "
+            f"sst2/minilm-own/0/test, got {quoted(name, 80)}"
         )
-    return places
+    return find(entry).trace(split)
 
 
-def _check_none_lacks(source: str, other: str, lacking: Sequence[str]) -> None:
-    if lacking:
-        keep = option("common") if is_typed("common") else "common=True"
-        raise MismatchError(
-            f"the trace of {quoted(source)} lacks {len(lacking):,} of the samples of "
-            f"{quoted(other)}, the first is {quoted(lacking[0])}; join traces of the same samples, "
-            f"or keep those in all of them with {keep}"
-        )
+def write_entry(folder: Path, card: Card, validation: Trace, test: Trace) -> Card:
+    """Write traces with their card into a folder, the card last.
+
+    Args:
+        folder: of the traces; those that are there are replaced.
+        card: whose digests are filled in.
+        validation, test: the traces, in their compact form from then on.
+
+    Returns:
+        The card as it is written.
+    """
+    digests = {}
+    (folder / FILE).unlink(missing_ok=True)  # it must not stand beside other traces
+    for split, trace in zip(SPLITS, (validation, test), strict=True):
+        file = folder / f"{split}.safetensors"
+        save_compact(trace, file)
+        digests[file.name] = file_sha256(file)
+    whole = card.model_copy(update={"sha256": digests})
+    whole.save(folder)
+    return whole
 
 
-def _check_labels(traces: Mapping[str, Trace], rows: Mapping[str, IntArray]) -> None:
-    (name, first), *others = traces.items()
-    labels = first.labels[rows[name]]
-    for other, trace in others:
-        codes = np.array(_order(trace.label_names, first.label_names), np.int64)
-        wrong = np.flatnonzero(codes[trace.labels[rows[other]]] != labels)
-        if len(wrong):
-            guid = first.guids[rows[name][wrong[0]]]
-            raise MismatchError(
-                f"the traces of {quoted(name)} and {quoted(other)} have other labels for "
-                f"{len(wrong):,} samples, the first is {quoted(guid)}; join traces of the same data"
-            )
+def write_index(folder: Path) -> Path:
+    """Write the digests of a collection's cards, for those who read it from an address."""
+    source, path = Folder(folder), folder / INDEX
+    cards = {name: file_sha256(folder / name / FILE) for name in source.names()}
+    write_json(path, {"version": 1, "cards": cards})
+    return path
 
 
-def _order(names: Sequence[str], among: Sequence[str]) -> list[int]:
-    """Where each of the names stands among the others."""
-    if names == among:
-        return list(range(len(names)))
-    return [among.index(name) for name in names]
+def read_index(path: Path) -> dict[str, str]:
+    """Name → digest of the card, as :func:`write_index` wrote them.
+
+    Raises:
+        ArtefactError: missing, or no index.
+    """
+    return cards_of(read_json(path, MADE_BY), path)
 
 
-def _joined_probabilities(
-    traces: Mapping[str, Trace], rows: Mapping[str, IntArray]
-) -> Float32Array:
-    """(N, all exits, C), with the classes in the order of the first trace."""
-    names = next(iter(traces.values())).label_names
-    parts = []
-    for source, trace in traces.items():
-        part = trace.probabilities[rows[source]]
-        parts.append(part[:, :, _order(names, trace.label_names)])
-    return np.concatenate(parts, axis=1)
+def cards_of(index: Any, where: Path | str) -> dict[str, str]:
+    """The same of an index that is read already; errors name where it comes from.
+
+    Raises:
+        CorruptArtefactError: no index, or a name in it that leads out of the collection.
+    """
+    cards = index.get("cards") if isinstance(index, dict) and index.get("version") == 1 else None
+    if not isinstance(cards, dict) or not all(
+        isinstance(name, str) and isinstance(digest, str) and _is_name(name)
+        for name, digest in cards.items()
+    ):
+        raise CorruptArtefactError(f"{where} is no index of a trace collection of version 1")
+    return cards
 
 
-def _joined_extra(
-    traces: Mapping[str, Trace], rows: Mapping[str, IntArray]
-) -> dict[str, FloatArray]:
-    """Each extra column, under its own name or, where traces differ in it, behind its source's."""
-    columns: dict[str, dict[str, FloatArray]] = {}
-    for source, trace in traces.items():
-        for name, column in trace.extra.items():
-            columns.setdefault(name, {})[source] = column[rows[source]]
-    result: dict[str, FloatArray] = {}
-    for name, held in columns.items():
-        one, *others = held.values()
-        if all(np.array_equal(one, other, equal_nan=True) for other in others):
-            named = {name: one}
-        else:
-            named = {f"{source}.{name}" if source else name: part for source, part in held.items()}
-        if twice := named.keys() & (result.keys() | (columns.keys() - {name})):
-            raise MismatchError(
-                f"the traces of {listed(held)} differ in the column {quoted(name)}, and "
-                f"{quoted(min(twice))} is the name of another one; rename one of them"
-            )
-        result |= named
-    return result
+def _is_name(name: str) -> bool:
+    """Whether it names a folder within the collection, and nothing outside."""
+    parts = name.split("/")
+    return len(parts) == 3 and all(part and part.strip(".") and "\\" not in part for part in parts)

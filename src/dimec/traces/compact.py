@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dimec.base.errors import CorruptArtefactError
 from dimec.base.storage import load_arrays, save_arrays
-from dimec.traces.file import METADATA
+from dimec.traces.file import metadata_of
 from dimec.traces.trace import Trace
 
 _KIND = "compact trace"
@@ -41,8 +41,7 @@ def save_compact(trace: Trace, path: Path) -> None:
         "lengths": trace.lengths.astype(np.int32),
         **{f"{_EXTRA}{name}": column.astype(np.float32) for name, column in trace.extra.items()},
     }
-    metadata = {name: getattr(trace, name) for name in METADATA}
-    save_arrays(path, _KIND, arrays, {"version": _VERSION, **metadata})
+    save_arrays(path, _KIND, arrays, {"version": _VERSION, **metadata_of(trace)})
 
 
 def load_compact(path: Path) -> Trace:
@@ -51,7 +50,7 @@ def load_compact(path: Path) -> Trace:
     Raises:
         ArtefactError: missing, truncated, altered, or no compact trace.
     """
-    arrays, metadata = load_arrays(path, _KIND, "dimec reproduce look")
+    arrays, metadata = load_arrays(path, _KIND, "dimec reproduce traces")
     try:
         if metadata.pop("version") != _VERSION:
             raise ValueError("it is of another version")

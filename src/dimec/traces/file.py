@@ -24,6 +24,7 @@ _LISTS_OF_TEXTS = ("guids", "label_names")
 _LAYERS = ("exits", "tiers")
 _SINCE_2 = ("sources", "tier_sources", "models")
 METADATA = (*_TEXTS, *_LISTS_OF_TEXTS, *_LAYERS, *_SINCE_2)
+_WHERE_TRUE = ("answers_only", "outcomes_only")  # written where it is so, not said elsewhere
 
 _KIND = "trace"
 _MADE_BY = "dimec train"
@@ -39,6 +40,12 @@ def write_trace(
     """Write a trace's :data:`ARRAYS`, its extra columns and its :data:`METADATA`, atomically."""
     columns = {f"{_EXTRA}{name}": column for name, column in extra.items()}
     save_arrays(path, _KIND, {**arrays, **columns}, {"version": VERSION, **metadata})
+
+
+def metadata_of(trace: Any) -> dict[str, Any]:
+    """What the file of a :class:`dimec.traces.trace.Trace` says of it beside its arrays."""
+    said = {name: getattr(trace, name) for name in METADATA}
+    return said | {name: True for name in _WHERE_TRUE if getattr(trace, name)}
 
 
 def read_trace(path: Path) -> dict[str, Any]:
@@ -61,7 +68,8 @@ def read_trace(path: Path) -> dict[str, Any]:
         if name.startswith(_EXTRA)
     }
     needed = set(METADATA) - (set(_SINCE_2) if version == 1 else set())
-    if odd := (arrays.keys() ^ set(ARRAYS)) | (metadata.keys() ^ needed):
+    said = metadata.keys() - set(_WHERE_TRUE)
+    if odd := (arrays.keys() ^ set(ARRAYS)) | (said ^ needed):
         raise _other(path, ", ".join(map(quoted, sorted(odd)[:3])))
     for name, value in metadata.items():
         if not _fits(name, value):
@@ -73,6 +81,8 @@ def read_trace(path: Path) -> dict[str, Any]:
 def _fits(name: str, value: object) -> bool:
     if name in _TEXTS:
         return isinstance(value, str)
+    if name in _WHERE_TRUE:
+        return value is True
     if name == "models":
         return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
     kind = int if name in _LAYERS else str

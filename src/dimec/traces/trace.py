@@ -4,7 +4,7 @@ A trace holds what any policy may look at (embeddings, the probabilities at ever
 labels that only the ledger and the oracle may. Replaying it needs no model and no torch.
 
 The model behind an exit is its *source*. Most traces have one, without a name; those of several
-models over the same samples are joined by :func:`dimec.traces.collection.join`.
+models over the same samples are joined by :func:`dimec.traces.joining.join`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, DataError, MismatchError, quoted, shown
-from dimec.traces.file import ARRAYS, METADATA, read_trace, write_trace
+from dimec.traces.file import ARRAYS, metadata_of, read_trace, write_trace
 from dimec.traces.sources import joint_model, layers_of, listed, names_of
 
 
@@ -48,6 +48,10 @@ class Trace:
         tier_sources: the source of each tier, K names; to be given where there are several.
         models: the fingerprint of each source's model, by the source's name; to be given where
             there are several, for of one it is ``model``.
+        answers_only: whether nobody knows how sure an exit was, as in records of others; then the
+            class that was answered has the probability 1.
+        outcomes_only: whether nobody knows what an exit answered either, only whether it was right;
+            then the classes say that, and a policy that looked at an answer would know the label.
 
     Raises:
         ConfigError: exits, tiers or sources that do not fit each other.
@@ -71,6 +75,8 @@ class Trace:
     sources: tuple[str, ...] = ()
     tier_sources: tuple[str, ...] = ()
     models: Mapping[str, str] = field(default_factory=dict)
+    answers_only: bool = False
+    outcomes_only: bool = False
 
     def __post_init__(self) -> None:
         self._set_exits()
@@ -283,7 +289,7 @@ class Trace:
     def save(self, path: Path) -> None:
         """Write the trace to one checksummed safetensors file."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
-        metadata = {name: getattr(self, name) for name in METADATA}
+        metadata = metadata_of(self)
         write_trace(Path(path), arrays, self.extra, metadata)
 
     @classmethod

@@ -123,6 +123,7 @@ def check_model(run: RunDirectory) -> str:
     Raises:
         ArtefactError: the run is not finished, or its model is missing or altered.
     """
+    run.require_model()
     fingerprint = str(run.training()["model"])
     if own := run.tier_runs():
         for one in own.values():

@@ -21,7 +21,7 @@ from dimec.data.dataset import SPLITS
 from dimec.runs.own_tiers import TEXT_BYTES
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.sources import joint_model
 from dimec.traces.trace import Trace
 from dimec.training.finish import TRACED, reuse_finished, versions

@@ -61,12 +61,12 @@ class BertPolicy(FromSettings):
 
 register_kind(BertPolicy.kind, BertPolicy.made_of)
 register(
-    System("bert-cloud", _SOURCE, lambda: BertPolicy("cloud")),
+    System("bert-cloud", _SOURCE, lambda: BertPolicy("cloud"), reads=frozenset()),
     title="BERT in the cloud",
     tags={"whole model", "reference"},
 )
 register(
-    System("bert-mobile", _SOURCE, lambda: BertPolicy("mobile")),
+    System("bert-mobile", _SOURCE, lambda: BertPolicy("mobile"), reads=frozenset()),
     title="BERT on the mobile",
     tags={"whole model"},
 )

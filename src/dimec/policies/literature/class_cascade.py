@@ -76,7 +76,10 @@ def _register(
         return along(inputs, [inputs.lam])[0]
 
     tags = {"exit 0"} if exit0 else ()
-    register(System(name, source, make, fitter=fit, along=along), title=title, tags=tags)
+    reads = frozenset({"answers" if candidates == "gate" else "confidences"})
+    register(
+        System(name, source, make, fitter=fit, along=along, reads=reads), title=title, tags=tags
+    )
 
 
 _register("exit-cascade", "Cascade, threshold per exit", _SINGLE, "exit")

@@ -218,7 +218,17 @@ def _fit_dimee(inputs: FitInputs) -> Fitted:
 register_kind(MaxSoftmaxPolicy.kind, MaxSoftmaxPolicy.made_of)
 register_kind(MaxSoftmaxTiersPolicy.kind, MaxSoftmaxTiersPolicy.made_of)
 _GRID = {"threshold": CONFIDENCE_THRESHOLDS}
-register(System("dimee", _SOURCE, _make_dimee, _GRID, _fit_dimee), title="DIMEE")
+register(
+    System(
+        "dimee",
+        _SOURCE,
+        _make_dimee,
+        _GRID,
+        _fit_dimee,
+        reads=frozenset({"confidences", "embeddings"}),
+    ),
+    title="DIMEE",
+)
 register(
     System("max-softmax", _SOURCE, MaxSoftmaxPolicy, grid=_GRID), title="Max-softmax early exit"
 )

@@ -311,6 +311,7 @@ register(
         grid={"k": KS},
         fitter=_fit,
         along=_along,
+        reads=frozenset({"embeddings"}),
     ),
     title="Nearest neighbours",
 )

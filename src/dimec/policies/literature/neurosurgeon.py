@@ -184,7 +184,9 @@ def _make(objective: Objective) -> System:
     ) -> NeurosurgeonPolicy:
         return NeurosurgeonPolicy(objective, scenario, profile, scenarios)
 
-    return System(f"neurosurgeon-{objective}", _SOURCE, make)
+    return System(
+        f"neurosurgeon-{objective}", _SOURCE, make, reads=frozenset({"embeddings", "lengths"})
+    )
 
 
 register(_make("latency"), title="Neurosurgeon, latency")

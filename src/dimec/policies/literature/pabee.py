@@ -108,6 +108,7 @@ register(
         "Zhou et al., BERT Loses Patience, NeurIPS 2020, arXiv 2006.04152",
         PabeePolicy,
         grid={"patience": PATIENCES},
+        reads=frozenset({"answers"}),  # whether exits agree
     ),
     title="PABEE",
     recipe="depth",

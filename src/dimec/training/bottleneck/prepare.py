@@ -13,6 +13,7 @@ import torch
 from dimec.base.errors import ConfigError, CorruptArtefactError, MismatchError
 from dimec.base.progress import Progress
 from dimec.data import Dataset, Splits
+from dimec.data.splits import stratified_rows
 from dimec.runs.bottleneck import BottleneckSchedule, BottleneckSettings
 from dimec.runs.workspace import RunDirectory
 from dimec.traces.trace import Trace
@@ -52,6 +53,7 @@ class Work:
 
 def sound_model(run: RunDirectory) -> str:
     """The fingerprint of the run's model, checked against its files."""
+    run.require_model()
     training = run.training()
     if training.get("ready"):
         raise ConfigError(
@@ -122,17 +124,6 @@ def fewer_rows(splits: Splits, size: int | None, seed: int) -> Splits:
         return splits
     chosen = stratified_rows(splits.train.labels, size, seed)
     return replace(splits, train=splits.train.take(chosen))
-
-
-def stratified_rows(labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.int64]:
-    """``size`` of N rows in their own order, drawn by seed, each class with its share."""
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        own = shuffled[labels[shuffled] == label]
-        # Evenly from 0 to 1 within each class: the first rows of all of them have equal shares.
-        place[own] = (np.arange(len(own)) + 0.5) / len(own)
-    return np.sort(np.argsort(place, kind="stable")[:size]).astype(np.int64)
 
 
 @torch.inference_mode()

@@ -17,11 +17,12 @@ from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import storage_errors
 from dimec.cartography import softmax
 from dimec.data import Splits
+from dimec.data.splits import stratified_rows
 from dimec.runs.compression import AGAIN, CompressedFolder, CompressionSettings
 from dimec.runs.workspace import RunDirectory
 from dimec.tiers.latency import RATE_TOKENS
 from dimec.training.batching import Encoded, encode
-from dimec.training.bottleneck.prepare import check_rows, fewer_rows, stratified_rows
+from dimec.training.bottleneck.prepare import check_rows, fewer_rows
 from dimec.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from dimec.training.compression.finish import Made, finish
 from dimec.training.compression.heads import choose_heads, remove_heads
@@ -108,6 +109,7 @@ def compress_run(
                 f"{run.path} has a model for each tier already, the first a distilled student; "
                 "dimec compress takes a run of one model"
             )
+        run.require_model()
         training = run.training()
         settings = settings.for_run(
             training["tiers"], training["exits"][-1], run.settings().training.learning_rate
