@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 NAME_HELP = (
     "An item of --profile: table1, table2, fig1, fig3, fig4, fig5, cartography, robustness, "
-    "ledger, of profile look savings, contained, signals, resplits, of own and encoders tiers; or "
-    "all, which is what the profile is for. The name of a study profile: all of it. "
+    "ledger, of profile look savings, contained, signals, resplits, of own and encoders tiers, of "
+    "small and base traces, beyond and promises, which are of the trace collection; or all, which "
+    "is what the profile is for. The name of a study profile: all of it. "
     "contract, for which nothing is trained: how often its tests accept, in simulations. Or "
     "docs, to write every table and figure of the documentation again from the stored results."
 )
@@ -114,6 +115,10 @@ def reproduce(
         int | None, typer.Option(help="In place of the profile's limits.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the profile's.")] = None,
+    collection: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the trace collection, for traces; default: the checkout's."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(help="Runs trained side by side, each with its share of the cores.")
     ] = 1,
@@ -135,6 +140,8 @@ def reproduce(
 
         dimec reproduce look
 
+        dimec reproduce traces --profile small --tasks qqp --seeds 0
+
         dimec reproduce table1 --backbone bert-base-uncased --tiers 4,6,12 --tasks mrpc --seeds 0
     """
     from dimec_studies.plan import Plan
@@ -152,8 +159,7 @@ def reproduce(
         "max_train_rows": max_train_rows,
         "epochs": epochs,
     }
-    wanted = _wanted(names, Plan.load(profile))
-    work = [(plan.changed(**changes), items) for plan, items in wanted]
+    work = [(plan.changed(**changes), items) for plan, items in _wanted(names, Plan.load(profile))]
     paths = []
     with progress_bar() as progress:
         from dimec_studies.docs import STUDIES, write_docs
@@ -167,7 +173,7 @@ def reproduce(
             progress.say(f"stored {paths[-1]}")
         folder = None if data_dir is None else str(data_dir)
         for plan, items in work:
-            workshop = Workshop(plan, out / plan.runs_name, folder, workers, progress)
+            workshop = Workshop(plan, out / plan.runs_name, folder, workers, progress, collection)
             for item in items:
                 paths.append(make(item, workshop, results / STUDIES))
                 progress.say(f"stored {paths[-1]}")
@@ -191,15 +197,24 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _wanted(names: Sequence[str], plan: Plan) -> list[tuple[Plan, Sequence[str]]]:
-    """What is asked for: items of the plan, or ``all`` of it, and whole study profiles."""
-    from dimec_studies.plan import PROFILES, SIMULATIONS, Plan
+    """What is asked for: items of the plan, or ``all`` of it, and whole study profiles.
+
+    What goes into the trace collection has tasks, seeds and recipes of its own, and so a plan.
+    """
+    from dimec_studies.plan import COLLECTION_ITEMS, PROFILES, SIMULATIONS, Plan
 
     others = (*PROFILES, *SIMULATIONS, "all", "docs")
     items = [name for name in names if name not in others]
     whole = [Plan.load(name) for name in names if name in PROFILES]
     first: Sequence[str] = plan.items if "all" in names else items
-    some = [(plan, first)] if first else []
-    return [*some, *((one, one.items) for one in whole)]
+    asked = [(plan, first), *((one, one.items) for one in whole)]
+    found: list[tuple[Plan, Sequence[str]]] = []
+    for one, of_it in asked:
+        if rest := [item for item in of_it if item not in COLLECTION_ITEMS]:
+            found.append((one, rest))
+        if of_collection := [item for item in of_it if item in COLLECTION_ITEMS]:
+            found.append((one.of_collection(), of_collection))
+    return found
 
 
 def _whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:

@@ -77,7 +77,7 @@ def _task(ladders: Ladders, plan: Plan) -> Record:
     others = [one for one in ladders.systems if one is not own and one.system not in whole]
     return {
         "rows": {"validation": len(ladders.stored.validation), "test": len(ladders.stored.test)},
-        "model": ladders.stored.card["model"],
+        "model": ladders.stored.card.model,
         "budgets": budgets_of(ladders).tolist(),
         "rivals": [_rival(own, one, ladders, plan) for one in (*singles, *others)],
     }

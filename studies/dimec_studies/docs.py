@@ -6,7 +6,8 @@ The store is a folder with ``studies/PROFILE/ITEM.json``, ``exit0/alone.json`` a
 ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
 ``contract-NAME`` of the contract's simulations, ``look-NAME`` of the study of policies that look
 again, which has a figure for each task too, ``tiers-PROFILE-NAME`` of the study of tiers with a
-model each (``tiers-trial-marks`` beside the trial's figures), or one of those that the packaged
+model each (``tiers-trial-marks`` beside the trial's figures), ``beyond-NAME`` of the trace
+collection, which has a figure, or one of those that the packaged
 scenarios give (:mod:`dimec_studies.scenario_tables`).
 """
 
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 from dimec.base.errors import CorruptArtefactError, MissingArtefactError
 from dimec.base.storage import atomic_write, read_json
-from dimec_studies import look, look_figures, own_tiers
+from dimec_studies import beyond_figures, beyond_tables, look, look_figures, own_tiers, promises
 from dimec_studies.benchmark_tables import benchmark_tables
 from dimec_studies.contract_tables import contract_tables
 from dimec_studies.contracts import ITEM, PROFILE
@@ -31,6 +32,7 @@ from dimec_studies.scenario_tables import scenario_tables
 
 T = TypeVar("T")
 
+BEYOND, COLLECTION_PROFILE = "beyond", "small"  # the item, and whose result the page shows
 STUDIES, BENCHMARKS, EXIT0 = "studies", "benchmarks", "exit0"  # folders of the store
 
 _TABLE = re.compile(r"<!-- table: ([\w-]+) -->.*?<!-- end -->", re.DOTALL)
@@ -59,6 +61,7 @@ def write_docs(results: Path, docs: Path) -> list[Path]:
             raise
         paths = []
     paths += draw_look(results, docs)
+    paths += draw_beyond(results, docs)
     return paths + fill_pages(docs, stored | scenario_tables())
 
 
@@ -73,6 +76,21 @@ def draw_look(results: Path, docs: Path) -> list[Path]:
         paths.append(docs / look_figures.FOLDER / f"{drawing.name}.svg")
         atomic_write(paths[-1], drawing.svg)
     return paths
+
+
+def draw_beyond(results: Path, docs: Path) -> list[Path]:
+    """Draw the curves on the trace collection; returns the path, or none without a result."""
+    path = results / STUDIES / COLLECTION_PROFILE / f"{BEYOND}.json"
+    if not path.is_file():
+        return []
+    drawing = _made(path, _again_beyond(), beyond_figures.draw)
+    target = docs / beyond_figures.FOLDER / f"{drawing.name}.svg"
+    atomic_write(target, drawing.svg)
+    return [target]
+
+
+def _again_beyond() -> str:
+    return f"dimec reproduce {BEYOND} --profile {COLLECTION_PROFILE}"
 
 
 def _again_look(item: str) -> str:
@@ -98,6 +116,11 @@ def stored_tables(results: Path) -> dict[str, str]:
             tables |= _made(path, _again_look(item), look.tables_of)
         elif item in OWN_ITEMS:
             tables |= _made(path, f"dimec reproduce {item} --profile {name}", own_tiers.tables_of)
+        elif (name, item) == (COLLECTION_PROFILE, BEYOND):
+            tables |= _made(path, _again_beyond(), beyond_tables.tables_of)
+        elif (name, item) == (COLLECTION_PROFILE, promises.ITEM):
+            again = f"dimec reproduce {item} --profile {name}"
+            tables |= _made(path, again, promises.tables_of)
     alone = results / EXIT0 / "alone.json"
     if alone.is_file():
         tables |= _made(alone, "python -m dimec_studies.exit0", exit0_table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -61,6 +62,24 @@ def _tiers(workshop: Workshop) -> dict[str, Any]:
     return tiers(workshop)
 
 
+def _traces(workshop: Workshop) -> dict[str, Any]:
+    from dimec_studies.collected import traces
+
+    return traces(workshop)
+
+
+def _beyond(workshop: Workshop) -> dict[str, Any]:
+    from dimec_studies.beyond import beyond
+
+    return beyond(workshop)
+
+
+def _promises(workshop: Workshop) -> dict[str, Any]:
+    from dimec_studies.promises import promises
+
+    return promises(workshop)
+
+
 def _look(name: LookItem) -> Study:
     def study(workshop: Workshop) -> dict[str, Any]:
         from dimec_studies import look
@@ -80,6 +99,9 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "ledger": _ledger,
         **{name: _look(name) for name in LOOK_ITEMS},
         "tiers": _tiers,
+        "traces": _traces,
+        "beyond": _beyond,
+        "promises": _promises,
     }
 )
 assert tuple(STUDIES) == ITEMS
@@ -102,4 +124,5 @@ def reproduce(item: str, workshop: Workshop, results: Path) -> Path:
     """
     if item not in STUDIES:
         raise ConfigError(f"no item is named {item!r}; there are {', '.join(ITEMS)}, and all")
+    workshop = replace(workshop, results=results)
     return store(results, workshop.plan, STUDIES[item](workshop))

@@ -33,7 +33,7 @@ def _fits(run: Run, plan: Plan) -> list[dict[str, Any]]:
     fits = []
     for one in plan.fits_or_default():
         fit = run.fit(grid=one.grid, lam=one.lam, cost_model=plan.cost_model())
-        made = run.evaluate(draws=plan.draws)
+        made = run.evaluate(draws=plan.draws, systems=one.systems or ())
         fits.append(
             {
                 "name": one.name,

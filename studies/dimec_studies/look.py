@@ -14,11 +14,11 @@ from typing import Any, Protocol, cast
 
 from dimec.base.errors import ConfigError
 from dimec.base.progress import Progress
-from dimec.base.storage import read_json
 from dimec.tiers.costs import CostModel
-from dimec_studies.plan import LookItem, Plan, Recipe
+from dimec_studies.plan import LookItem, Plan
+from dimec_studies.plan_parts import Recipe
 from dimec_studies.runs import RunSpec, Workshop
-from dimec_studies.stored import TRACES, Stored, folder_of, keep, load_stored
+from dimec_studies.stored import TRACES, Stored, card_in, folder_of, keep, load_stored, serves
 from dimec_studies.study import stored_header
 
 PROFILE = "look"  # whose results the documentation shows
@@ -86,37 +86,19 @@ def traces_of(workshop: Workshop, traces: Path = TRACES, recipe: Recipe = "joint
     found: dict[str, Path] = {}
     names = plan.tasks_of(recipe)
     for name in names:
-        # The study that looks again has the same trainings in one model.
-        for here in (folder_of(plan, name, recipe, traces), traces / PROFILE / name):
-            if name not in found and _serves(here, plan, name, recipe):
-                found[name] = here
+        here = folder_of(plan, name, recipe, traces)
+        if serves(here, plan, name, recipe, plan.seeds[0]):
+            found[name] = here
     missing = [name for name in names if name not in found]
     specs = [RunSpec(name, recipe, plan.seeds[0]) for name in missing]
     for name, run in zip(missing, workshop.train(specs), strict=True):
         there = workshop.folder / _KEPT
         folder = folder_of(plan, name, recipe, there)
         # Kept once: the digests of a file that is written again may differ, and so its results.
-        if _card(folder).get("model") != run.training()["model"]:
+        if (card := card_in(folder)) is None or card.model != run.training()["model"]:
             keep(run, plan, name, plan.seeds[0], there, recipe)
         found[name] = folder
     return [_loaded(found[name], costs) for name in names]
-
-
-def _card(folder: Path) -> Mapping[str, Any]:
-    """What made the traces in a folder; empty where there are none."""
-    path = folder / "card.json"
-    return read_json(path, f"dimec reproduce {PROFILE}") if path.is_file() else {}
-
-
-def _serves(folder: Path, plan: Plan, name: str, recipe: Recipe) -> bool:
-    """Whether traces are kept there that this plan would train."""
-    card, seed = _card(folder), plan.seeds[0]
-    if not card or card["seed"] != seed or card.get("recipe", "joint") != recipe:
-        return False
-    then = Plan.of(card["plan"])
-    if name not in then.tasks:
-        return False
-    return then.settings(name, recipe, seed) == plan.settings(name, recipe, seed)
 
 
 @lru_cache(maxsize=8)

@@ -23,14 +23,15 @@ from dimec.policies.candidates import Candidate, Did, candidates_of, did
 from dimec.policies.registry import FitInputs
 from dimec.report.wording import percent
 from dimec.tiers.deployment import Deployment
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.trace import Trace
 from dimec_studies.ladders import CASCADE, judged
 from dimec_studies.look import traces_of
 from dimec_studies.markdown import table
 from dimec_studies.marks import PROFILE as TRIAL
 from dimec_studies.marks import marks_table
-from dimec_studies.plan import Plan, Recipe
+from dimec_studies.plan import Plan
+from dimec_studies.plan_parts import Recipe
 from dimec_studies.runs import Workshop
 from dimec_studies.stored import Stored
 from dimec_studies.study import stored_header
@@ -113,12 +114,12 @@ def _task(by_recipe: Mapping[Recipe, Stored], plan: Plan, progress: Progress) ->
     variants = variants_of(by_recipe)
     return {
         "rows": {"validation": len(own.validation), "test": len(own.test)},
-        "train_rows": own.card["rows"]["train"],
+        "train_rows": own.card.rows["train"],
         "plain": {"validation": float(plain[0].mean()), "test": float(plain[1].mean())},
         "variants": {
             one.name: _variant(one, plain[0], plain[1], plan, progress) for one in variants
         },
-        "own": own.card["own"],
+        "own": dict(own.card.own),
     }
 
 

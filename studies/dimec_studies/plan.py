@@ -10,90 +10,43 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dimec.base.errors import ConfigError, MissingArtefactError
 from dimec.base.storage import parse_toml
-from dimec.cartography.thresholds import Grid
-from dimec.runs.bottleneck import Objective
 from dimec.settings.distillation import DistillationSettings
 from dimec.settings.model import ModelSettings
 from dimec.settings.run import RunSettings
 from dimec.settings.tiers import TierSettings
 from dimec.settings.training import TrainingSettings
 from dimec.tiers.costs import CostModel
+from dimec_studies.plan_parts import (
+    BottleneckPlan,
+    CollectionPlan,
+    FitPlan,
+    Part,
+    Recipe,
+    SelectionPlan,
+    SweepPlan,
+    TaskPlan,
+)
 
 PROFILES = ("small", "deep", "base", "movies", "demo", "look", "own", "encoders", "trial")
 PageItem = Literal["table1", "table2", "fig1", "fig3", "fig4", "fig5", "cartography", "robustness"]
 LookItem = Literal["savings", "contained", "signals", "resplits"]
 OwnItem = Literal["tiers"]
-Item = PageItem | Literal["ledger"] | LookItem | OwnItem
-Recipe = Literal[
-    "joint", "two-stage", "depth", "joint-distilled", "own", "own-unlabelled", "own-twice"
-]
+CollectionItem = Literal["traces", "beyond", "promises"]
+Item = PageItem | Literal["ledger"] | LookItem | OwnItem | CollectionItem
 
 PAGE_ITEMS: tuple[PageItem, ...] = get_args(PageItem)  # of reproduction.md
 LOOK_ITEMS: tuple[LookItem, ...] = get_args(LookItem)  # of look.md
 OWN_ITEMS: tuple[OwnItem, ...] = get_args(OwnItem)  # of tiers.md
-ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger", *LOOK_ITEMS, *OWN_ITEMS)
+COLLECTION_ITEMS: tuple[CollectionItem, ...] = get_args(CollectionItem)  # of beyond.md
+ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger", *LOOK_ITEMS, *OWN_ITEMS, *COLLECTION_ITEMS)
 SIMULATIONS = ("contract",)  # of no profile: nothing is trained for them
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TaskPlan(_Part):
-    """One task: where its rows come from, how many of them train, and by which recipes.
-
-    ``recipes`` are those of the plan that are trained on it; all by default. ``unlabelled``
-    training rows beyond ``max_train_rows`` join the recipe ``own-unlabelled``, without labels.
-    """
-
-    task: str
-    max_train_rows: int | None = Field(None, ge=1)
-    unlabelled: int | None = Field(None, ge=1)
-    recipes: tuple[Recipe, ...] | None = None
-
-
-class BottleneckPlan(_Part):
-    """The trained bottlenecks of BottleNet++ (``task``) and BottleFit (``distil``)."""
-
-    objectives: tuple[Objective, ...] = ("task", "distil")
-    width: int = Field(16, ge=1)
-    bits: int = Field(8, ge=1, le=16)
-    epochs: int = Field(6, ge=2)
-    max_train_rows: int | None = Field(None, ge=1)
-    train_tail: bool = True  # as both papers do
-
-
-class SweepPlan(_Part):
-    """Figure 5: the values that each cost takes while the others stay."""
-
-    mobile_layer: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-    edge_layer: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5)
-    offload_edge: tuple[float, ...] = (0.5, 1.5, 2.5, 3.5, 4.5, 5.5)
-    offload_cloud: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0, 7.0, 9.0)
-    cloud_charge: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 10.0, 15.0)
-
-
-class SelectionPlan(_Part):
-    """Section III: training on a share of the rows, chosen by the data map."""
-
-    train: str = "movies"
-    kinds: tuple[str, ...] = ("ambiguous", "easy", "hard", "random")
-    share: float = Field(0.33, gt=0, lt=1)
-
-
-class FitPlan(_Part):
-    """One way to fit the runs, for a ledger each."""
-
-    name: str
-    grid: Grid = "quantile"
-    lam: float = Field(0.02, ge=0)
-
-
-class Plan(_Part):
+class Plan(Part):
     """A study profile, read.
 
     Attributes:
@@ -120,6 +73,8 @@ class Plan(_Part):
         stream_rows: at most so many rows of another domain are streamed.
         bottleneck, sweep, selection: see there.
         fits: for the ledgers; by default one, with the quantile grid and the plan's λ.
+        model_name: what its models are called in the trace collection; the runs' name by default.
+        collection: what of it goes there; no part of a result, and not stored with it.
         about: what it is, in a few words, for ``dimec reproduce --help``.
         items: what the profile is for, and what ``all`` of it means; each can be asked for by name.
             No part of a result, so not stored with it, and what it is about neither.
@@ -146,6 +101,8 @@ class Plan(_Part):
     sweep: SweepPlan = Field(default_factory=SweepPlan)
     selection: SelectionPlan = Field(default_factory=SelectionPlan)
     fits: tuple[FitPlan, ...] | None = Field(None, min_length=1)
+    model_name: str = Field("", exclude=True)
+    collection: CollectionPlan | None = Field(None, exclude=True)
     about: str = Field("", exclude=True)
     items: tuple[Item, ...] = Field(PAGE_ITEMS, exclude=True)
 
@@ -187,6 +144,8 @@ class Plan(_Part):
                 for one in error.errors()
             ]
             raise ConfigError("; ".join(wrong)) from None
+        if not plan.model_name:
+            plan = plan.model_copy(update={"model_name": plan.runs_name})
         plan.cost_model()  # the prices are checked here, not in the middle of the work
         return plan
 
@@ -212,6 +171,9 @@ class Plan(_Part):
                 f"model.tiers: the studies are of the paper's three tiers, got {len(tiers)}"
             )
         values = self.model_dump(mode="json", exclude_none=True) | {"items": self.items}
+        values["model_name"] = self.model_name
+        if self.collection is not None:
+            values["collection"] = self.collection.model_dump(mode="json", exclude_none=True)
         trained, chosen = [], []  # what tells these runs, these results from the profile's own
         if backbone is not None and backbone != self.model.backbone:
             values["model"] |= {"backbone": backbone}
@@ -243,7 +205,28 @@ class Plan(_Part):
         if trained or chosen:
             values["runs"] = "-".join([self.runs_name, *trained])
             values["name"] = "-".join([self.name, *trained, *chosen])
+            values["model_name"] = "-".join([self.model_name, *trained])
         return Plan.of(values)
+
+    def of_collection(self) -> Plan:
+        """The plan of what goes into the trace collection.
+
+        Raises:
+            ConfigError: nothing of this profile does.
+        """
+        if (own := self.collection) is None:
+            raise ConfigError(
+                f"the study profile {self.name} has no part in the trace collection; a table "
+                "[collection] of it would say which"
+            )
+        values = self.model_dump(mode="json", exclude_none=True)
+        given = own.model_dump(
+            mode="json", exclude_none=True, exclude={"rows", "training", "systems"}
+        )
+        training = values["training"] | dict(own.training)
+        runs = f"{self.runs_name}-traces"
+        plan = Plan.of(values | given | {"training": training, "runs": runs, "table2": []})
+        return plan.model_copy(update={"collection": own, "items": COLLECTION_ITEMS})
 
     @property
     def runs_name(self) -> str:

@@ -101,7 +101,7 @@ def compute(
         populations = [each.population for each in draws]
         result["tasks"].append(_told(populations))
         for part, lines in (
-            ("resplits", _resplits(draws, how)),
+            ("resplits", lines_of(draws, how)),
             ("boundary", _boundary(draws, how)),
             ("drift", drifts(populations, how.alpha, how.boundary, how.seed, how.audits)),
         ):
@@ -123,15 +123,23 @@ def _told(populations: Sequence[Population]) -> dict[str, Any]:
 # --- Resplits ------------------------------------------------------------------------------------
 
 
-def _resplits(draws: Sequence[Draws], how: ResplitPlan) -> Iterator[dict[str, Any]]:
-    """A line for each Δ, size of the calibration, and way to choose."""
+def lines_of(
+    draws: Sequence[Draws], how: ResplitPlan, tests: Sequence[str] = tuple(TESTS)
+) -> Iterator[dict[str, Any]]:
+    """A line for each Δ, size of the calibration, and way to choose.
+
+    Args:
+        draws: of each fit.
+        how: what is drawn.
+        tests: by which something is chosen, beside no test at all and every drop known.
+    """
     for n in how.rows:
         times = [one.times(n) for one in draws]
         for delta in how.max_drops:
             if n < Terms(delta, how.alpha).fewest_rows():
                 continue
             setting = {"max_drop": delta, "rows": n}
-            for test in TESTS:
+            for test in tests:
                 parts = [
                     _chosen(one, each, n, delta, how.alpha, test)
                     for one, each in zip(draws, times, strict=True)

@@ -22,7 +22,8 @@ from dimec.data.backbones import with_own_tiers
 from dimec.runs.run import Run
 from dimec.settings.data import absolute_data
 from dimec.settings.run import RunSettings
-from dimec_studies.plan import Plan, Recipe
+from dimec_studies.plan import Plan
+from dimec_studies.plan_parts import Recipe
 from dimec_studies.unused import write_unused
 
 
@@ -61,6 +62,8 @@ class Workshop:
         data_dir: folder of the GLUE files; None for the environment's, or the hub.
         workers: runs trained at a time, each in a process of its own with its share of the cores.
         progress: where to report to.
+        traces: the folder of the trace collection; None for the checkout's.
+        results: where results are stored, for an item that goes on with what is there.
     """
 
     plan: Plan
@@ -68,6 +71,8 @@ class Workshop:
     data_dir: str | None
     workers: int
     progress: Progress
+    traces: Path | None = None
+    results: Path | None = None
 
     def settings(self, spec: RunSpec) -> RunSettings:
         """The settings of a run."""

@@ -67,7 +67,7 @@ def _task(ladders: Ladders, plan: Plan) -> Record:
     test = ladders.stored.test
     return {
         "rows": {"validation": len(ladders.stored.validation), "test": len(test)},
-        "model": ladders.stored.card["model"],
+        "model": ladders.stored.card.model,
         "tiers": [figures(one) for one in ladders.tiers],
         "oracle": figures(ladders.oracle),
         "systems": [

@@ -1,12 +1,11 @@
-"""Traces that are kept beside the code, so that a study needs no training.
+"""Traces that are kept in the collection beside the code, so that a study needs no training.
 
-``traces/PROFILE/TASK/`` has ``validation`` and ``test`` in their compact form, and ``card.json``:
-what made them. Of the validation split they have the data map too, which the paper's router takes.
+``traces/TASK/MODEL-RECIPE/SEED/`` (:mod:`dimec.traces.collection`). Of the validation split they
+have the data maps too, which the paper's router takes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,22 +14,26 @@ from typing import Any
 import numpy as np
 
 from dimec.base.errors import ConfigError
-from dimec.base.storage import read_json, write_json
 from dimec.cartography import DataMap
+from dimec.data.licences import licence_of
+from dimec.data.splits import stratified_rows
 from dimec.policies.registry import FitInputs
+from dimec.runs.mapped import data_map_in, maps_as_columns, without_maps
+from dimec.runs.own_tiers import LENGTHS, lengths_at, models_of, text_tiers
 from dimec.runs.run import Run
+from dimec.settings.run import RunSettings
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.pricing import OPERATIONS, Pricing
-from dimec.traces.compact import load_compact, save_compact
+from dimec.traces.card import FILE, SPLITS, Card, CardShape, CardTier, exit_name
+from dimec.traces.collection import CHECKOUT, MADE_BY, Entry, Folder, write_entry
 from dimec.traces.trace import Trace
-from dimec_studies.plan import Plan, Recipe
+from dimec_studies.plan import Plan
+from dimec_studies.plan_parts import Recipe
 
-TRACES = Path(__file__).resolve().parents[2] / "traces"
-_MAP = ("confidence", "variance", "std", "correctness")
-_PREFIX = "map."
-_MADE_BY = "dimec reproduce look"
+TRACES = CHECKOUT
+MOST_ROWS = 3000  # of a split in the collection
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,7 @@ class Stored:
 
     Attributes:
         name: of its task in the plan.
+        entry: its name in the collection.
         validation, test: the traces.
         data_map: of the validation split at the first tier's exit; None where none was recorded.
         deployment: the tiers at the plan's prices.
@@ -46,11 +50,12 @@ class Stored:
     """
 
     name: str
+    entry: str
     validation: Trace
     test: Trace
     data_map: DataMap | None
     deployment: Deployment
-    card: Mapping[str, Any]
+    card: Card
 
     def needed_map(self) -> DataMap:
         """The data map.
@@ -59,7 +64,7 @@ class Stored:
             ConfigError: none was recorded.
         """
         if self.data_map is None:
-            raise ConfigError(f"the traces of {self.name} have no data map, which this study needs")
+            raise ConfigError(f"the traces {self.entry} have no data map, which this study needs")
         return self.data_map
 
     def inputs(self, lam: float) -> FitInputs:
@@ -68,49 +73,62 @@ class Stored:
 
 
 def load_stored(folder: Path, costs: CostModel | None = None) -> Stored:
-    """The traces in a folder.
+    """The traces in a folder of a collection.
 
     Args:
-        folder: of a task.
+        folder: ``TASK/MODEL-RECIPE/SEED`` of it.
         costs: prices other than the paper's.
 
     Raises:
         ArtefactError: one is missing or damaged.
     """
-    card = read_json(folder / "card.json", _MADE_BY)
-    validation = load_compact(folder / "validation.safetensors")
-    extra = dict(validation.extra)
-    columns = [extra.pop(f"{_PREFIX}{name}") for name in _MAP if f"{_PREFIX}{name}" in extra]
-    data_map = DataMap(*columns) if columns else None
+    entry = Entry(name_of(folder), folder, Card.load(folder, MADE_BY), Folder(folder))
+    validation = entry.trace("validation")
     return Stored(
-        name=folder.name,
-        validation=replace(validation, extra=extra),
-        test=load_compact(folder / "test.safetensors"),
-        data_map=data_map,
-        deployment=deployment_of(card, costs or CostModel()),
-        card=card,
+        name=entry.name.partition("/")[0],
+        entry=entry.name,
+        validation=without_maps(validation),
+        test=entry.trace("test"),
+        data_map=data_map_in(validation, validation.tiers[0]),
+        deployment=deployment_of(entry.card, costs or CostModel()),
+        card=entry.card,
     )
 
 
-def deployment_of(card: Mapping[str, Any], costs: CostModel) -> Deployment:
+def deployment_of(card: Card, costs: CostModel) -> Deployment:
     """The tiers of kept traces at these prices; where they have a model each, by operations."""
-    layers = tuple(card["tiers"])
-    if "shapes" not in card:
-        return Deployment.paper(layers, costs)
-    shapes = {name: ModelShape(**shape) for name, shape in card["shapes"].items()}
-    names = tuple(shapes)
+    layers, names = [tier.layer for tier in card.tiers], [tier.name for tier in card.tiers]
+    if not any(tier.source for tier in card.tiers):
+        return Deployment.paper(layers, costs, names)
+    shapes = {name: ModelShape(**one.model_dump()) for name, one in card.shapes.items()}
     pricing = Pricing(OPERATIONS, shapes)
     return Deployment.paper(layers, costs, names, sources=names, pricing=pricing)
 
 
-def folder_of(plan: Plan, name: str, recipe: Recipe, traces: Path = TRACES) -> Path:
-    """Where the traces of a plan's task and recipe are kept."""
-    return traces / plan.runs_name / (name if recipe == "joint" else f"{name}-{recipe}")
+def name_of(folder: Path) -> str:
+    """``TASK/MODEL-RECIPE/SEED``, which a folder of a collection ends in."""
+    return "/".join(folder.parts[-3:])
 
 
-def names_of(profile: str, traces: Path = TRACES) -> list[str]:
-    """Tasks of a profile whose traces are kept, in the order of their names."""
-    return sorted(path.parent.name for path in (traces / profile).glob("*/card.json"))
+def folder_of(
+    plan: Plan, name: str, recipe: Recipe, traces: Path = TRACES, seed: int | None = None
+) -> Path:
+    """Where the traces of a plan's task and recipe are kept; by default those of its first seed."""
+    chosen = plan.seeds[0] if seed is None else seed
+    return traces / name / f"{plan.model_name}-{recipe}" / str(chosen)
+
+
+def card_in(folder: Path) -> Card | None:
+    """What made the traces in a folder; None where there are none."""
+    return Card.load(folder, MADE_BY) if (folder / FILE).is_file() else None
+
+
+def serves(folder: Path, plan: Plan, name: str, recipe: Recipe, seed: int) -> bool:
+    """Whether traces are kept there that this plan would train."""
+    card = card_in(folder)
+    if card is None or card.settings is None:
+        return False
+    return RunSettings.of(card.settings) == plan.settings(name, recipe, seed)
 
 
 def keep(
@@ -120,6 +138,7 @@ def keep(
     seed: int,
     traces: Path = TRACES,
     recipe: Recipe = "joint",
+    most: int = MOST_ROWS,
 ) -> Path:
     """Keep the traces of a finished run; returns their folder.
 
@@ -130,46 +149,81 @@ def keep(
         seed: of the run.
         traces: the folder of all.
         recipe: of the run.
+        most: rows of a split, of which a stratified sample is drawn from the seed: the same rows of
+            every recipe.
     """
-    record, folder = run.training(), folder_of(plan, name, recipe, traces)
-    validation, test = run.trace("validation"), run.trace("test")
-    data_map = run.dynamics().data_map(validation.tiers[0])
-    columns = {f"{_PREFIX}{key}": np.asarray(getattr(data_map, key)) for key in _MAP}
-    save_compact(
-        replace(validation, extra={**validation.extra, **columns}),
-        folder / "validation.safetensors",
+    folder = folder_of(plan, name, recipe, traces, seed)
+    validation, test = (_with_lengths(run, run.trace(split)) for split in SPLITS)
+    columns = maps_as_columns(run.dynamics())
+    validation = replace(validation, extra={**validation.extra, **columns})
+    drawn = [sampled(trace, most, seed) for trace in (validation, test)]
+    settings = plan.settings(name, recipe, seed)
+    card = _card(run, drawn[1], recipe, seed, settings.to_json(exclude_none=True))
+    whole = {one.split: len(one) for one in (validation, test)}
+    rows = {one.split: len(one) for one in drawn}
+    card = card.model_copy(
+        update={
+            "rows": {**card.rows, **rows},
+            "drawn_from": {split: size for split, size in whole.items() if size != rows[split]},
+        }
     )
-    save_compact(test, folder / "test.safetensors")
-    accuracies = test.correct.mean(axis=0).round(4).tolist()
-    pairs = zip(test.sources, test.exits, strict=True)
-    exits = [f"{source}:{layer}" if source else str(layer) for source, layer in pairs]
-    several = {}
-    if run.tier_runs():
-        shapes = {tier: asdict(shape) for tier, shape in run.shapes().items()}
-        several = {"shapes": shapes, "own": record["own"]}
-    card = {
-        "task": record["task"],
-        "source": record["source"],
-        "backbone": record["backbone"],
-        "exits": list(test.exits),
-        "tiers": list(test.tiers),
-        "rows": record["rows"],
-        "seed": seed,
-        "epochs": len(record["history"]),
-        "best_epoch": record["best_epoch"],
-        "model": record["model"],
-        "versions": record["versions"],
-        "date": record.get("date", ""),
-        "test_accuracy": dict(zip(exits, accuracies, strict=True)),
-        **({} if recipe == "joint" else {"recipe": recipe}),
-        **several,
-        "plan": plan.model_dump(mode="json", exclude_none=True),
-        "sha256": {
-            f"{split}.safetensors": hashlib.sha256(
-                (folder / f"{split}.safetensors").read_bytes()
-            ).hexdigest()
-            for split in ("validation", "test")
-        },
-    }
-    write_json(folder / "card.json", card)
+    write_entry(folder, card, *drawn)
     return folder
+
+
+def sampled(trace: Trace, most: int, seed: int) -> Trace:
+    """At most so many rows of a trace, in their order, drawn by the seed, each class by its share.
+
+    Whatever said it, rows of the same labels are drawn alike.
+    """
+    return trace if len(trace) <= most else trace.take(stratified_rows(trace.labels, most, seed))
+
+
+def _with_lengths(run: Run, trace: Trace) -> Trace:
+    """With the lengths by each tier's tokenizer that counts otherwise than the first one's."""
+    lengths = {name: lengths_at(run, name, trace) for name in run.tier_runs()}
+    more = {
+        f"{LENGTHS}{name}": there.astype(np.float64)
+        for name, there in lengths.items()
+        if not np.array_equal(there, trace.lengths)
+    }
+    return replace(trace, extra={**trace.extra, **more})
+
+
+def _card(
+    run: Run,
+    test: Trace,
+    recipe: Recipe,
+    seed: int,
+    settings: Mapping[str, Any],
+) -> Card:
+    record, names = run.training(), run.tier_names(len(test.tiers))
+    accuracies = test.correct.mean(axis=0).round(4).tolist()
+    pairs = list(zip(test.exits, test.sources, strict=True))
+    models = models_of(run)
+    deployment = Deployment.paper(test.tiers, names=names, sources=test.tier_sources)
+    sent = {names[k] for k in text_tiers(run, deployment)}
+    return Card(
+        task=record["task"],
+        source=record["source"],
+        licence=licence_of(record["task"]),
+        backbone=models or record["backbone"],
+        recipe=recipe,
+        seed=seed,
+        model=record["model"],
+        exits=test.exits,
+        tiers=tuple(
+            CardTier(name=name, layer=layer, source=source, sent="text" if name in sent else "ids")
+            for name, layer, source in zip(names, test.tiers, test.tier_sources, strict=True)
+        ),
+        shapes={name: CardShape(**asdict(shape)) for name, shape in run.shapes().items()},
+        rows={"train": record["rows"]["train"]},
+        epochs=len(record["history"]),
+        best_epoch=record["best_epoch"],
+        test_accuracy=dict(zip([exit_name(*one) for one in pairs], accuracies, strict=True)),
+        settings=settings,
+        versions=record["versions"],
+        date=record.get("date", ""),
+        own=record["own"] if models else {},
+        sha256={},
+    )

@@ -73,10 +73,10 @@ def stored_header(item: str, plan: Plan, stored: Sequence[Stored]) -> dict[str, 
     versions = {"dimec": __version__, "python": platform.python_version()}
     versions |= {name: version(name) for name in ("numpy", "scikit-learn")}
     trained = {
-        "torch": sorted({one.card["versions"]["torch"] for one in stored}),
-        "date": sorted({one.card["date"] for one in stored}),
+        "torch": sorted({one.card.versions["torch"] for one in stored}),
+        "date": sorted({one.card.date for one in stored}),
     }
-    traces = {one.name: dict(one.card["sha256"]) for one in stored}
+    traces = {one.entry: dict(one.card.sha256) for one in stored}
     told = _header(item, plan, stored[0].deployment, versions)
     return told | {"trained_with": trained, "traces": traces}
 

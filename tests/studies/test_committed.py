@@ -9,9 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from dimec.traces.collection import CHECKOUT, Collection
 from dimec_studies.contracts import ContractPlan
 from dimec_studies.docs import all_tables, fill_pages, with_tables
-from dimec_studies.plan import ITEMS, LOOK_ITEMS, OWN_ITEMS, PROFILES, SIMULATIONS, Plan
+from dimec_studies.plan import (
+    COLLECTION_ITEMS,
+    ITEMS,
+    LOOK_ITEMS,
+    OWN_ITEMS,
+    PROFILES,
+    SIMULATIONS,
+    Plan,
+)
 from dimec_studies.rendering import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,17 +49,15 @@ def test_the_figures_of_policies_that_look_again_are_those_of_the_stored_tasks()
 
 
 def test_results_of_kept_traces_are_of_those_that_are_kept_now() -> None:
-    for item in LOOK_ITEMS:
-        path = RESULTS / "look" / f"{item}.json"
-        if path.exists():
-            for task, digests in json.loads(path.read_text("utf-8"))["traces"].items():
-                card = json.loads((ROOT / "traces" / "look" / task / "card.json").read_text())
-                assert card["sha256"] == digests, (item, task)
+    collection = Collection.open(CHECKOUT)
+    for path in STORED:
+        for name, digests in json.loads(path.read_text("utf-8")).get("traces", {}).items():
+            assert collection.entry(name).card.sha256 == digests, (path, name)
 
 
 WITH_TABLES = (
-    *("README.md", "docs/contract.md", "docs/look.md", "docs/performance.md"),
-    *("docs/results.md", "docs/scenarios.md", "docs/tiers.md"),
+    *("README.md", "docs/beyond.md", "docs/contract.md", "docs/look.md"),
+    *("docs/performance.md", "docs/results.md", "docs/scenarios.md", "docs/tiers.md"),
 )
 
 
@@ -82,7 +89,7 @@ def test_a_stored_result_says_what_it_rests_on(path: Path) -> None:
     # What is made of kept traces says what they were trained with.
     trained = (
         record["trained_with"]
-        if record["item"] in (*LOOK_ITEMS, *OWN_ITEMS)
+        if record["item"] in (*LOOK_ITEMS, *OWN_ITEMS, *COLLECTION_ITEMS)
         else record["versions"]
     )
     assert "torch" in trained or record["item"] in SIMULATIONS
@@ -97,6 +104,8 @@ def test_the_stored_simulations_are_those_that_would_be_made_now() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_results_of_a_packaged_profile_are_of_the_profile_as_it_is_now(name: str) -> None:
-    now = Plan.load(name).model_dump(mode="json", exclude_none=True)
+    plan = Plan.load(name)
     for path in RESULTS.glob(f"{name}/*.json"):
-        assert json.loads(path.read_text("utf-8"))["plan"] == now, path
+        now = plan.of_collection() if path.stem in COLLECTION_ITEMS else plan
+        stored = json.loads(path.read_text("utf-8"))["plan"]
+        assert stored == now.model_dump(mode="json", exclude_none=True), path

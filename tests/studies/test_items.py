@@ -15,9 +15,10 @@ from dimec.policies import systems
 from dimec.runs.run import Run
 from dimec.tiers.costs import CostModel
 from dimec_studies.items import reproduce
-from dimec_studies.plan import ITEMS, Recipe
+from dimec_studies.plan import ITEMS
+from dimec_studies.plan_parts import Recipe
 from dimec_studies.runs import RunSpec, Workshop
-from dimec_studies.stored import load_stored
+from dimec_studies.stored import folder_of, load_stored, name_of
 from support.plans import tiny_plan, workshop_of
 from support.tiny import reviews, write_reviews
 
@@ -202,15 +203,15 @@ def test_policies_that_look_again_are_judged_on_kept_traces(
         assert list(record["tasks"]) == ["some"]
         assert record["trained_with"]["torch"]
         assert record["deployment"]["exits"] == [1, 2, 4]
-    folder = workshop.folder / "kept" / one.plan.runs_name / "some"
+    folder = folder_of(one.plan, "some", "joint", workshop.folder / "kept")
     run = workshop.run(RunSpec("some", "joint", 0))
     kept = load_stored(folder).test
     np.testing.assert_allclose(kept.probabilities, run.trace("test").probabilities, atol=5e-4)
     digest = hashlib.sha256((folder / "test.safetensors").read_bytes()).hexdigest()
-    assert record["traces"]["some"]["test.safetensors"] == digest
+    assert record["traces"][name_of(folder)]["test.safetensors"] == digest
 
 
 def test_there_are_no_other_items(workshop: Workshop, results: Path) -> None:
     with pytest.raises(ConfigError, match="no item is named 'table3'; there are table1"):
         reproduce("table3", workshop, results)
-    assert len(ITEMS) == 14
+    assert len(ITEMS) == 17

@@ -13,7 +13,7 @@ from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress
 from dimec.runs.run import Run
 from dimec.tiers.deployment import Deployment
-from dimec.traces.collection import join
+from dimec.traces.joining import join
 from dimec.traces.trace import Trace
 from dimec_studies.own_tiers import ALLOWED, compute, only, tables_of, tiers, variants_of
 from dimec_studies.plan import Plan
@@ -69,7 +69,7 @@ def by_recipe() -> dict[str, Stored]:
         validation=both[0],
         test=models,
         deployment=deployment,
-        card={**joint.card, "own": {}, "rows": {"train": 100}},
+        card=joint.card.model_copy(update={"own": {}, "rows": {"train": 100}}),
     )
     return {"joint": joint, "own": own}
 
@@ -131,10 +131,10 @@ def test_a_plan_without_such_tiers_is_refused(tmp_path: Path) -> None:
 def test_traces_of_a_run_are_kept_with_its_shapes_and_tiers(own_run: Path, tmp_path: Path) -> None:
     run = Run(own_run)
     folder = keep(run, own_plan(), "some", 4, tmp_path, "own")
-    assert folder.name == "some-own"
+    assert folder.parts[-3:] == ("some", f"{own_plan().model_name}-own", "4")
     stored = load_stored(folder)
-    assert stored.card["recipe"] == "own"
-    assert set(stored.card["own"]) == {"phone", "edge", "cloud"}
+    assert stored.card.recipe == "own"
+    assert set(stored.card.own) == {"phone", "edge", "cloud"}
     assert stored.test.sources == run.trace("test").sources
     # Layers of 32 numbers before one of 48: priced by operations.
     shapes = run.shapes()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from dimec.base.errors import ConfigError, MissingArtefactError
-from dimec.cli.demo import DEMO
+from dimec.cli.demo import BESIDE, DEMO
 from dimec.settings.run import RunSettings
 from dimec.tiers.costs import CostModel
-from dimec_studies.plan import ITEMS, PAGE_ITEMS, PROFILES, Plan
+from dimec_studies.plan import COLLECTION_ITEMS, ITEMS, PAGE_ITEMS, PROFILES, Plan
 
 MINIMAL = """
 name = "mine"
@@ -49,7 +49,9 @@ def test_the_papers_profiles_hold_its_tasks_and_more_than_one_seed(name: str) ->
 
 
 def test_the_packaged_profiles_are_for_every_item() -> None:
-    assert {item for name in PROFILES for item in Plan.load(name).items} == set(ITEMS)
+    plans = [Plan.load(name) for name in PROFILES]
+    of_collection = {item for plan in plans if plan.collection for item in COLLECTION_ITEMS}
+    assert {item for plan in plans for item in plan.items} | of_collection == set(ITEMS)
     assert set(Plan.load("small").items) | set(Plan.load("deep").items) == set(PAGE_ITEMS)
 
 
@@ -59,15 +61,11 @@ def test_a_packaged_profile_has_the_name_of_its_file(name: str) -> None:
 
 
 def test_the_runs_of_the_ledgers_are_those_that_a_user_trains() -> None:
-    """No map of the training rows, and all the rest as ``dimec train`` has it by default.
-
-    But for exit 0, which is fitted after the model, and which no row of a ledger looks at.
-    """
+    """No map of the training rows, and all the rest as ``dimec train`` has it by default."""
     settings = Plan.load("demo").settings("reviews", "joint", 0)
     model = {"backbone": "minilm-l6", "exits": [2, 3, 6], "max_tokens": 96}
     data = {"task": "vader/movies", "max_train_rows": 3000}
-    training = {"exit0": False}
-    wanted = {"data": data, "model": model, "training": training, "seed": 0}
+    wanted = {"data": data, "model": model, "seed": 0}
     assert settings == RunSettings.of(wanted)
 
 
@@ -78,6 +76,7 @@ def test_the_demo_of_the_command_line_is_the_one_whose_ledger_is_stored() -> Non
     }
     assert (plan.model.exits, plan.model.max_tokens) == (DEMO["exits"], DEMO["max_tokens"])
     assert plan.seeds == (0,)
+    assert [fit.systems for fit in plan.fits_or_default()] == [BESIDE]
 
 
 def test_without_fits_of_its_own_a_plan_has_one_at_its_lambda(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ HOW = ResplitPlan(
 
 @pytest.fixture(scope="module")
 def stored() -> Stored:
-    return load_stored(TRACES / "look" / "movies")
+    return load_stored(TRACES / "movies" / "minilm-joint" / "0")
 
 
 @pytest.fixture(scope="module")

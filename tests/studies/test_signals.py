@@ -24,7 +24,7 @@ LAMBDAS = (0.001, 0.01, 0.03)
 
 @pytest.fixture(scope="module")
 def whole() -> Stored:
-    return load_stored(TRACES / "look" / "movies")
+    return load_stored(TRACES / "movies" / "minilm-joint" / "0")
 
 
 @pytest.fixture(scope="module")
