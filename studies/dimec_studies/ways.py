@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,25 @@ from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, MismatchError
 from dimec.evaluation.bootstrap import bootstrap_means
 from dimec.evaluation.curves import Curve, CurvePoint, Curves
-from dimec.evaluation.replay import replay
-from dimec.policies import OraclePolicy, Policy, System, systems
+from dimec.evaluation.replay import Replay, reference_name, replay
+from dimec.policies import OraclePolicy, Policy, RouterPolicy, System, systems
 from dimec.policies.candidates import candidates_of, single_tiers
 from dimec.policies.ladder import ladder
 from dimec.policies.registry import FitInputs
+from dimec.routing import SingleTierRouter
 from dimec.runs.own_tiers import (
     TEXT_BYTES,
     computing_by,
     packaged_profile,
     recorded_lengths,
 )
+from dimec.tiers.computing import Computing
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.scenarios import Scenario, computing_table
 from dimec.traces.trace import Trace
+from dimec_studies.ladders import CASCADE
 from dimec_studies.plan import Plan
 from dimec_studies.stored import Stored, deployment_of
 
@@ -37,6 +41,7 @@ ALLOWED = (0.0, 0.005, 0.01, 0.02)  # drops on validation
 HALF = 0.005  # the one that the paper promises to keep
 CHARGES = (6.0, 15.0, 33.0)  # γ of 6, 12 and 24 layers at the paper's other prices
 SINGLE = "single"
+DRAWN = ("dimec-fixed-quantile", "exit-cascade", CASCADE)  # whose curves are kept, for the figure
 _DIGITS = 6
 Record = dict[str, Any]
 
@@ -199,7 +204,8 @@ def _at_charge(
 ) -> Record:
     deployment = deployment_of(way.stored.card, costs)
     inputs = replace(way.stored.inputs(plan.lam), deployment=deployment)
-    judge = Judge(way, deployment, plan.draws, scenarios)
+    drops = ALLOWED if costs.cloud_charge == CHARGES[0] else (HALF,)
+    judge = Judge(way, deployment, plan.draws, scenarios, drops)
     tiers = judge.singles(inputs)
     oracle = judge.point(judge.of(OraclePolicy(), inputs.validation))
     plain = [judge.point(one) for one in tiers]
@@ -216,7 +222,7 @@ def _at_charge(
         curves = Curves((), tuple(plain), oracle, plan.draws, plan.seeds[0])
         curve = Curve(name, one.title, "", points)
         line["area_share"] = _rounded(curves.area_share(curve))
-        if scenarios:
+        if scenarios and name in DRAWN:
             line["front"] = [[_rounded(p.cost), _rounded(p.accuracy)] for p in curve.front()]
         lines[name] = line
     return {
@@ -235,13 +241,19 @@ class Judge:
         deployment: the tiers at one γ.
         draws: of the bootstrap.
         scenarios: to time in.
+        drops: allowed on validation, for each of which a stand is chosen.
     """
 
     def __init__(
-        self, way: Way, deployment: Deployment, draws: int, scenarios: Sequence[Scenario]
+        self,
+        way: Way,
+        deployment: Deployment,
+        draws: int,
+        scenarios: Sequence[Scenario],
+        drops: Sequence[float] = ALLOWED,
     ) -> None:
         self.way, self.deployment, self.draws = way, deployment, draws
-        self.scenarios = scenarios
+        self.scenarios, self.drops = scenarios, drops
         self.last = float(deployment.prices[-1])
 
     def of(self, policy: Policy, validation: Trace) -> Stand:
@@ -257,7 +269,7 @@ class Judge:
     def line(self, stands: Sequence[Stand]) -> Record:
         """The stand that is chosen for each drop, as JSON values; None where all lose more."""
         chosen: dict[str, Record | None] = {}
-        for allowed in ALLOWED:
+        for allowed in self.drops:
             best = self._chosen(stands, allowed)
             timed = allowed == HALF and self.scenarios
             chosen[f"{allowed:g}"] = None if best is None else self._figures(best, bool(timed))
@@ -311,31 +323,40 @@ class Judge:
 
     def _timed(self, stand: Stand) -> Record:
         """Savings of milliseconds and millijoules in each scenario, against the last tier alone."""
-        stored, deployment = self.way.stored, self.deployment
-        test, card = stored.test, stored.card
-        models = card.backbone if isinstance(card.backbone, Mapping) else {}
-        computing = computing_by(
-            test,
-            deployment,
-            {name: ModelShape(**one.model_dump()) for name, one in card.shapes.items()},
-            {name: packaged_profile(model) for name, model in models.items()},
-            {name: recorded_lengths(test, name) for name in deployment.names},
-        )
-        sent = [k for k, tier in enumerate(card.tiers) if tier.sent == "text"]
-        last = self.singles(stored.inputs(0.0))[-1].policy
-        replays = []
-        for policy in (last, stand.policy):
-            one = replay(policy, test, deployment)
-            if (texts := test.extra.get(TEXT_BYTES)) is not None:
-                one = replace(one, usage=one.usage.sending(texts, sent))
-            replays.append(one)
+        replays = [self._last_alone, self._sent(stand.policy)]
         told: Record = {}
         for scenario in self.scenarios:
-            whole, part = computing_table(replays, computing, [scenario])
+            whole, part = computing_table(replays, self._computing, [scenario])
             told[scenario.name] = {
                 key: _rounded(1 - part[key] / whole[key]) for key in ("milliseconds", "millijoules")
             }
         return told
+
+    def _sent(self, policy: Policy) -> Replay:
+        """A policy's replay of the test rows, with the bytes of texts that tiers are sent."""
+        stored = self.way.stored
+        one = replay(policy, stored.test, self.deployment)
+        if (texts := stored.test.extra.get(TEXT_BYTES)) is None:
+            return one
+        sent = [k for k, tier in enumerate(stored.card.tiers) if tier.sent == "text"]
+        return replace(one, usage=one.usage.sending(texts, sent))
+
+    @cached_property
+    def _last_alone(self) -> Replay:
+        router = SingleTierRouter(self.deployment.last)
+        return self._sent(RouterPolicy(reference_name(self.deployment), router))
+
+    @cached_property
+    def _computing(self) -> Computing:
+        test, card = self.way.stored.test, self.way.stored.card
+        models = card.backbone if isinstance(card.backbone, Mapping) else {}
+        return computing_by(
+            test,
+            self.deployment,
+            {name: ModelShape(**one.model_dump()) for name, one in card.shapes.items()},
+            {name: packaged_profile(model) for name, model in models.items()},
+            {name: recorded_lengths(test, name) for name in self.deployment.names},
+        )
 
 
 def _rounded(value: Any) -> float | None:
