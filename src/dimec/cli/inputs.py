@@ -238,7 +238,7 @@ def _of_stream(descriptor: int, name: str, kind: str, reading: Reading) -> tuple
     else:
         given = None if reading.delimiter is None else delimiter_of(reading.delimiter)
         form = find_form(lambda: [first], name, given)
-        records = csv_records(all_lines(), form, name, longest=LONGEST_LINE)
+        records = csv_records(all_lines(), form, name, longest=LONGEST_LINE, header=reading.header)
     columns, rows = with_header(iter(records), form, name, header=reading.header)
     return Table(Path(name), columns, [], headed=reading.header), _pumped(rows)
 
