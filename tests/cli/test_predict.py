@@ -215,6 +215,7 @@ class TestFiles:
 
 class TestTables:
     CSV = 'id,review\n7,"moving, and\nfunny"\nb,dull\n'
+    ARRAY = '[{"review": "moving", "id": 7}, {"review": "dull", "id": "b"}]'
 
     @pytest.mark.parametrize(
         ("name", "content", "words"),
@@ -223,7 +224,8 @@ class TestTables:
             ("a.txt", CSV, ("--format", "csv")),
             ("a.csv", CSV.replace(",", ";").replace("moving;", "moving,"), ()),
             ("a.tsv", "review\tid\nmoving\t7\ndull\tb\n", ()),
-            ("a.json", '[{"review": "moving", "id": 7}, {"review": "dull", "id": "b"}]', ()),
+            ("a.json", ARRAY, ()),
+            ("a.jsonl", ARRAY, ()),
             ("a.jsonl", '{"review": "moving", "id": 7}\n{"review": "dull", "id": "b"}\n', ()),
         ],
     )
@@ -233,6 +235,26 @@ class TestTables:
         (tmp_path / name).write_text(content)
         options = ("--input", tmp_path / name, "--text-column", "review", *words)
         assert [a["id"] for a in answers(cli("predict", bundle, *options))] == ["7", "b"]
+
+    @pytest.mark.parametrize("name", ["csv:~/rows", "~/rows.csv"])
+    def test_a_file_is_named_as_for_training(
+        self, bundle: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for path in (tmp_path / "rows", tmp_path / "rows.csv"):
+            path.write_text(self.CSV)
+        found = answers(cli("predict", bundle, "--input", name, "--text-column", "review"))
+        assert [a["id"] for a in found] == ["7", "b"]
+
+    @pytest.mark.parametrize(
+        "content", [ARRAY.replace("review", "text"), ARRAY.replace("{", "\n{"), '\n["a", "b"]\n']
+    )
+    def test_an_array_is_never_one_answer(self, bundle: Path, content: str) -> None:
+        line = piped(content.encode(), bundle, "--input", "-").complaint()
+        assert "a JSON array begins here" in line
+        assert "--format json" in line
+        said = piped(content.encode(), bundle, "--input", "-", "--format", "text")
+        assert len(answers(said)) == content.count("\n") + (content[-1] != "\n")
 
     def test_without_a_header_and_in_another_encoding(
         self, bundle: Path, cli: Cli, tmp_path: Path
@@ -266,15 +288,25 @@ class TestTables:
             ("a.txt", ("--format", "xls"), "--format: expected one of"),
             ("a.json", ("--delimiter", ";"), "--delimiter"),
             ("a.csv", (), "no column called text"),
+            ("a.csv", (), "where its first line is a row already, say --no-header"),
+            ("csv:a", ("--format", "csv"), "--format does nothing beside csv:FILE"),
             ("a.csv", ("--text-column", "x"), "'x'"),
             ("a.csv", ("--text-column", "review", "--pair-column", "id"), "this model takes one"),
         ],
     )
     def test_what_would_do_nothing_is_refused(
-        self, bundle: Path, cli: Cli, tmp_path: Path, name: str, words: Any, message: str
+        self,
+        bundle: Path,
+        cli: Cli,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        words: Any,
+        message: str,
     ) -> None:
-        (tmp_path / name).write_text(self.CSV)
-        assert message in cli("predict", bundle, "--input", tmp_path / name, *words).complaint()
+        monkeypatch.chdir(tmp_path)
+        Path(name).write_text(self.CSV)
+        assert message in cli("predict", bundle, "--input", name, *words).complaint()
 
     def test_an_output_that_is_no_file(self, bundle: Path, cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "in.txt").write_text("film\n")

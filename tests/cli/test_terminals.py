@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
+import typer
 
+from dimec.base.storage import write_json
+from dimec.cli import app
+from dimec.runs.contract_fit import rows_path
+from dimec.runs.workspace import RunDirectory
 from support.plans import tiny_plan
+from support.records import correctness_rows, write_rows
 from support.terminals import file_sink, run_on, terminal_sink
 from support.tiers import texts
 from support.tiny import Said, command, environment
@@ -57,6 +64,7 @@ def places(
         precision="fp32",
         out=folder / "recorded",
     )
+    write_rows(folder / "records.csv", correctness_rows(20, {"a": 1.0, "b": 2.0}, 0))
     names = {"run": finished_run, "bundle": tiny_bundle, "backbone": tiny_backbone}
     names |= {"reviews": tiny_reviews, "folder": folder}
     return {name: str(path) for name, path in names.items()}
@@ -74,6 +82,11 @@ JSON = (
     "trace record {run} --task csv:{reviews} --rows test --out {folder}/trace.safetensors --json",
     "traces list --json",
     "traces show mrpc/minilm-joint/0 --json",
+    "traces get mrpc/minilm-joint/0 --out {run}/got.safetensors --json",
+    "trace import {folder}/records.csv --out {run}/records --overwrite --json",
+    "join a={run}/trace-test.safetensors b={run}/trace-test.safetensors "
+    "--out {run}/both.safetensors --json",
+    "contract rows {run} --out {run}/rows.jsonl --json",
     "bottleneck {run} --width 3 --bits 4 --epochs 2 --json",
     "compress {run} --method int8 --json",
     "profile --backbone {backbone} --tokens 4,8 --repeats 1 --out {folder}/layers.json --json",
@@ -118,7 +131,22 @@ def shape(out: str) -> list[str]:
 
 @pytest.fixture
 def own(places: dict[str, str], run_copy: Callable[..., Path]) -> dict[str, str]:
-    return {**places, "run": str(run_copy())}
+    """The places with a run that may be changed, and that a contract asked labels for."""
+    run = RunDirectory(run_copy())
+    asked = {"text": f"{places['folder']}/in.txt", "rows": ["in.txt-1"], "of": 12}
+    write_json(rows_path(run), {"model": run.training()["model"], **asked})
+    return {**places, "run": str(run.path)}
+
+
+def test_every_command_is_tried() -> None:
+    def names(group: Any, *before: str) -> Iterator[str]:
+        for name, one in group.commands.items():
+            under = hasattr(one, "commands")
+            yield from names(one, *before, name) if under else [" ".join([*before, name])]
+
+    tried = [*JSON, *LINES, *SHOWN, "serve", "demo"]  # serve below; demo is made of others
+    for name in names(typer.main.get_command(app)):
+        assert any(f"{line} ".startswith(f"{name} ") for line in tried), name
 
 
 @pytest.mark.parametrize("line", [*JSON, *LINES, *SHOWN])

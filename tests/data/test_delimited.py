@@ -134,6 +134,11 @@ def test_records_that_are_wrong(text: str, message: str) -> None:
         rows_of(text)
 
 
+def test_who_said_that_there_is_no_header_is_not_told_to() -> None:
+    with typed_options(TYPED), pytest.raises(DataError, match=r"copy the file again whole$"):
+        list(csv_records(['"a,1\n'], Form(","), "a.csv", header=False))
+
+
 def test_records_of_a_stream_are_given_as_they_come() -> None:
     taken: list[str] = []
 

@@ -126,6 +126,22 @@ def test_a_file_that_cannot_be_used_is_one_line(
         read_texts(table, DataSettings(task="csv:x"), NAMES, pairs=False)
 
 
+@pytest.mark.parametrize("content", ['{"text": "a"}\n{"text": "b"}\n', '[{"text": "a"}]'])
+def test_json_is_no_text_a_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text(content, "utf-8")
+    with pytest.raises(DataError, match="holds JSON; call it"):
+        read_texts(path, DataSettings(task="csv:x"), NAMES, pairs=False)
+
+
+def test_a_table_without_a_header_is_read_as_the_training_rows(tmp_path: Path) -> None:
+    table = write_reviews(tmp_path / "a.csv", [("b", "negative")], ("a", "positive"))
+    columns = {"text_column": "column-1", "label_column": "column-2"}
+    data = DataSettings(task="csv:x", header=False, **columns)
+    texts, labels = read_texts(table, data, ("negative", "positive"), pairs=False)
+    assert (tuple(texts.texts), labels.tolist()) == (("a", "b"), [1, 0])
+
+
 def test_pairs_are_read_where_the_model_takes_them(tmp_path: Path) -> None:
     table = write_reviews(tmp_path / "p.csv", [("a", "b")], ("sentence1", "sentence2"))
     data = DataSettings(task="csv:x")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.base.storage import write_json
 from dimec.cartography import softmax
 from dimec.runs.run import Run
+from dimec.runs.workspace import RunDirectory
+from dimec.settings.tiers import TierSettings
 from dimec.training import MultiExitClassifier
 from dimec.training.batching import encode
 from dimec.training.inference import predict
 from dimec.training.lesson import Lesson, UnlabelledTexts
-from dimec.training.own import tier_settings
+from dimec.training.own import _same_kind, tier_settings
 from dimec.training.prepare import load_tokenizer
 from support.tiny import OWN_TIERS, train_own_tiny
 
@@ -199,6 +203,24 @@ class TestLesson:
         assert len(own) == 3
         for mine, other in zip(own, theirs, strict=False):
             assert torch.equal(mine, other)
+
+    def test_words_that_were_added_to_a_tokenizer_make_another_kind(
+        self, run_copy: Callable[..., Path], tiny_backbone: Path, tmp_path: Path
+    ) -> None:
+        """Training grows the table for them, and then it fits no table that did not grow."""
+        teacher = RunDirectory(run_copy())
+        grown = Path(shutil.copytree(tiny_backbone, tmp_path / "grown"))
+        tokenizer = load_tokenizer(str(grown))
+        words = len(tokenizer)
+        tokenizer.add_tokens(["<url>"])
+        tokenizer.save_pretrained(grown)
+        plain, more = (TierSettings(name="a", model=str(one)) for one in (tiny_backbone, grown))
+        assert (_same_kind(plain, teacher), _same_kind(more, teacher)) == (True, False)
+        path = teacher.model_path / "config.json"
+        config = json.loads(path.read_text("utf-8"))
+        config["encoder"]["vocab_size"] = words + 1
+        path.write_text(json.dumps(config), "utf-8")
+        assert (_same_kind(plain, teacher), _same_kind(more, teacher)) == (False, True)
 
     def test_another_kind_is_refused(self, finished_run: Path, own_backbones: Any) -> None:
         from dimec.training.lesson import begin_as

@@ -121,7 +121,9 @@ def test_weights_of_another_shape(tmp_path: Path) -> None:
 def test_an_unknown_prefix_and_a_single_missing_weight(tmp_path: Path) -> None:
     save_encoder(tmp_path / "prefix", "bert")
     _rename(tmp_path / "prefix", lambda name: f"student.{name}")
-    assert "missing (embeddings.LayerNorm.bias" in _refusal(tmp_path / "prefix")
+    message = _refusal(tmp_path / "prefix")
+    assert "missing (embeddings.LayerNorm.bias" in message
+    assert message.endswith("give weights without the student. before their names")
     save_encoder(tmp_path / "one", "bert")
     _rename(tmp_path / "one", lambda n: n.replace("layer.1.output.dense.bias", "lost"))
     message = _refusal(tmp_path / "one")

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,12 +42,27 @@ class Reading:
     encoding: str | None = None
     header: bool = True
 
-    def kind(self, name: str) -> str | None:
-        """The format of an input; None for lines of text or of JSON objects, which they show.
+    def source(self, given: str) -> Source:
+        """The input that is named: a file, ``csv:FILE`` as training takes it, or - for a stream.
 
         Raises:
             ConfigError: no such format, or an option that does nothing for it.
         """
+        from dimec.base.storage import expanded
+        from dimec.data.tables import KINDS
+
+        kind, colon, path = given.partition(":")
+        if not (colon and kind in KINDS):
+            name = given if given == "-" else str(expanded(given))
+            return Source(name, self._kind(name), self)
+        if self.format is not None:
+            raise ConfigError(
+                f"{option('format')} does nothing beside {kind}:FILE, which names it; leave it out"
+            )
+        return replace(self, format=kind).source(path)
+
+    def _kind(self, name: str) -> str | None:
+        """The format of an input; None for lines of text or of JSON objects, which they show."""
         from dimec.data.tables import check_options, kind_of
 
         kind = self.format or (None if name == "-" else kind_of(name))
@@ -113,7 +128,10 @@ def lines_of(mobile: Mobile, descriptor: int, source: Source) -> Iterator[Line |
 
     name, kind, core = source.name, source.kind, mobile.engine.core
     plain = kind in (None, "text") or (
-        kind == "jsonl" and source.reading in (Reading(), Reading("jsonl")) and name[-3:] != ".gz"
+        kind == "jsonl"
+        and source.reading in (Reading(), Reading("jsonl"))
+        and name[-3:] != ".gz"
+        and not (name != "-" and _is_array(descriptor))
     )
     if not plain and kind is not None:
         return read_rows(
@@ -127,6 +145,15 @@ def lines_of(mobile: Mobile, descriptor: int, source: Source) -> Iterator[Line |
         jsonl=kind == "jsonl",
         plain=kind == "text",
     )
+
+
+def _is_array(descriptor: int) -> bool:
+    """Whether a file that is called JSON lines is an array, which training reads too."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return False
+    start = os.read(descriptor, 100)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def arrivals_of(lines: Iterator[Line | None]) -> Iterator[Arrival]:
@@ -151,7 +178,8 @@ def read_rows(
     whole = stat.S_ISREG(os.fstat(descriptor).st_mode) and name != "-"
     shown = "standard input" if name == "-" else name
     if not whole and kind not in ("csv", "tsv"):
-        raise DataError(f"{shown}: {kind} is read from a file only, not from a stream")
+        what = f"{kind} with options of tables" if kind == "jsonl" else kind
+        raise DataError(f"{shown}: {what} is read from a file only, not from a stream")
     table, rows = (
         _of_file(Path(name), kind, reading)
         if whole
@@ -210,9 +238,9 @@ def _of_stream(descriptor: int, name: str, kind: str, reading: Reading) -> tuple
     else:
         given = None if reading.delimiter is None else delimiter_of(reading.delimiter)
         form = find_form(lambda: [first], name, given)
-        records = csv_records(all_lines(), form, name, longest=LONGEST_LINE)
+        records = csv_records(all_lines(), form, name, longest=LONGEST_LINE, header=reading.header)
     columns, rows = with_header(iter(records), form, name, header=reading.header)
-    return Table(Path(name), columns, []), _pumped(rows)
+    return Table(Path(name), columns, [], headed=reading.header), _pumped(rows)
 
 
 def _decoded(descriptor: int, name: str, encoding: str | None) -> Iterator[str]:
@@ -286,9 +314,10 @@ def _column(table: Table, named: str | None, usual: tuple[str, ...], keyword: st
         return None
     if keyword == "text_column" and len(table.columns) == 1 and table.columns[0] == "column-1":
         return 0
+    from dimec.data.files import header_hint
     from dimec.data.sources import shown_names
 
     raise DataError(
         f"{table.path}: no column called {' or '.join(usual)}; name it with {option(keyword)}: "
-        f"the file has {shown_names(table.columns, 4) or 'no rows'}"
+        f"the file has {shown_names(table.columns, 4) or 'no rows'}{header_hint(table)}"
     )

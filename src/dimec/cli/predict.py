@@ -74,8 +74,8 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="A table (.csv, .tsv, .json, .jsonl, .parquet), else a text a line or JSON lines "
-            '{"text": …, "pair": …, "id": …}; - for standard input.',
+            help="A table (.csv, .tsv, .json, .jsonl, .parquet, csv:FILE), else a text a line or "
+            'JSON lines {"text": …, "pair": …, "id": …}; - for standard input.',
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -195,8 +195,9 @@ def predict(
     )
     if input_ is None and reading != Reading():
         raise ConfigError("the options of a file go with --input; texts are taken as they are")
-    kind = None if input_ is None else reading.kind(input_)
-    check_metrics(metrics, {"input": input_, "output": output, "state": state})
+    source = None if input_ is None else reading.source(input_)
+    inputs = None if source is None else source.name
+    check_metrics(metrics, {"input": inputs, "output": output, "state": state})
     from dimec.mobile import Mobile
     from dimec.mobile.addresses import named_urls
 
@@ -218,10 +219,10 @@ def predict(
     with mobile, keeping(metrics, mobile), _closed_pipes():
         if note := missing_tiers(mobile.engine.names[1:], urls):
             print(note, file=sys.stderr)
-        if input_ is None:
+        if source is None:
             _answer_texts(mobile, texts or [], workers, as_json)
         else:
-            _answer_file(mobile, Source(input_, kind, reading), output, workers)
+            _answer_file(mobile, source, output, workers)
         for line in audit_lines(mobile):
             print(line, file=sys.stderr)
 

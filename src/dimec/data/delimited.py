@@ -87,7 +87,12 @@ def find_form(lines: Callable[[], Iterable[str]], name: str, given: str | None =
 
 
 def csv_records(
-    lines: Iterable[str], form: Form, name: str, *, longest: int = LONGEST_FIELD
+    lines: Iterable[str],
+    form: Form,
+    name: str,
+    *,
+    longest: int = LONGEST_FIELD,
+    header: bool = True,
 ) -> Iterator[Record]:
     """Records of CSV lines; quoted fields may hold delimiters, quotes and newlines.
 
@@ -98,6 +103,7 @@ def csv_records(
         form: see :func:`find_form`.
         name: what errors call the source.
         longest: the most characters of a field.
+        header: whether the first record is one, for what an error says.
 
     Raises:
         DataError: a record cannot be parsed.
@@ -124,7 +130,7 @@ def csv_records(
             raise DataError(
                 f"{name}, line {start}: not valid CSV ({error}: the last quote here is never "
                 'closed); close it, double quotes inside a field (""), or copy the file again '
-                f"whole{hint if start == 1 + form.skip else ''}"
+                f"whole{hint if header and start == 1 + form.skip else ''}"
             ) from None
         raise DataError(
             f"{name}, line {start}: not valid CSV ({error}); quote fields that hold "

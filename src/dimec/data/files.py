@@ -77,14 +77,20 @@ def default_pair_column(columns: Sequence[str], text_column: str) -> str | None:
 def _no_text_column(table: Table) -> NoReturn:
     if not table.columns:
         raise DataError(f"{table.path} has no rows; expected labelled texts")
-    hint = f"; where its first line is a row already, say {option('header')}"
-    if len(table.columns) == 1:
-        hint = f"; one column only, so name another {option('delimiter')} of csv where it has more"
     raise DataError(
         f"{table.path}: no column called {', '.join(_TEXT_COLUMNS)}; name the text's with "
         f"{option('text_column')}: the file has {shown_names(table.columns, 4)}"
-        f"{hint if table.headed else ''}"
+        f"{header_hint(table)}"
     )
+
+
+def header_hint(table: Table) -> str:
+    """What else may be the matter where the names in the first line are not those looked for."""
+    if not table.headed:
+        return ""
+    if len(table.columns) == 1:
+        return f"; where it has more columns, read it as csv with its {option('delimiter')}"
+    return f"; where its first line is a row already, say {option('header')}"
 
 
 def texts_of(table: Table, column: str, keyword: str) -> tuple[str, ...]:

@@ -89,6 +89,19 @@ def read_text(path: Path, encoding: str | None = None) -> str:
     return decode(content, str(path), encoding)
 
 
+def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+    """(line number from 1, line) of every line that is not empty, of a file with a text a line.
+
+    Raises:
+        ConfigError: as :func:`decode`.
+        DataError: as :func:`read_text`, or it holds JSON, whose lines are no texts.
+    """
+    content = read_text(path, encoding)
+    if content[:100].lstrip().startswith(("[{", '{"')):
+        raise DataError(f"{path} holds JSON; call it .json, or .jsonl for an object a line")
+    return numbered_lines(content)
+
+
 def decode(content: bytes, name: str, encoding: str | None = None) -> str:
     """Text of bytes.
 

@@ -133,7 +133,7 @@ def read_table(
         return stream
 
     form = find_form(lines, str(path), None if delimiter is None else delimiter_of(delimiter))
-    return _delimited(path, csv_records(lines(), form, str(path)), form, header)
+    return _delimited(path, csv_records(lines(), form, str(path), header=header), form, header)
 
 
 def check_options(

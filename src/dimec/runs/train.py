@@ -76,8 +76,9 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
     """Settings from flat names; None leaves a setting at its default.
 
     Raises:
-        ConfigError: an unknown name, or a value that is out of range.
+        ConfigError: an unknown name, a value that is out of range, or one that does nothing.
     """
+    from dimec.settings.distillation import refuse_idle
     from dimec.settings.run import GROUPS, RunSettings
 
     nested: dict[str, Any] = {name: {} for name in GROUPS}
@@ -90,4 +91,6 @@ def settings_of(values: dict[str, Any], seed: int) -> RunSettings:
             raise ConfigError(f"unknown setting {key!r}")
         if value is not None:
             nested[homes[0]][key] = value
-    return RunSettings.of({**nested, "seed": seed})
+    settings = RunSettings.of({**nested, "seed": seed})
+    refuse_idle(settings.distillation, settings.training.recipe)
+    return settings

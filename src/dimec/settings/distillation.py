@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from dimec.base.errors import ConfigError, option
 from dimec.settings.base import Settings
 from dimec.settings.option import Option
 
@@ -113,3 +114,44 @@ class DistillationSettings(Settings):
         if value == 1:
             raise ValueError("expected 0 for none, or 2 parts or more, for one leaves no rows")
         return value
+
+
+_OF_STUDENTS = (
+    *("label_weight", "teacher_weight", "hidden_weight", "gatekeeper_weight", "student_epochs"),
+    *("student_learning_rate", "start", "rounds", "unlabelled", "gain"),
+)
+
+
+def refuse_idle(how: DistillationSettings, recipe: str) -> None:
+    """Refuse a setting that a recipe of :class:`dimec.settings.training.TrainingSettings` ignores.
+
+    Not a validator: a run of an earlier version, which ignored it in silence, can still be read.
+
+    Raises:
+        ConfigError: names the first such setting, and what it goes with.
+    """
+    plain = DistillationSettings()
+    changed = {
+        name for name in type(how).model_fields if getattr(how, name) != getattr(plain, name)
+    }
+    if recipe != "own":
+        for name in _OF_STUDENTS:
+            if name in changed:
+                raise _idle(name, f"without students; give {option('tier')}, or the recipe 'own'")
+    if recipe != "joint" and "self_distillation" in changed:
+        raise _idle("self_distillation", "but with the recipe 'joint'")
+    taught = recipe == "own" and how.teacher_weight > 0
+    if "temperature" in changed and not (taught or how.self_distillation):
+        others = (option("teacher_weight"), option("self_distillation"))
+        raise _idle(
+            "temperature",
+            f"where nothing is learnt from another exit, by {others[0]} of students or {others[1]}",
+        )
+    if "gain" in changed and how.unlabelled is None:
+        raise _idle("gain", f"without {option('unlabelled')}")
+    if how.unlabelled is not None and not (how.teacher_weight or how.hidden_weight):
+        raise _idle("unlabelled", f"where {option('teacher_weight')} is 0: it has no labels")
+
+
+def _idle(name: str, why: str) -> ConfigError:
+    return ConfigError(f"{option(name)} does nothing {why}; leave it out")

@@ -22,7 +22,8 @@ from dimec.contract.losses import UNKNOWN
 from dimec.data.dataset import Dataset, Splits
 from dimec.data.files import default_pair_column, default_text_column
 from dimec.data.labels import label_texts
-from dimec.data.tables import ABSENT, Table, kind_of, read_table, read_text
+from dimec.data.sources import read_lines
+from dimec.data.tables import ABSENT, Table, kind_of, read_table
 from dimec.runs.calibration import Calibration, CalibrationFiles, WorthALabel
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.data import DataSettings
@@ -86,6 +87,7 @@ def read_texts(
             kind,
             delimiter=data.delimiter if csv else None,
             encoding=data.encoding if kind != "parquet" else None,
+            header=data.header or kind not in ("csv", "tsv"),
         )
     text = data.text_column if data.text_column in table.columns else None
     text = text or default_text_column(table.columns)
@@ -177,9 +179,7 @@ def read_labels_file(path: Path, texts: Dataset, names: Sequence[str]) -> npt.ND
 
 
 def _lines(path: Path) -> Table:
-    lines = [line.rstrip("\r") for line in read_text(path).split("\n")]
-    rows = [(number, (line,)) for number, line in enumerate(lines, start=1) if line]
-    return Table(path, ("text",), rows)
+    return Table(path, ("text",), [(number, (line,)) for number, line in read_lines(path)])
 
 
 def _column(table: Table, name: str) -> tuple[str, ...]:

@@ -21,10 +21,11 @@ from dimec.runs.workspace import RunDirectory
 from dimec.settings.distillation import DistillationSettings
 from dimec.settings.run import RunSettings
 from dimec.settings.tiers import TierSettings
+from dimec.training.checks import highest_id
 from dimec.training.lesson import Lesson, UnlabelledTexts
 from dimec.training.loop import train_one
 from dimec.training.own_finish import finish_own, reuse_own
-from dimec.training.prepare import claim, discard, make_accelerator
+from dimec.training.prepare import claim, discard, load_tokenizer, make_accelerator
 from dimec.training.ready_labels import check_classifier
 from dimec.training.ready_run import take_ready
 from dimec.training.second_round import weights_of
@@ -205,10 +206,15 @@ def _begins_as_teacher(settings: RunSettings, place: int, teacher: RunDirectory)
 
 
 def _same_kind(tier: TierSettings, teacher: RunDirectory) -> bool:
-    """Whether a tier's encoder has the shape of the teacher's, but for its depth."""
+    """Whether a tier's encoder has the shape of the teacher's, but for its depth.
+
+    Its table of words counts as training grows it, for what was added to its tokenizer.
+    """
     from transformers import AutoConfig
 
-    own = AutoConfig.from_pretrained(backbone_source(tier.source)).to_dict()
+    source = backbone_source(tier.source)
+    own = AutoConfig.from_pretrained(source).to_dict()
+    own["vocab_size"] = max(own["vocab_size"], highest_id(load_tokenizer(source)) + 1)
     theirs = json.loads((teacher.model_path / "config.json").read_text("utf-8"))
     theirs = theirs.get("encoder", theirs)  # a classifier taken as it is has its own form
     ignored = _DEPTH | _NAMES

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from dimec.base.errors import ConfigError
+from dimec.base.errors import ConfigError, shown
 from dimec.base.progress import Progress
 from dimec.data.backbones import PACKAGED, check_backbone_files, short
 from dimec.training.encoders import encoder_class
@@ -219,10 +219,24 @@ def _refusal(
     what: What,
 ) -> ConfigError:
     parts = [f"{len(names)} {kind} ({_few(names, found)})" for kind, names in wrong.items()]
+    prefix = _unknown_prefix(found, wrong.get("missing", ()))
+    advice = what.advice if prefix is None else f"weights without the {prefix} before their names"
     return ConfigError(
         f"the weights of {called(source)} do not fit its config.json: {', '.join(parts)}; those "
-        f"would be random, or lost; give {what.advice}"
+        f"would be random, or lost; give {advice}"
     )
+
+
+def _unknown_prefix(found: Mapping[str, Collection[Any]], missing: Sequence[str]) -> str | None:
+    """What stands before all of the missing names in the file, and is no known wrapper's."""
+    if not missing:
+        return None
+    extra = set(found["unexpected_keys"])
+    ends = (name for name in extra if name.endswith(f".{missing[0]}"))
+    for prefix in (name.removesuffix(missing[0]) for name in ends):
+        if all(prefix + name in extra for name in missing):
+            return shown(prefix, 60)
+    return None
 
 
 def called(source: str) -> str:

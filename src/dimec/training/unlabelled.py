@@ -10,8 +10,8 @@ from dimec.base.errors import DataError, option, shown
 from dimec.base.progress import Progress
 from dimec.data.dataset import Dataset, Splits
 from dimec.data.files import default_text_column, texts_of
-from dimec.data.sources import numbered_lines, shown_names
-from dimec.data.tables import Table, kind_of, read_table, read_text
+from dimec.data.sources import read_lines, shown_names
+from dimec.data.tables import Table, kind_of, read_table
 from dimec.settings.data import DataSettings
 from dimec.training.lesson import UnlabelledTexts
 
@@ -112,11 +112,8 @@ def _plain(text: str) -> str:
 
 
 def _of_lines(path: Path, data: DataSettings, pairs: bool) -> list[_Row]:
-    content = read_text(path, data.encoding)
-    if content[:100].lstrip().startswith(("[{", '{"')):
-        raise DataError(f"{path} holds JSON; call it .json, or .jsonl for an object a line")
     rows: list[_Row] = []
-    for number, line in numbered_lines(content):
+    for number, line in read_lines(path, data.encoding):
         text, tab, second = line.partition("\t")
         if not pairs:
             rows.append((line, None))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dimec.base.errors import DataError, quoted
+from dimec.base.errors import DataError, option, quoted
 from dimec.mobile.core import Text
 
 _CHUNK = 1 << 16
@@ -47,7 +47,8 @@ def read_lines(
 
     Plain text has one text a line, the empty one included, and for pairs a tab between the two.
     JSON lines are objects with ``text`` and, if wanted, ``pair`` and ``id``; empty lines are
-    skipped. The first line that is not empty tells which of the two it is.
+    skipped. The first line that is not empty tells which of the two it is; one that begins a JSON
+    array, which would be one text, is refused.
 
     Args:
         descriptor: of the file.
@@ -70,6 +71,7 @@ def read_lines(
             continue
         held.append(numbered)
         if form is None and numbered[1].strip():
+            _refuse_array(numbered, name)
             form = _is_object(numbered[1])
         if form is not None:
             yield from parse(held, form)
@@ -217,6 +219,24 @@ def _decoded(raw: bytes, first: bool) -> str:
         raise DataError(
             f"expected UTF-8, got the byte 0x{raw[error.start]:02x}; {remedy}"
         ) from None
+
+
+def _refuse_array(numbered: tuple[int, str], name: str) -> None:
+    """Raise DataError where the first line begins an array of objects, or is one of texts."""
+    number, content = numbered
+    start = content.strip()
+    if start != "[" and not start.startswith("[{"):
+        try:
+            value = json.loads(start) if start.startswith("[") else None
+        except (ValueError, RecursionError):
+            return
+        if not value or not all(isinstance(item, str) for item in value):
+            return
+    raise DataError(
+        f"{name}, line {number}: a JSON array begins here, which is no text a line; give a file of "
+        f"objects with {option('format', 'json')}, or say {option('format', 'text')} where it is "
+        "a text"
+    )
 
 
 def _is_object(content: str) -> bool:
