@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, DataError
 from dimec.policies.base import Outcome, Policy
 from dimec.policies.drive import drive
 from dimec.policies.literature.adaee import AdaEEPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxPolicy, MaxSoftmaxTiersPolicy
+from dimec.policies.literature.exit_thresholds import ThresholdsPolicy
 from dimec.policies.literature.neurosurgeon import NeurosurgeonPolicy
 from dimec.policies.reach import served_steps
 from dimec.policies.routed import RouterPolicy
@@ -103,3 +105,31 @@ def test_a_step_that_cannot_be_taken_is_refused(policy: Policy, site: Site, word
 def test_a_policy_of_another_model_or_other_tiers_is_found_out(policy: Policy, words: str) -> None:
     with pytest.raises(DataError, match=words):
         served_steps(policy, PAPER, (2,), WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "words"),
+    [
+        (np.full((2, 1), 2.0), r"behind 1 exits of 3 classes \(IndexError: index 2"),
+        (np.full((2, 3), 2.0), ""),
+    ],
+)
+def test_a_policy_of_other_classes_is_found_out(thresholds: FloatArray, words: str) -> None:
+    """Not at its first step, but behind an exit that says what the policy has no number for."""
+    policy = ThresholdsPolicy("exit-cascade", ((0, 2), (1, 4), (2, 6)), thresholds)
+    site = Site(PAPER.deployment, (2, 4, 6))
+    served_steps(policy, site, (2,), WIDTH)
+    if not words:
+        assert served_steps(policy, site, (2,), WIDTH, 3).reach
+        return
+    with pytest.raises(DataError, match=words):
+        served_steps(policy, site, (2,), WIDTH, 3)
+
+
+def test_a_policy_that_leads_back_is_found_out() -> None:
+    class Back(Saying):
+        def after(self, walk: Walk) -> Step:
+            return self.first
+
+    with pytest.raises(DataError, match="a step leads on, but this one goes from mobile, layer 2"):
+        served_steps(Back(Go(0, 2)), PAPER, (2,), WIDTH, 2)
