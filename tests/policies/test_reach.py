@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,17 +11,22 @@ import pytest
 from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, DataError
 from dimec.policies.base import Outcome, Policy
-from dimec.policies.drive import drive
+from dimec.policies.drive import drive, walked
+from dimec.policies.kinds import Storable, kind_of
 from dimec.policies.literature.adaee import AdaEEPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxPolicy, MaxSoftmaxTiersPolicy
 from dimec.policies.literature.exit_thresholds import ThresholdsPolicy
 from dimec.policies.literature.neurosurgeon import NeurosurgeonPolicy
 from dimec.policies.reach import served_steps
+from dimec.policies.registry import FitInputs
 from dimec.policies.routed import RouterPolicy
+from dimec.policies.servable import fit_servable
 from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Step, Steps, Walk
 from dimec.routing import CentroidRouter, SingleTierRouter
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
+from support.builders import make_trace
+from support.fuzzing import extreme_arrays
 
 WIDTH = 4
 PAPER = Site(Deployment.paper((2, 4, 6)), (1, 2, 4, 6))
@@ -124,6 +130,25 @@ def test_a_policy_of_other_classes_is_found_out(thresholds: FloatArray, words: s
         return
     with pytest.raises(DataError, match=words):
         served_steps(policy, site, (2,), WIDTH, 3)
+
+
+@pytest.mark.parametrize("name", ["exit-cascade", "deferral", "knn", "cats", "cascade"])
+def test_parts_that_no_fit_made_are_refused_or_lead_to_an_answer(name: str) -> None:
+    trace = make_trace(40, exits=(1, 2, 4, 6), tiers=(2, 4, 6))
+    fitted = fit_servable(name, FitInputs(trace, PAPER.deployment, 0.02), {})
+    policy = cast(Storable, fitted.policy)
+    refused = 0
+    for what, arrays in extreme_arrays(policy.arrays()):
+        try:
+            made = kind_of(policy.kind)(policy.name, policy.settings(), arrays)
+            steps = served_steps(made, PAPER, (1, 2), WIDTH, 2)
+        except (KeyError, TypeError, ValueError, OverflowError, ConfigError, DataError):
+            refused += 1
+            continue
+        for sample in range(10):
+            _, look = walked(steps, trace, PAPER.deployment, sample)
+            assert look == -1, what
+    assert refused > 5
 
 
 def test_a_policy_that_leads_back_is_found_out() -> None:
