@@ -118,6 +118,8 @@ class Plan(Part):
             content = files(__package__).joinpath("profiles", f"{profile}.toml").read_bytes()
         else:
             try:
+                if not Path(profile).is_file():  # a device has no end
+                    raise FileNotFoundError
                 content = Path(profile).read_bytes()
             except OSError:
                 raise MissingArtefactError(

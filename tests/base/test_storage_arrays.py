@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import tempfile
 from pathlib import Path
@@ -205,6 +206,11 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path, content: bytes) ->
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     assert read_or_refuse(tmp_path) is None
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert read_or_refuse(tmp_path / "pipe") is None
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimec.base.errors import ArtefactError, CorruptArtefactError, MissingArtefactError
-from dimec.bundle.folders import TierBundle, verify_bundle
+from dimec.bundle.folders import TierBundle, read_manifest, verify_bundle
 from dimec.bundle.manifest import MANIFEST
 from dimec.tiers.names import TIER_NAMES
 from support.builders import json_values
@@ -38,6 +40,34 @@ def _change(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     value = json.loads((folder / MANIFEST).read_text())
     change(value)
     (folder / MANIFEST).write_text(json.dumps(value))
+
+
+@contextmanager
+def _no_descriptors() -> Iterator[None]:
+    """No file can be opened, as under a server whose clients have taken all descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class TestWhatTheSystemRefuses:
+    def test_a_file_that_it_does_not_open(self, bundle: Path) -> None:
+        told = r"manifest\.json cannot be read: Too many open files"
+        for read, folder in (
+            (verify_bundle, bundle),
+            (read_manifest, bundle),
+            (TierBundle.open, bundle / "edge"),
+        ):
+            with pytest.raises(CorruptArtefactError, match=told), _no_descriptors():
+                read(folder)
+
+    def test_a_name_too_long(self, bundle: Path) -> None:
+        for read in (verify_bundle, read_manifest, TierBundle.open):
+            with pytest.raises(CorruptArtefactError, match="cannot be read: File name too long"):
+                read(bundle / ("x" * 300))
 
 
 class TestFiles:

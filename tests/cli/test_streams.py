@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dimec.cli.streams import json_text, replace_what_cannot_be_shown
-from support.tiny import command, environment
+from dimec.cli.streams import json_text, refused_by_system, replace_what_cannot_be_shown
+from support.tiny import Said, command, environment
+
+LONG = "x" * 300  # no file can be called so
 
 # By PYTHONIOENCODING, and by a locale that Python does not put right by itself.
 NARROW = {
@@ -136,3 +140,38 @@ def test_what_cannot_be_shown_is_replaced(monkeypatch: pytest.MonkeyPatch) -> No
     replace_what_cannot_be_shown()
     print("é λ", end="", flush=True)
     assert printed.getvalue() == "é ?".encode("cp1252")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["traces", "list"]])
+def test_standard_output_without_room_is_one_line(words: list[str]) -> None:
+    """Also what is met only when the buffer is written at the end."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(*words), stdout=full, stderr=subprocess.PIPE, check=False, env=environment()
+        )
+    assert done.returncode == 2
+    expected = b"dimec: cannot write standard output: No space left on device; send it where"
+    assert done.stderr == expected + b" there is room\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inspect", LONG],
+        ["fit", LONG],
+        ["predict", LONG, "a text"],
+        ["serve", LONG],
+        ["export", LONG, "out"],
+        ["train", "--task", "vader/movies", "--out", LONG],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_name_too_long_is_one_line(cli: Callable[..., Said], words: list[str]) -> None:
+    line = cli(*words).complaint()
+    assert "File name too long" in line
+
+
+def test_what_is_no_refusal_of_the_system_stays_a_fault() -> None:
+    assert refused_by_system(OSError(errno.EBADF, "Bad file descriptor")) is None
+    refusal = refused_by_system(PermissionError(errno.EACCES, "Permission denied", "a\nb"))
+    assert refusal == "a\\nb: Permission denied; check the path"

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dimec.base.errors import DataError
 from dimec.mobile import decisions as module
 from dimec.mobile.decisions import Claims, Decision, Decisions
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.store import MEMORY, State
 from dimec.policies.routed import RouterPolicy
-from dimec.policies.step import Signal, Site, Steps
+from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Step, Steps, Walk
 from dimec.routing import CentroidRouter
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.names import TIER_NAMES
@@ -63,6 +64,18 @@ def decisions(state: State, *, adaptive: bool) -> Decisions:
     return Decisions(steps, twin, state, steps.learns)
 
 
+class Failing(FixedSteps):
+    """Steps that look at what need not be there."""
+
+    reach = (Go(0, 2),)
+
+    def begin(self, signal: Signal) -> Step:
+        return Go(int(signal.embedding[0]) * 0, 2)
+
+    def after(self, walk: Walk) -> Step:
+        return Answer(walk.last.layer)
+
+
 def counts(online: Decisions) -> list[int]:
     """Of the pools that decisions rest on."""
     known: list[int] = (online.memory() or fitted().state())["counts"].tolist()
@@ -102,6 +115,18 @@ class TestDeciding:
         # Recorded in the same order, the sums agree to the last bit.
         assert state.arrays["sums"].tobytes() == offline.sums.tobytes()
         assert in_file(state) == offline.counts.tolist()
+
+    def test_a_policy_that_fails_on_a_text_is_that_texts_error(self, state: State) -> None:
+        """Whatever a stranger's policy raises; the next text is decided on as ever."""
+        failing = Failing()
+        online = Decisions(failing, failing, state, "never")
+        short, sound = Signal(np.zeros(0, np.float32), 9), signal(embeddings(1)[0])
+        for ask in (online.look, online.decide):
+            with pytest.raises(DataError, match=r"policy fails on this text \(IndexError: "):
+                ask(short)
+        with pytest.raises(DataError, match=r"policy fails on this text \(IndexError: "):
+            online.after(Walk(sound))
+        assert online.decide(sound).first == online.look(sound) == Go(0, 2)
 
     def test_looking_teaches_nothing(self, state: State) -> None:
         online = decisions(state, adaptive=True)

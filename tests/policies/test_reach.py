@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pytest
 
+from dimec.base.arrays import FloatArray
 from dimec.base.errors import ConfigError, DataError
 from dimec.policies.base import Outcome, Policy
-from dimec.policies.drive import drive
+from dimec.policies.drive import drive, walked
+from dimec.policies.kinds import Storable, kind_of
 from dimec.policies.literature.adaee import AdaEEPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxPolicy, MaxSoftmaxTiersPolicy
+from dimec.policies.literature.exit_thresholds import ThresholdsPolicy
 from dimec.policies.literature.neurosurgeon import NeurosurgeonPolicy
 from dimec.policies.reach import served_steps
+from dimec.policies.registry import FitInputs
 from dimec.policies.routed import RouterPolicy
+from dimec.policies.servable import fit_servable
 from dimec.policies.step import Answer, FixedSteps, Go, Signal, Site, Step, Steps, Walk
 from dimec.routing import CentroidRouter, SingleTierRouter
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
+from support.builders import make_trace
+from support.fuzzing import extreme_arrays
 
 WIDTH = 4
 PAPER = Site(Deployment.paper((2, 4, 6)), (1, 2, 4, 6))
@@ -103,3 +111,50 @@ def test_a_step_that_cannot_be_taken_is_refused(policy: Policy, site: Site, word
 def test_a_policy_of_another_model_or_other_tiers_is_found_out(policy: Policy, words: str) -> None:
     with pytest.raises(DataError, match=words):
         served_steps(policy, PAPER, (2,), WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "words"),
+    [
+        (np.full((2, 1), 2.0), r"behind 1 exits of 3 classes \(IndexError: index 2"),
+        (np.full((2, 3), 2.0), ""),
+    ],
+)
+def test_a_policy_of_other_classes_is_found_out(thresholds: FloatArray, words: str) -> None:
+    """Not at its first step, but behind an exit that says what the policy has no number for."""
+    policy = ThresholdsPolicy("exit-cascade", ((0, 2), (1, 4), (2, 6)), thresholds)
+    site = Site(PAPER.deployment, (2, 4, 6))
+    served_steps(policy, site, (2,), WIDTH)
+    if not words:
+        assert served_steps(policy, site, (2,), WIDTH, 3).reach
+        return
+    with pytest.raises(DataError, match=words):
+        served_steps(policy, site, (2,), WIDTH, 3)
+
+
+@pytest.mark.parametrize("name", ["exit-cascade", "deferral", "knn", "cats", "cascade"])
+def test_parts_that_no_fit_made_are_refused_or_lead_to_an_answer(name: str) -> None:
+    trace = make_trace(40, exits=(1, 2, 4, 6), tiers=(2, 4, 6))
+    fitted = fit_servable(name, FitInputs(trace, PAPER.deployment, 0.02), {})
+    policy = cast(Storable, fitted.policy)
+    refused = 0
+    for what, arrays in extreme_arrays(policy.arrays()):
+        try:
+            made = kind_of(policy.kind)(policy.name, policy.settings(), arrays)
+            steps = served_steps(made, PAPER, (1, 2), WIDTH, 2)
+        except (KeyError, TypeError, ValueError, OverflowError, ConfigError, DataError):
+            refused += 1
+            continue
+        for sample in range(10):
+            _, look = walked(steps, trace, PAPER.deployment, sample)
+            assert look == -1, what
+    assert refused > 5
+
+
+def test_a_policy_that_leads_back_is_found_out() -> None:
+    class Back(Saying):
+        def after(self, walk: Walk) -> Step:
+            return self.first
+
+    with pytest.raises(DataError, match="a step leads on, but this one goes from mobile, layer 2"):
+        served_steps(Back(Go(0, 2)), PAPER, (2,), WIDTH, 2)

@@ -13,6 +13,11 @@ import pytest
 
 from dimec.base.errors import DimecError
 from dimec.base.storage import save_arrays
+from dimec.bundle.folders import TierBundle
+from dimec.policies.kinds import StoredPolicy
+from dimec.policies.literature.deferral import DeferralPolicy
+from dimec.policies.literature.exit_models import Models
+from dimec.policies.literature.exit_thresholds import ThresholdsPolicy
 from dimec.routing import CentroidRouter
 from support.stored import fitted_on, store_router
 from support.tampering import (
@@ -94,6 +99,23 @@ class TestGraphsThatAreOthers:
         line = cli(*predict(bundle / "mobile")).complaint()
         assert "policy.json" in line
         assert len(line) < 400
+
+    def test_a_policy_of_another_kind_whose_parts_are_none(self, bundle: Path, cli: Cli) -> None:
+        """It goes wrong behind an exit, not at its first step."""
+        folder = bundle / "mobile"
+        exits = TierBundle.open(folder).manifest.exits
+        way = tuple(enumerate(exits))
+        models = [Models(np.zeros((2, 3)), np.zeros(2)) for _ in exits[:-1]]
+        margins = np.full(len(models), -1.0)
+        for policy in (
+            ThresholdsPolicy("exit-cascade", way, np.full((len(way) - 1, 1), 2.0)),
+            DeferralPolicy(way, models, margins),
+        ):
+            StoredPolicy(policy, fitted_on(folder)).save(folder)
+            sign(folder)
+            line = cli(*predict(folder)).complaint()
+            assert f"the policy {policy.name} cannot go on behind 1 exits of 2 classes" in line
+            assert len(line) < 400
 
     @pytest.mark.parametrize(
         "changes",

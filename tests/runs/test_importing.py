@@ -99,7 +99,7 @@ def test_embeddings_are_those_of_the_samples(tmp_path: Path) -> None:
     place = [[row["id"] for row in rows].index(guid) for guid in trace.guids]
     np.testing.assert_allclose(trace.embeddings, numbers[place], atol=0.2)
     np.save(tmp_path / "e.npy", numbers[1:])
-    for wrong in ("e.npy", "models.csv", "none.npy"):
+    for wrong in ("e.npy", "models.csv", "none.npy", "/dev/zero"):
         with pytest.raises(DataError, match=f"{wrong}.*expected"):
             import_table(table, tmp_path / "no", Import(embeddings=tmp_path / wrong))
 

@@ -182,6 +182,8 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         MissingArtefactError, match=r"no study profile 'huge'; give one of small, deep, base"
     ):
         Plan.load("huge")
+    with pytest.raises(MissingArtefactError, match="no study profile '/dev/zero'"):
+        Plan.load("/dev/zero")
     with pytest.raises(ConfigError, match="no task 'rte'; it has sst2, cola"):
         plan_of(tmp_path).changed(tasks=["rte"])
     with pytest.raises(ConfigError, match="no task 'rte'"):

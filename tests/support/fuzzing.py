@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dimec.base.errors import ProtocolError
 from dimec.protocol import (
@@ -92,6 +93,22 @@ def extreme_manifests(sound: dict[str, Any]) -> Iterator[tuple[str, Any, dict[st
     for field, values in TIER_EXTREMES.items():
         for value in values:
             yield f"tier {field}", value, {**sound, "tiers": [{**first, field: value}, *others]}
+
+
+def extreme_arrays(
+    sound: Mapping[str, npt.NDArray[Any]],
+) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
+    """(what, arrays): sound arrays with each in other shapes and types, and with odd numbers."""
+    for name, array in sound.items():
+        shapes = [array[None], array.reshape(-1), array[..., None], array[:0], array[:1]]
+        if array.ndim:
+            shapes += [array[..., :-1], np.concatenate([array, array], axis=-1)]
+        types = [array.astype(kind) for kind in (np.float16, np.int8, np.float64, np.str_)]
+        numbers = [np.full(array.shape, value) for value in (np.nan, np.inf, -1.0, 1e300, 0.0)]
+        for number, other in enumerate((*shapes, *types, *numbers)):
+            same = other.dtype == array.dtype and np.array_equal(other, array)
+            if not same:
+                yield f"{name}, number {number}", {**sound, name: other}
 
 
 # Trailers that would matter, were they headers; and those that no message may have.

@@ -236,6 +236,8 @@ def test_a_file_that_is_not_toml_or_not_there_is_said(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     with pytest.raises(ConfigError, match=r"cannot read the scenarios .*mine\.toml"):
         Scenarios.load(path)
+    with pytest.raises(ConfigError, match=r"scenarios /dev/zero: it is no regular file"):
+        Scenarios.load(Path("/dev/zero"))
     path.write_text("[links", "utf-8")
     with pytest.raises(ConfigError, match=r"mine\.toml is not valid TOML"):
         Scenarios.load(path)

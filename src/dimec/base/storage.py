@@ -271,6 +271,8 @@ def load_arrays(
     if not path.exists():
         raise MissingArtefactError(f"{path} does not exist; make it with: {made_by}")
     try:
+        if not path.is_file():  # to open a pipe is to wait for whoever writes to it
+            raise ValueError("it is no regular file")
         with safe_open(path, framework="numpy") as stream:
             header = dict(stream.metadata() or {})
             _check_kind(path, header, kind, made_by)

@@ -193,14 +193,21 @@ def write_manifest(folder: Path, manifest: TierManifest | BundleManifest) -> Non
 
 
 def _check_folder(path: Path) -> None:
-    if not path.is_dir():
+    try:
+        there = path.is_dir()
+    except OSError as error:  # a name too long, a folder around it that cannot be entered
+        raise _unreadable(path, error) from None
+    if not there:
         raise MissingArtefactError(f"{path} is no bundle folder; make one with: {_MADE_BY}")
 
 
 def _parse(model: type[_M], path: Path) -> _M:
     _check_plain(path)
-    with path.open("rb") as stream:
-        content = stream.read(_LARGEST_MANIFEST + 1)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_MANIFEST + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if len(content) > _LARGEST_MANIFEST:
         raise CorruptArtefactError(f"{path} is far too large for a manifest")
     value: Any = parse_json(content, path, _MADE_BY)
@@ -234,7 +241,7 @@ def _check_file(folder: Path, name: str, record: FileRecord) -> None:
     try:
         sound = file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
     except OSError as error:
-        raise CorruptArtefactError(f"{file} cannot be read: {error.strerror}") from None
+        raise _unreadable(file, error) from None
     if not sound:
         raise CorruptArtefactError(
             f"{file} was altered or truncated after it was exported (its size or hash does not "
@@ -249,10 +256,14 @@ def _check_plain(file: Path) -> None:
     except FileNotFoundError:
         raise MissingArtefactError(f"{file} does not exist; make it with: {_MADE_BY}") from None
     except OSError as error:
-        raise CorruptArtefactError(f"{file} cannot be read: {error.strerror}") from None
+        raise _unreadable(file, error) from None
     if not stat.S_ISREG(mode):
         kind = "a link" if stat.S_ISLNK(mode) else "no plain file"
         raise CorruptArtefactError(f"{file} is {kind}; a bundle holds plain files only")
+
+
+def _unreadable(path: Path, error: OSError) -> CorruptArtefactError:
+    return CorruptArtefactError(f"{path} cannot be read: {error.strerror}")
 
 
 def _check_graphs(folder: Path, manifest: TierManifest) -> None:
@@ -273,9 +284,15 @@ def _check_others(folder: Path, manifest: TierManifest) -> None:
     A graph names the files of its tensors in plain UTF-8; so a name that does not occur in it,
     in whatever case, is none of them.
     """
-    others = {entry.name for entry in folder.iterdir()} - {MANIFEST, *manifest.files}
+    try:
+        others = {entry.name for entry in folder.iterdir()} - {MANIFEST, *manifest.files}
+    except OSError as error:
+        raise _unreadable(folder, error) from None
     for graph in sorted(name for name in manifest.files if others and name.endswith(".onnx")):
-        content = (folder / graph).read_bytes().lower()
+        try:
+            content = (folder / graph).read_bytes().lower()
+        except OSError as error:
+            raise _unreadable(folder / graph, error) from None
         for other in sorted(others):
             if os.fsencode(other).lower() in content:
                 raise CorruptArtefactError(

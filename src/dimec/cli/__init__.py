@@ -28,7 +28,11 @@ from dimec.cli.profile import profile
 from dimec.cli.reproduce import PASSED_ON, reproduce
 from dimec.cli.serve import serve
 from dimec.cli.steps import evaluate, fit, report
-from dimec.cli.streams import replace_what_cannot_be_shown
+from dimec.cli.streams import (
+    flush_output,
+    refused_by_system,
+    replace_what_cannot_be_shown,
+)
 from dimec.cli.trace import trace_app
 from dimec.cli.traces import traces_app
 from dimec.cli.train import train
@@ -61,10 +65,18 @@ def main() -> None:
     or 3 where a contract is refused."""
     replace_what_cannot_be_shown()
     try:
-        app(_with_homes(sys.argv[1:]))
+        try:
+            app(_with_homes(sys.argv[1:]))
+        finally:
+            flush_output()
     except DimecError as error:
         print(f"dimec: {error}", file=sys.stderr)
         sys.exit(_REFUSED if isinstance(error, ContractRefusedError) else 2)
+    except OSError as error:
+        if (refusal := refused_by_system(error)) is None:
+            raise
+        print(f"dimec: {refusal}", file=sys.stderr)
+        sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as stop:
         # typer makes an exit with code 130 of Ctrl-C
         if isinstance(stop, SystemExit) and stop.code != _INTERRUPTED:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import re
 import sys
+from contextlib import suppress
 from typing import Any
+
+from dimec.base.errors import shown
 
 # DEL and C1 controls, and what breaks lines or turns their direction.
 _CONTROLS = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def replace_what_cannot_be_shown() -> None:
@@ -36,3 +43,30 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     except UnicodeEncodeError:
         return json.dumps(value, indent=indent)
     return text
+
+
+def flush_output() -> None:
+    """Write what waits for standard output: when the interpreter ends it is too late to complain.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    if sys.stdout is not None:  # None where it was closed from the start
+        with suppress(BrokenPipeError, ValueError):  # whoever reads has enough
+            sys.stdout.flush()
+
+
+def refused_by_system(error: OSError) -> str | None:
+    """One line on what the system refused, whichever command met it; None where it is a fault.
+
+    That is a path that cannot be (its name too long, a folder not to be entered), or no room for
+    what goes to standard output.
+    """
+    if error.filename is not None:
+        return f"{shown(os.fsdecode(error.filename), 120)}: {error.strerror}; check the path"
+    if error.errno not in _FULL:
+        return None
+    # What is left in the buffer must not fail a second time when Python ends.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return f"cannot write standard output: {error.strerror}; send it where there is room"

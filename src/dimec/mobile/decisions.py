@@ -10,7 +10,15 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import NamedTuple
 
-from dimec.base.errors import ArtefactError, ConfigError, StateBusyError, StorageError
+from dimec.base.errors import (
+    ArtefactError,
+    ConfigError,
+    DataError,
+    DimecError,
+    StateBusyError,
+    StorageError,
+    shown,
+)
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.audits import Audited
 from dimec.mobile.state.rows import Record
@@ -94,23 +102,36 @@ class Decisions:
         return len(self._waiting)
 
     def look(self, signal: Signal) -> Go:
-        """Decide, and learn nothing."""
+        """Decide, and learn nothing; errors as :meth:`after`."""
         with self._deciding:
-            return _first(self._steps.begin(signal))
+            return self._begin(signal)
 
     def decide(self, signal: Signal) -> Decision:
         """Decide, and learn from the input if the policy learns by deciding.
 
-        To be followed by :meth:`record` or :meth:`abandon`.
+        To be followed by :meth:`record` or :meth:`abandon`. Errors as :meth:`after`.
         """
         with self._deciding:
-            decision = Decision(_first(self._steps.begin(signal)), Walk(signal), 0)
+            decision = Decision(self._begin(signal), Walk(signal), 0)
             return self._learn(decision) if self.learns == "deciding" else decision
 
     def after(self, walk: Walk) -> Step:
-        """What comes next, now that one more exit has spoken."""
+        """What comes next, now that one more exit has spoken.
+
+        Raises:
+            DataError: the policy, which may be a stranger's, fails on this input.
+        """
         with self._deciding:
-            return self._steps.after(walk)
+            try:
+                return self._steps.after(walk)
+            except Exception as error:
+                raise _failure(error) from None
+
+    def _begin(self, signal: Signal) -> Go:
+        try:
+            return _first(self._steps.begin(signal))
+        except Exception as error:
+            raise _failure(error) from None
 
     def abandon(self, decisions: Iterable[Decision]) -> None:
         """Forget what was learnt from inputs that will have no answer."""
@@ -216,6 +237,14 @@ class Decisions:
         self._steps.restore(self.state.arrays or self._fitted)
         for decision in self._under_way.values():
             self._teach(self._steps, decision)
+
+
+def _failure(error: Exception) -> Exception:
+    """A DataError for whatever a policy raises that the user could do nothing about."""
+    if isinstance(error, DimecError):
+        return error
+    problem = shown(f"{type(error).__name__}: {error}", 120)
+    return DataError(f"the bundle's policy fails on this text ({problem}); fit and export it again")
 
 
 def _first(step: Step) -> Go:

@@ -94,7 +94,8 @@ def steps_of(policy: Policy, bundle: TierBundle) -> Steps:
     manifest = bundle.manifest
     stops = (*((0,) if manifest.exit0 else ()), *manifest.segments)
     try:
-        return served_steps(policy, _site_of(manifest), stops, manifest.width)
+        classes = len(manifest.labels)
+        return served_steps(policy, _site_of(manifest), stops, manifest.width, classes)
     except (DataError, TypeError) as error:
         raise CorruptArtefactError(
             f"{bundle.file(POLICY)} does not go with this bundle: {error}; make the bundle again "

@@ -8,11 +8,15 @@ import numpy as np
 
 from dimec.base.errors import ConfigError, DataError, option, shown
 from dimec.policies.base import Policy, no_steps
-from dimec.policies.step import Answer, Go, Signal, Site, Steps
+from dimec.policies.step import Answer, Go, Signal, Site, Steps, Walk
 
 
 def served_steps(
-    policy: Policy, site: Site, stops: Collection[int], width: int | None = None
+    policy: Policy,
+    site: Site,
+    stops: Collection[int],
+    width: int | None = None,
+    classes: int | None = None,
 ) -> Steps:
     """A policy's steps, each of which can be taken where it is served.
 
@@ -23,10 +27,11 @@ def served_steps(
         site: the tiers, and every exit of the trained model, as in a replay.
         stops: the exits at which the device can stop; 0 among them where it has an exit 0.
         width: D, of the embeddings that it decides on, to try it on one; None not to.
+        classes: C, of the answers that it sees on its way, to try it on some; None not to.
 
     Raises:
         ConfigError: a step that cannot be taken there; says which, and what to do.
-        DataError: the policy cannot decide on such embeddings.
+        DataError: the policy cannot decide on such embeddings, or go on behind such answers.
     """
     if policy.replay_only:
         raise no_steps(policy)
@@ -36,6 +41,8 @@ def served_steps(
         _check(policy.name, step, site, stops)
     if width is not None:
         _try_out(policy.name, steps, site, width)
+        if classes is not None:
+            _try_ways(policy.name, policy.steps(site), site, width, classes)
     return steps
 
 
@@ -102,3 +109,24 @@ def _try_out(name: str, steps: Steps, site: Site, width: int) -> None:
         raise DataError(
             f"the policy {name} scores {len(first.scores)} tiers, expected {len(site.deployment)}"
         )
+
+
+def _try_ways(name: str, steps: Steps, site: Site, width: int, classes: int) -> None:
+    """Take a few whole ways: with exits that are torn, and sure of the first or the last class."""
+    torn = np.full(classes, 1 / classes, np.float32)
+    sure = [np.eye(1, classes, place, np.float32)[0] for place in (0, classes - 1)]
+    for said in (torn, *sure):
+        walk = Walk(Signal(np.zeros(width, np.float32), 2))
+        try:
+            step = steps.begin(walk.signal)
+            while isinstance(step, Go):  # each leads on, so there is an end
+                walk.go(step, site.deployment)
+                walk.see(said)
+                step = steps.after(walk)
+            walk.answer(step)
+        except Exception as error:  # a policy of others may raise anything
+            problem = shown(f"{type(error).__name__}: {error}", 120)
+            raise DataError(
+                f"the policy {name} cannot go on behind {len(walk.looks)} exits of {classes} "
+                f"classes ({problem})"
+            ) from None

@@ -246,6 +246,8 @@ def _named(table: Table, wanted: Import) -> Columns:
 def _embeddings(path: Path, size: int) -> Float32Array:
     """(N, D) of a file."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or "it is no array of numbers"

@@ -68,6 +68,8 @@ class Scenarios(Figures):
         else:
             where = str(path)
             try:
+                if Path(path).exists() and not Path(path).is_file():  # a device has no end
+                    raise ConfigError(f"cannot read the scenarios {path}: it is no regular file")
                 content = Path(path).read_text("utf-8").encode()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(

@@ -19,7 +19,7 @@ from support.states import open_state, prediction
 from support.tiny import environment
 
 _HOLDER = """
-import sys, numpy
+import sys
 from pathlib import Path
 from dimec.base.errors import DimecError
 from dimec.mobile.state import hold
@@ -27,7 +27,7 @@ from dimec.mobile.state.store import State
 if sys.argv[2] == "weak":
     hold._SET_LOCK = None
 try:
-    State(Path(sys.argv[1]), "ab" * 32, numpy.arange(24.0).reshape(3, 8), numpy.array([4, 0, 2]))
+    State(Path(sys.argv[1]), "ab" * 32, ("mobile", "edge", "cloud"))
     print("held", flush=True)
 except DimecError as error:
     print(type(error).__name__, flush=True)
