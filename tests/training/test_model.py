@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dimec.base.errors import ConfigError
 from dimec.training import MultiExitClassifier, joint_loss
-from dimec.training.encoders import layer_count, layer_list, token_limit
+from dimec.training.encoders import hooked_layers, layer_count, layer_list, token_limit
 from dimec.training.model import pool
 from support.encoders import KINDS, PADS, POSITIONS, UNBOUNDED, WIDTH, WORDS, save_encoder
 
@@ -336,6 +336,17 @@ class TestEncodersThatAreRefused:
         encoder.encoder = None
         with pytest.raises(ConfigError, match=r"the encoder BertModel cannot be run \(.*NoneType"):
             token_limit(encoder, 9)
+
+    def test_one_that_calls_its_layers_past_their_hooks(
+        self, tmp_path: Path, folders: dict[str, Path]
+    ) -> None:
+        """SqueezeBERT: neither a clock nor a bottleneck would be reached."""
+        _save_other(tmp_path, "SqueezeBertModel")
+        model = MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
+        with pytest.raises(ConfigError, match="SqueezeBertModel calls its layers past"):
+            hooked_layers(model.encoder)
+        encoder = _model(folders["bert"]).encoder
+        assert hooked_layers(encoder) is layer_list(encoder)
 
     def test_an_albert_of_several_groups(self, tmp_path: Path) -> None:
         """Cutting it would give its layers other weights."""

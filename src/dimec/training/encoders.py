@@ -61,6 +61,31 @@ def layer_list(encoder: nn.Module) -> nn.ModuleList:
     return next(iter(found.values()))
 
 
+@torch.no_grad()
+def hooked_layers(encoder: Any) -> nn.ModuleList:
+    """As :func:`layer_list`, of an encoder that runs the hooks of its layers.
+
+    Raises:
+        ConfigError: it calls the layers' ``forward`` past them, as SqueezeBERT.
+    """
+    layers, seen = layer_list(encoder), set[nn.Module]()
+    ids = torch.full((1, 1), word_table(encoder).num_embeddings - 1, device=encoder.device)
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, _: seen.add(layer)) for layer in layers
+    ]
+    try:
+        encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(seen) < len(layers):
+        raise ConfigError(
+            f"{type(encoder).__name__} calls its layers past torch's hooks: it can be trained and "
+            "exported, but its layers cannot be measured or changed one by one"
+        )
+    return layers
+
+
 def word_table(encoder: Any) -> nn.Embedding:
     """The encoder's table of words.
 
