@@ -30,16 +30,18 @@ for words in json.loads(sys.argv[1]):
 
 
 def test_wrong_options_and_files_need_no_torch(
-    finished_run: Path, tiny_bundle: Path, tmp_path: Path
+    finished_run: Path, tiny_bundle: Path, tiny_reviews: Path, tmp_path: Path
 ) -> None:
     run, none, new = str(finished_run), str(tmp_path / "none.csv"), str(tmp_path / "new")
+    train = ["train", "--task", f"csv:{tiny_reviews}", "--out", new]
     wrong = [
         (["fit", run, "--alphas", "2"], "--alphas must lie from 0 to 1"),
+        (["fit", run, "--lambda", "-1"], "--lambda must be a finite"),
         (["evaluate", run, "--systems", "none"], "no system is named 'none'"),
         (["evaluate", run, "--scenarios", none], "none.csv"),
         (["report", run, "--seed", "-1"], "--seed must be"),
-        (["map", "select", run, "--by", "foo"], "got 'foo'"),
-        (["map", "select", run, "--by", "easy", "--share", "2"], "got 2"),
+        (["map", "select", run, "--by", "foo"], "--by: rows can be chosen by"),
+        (["map", "select", run, "--by", "easy", "--share", "2"], "--share lies above 0"),
         (["map", "select", run, "--by", "easy"], "--record-train"),
         (["bottleneck", run, "--epochs", "1"], "--epochs must be at least 2"),
         (["bottleneck", run, "--bits", "20"], "1 to 16 bits"),
@@ -56,7 +58,7 @@ def test_wrong_options_and_files_need_no_torch(
             ["trace", "record", str(tmp_path), "--task", f"csv:{none}"],
             "training.json does not exist",
         ),
-        (["export", run, new, "--int8", "phone"], "got 'phone'"),
+        (["export", run, new, "--int8", "phone"], "for --int8, got 'phone'"),
         (["export", run, new, "--triton", new, "--triton-instances", "0"], "one instance"),
         (["export", str(tmp_path), new], "training.json does not exist"),
         (["profile", "--out", new, "--tokens", "0"], "--tokens: expected lengths"),
@@ -66,6 +68,7 @@ def test_wrong_options_and_files_need_no_torch(
         (["reproduce", "table1", "--workers", "0"], "--workers"),
         (["train", "--out", new], "say what to train on"),
         (["train", "--task", "csv:x", "--out", new, "--epochs", "1"], "--epochs"),
+        ([*train, "--backbone", "no/such"], "no folder 'no/such', the hub is switched off"),
     ]
     before = contents(finished_run)
     done = subprocess.run(

@@ -86,7 +86,7 @@ def test_json_is_all_that_stands_on_standard_output(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--int8", "phone"], "expected the tiers mobile, edge, cloud for int8, got 'phone'"),
+        (["--int8", "phone"], "expected the tiers mobile, edge, cloud for --int8, got 'phone'"),
         (["--int8", "mobile"], "holds another bundle"),
         (["--looks", "1;2"], "--looks: expected layers such as 1,2, or none, got '1;2'"),
         (["--looks", "2"], "--looks: the mobile can stop at the exits 1 of this run, got 2"),

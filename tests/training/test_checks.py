@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import transformers as hf
 from tokenizers import Tokenizer
@@ -13,11 +15,31 @@ import dimec
 from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress
 from dimec.bundle.folders import TierBundle
+from dimec.bundle.graphs import MASK
 from dimec.training import MultiExitClassifier, checks
-from dimec.training.checks import TESTED_KINDS, check_vocabulary, fit_vocabulary, try_export
+from dimec.training.batching import Encoded
+from dimec.training.checks import (
+    TESTED_KINDS,
+    _difference,
+    check_vocabulary,
+    fit_vocabulary,
+    try_export,
+)
+from dimec.training.export.graphs import trace_graph
+from dimec.training.export.verdict import TOLERANCE
 from dimec.training.prepare import load_tokenizer
 from support.encoders import KINDS, save_encoder
 from support.tiny import make_tokenizer, reviews
+
+_SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "vocab_size": 60,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+}
 
 
 class Notes(NoProgress):
@@ -94,26 +116,24 @@ def test_readme_names_every_tested_kind() -> None:
         assert names.get(kind, kind).replace("-", "") in said, kind
 
 
+def _texts() -> Encoded:
+    """Two tokenised texts, of 9 and of 3 tokens."""
+    ids, ends = np.arange(5, 17, dtype=np.int64), np.array([0, 9, 12])
+    return Encoded({"input_ids": ids}, ends, {"input_ids": 0})
+
+
 def test_an_encoder_that_cannot_be_exported_is_said_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Longformer: torch has pages of words for it, of which one line is left."""
-    config: Any = hf.LongformerConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        vocab_size=60,
-        max_position_embeddings=40,
-        attention_window=8,
-    )
+    config: Any = hf.LongformerConfig(**_SMALL, attention_window=8)
     hf.LongformerModel(config).save_pretrained(tmp_path)
     model = MultiExitClassifier.from_backbone(tmp_path, labels=("a", "b"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     capfd.readouterr()
     notes = Notes()
     monkeypatch.setattr(checks, "_tried", {})
-    try_export(model, 32, notes)
+    try_export(model, _texts(), False, 32, notes)
     trying, warning = notes.lines
     assert "trying" in trying
     assert warning.startswith("warning: dimec export will refuse this run: torch cannot export")
@@ -122,10 +142,34 @@ def test_an_encoder_that_cannot_be_exported_is_said_before_training(
     assert len(warning) < 300
     assert "".join(capfd.readouterr()) == ""
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
-    try_export(model, 32, notes)  # a grid's next point: said again, not tried again
+    # A grid's next point: said again, not tried again.
+    try_export(model, _texts(), False, 32, notes)
     assert notes.lines[2:] == [warning]
     tested = MultiExitClassifier.from_backbone(
         save_encoder(tmp_path / "bert", "bert"), labels=("a", "b")
     )
-    try_export(tested, 32, notes)
+    try_export(tested, _texts(), False, 32, notes)
     assert len(notes.lines) == 3
+
+
+def test_graphs_that_answer_otherwise_are_said_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FNet's graph can be made, but what it says of a text depends on the padding beside it."""
+    hf.FNetModel(hf.FNetConfig(**_SMALL)).save_pretrained(tmp_path)
+    model = MultiExitClassifier.from_backbone(tmp_path, labels=("a", "b")).train()
+    traces: list[Any] = []
+
+    def trace(*given: Any) -> Any:
+        traces.append(trace_graph(*given))
+        return traces[0]
+
+    monkeypatch.setattr(checks, "_tried", {})
+    monkeypatch.setattr(checks, "trace_graph", trace)
+    notes = Notes()
+    try_export(model, _texts(), False, 32, notes)
+    assert notes.lines[1].startswith("warning: dimec export will refuse this run: the graphs of")
+    assert "FNetModel answer otherwise than it does itself" in notes.lines[1]
+    assert model.training
+    even = replace(_texts(), offsets=np.array([0, 6, 12]))
+    assert _difference(model, traces[0], even, ("input_ids", MASK)) < TOLERANCE

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 from dimec.base.errors import ConfigError
 from dimec.training import MultiExitClassifier, joint_loss
-from dimec.training.encoders import layer_count, layer_list, token_limit
+from dimec.training.encoders import hooked_layers, layer_count, layer_list, token_limit
 from dimec.training.model import pool
 from support.encoders import KINDS, PADS, POSITIONS, UNBOUNDED, WIDTH, WORDS, save_encoder
 
@@ -287,6 +288,24 @@ class TestJointLoss:
         torch.testing.assert_close(joint_loss(logits, labels, (0.5, 0.0, 2.0)), weighted)
 
 
+def _save_other(folder: Path, kind: str) -> None:
+    """A tiny encoder of a class that is not among the tested."""
+    encoder = getattr(transformers, kind)
+    shape = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes = {"num_hidden_layers": 2, "max_position_embeddings": 40, "vocab_size": 50}
+    narrow = {"embedding_size": 16, "q_groups": 1, "k_groups": 1, "v_groups": 1}
+    groups = narrow if kind == "SqueezeBertModel" else {}
+    encoder(encoder.config_class(**shape, **sizes, **groups)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("kind", ["SqueezeBertModel", "LayoutLMModel"])
+def test_an_encoder_that_calls_its_pooler_unasked(tmp_path: Path, kind: str) -> None:
+    _save_other(tmp_path, kind)
+    model = MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
+    assert token_limit(model.encoder, 9) == 9
+    assert not any("pooler" in name for name in model.state_dict())
+
+
 class TestEncodersThatAreRefused:
     def test_one_with_two_lists_of_layers(self, tmp_path: Path) -> None:
         from transformers import BartConfig, BartModel
@@ -302,6 +321,32 @@ class TestEncodersThatAreRefused:
     def test_a_folder_without_one(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"cannot load the backbone: .* no config\.json"):
             MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
+
+    @pytest.mark.parametrize("kind", ["CanineModel", "IBertModel"])
+    def test_one_without_a_plain_table_of_words(self, tmp_path: Path, kind: str) -> None:
+        """CANINE hashes characters, I-BERT's table rounds what it looks up."""
+        _save_other(tmp_path, kind)
+        model = MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
+        with pytest.raises(ConfigError, match=f"{kind} has no table with a row for every token"):
+            token_limit(model.encoder, 9)
+
+    def test_one_that_cannot_be_run(self, folders: dict[str, Path]) -> None:
+        """Whatever it raises."""
+        encoder = _model(folders["bert"]).encoder
+        encoder.encoder = None
+        with pytest.raises(ConfigError, match=r"the encoder BertModel cannot be run \(.*NoneType"):
+            token_limit(encoder, 9)
+
+    def test_one_that_calls_its_layers_past_their_hooks(
+        self, tmp_path: Path, folders: dict[str, Path]
+    ) -> None:
+        """SqueezeBERT: neither a clock nor a bottleneck would be reached."""
+        _save_other(tmp_path, "SqueezeBertModel")
+        model = MultiExitClassifier.from_backbone(tmp_path, labels=NAMES)
+        with pytest.raises(ConfigError, match="SqueezeBertModel calls its layers past"):
+            hooked_layers(model.encoder)
+        encoder = _model(folders["bert"]).encoder
+        assert hooked_layers(encoder) is layer_list(encoder)
 
     def test_an_albert_of_several_groups(self, tmp_path: Path) -> None:
         """Cutting it would give its layers other weights."""

@@ -332,7 +332,7 @@ class Run(RunDirectory):
             )
         # A run that is not fitted, or has no model, is refused before torch is loaded.
         self.require_model()
-        check_tier_names(int8, "int8", self.deployment().names)
+        check_tier_names(int8, option("int8"), self.deployment().names)
         if progress is not None:
             progress.say("loading torch")
         from dimec.training.export.bundles import export_run

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import IntArray
-from dimec.base.errors import ConfigError, MismatchError
+from dimec.base.errors import ConfigError, MismatchError, option
 from dimec.base.storage import atomic_write
 from dimec.cartography import DataMap
 from dimec.data.dataset import Dataset
@@ -92,7 +92,7 @@ def check_choice(by: str, share: float) -> None:
 
 
 def _unknown(by: str) -> ConfigError:
-    return ConfigError(f"rows can be chosen by {', '.join(KINDS)}; got {by!r}")
+    return ConfigError(f"{option('by')}: rows can be chosen by {', '.join(KINDS)}; got {by!r}")
 
 
 def count_of(share: float, rows: int) -> int:
@@ -102,7 +102,9 @@ def count_of(share: float, rows: int) -> int:
         ConfigError: a share outside (0, 1].
     """
     if not 0 < share <= 1:  # NaN is not
-        raise ConfigError(f"a share lies above 0 and is at most 1, such as 0.33; got {share}")
+        raise ConfigError(
+            f"{option('share')} lies above 0 and is at most 1, such as 0.33; got {share:g}"
+        )
     return max(1, int(Fraction(repr(float(share))) * rows))  # 0.1 is a tenth here
 
 

@@ -157,11 +157,11 @@ def rewards(
     return c - check_lambda(lam) * p
 
 
-def check_lambda(lam: float) -> float:
-    """``lam`` itself, if it is a finite number of at least 0; ConfigError otherwise."""
+def check_lambda(lam: float, keyword: str = "lam") -> float:
+    """``lam`` itself, if it is a finite number of at least 0; ConfigError names the keyword."""
     if not (math.isfinite(lam) and lam >= 0):
         raise ConfigError(
-            f"lambda must be a finite number of at least 0, got {lam!r}; "
+            f"{option(keyword)} must be a finite number of at least 0, got {lam!r}; "
             "values from 0.005 to 0.03 are useful, since a confidence is at most 1"
         )
     return float(lam)

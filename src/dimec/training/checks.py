@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from dimec.base.errors import ConfigError, MissingExtraError, option
+from dimec.base.errors import ConfigError, MissingExtraError, StorageError, option
 from dimec.base.progress import Progress
-from dimec.bundle.graphs import MASK
+from dimec.base.storage import storage_errors
+from dimec.bundle.graphs import MASK, Graph, run_segments
+from dimec.cartography import softmax
+from dimec.data.backbones import short
 from dimec.training.batching import Encoded
-from dimec.training.encoders import token_limit
-from dimec.training.export.graphs import require_exporter, trace_graph
+from dimec.training.encoders import token_limit, word_table
+from dimec.training.export.cuts import cut_embeddings, cut_segments, save_graphs
+from dimec.training.export.graphs import graph_inputs, require_exporter, trace_graph
+from dimec.training.export.verdict import TOLERANCE
+from dimec.training.inference import predict
 from dimec.training.model import MultiExitClassifier
 from dimec.training.ready import RunModel
 
@@ -52,7 +61,7 @@ def fit_vocabulary(model: MultiExitClassifier, tokenizer: Any, progress: Progres
         ConfigError: the tokenizer's own vocabulary, without added tokens, is beyond the table.
     """
     encoder: Any = model.encoder
-    rows, wanted = encoder.get_input_embeddings().num_embeddings, highest_id(tokenizer) + 1
+    rows, wanted = word_table(encoder).num_embeddings, highest_id(tokenizer) + 1
     if wanted <= rows:
         return
     if tokenizer.vocab_size > rows:
@@ -74,7 +83,7 @@ def check_vocabulary(model: RunModel, tokenizer: Any) -> None:
         ConfigError: there are such ids.
     """
     encoder: Any = model.encoder
-    rows, wanted = encoder.get_input_embeddings().num_embeddings, highest_id(tokenizer) + 1
+    rows, wanted = word_table(encoder).num_embeddings, highest_id(tokenizer) + 1
     if wanted > rows:
         raise ConfigError(
             f"the tokenizer gives {wanted:,} ids, the model's table of words has {rows:,}: texts "
@@ -97,10 +106,24 @@ def check_lengths(encoded: Mapping[str, Encoded], model: RunModel, max_tokens: i
         )
 
 
-def try_export(model: MultiExitClassifier, max_tokens: int, progress: Progress) -> None:
+def try_export(
+    model: MultiExitClassifier,
+    encoded: Encoded,
+    pairs: bool,
+    max_tokens: int,
+    progress: Progress,
+) -> None:
     """Try to export an encoder of a kind that is not among the tested; say so if it cannot be.
 
-    Training goes on all the same: a ledger needs no bundle. It takes a few seconds.
+    The graphs are made, cut and run, as those of a bundle are. Training goes on all the same: a
+    ledger needs no bundle. It takes a few seconds.
+
+    Args:
+        model: before its training.
+        encoded: texts that it will see.
+        pairs: whether they are pairs of texts.
+        max_tokens: the longest text.
+        progress: told what is tried, and of what is wrong.
     """
     if model.config.encoder.model_type in TESTED_KINDS:
         return
@@ -111,20 +134,60 @@ def try_export(model: MultiExitClassifier, max_tokens: int, progress: Progress) 
     kind = model.config.encoder.to_json_string()
     if kind not in _tried:
         progress.say("trying whether the encoder can be exported")
-        _tried[kind] = _fault(model, max_tokens)
+        _tried[kind] = _fault(model, encoded, pairs, max_tokens)
     if (fault := _tried[kind]) is not None:
         progress.say(f"warning: dimec export will refuse this run: {fault}")
 
 
-def _fault(model: MultiExitClassifier, max_tokens: int) -> str | None:
+def _fault(
+    model: MultiExitClassifier, encoded: Encoded, pairs: bool, max_tokens: int
+) -> str | None:
+    """Why the model cannot be exported, in a line; None where nothing speaks against it."""
+    names, kind = graph_inputs(encoded, pairs), type(model.encoder).__name__
     # Neither the weights nor the random state of what is to be trained may change.
     with torch.random.fork_rng(devices=[]):
         twin = copy.deepcopy(model).eval()
         try:
             twin.encoder.set_attn_implementation("eager")
-            trace_graph(twin, ("input_ids", MASK), token_limit(twin.encoder, max_tokens))
+        except ValueError as error:  # it has no plain attention
+            return f"the encoder {kind} has no attention to export: {error}"
+        try:
+            whole = trace_graph(twin, names, token_limit(twin.encoder, max_tokens))
+            worst = _difference(model, whole, encoded, names)
         except ConfigError as error:
             return str(error)
-        except ValueError as error:  # it has no plain attention
-            return f"the encoder {type(twin.encoder).__name__} has no attention to export: {error}"
-    return None
+        except StorageError:
+            return None  # there is no place to try it
+        except Exception as error:  # of whatever architecture, whatever its graphs lack
+            return f"the graph of the encoder {kind} cannot be cut into tiers ({short(error, 150)})"
+    if worst <= TOLERANCE:
+        return None
+    return (
+        f"the graphs of the encoder {kind} answer otherwise than it does itself, by {worst:.1e} "
+        f"where at most {TOLERANCE:.0e} is rounding; its runs give a ledger, but no bundle"
+    )
+
+
+def _difference(
+    model: MultiExitClassifier, whole: Any, encoded: Encoded, names: Sequence[str]
+) -> float:
+    """How far the graphs are from the model on the shortest and the longest of some texts.
+
+    The model gets each by itself, the graphs get both in a batch, where one is padded: an encoder
+    that looks at the padding gives other answers.
+    """
+    rows = np.argsort(encoded.lengths, kind="stable")[[0, -1]]
+    said = [predict(model, encoded.take(rows[[place]])) for place in range(len(rows))]
+    logits, embeddings = (np.concatenate(part) for part in zip(*said, strict=True))
+    batch = encoded.batch(rows, torch.device("cpu"))
+    inputs = {name: batch[name].numpy() for name in names}
+    parts = [cut_embeddings(whole, names), *cut_segments(whole, model.exits).values()]
+    with tempfile.TemporaryDirectory() as folder, storage_errors(Path(folder)):
+        paths = [Path(folder) / f"{number}.onnx" for number in range(len(parts))]
+        save_graphs(dict(zip(paths, parts, strict=True)), Path(folder) / "weights.data")
+        first, *segments = map(Graph, paths)
+        hidden, pooled = first(**inputs)
+        answers = run_segments(segments, hidden, inputs[MASK])
+    off = [np.abs(pooled - embeddings).max()]
+    off += [np.abs(got - softmax(logits[:, at])).max() for at, got in enumerate(answers)]
+    return float(np.max(off))

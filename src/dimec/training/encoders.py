@@ -61,6 +61,49 @@ def layer_list(encoder: nn.Module) -> nn.ModuleList:
     return next(iter(found.values()))
 
 
+@torch.no_grad()
+def hooked_layers(encoder: Any) -> nn.ModuleList:
+    """As :func:`layer_list`, of an encoder that runs the hooks of its layers.
+
+    Raises:
+        ConfigError: it calls the layers' ``forward`` past them, as SqueezeBERT.
+    """
+    layers, seen = layer_list(encoder), set[nn.Module]()
+    ids = torch.full((1, 1), word_table(encoder).num_embeddings - 1, device=encoder.device)
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, _: seen.add(layer)) for layer in layers
+    ]
+    try:
+        encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(seen) < len(layers):
+        raise ConfigError(
+            f"{type(encoder).__name__} calls its layers past torch's hooks: it can be trained and "
+            "exported, but its layers cannot be measured or changed one by one"
+        )
+    return layers
+
+
+def word_table(encoder: Any) -> nn.Embedding:
+    """The encoder's table of words.
+
+    Raises:
+        ConfigError: it has none, as CANINE, or one that is no plain look-up, as I-BERT.
+    """
+    try:
+        table = encoder.get_input_embeddings()
+    except (AttributeError, NotImplementedError):  # transformers finds none under a known name
+        table = None
+    if not isinstance(table, nn.Embedding):
+        raise ConfigError(
+            f"{type(encoder).__name__} has no table with a row for every token; dimec needs an "
+            "encoder with one, such as BERT, RoBERTa, DistilBERT, ELECTRA or MPNet"
+        )
+    return table
+
+
 def shallower(config: Any, layers: int) -> Any:
     """The configuration of an encoder that has only the first ``layers`` layers of this one's."""
     config = copy.deepcopy(config)
@@ -115,14 +158,16 @@ def token_limit(encoder: nn.Module, wanted: int) -> int:
         wanted: tokens, at least 1.
 
     Raises:
-        ConfigError: not even one token goes through.
+        ConfigError: not even one token goes through, or there is no table of words.
     """
     training, fits, fails, error = encoder.training, 0, wanted + 1, None
+    # The last word: never the padding, from which some count positions.
+    word = word_table(encoder).num_embeddings - 1
     encoder.eval()
     length = wanted
     try:
         while fails - fits > 1:
-            error = _try_length(encoder, length)
+            error = _try_length(encoder, word, length)
             fits, fails = (length, fails) if error is None else (fits, length)
             length = (fits + fails) // 2
     finally:
@@ -132,12 +177,10 @@ def token_limit(encoder: nn.Module, wanted: int) -> int:
     return fits
 
 
-def _try_length(encoder: Any, length: int) -> Exception | None:
-    # The last word: never the padding, from which some count positions.
-    word = int(encoder.get_input_embeddings().num_embeddings) - 1
+def _try_length(encoder: Any, word: int, length: int) -> Exception | None:
     ids = torch.full((1, length), word, dtype=torch.int64)
     try:
         encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
-    except (IndexError, RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:  # of whatever architecture, whatever it raises
         return error
     return None

@@ -20,7 +20,7 @@ from torch import Tensor
 from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.tiers.latency import PARTS, LayerProfile, Measurement, ModelShape, Part
-from dimec.training.encoders import layer_list, token_limit
+from dimec.training.encoders import hooked_layers, layer_list, token_limit
 from dimec.training.model import MultiExitClassifier, pool
 
 DEFAULT_TOKENS = (8, 16, 32, 64, 96, 128, 192, 256)
@@ -67,7 +67,7 @@ def measure_layers(
             f"the encoder has positions for {limit} tokens, cannot measure {lengths[-1]}; "
             "give shorter lengths"
         )
-    layer_list(model.encoder)
+    hooked_layers(model.encoder)
     measure = "processor time" if threads == 1 else "wall clock"
     if clock is None:
         clock = time.thread_time if threads == 1 else time.perf_counter

@@ -103,7 +103,7 @@ class MultiExitClassifier(PreTrainedModel):  # type: ignore[misc]  # untyped lib
         # The pooler (a dense layer over the last CLS vector) belongs to the pretraining task; no
         # exit uses it, and parameters without a gradient would stop training on several processes.
         if getattr(self.encoder, "pooler", None) is not None:
-            self.encoder.pooler = None
+            self.encoder.pooler = nn.Identity()  # some encoders call it unasked
         # RoFormer's table of sines: nothing learns it, and it never has a gradient.
         self._fixed = {
             f"{name}.weight"

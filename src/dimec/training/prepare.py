@@ -208,7 +208,8 @@ def prepare(
         encoded["train"] = encoded["train"].followed_by(more)
     check_lengths(encoded, model, options.max_tokens)
     if accelerator.is_main_process and not latest_checkpoint(run.checkpoint_path):
-        try_export(model, options.max_tokens, progress)
+        pairs = splits.train.pairs is not None
+        try_export(model, encoded["train"], pairs, options.max_tokens, progress)
     wrapped, optimizer = _optimise(model, stages[0], settings.training, accelerator)
     return TrainState(
         settings=settings,

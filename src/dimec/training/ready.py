@@ -16,6 +16,7 @@ from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import read_json, write_json
 from dimec.data.backbones import read_backbone_config, short
+from dimec.training.encoders import word_table
 from dimec.training.model import (
     MultiExitClassifier,
     MultiExitConfig,
@@ -230,7 +231,7 @@ def load_model(folder: Path | str, **options: Any) -> RunModel:
 @torch.inference_mode()
 def _try(source: str, model: ReadyClassifier) -> None:
     """Run a batch of two short texts: what cannot be run, or has no embedding layer, shows here."""
-    ids = torch.full((2, 2), model.encoder.get_input_embeddings().num_embeddings - 1)
+    ids = torch.full((2, 2), word_table(model.encoder).num_embeddings - 1)
     try:
         output = model(ids, torch.ones_like(ids))
         shapes = tuple(output.logits.shape), tuple(output.embedding.shape)

@@ -26,6 +26,7 @@ from dimec.settings.training import TrainingSettings
 from dimec.traces.trace import Trace
 from dimec.training.batching import encode
 from dimec.training.checks import check_lengths, highest_id
+from dimec.training.encoders import word_table
 from dimec.training.export.parity_rows import choose_rows, save_rows
 from dimec.training.finish import TRACED, check_model, model_fingerprint, save_model, versions
 from dimec.training.inference import record_trace
@@ -227,7 +228,7 @@ def _check_tokenizer(source: str, model: ReadyClassifier, tokenizer: Any) -> Non
     Raises:
         ConfigError: it gives ids that the table lacks.
     """
-    rows, wanted = model.encoder.get_input_embeddings().num_embeddings, highest_id(tokenizer) + 1
+    rows, wanted = word_table(model.encoder).num_embeddings, highest_id(tokenizer) + 1
     if wanted > rows:
         raise ConfigError(
             f"the tokenizer of {source} gives {wanted:,} ids, the classifier's table has "

@@ -69,7 +69,7 @@ class CeeBERTPolicy(FromSettings):
 
     def __init__(self, weight: float = 1.0, mu: float = 0.02, c: float = 2.0) -> None:
         self.weight = check_weight("the weight of cost", weight)
-        self.mu = check_lambda(mu)
+        self.mu = check_lambda(mu, "mu")
         self.c = check_weight("c, the weight of exploration,", c)
 
     def steps(self, site: Site) -> Steps:

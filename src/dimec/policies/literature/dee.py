@@ -79,7 +79,7 @@ class DEEPolicy(FromSettings):
         self, weight: float = 1.0, mu: float = 0.02, c: float = 1.0, bins: int = 10
     ) -> None:
         self.weight = check_weight("the weight of latency", weight)
-        self.mu = check_lambda(mu)
+        self.mu = check_lambda(mu, "mu")
         self.c = check_weight("c, the weight of exploration,", c)
         if not isinstance(bins, int) or bins < 1:
             raise ConfigError(f"the confidence must be cut into at least 1 bin, got {bins!r}")

@@ -65,7 +65,7 @@ class LEEPolicy(FromSettings):
 
     def __init__(self, weight: float = 1.0, mu: float = 0.02, c: float = math.sqrt(2)) -> None:
         self.weight = check_weight("the weight of latency", weight)
-        self.mu = check_lambda(mu)
+        self.mu = check_lambda(mu, "mu")
         self.c = check_weight("c, the weight of exploration,", c)
 
     def steps(self, site: Site) -> Steps:

@@ -74,7 +74,7 @@ class SplitEEPolicy(FromSettings):
     ) -> None:
         self.alpha = check_share("the threshold alpha", alpha)
         self.weight = check_weight("the weight of cost", weight)
-        self.mu = check_lambda(mu)
+        self.mu = check_lambda(mu, "mu")
         self.c = check_weight("c, the weight of exploration,", c)
 
     def steps(self, site: Site) -> Steps:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dimec.training.bottleneck.code import Bottleneck
-from dimec.training.encoders import layer_list
+from dimec.training.encoders import hooked_layers
 from dimec.training.model import MultiExitClassifier, pool
 
 
@@ -26,9 +26,10 @@ class BottleneckedModel(nn.Module):
         super().__init__()
         self.model = model.requires_grad_(False).eval()
         self.bottleneck = bottleneck
+        layers = hooked_layers(model.encoder)
         self.layer = layer
-        self.before = layer_list(model.encoder)[:layer]
-        self.behind = layer_list(model.encoder)[layer:]
+        self.before = layers[:layer]
+        self.behind = layers[layer:]
         self.head = model.heads[str(model.exits[-1])]
         self.restored: Tensor | None = None
 

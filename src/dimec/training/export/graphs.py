@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from dimec.base.errors import ConfigError, MissingExtraError
 from dimec.bundle.graphs import HIDDEN, MASK
 from dimec.data.backbones import short
+from dimec.training.batching import Encoded
 from dimec.training.export.cuts import POOLED, hidden_at, initializer, probabilities_at
 from dimec.training.model import MultiExitClassifier, Pooling, pool
 from dimec.training.ready import ReadyClassifier, RunModel
@@ -44,6 +45,13 @@ def require_exporter() -> None:
             if error.name != package:
                 raise
             raise MissingExtraError(package, "export", "exporting a run") from None
+
+
+def graph_inputs(encoded: Encoded, pairs: bool) -> list[str]:
+    """Names of the graphs' inputs; token types only where they say something."""
+    types = encoded.columns.get("token_type_ids")
+    told = types is not None and (pairs or bool(types.any()))
+    return ["input_ids", MASK, *(["token_type_ids"] if told else [])]
 
 
 def trace_graph(model: RunModel, inputs: Sequence[str], max_tokens: int) -> Any:

@@ -81,7 +81,7 @@ class Export:
         deployment = fitted_deployment(stored)
         parts = _parts(run, training, deployment)
         names = deployment.names
-        check_tier_names(int8, "int8", names)
+        check_tier_names(int8, option("int8"), names)
         precisions: dict[str, Precision] = {
             tier: "int8" if tier in int8 else "fp32" for tier in names
         }

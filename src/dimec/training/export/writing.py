@@ -21,7 +21,6 @@ from dimec.base.progress import Progress
 from dimec.base.storage import atomic_write
 from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.folders import file_records, write_manifest
-from dimec.bundle.graphs import MASK
 from dimec.bundle.manifest import (
     BundleManifest,
     FileRecord,
@@ -31,7 +30,7 @@ from dimec.bundle.manifest import (
 )
 from dimec.bundle.tokens import check_rules
 from dimec.training.checks import check_vocabulary
-from dimec.training.encoders import token_limit
+from dimec.training.encoders import token_limit, word_table
 from dimec.training.export.cuts import (
     cut_embeddings,
     cut_segments,
@@ -39,8 +38,8 @@ from dimec.training.export.cuts import (
     save_graph,
     save_graphs,
 )
-from dimec.training.export.graphs import trace_graph
-from dimec.training.export.parity import Reference, check_tier, check_tokenizer, make_reference
+from dimec.training.export.graphs import graph_inputs, trace_graph
+from dimec.training.export.parity import check_tier, check_tokenizer, make_reference
 from dimec.training.export.parity_rows import load_rows
 from dimec.training.export.plan import Export, Part
 from dimec.training.export.quantise import quantise_graph
@@ -135,10 +134,10 @@ def _write_part(
     max_tokens = token_limit(model.encoder, wanted)
     steps, exit0 = export.steps(), None if first else export.exit0
     reference = make_reference(model, tokenizer, rows, max_tokens, steps, progress, exit0)
-    inputs = _inputs(reference, rows.pairs is not None)
+    inputs = graph_inputs(reference.encoded, rows.pairs is not None)
     shape = _Shape(
         labels=model.label_names,
-        vocabulary=model.encoder.get_input_embeddings().num_embeddings,
+        vocabulary=word_table(model.encoder).num_embeddings,
         width=model.config.encoder.hidden_size,
         max_tokens=max_tokens,
         padding=tokenizer.pad_token_id,
@@ -177,13 +176,6 @@ def _check_classes(export: Export, part: Part, shape: _Shape, first: _Shape) -> 
             f"{export.first}: {', '.join(first.labels)}; train again with: dimec train --out "
             f"{export.run.typed} --overwrite"
         )
-
-
-def _inputs(reference: Reference, pairs: bool) -> list[str]:
-    """Names of the graphs' inputs; token types only where they say something."""
-    types = reference.encoded.columns.get("token_type_ids")
-    told = types is not None and (pairs or bool(types.any()))
-    return ["input_ids", MASK, *(["token_type_ids"] if told else [])]
 
 
 def _write_graphs(
