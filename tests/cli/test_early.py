@@ -36,6 +36,7 @@ def test_wrong_options_and_files_need_no_torch(
     train = ["train", "--task", f"csv:{tiny_reviews}", "--out", new]
     wrong = [
         (["fit", run, "--alphas", "2"], "--alphas must lie from 0 to 1"),
+        ([*train, "--recipe", "own", "--unlabelled", none], "none.csv does not exist"),
         (["fit", run, "--lambda", "-1"], "--lambda must be a finite"),
         (["evaluate", run, "--systems", "none"], "no system is named 'none'"),
         (["evaluate", run, "--scenarios", none], "none.csv"),

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dimec.contract.monitor import Monitor
 from dimec.mobile import Mobile
 from dimec.serving.local import LocalTiers
+from support.predicting import answers
 from support.promised import DIFFERENT, promised
 from support.tiers import balanced, texts
 from support.tiny import Said, command, dimec, environment
@@ -42,11 +42,6 @@ def servers(bundle: Path) -> Iterator[list[str]]:
 @pytest.fixture(autouse=True)
 def _no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DIMEC_TOKEN", raising=False)
-
-
-def answers(said: Said) -> list[dict[str, Any]]:
-    assert said.code == 0, said.err
-    return [json.loads(line) for line in said.out.splitlines()]
 
 
 class TestAlarm:

@@ -231,6 +231,14 @@ class TestLesson:
         with pytest.raises(ConfigError, match="of another shape"):
             begin_as(student, Run(finished_run).model_path)
 
+    def test_it_is_refused_before_the_teacher_is_trained(
+        self, tiny_reviews: Path, own_backbones: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        told = r"start teacher wants .* that of the phone tier, .* that of the cloud tier"
+        with pytest.raises(ConfigError, match=told):
+            train_own_tiny(tiny_reviews, own_backbones, tmp_path / "run", start="teacher")
+        assert not (tmp_path / "run" / "config.toml").exists()
+
     def test_the_layers_at_the_same_depth(self) -> None:
         hidden = np.zeros((1, 6, 4), np.float32)
         lesson = Lesson("t", np.zeros((1, 2), np.float32), hidden)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.base.errors import ConfigError
+from dimec.base.errors import ConfigError, DataError
 from dimec.cli.common import AsJson, print_json, print_next, progress_bar
 from dimec.cli.options import Taken, takes
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dimec.data.survey import Survey
     from dimec.runs.run import Run
     from dimec.settings.option import Setting
+    from dimec.settings.run import RunSettings
 
 _PARTS = ("train", "validation", "test")
 
@@ -150,6 +151,7 @@ def train_from(
         settings = settings.model_copy(update={"data": intake.data})
         if not (grid or overwrite):
             check_claim(RunDirectory(out), settings, intake.fingerprint)
+        _check_unlabelled(settings, out)
         if speaks:
             progress.say("loading torch")
         from dimec.training import train_grid, train_run
@@ -157,6 +159,19 @@ def train_from(
         start: Callable[..., Any] = train_grid if grid else train_run
         run = start(settings, out, overwrite=overwrite, progress=progress, intake=intake)
         return Run(run.path), intake.survey
+
+
+def _check_unlabelled(settings: RunSettings, out: Path) -> None:
+    """Tell before torch is loaded that there are no texts; a finished run needs them no more."""
+    from dimec.runs.workspace import RunDirectory
+
+    path = settings.distillation.unlabelled
+    if (
+        path is not None
+        and not Path(path).exists()
+        and not RunDirectory(out).training_path.exists()
+    ):
+        raise DataError(f"{path} does not exist; check the path that --unlabelled gives")
 
 
 def _rank() -> int:

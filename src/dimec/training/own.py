@@ -7,13 +7,15 @@ any model: so it can be killed at any moment, and what is finished is never done
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
+from dimec.base.errors import ConfigError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.data.backbones import backbone_source, check_model, with_own_tiers
 from dimec.runs.intake import Intake, check_claim, take_in
@@ -72,6 +74,7 @@ def train_own(
                 check_classifier(backbone_source(tier.source), labels, NoProgress())
             else:
                 check_model(tier_settings(settings, place))
+        _check_starts(settings)
         if main:
             claim(run, settings, intake, overwrite)
         accelerator.wait_for_everyone()
@@ -206,16 +209,40 @@ def _begins_as_teacher(settings: RunSettings, place: int, teacher: RunDirectory)
 
 
 def _same_kind(tier: TierSettings, teacher: RunDirectory) -> bool:
-    """Whether a tier's encoder has the shape of the teacher's, but for its depth.
+    """Whether a tier's encoder has the shape of the trained teacher's, but for its depth."""
+    theirs = json.loads((teacher.model_path / "config.json").read_text("utf-8"))
+    # A classifier taken as it is has its own form.
+    return _alike(_config_of(tier), theirs.get("encoder", theirs))
 
-    Its table of words counts as training grows it, for what was added to its tokenizer.
-    """
+
+def _check_starts(settings: RunSettings) -> None:
+    """Refuse students that cannot begin as the last tier's lower layers, before that is trained."""
+    *students, last = settings.tier
+    if settings.distillation.start != "teacher":
+        return
+    theirs = _config_of(last)
+    for tier in students:
+        if not tier.ready and not _alike(_config_of(tier), theirs):
+            raise ConfigError(
+                f"{option('start')} teacher wants encoders of one shape but for their depth, and "
+                f"that of the {tier.name} tier, {tier.source}, has another than that of the "
+                f"{last.name} tier, {last.source}; give {option('start')} encoder, or auto"
+            )
+
+
+def _config_of(tier: TierSettings) -> dict[str, Any]:
+    """A tier's configuration; its table of words counts as training grows it, for what was added to
+    its tokenizer."""
     from transformers import AutoConfig
 
     source = backbone_source(tier.source)
-    own = AutoConfig.from_pretrained(source).to_dict()
-    own["vocab_size"] = max(own["vocab_size"], highest_id(load_tokenizer(source)) + 1)
-    theirs = json.loads((teacher.model_path / "config.json").read_text("utf-8"))
-    theirs = theirs.get("encoder", theirs)  # a classifier taken as it is has its own form
+    config: dict[str, Any] = AutoConfig.from_pretrained(source).to_dict()
+    return {
+        **config,
+        "vocab_size": max(config["vocab_size"], highest_id(load_tokenizer(source)) + 1),
+    }
+
+
+def _alike(own: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     ignored = _DEPTH | _NAMES
     return all(own[key] == theirs[key] for key in own.keys() & theirs.keys() - ignored)
