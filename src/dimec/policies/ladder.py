@@ -14,7 +14,8 @@ import numpy as np
 from dimec.policies.registry import FitInputs, Fitted, System, validation_reward
 
 LAMBDA = "lambda"
-LAMBDAS: tuple[float, ...] = tuple(np.geomspace(0.0005, 0.1, 24).round(6).tolist())
+# From where next to nothing is given up for cost to where all is kept on the first tier.
+LAMBDAS: tuple[float, ...] = tuple(np.geomspace(0.0002, 0.1, 26).round(6).tolist())
 
 
 def knob_of(one: System) -> str:

@@ -7,8 +7,10 @@ came of the choices on rows that the models of those choices had not seen.
 
 The best of several expectations is likely to be one that is too high, and the more so the more
 there are. A tier between the first and the last that is hardly better than what lies before it
-brings little and misleads often; so inductions without it are made too, and the one of the highest
-reward is taken.
+brings little and misleads often. So inductions without it are made too, and one with more tiers is
+taken only where it earns more than one standard error more, cross-fitted, as with the one standard
+error rule of Breiman et al. (Classification and Regression Trees, 1984, section 3.4.3): at a small
+λ whole tiers differ by less than the noise of the rows.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ FOLDS = 5
 # Axes of the embedding among the features: few, for exit 0 tells better what the embedding tells
 # (docs/look.md, whose ablation has none and eight).
 PROJECTIONS = 2
+ERRORS = 1.0  # standard errors by which a cascade with more tiers has to earn more
 MOST_BETWEEN = 3  # tiers, of which every choice is tried; of more each alone, all, and none
 
 
@@ -135,16 +138,19 @@ class Induction:
         return self._chances[key]
 
     def fit(self, lam: float) -> Fit:
-        """The cascade of one λ: of those without some of the tiers between, the best.
+        """The cascade of one λ: with the fewest of the tiers between that are beyond noise as good.
 
-        Ties go to the one that leaves out fewer.
+        From the choice that leaves out most on, each is taken in place of the one before where its
+        reward is higher by more than :data:`ERRORS` standard errors of the difference.
         """
-        every = self._without(frozenset(), lam, {})
-        begin = self.points[0].seen
-        best = every
-        for tiers in self._left_out[1:]:
-            other = self._without(tiers, lam, every)
-            if other[begin].reward(lam) > best[begin].reward(lam):
+        begin, every = self.points[0].seen, self._without(frozenset(), lam, {})
+        fewest_first = [
+            self._without(tiers, lam, every) if tiers else every
+            for tiers in reversed(self._left_out)
+        ]
+        best = fewest_first[0]
+        for other in fewest_first[1:]:
+            if _more(other[begin], best[begin], lam) > ERRORS:
                 best = other
         choosers = tuple(best[point.seen].chooser for point in self.points)
         first = best[begin]
@@ -216,6 +222,15 @@ class _Found:
     def reward(self, lam: float) -> float:
         """Mean of right - λ·cost from here on, where all rows stand here."""
         return float((self.right - lam * self.cost).mean())
+
+
+def _more(one: _Found, other: _Found, lam: float) -> float:
+    """By how many standard errors one earns more than another, of the same rows; 0 if alike."""
+    more = one.right - other.right - lam * (one.cost - other.cost)
+    mean, error = float(more.mean()), float(more.std()) / len(more) ** 0.5
+    if error > 0:
+        return mean / error
+    return float(np.copysign(np.inf, mean)) if mean else 0.0  # the same on every row
 
 
 def choices_of_tiers(tiers: int) -> list[frozenset[int]]:
