@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from dimec_studies.markdown import table
+
 
 def ledger_tables(result: Mapping[str, Any]) -> str:
     """Markdown tables of a stored ``ledger``, one for each task and way of fitting.
@@ -22,8 +24,10 @@ def ledger_tables(result: Mapping[str, Any]) -> str:
     for runs in by_task.values():
         seeds = _seeds([run["seed"] for run in runs])
         for fits in zip(*(run["fits"] for run in runs), strict=True):
-            table = _table([fit["ledger"] for fit in fits])
-            parts.append(f"{_what(fits[0])}, {seeds}:\n\n{table}")
+            ledgers = _table([fit["ledger"] for fit in fits])
+            parts.append(f"{_what(fits[0])}, {seeds}:\n\n{ledgers}")
+            if len(fits) == 1 and fits[0].get("within"):
+                parts.append(_within(fits[0]))
     return "\n\n".join(parts)
 
 
@@ -69,6 +73,24 @@ def _table(ledgers: Sequence[Sequence[Mapping[str, Any]]]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _within(fit: Mapping[str, Any]) -> str:
+    """Where the knob of each policy is set on validation rows, and what it does on test rows."""
+    allowed = f"{100 * fit['allowed']:g}"
+    told = f"Each policy's knob set on validation rows to lose at most {allowed} points:"
+    rows = []
+    for one in fit["within"]:
+        point = one["point"]
+        if point is None:
+            rows.append([one["policy"], "none within it", "", ""])
+            continue
+        settings = {"λ": point["lam"]} if point["lam"] is not None else point["settings"]
+        knob = ", ".join(f"{name} {value:g}" for name, value in settings.items())
+        cells = (_cell([point], "drop", 100, 2), _cell([point], "reduction", 100, 1))
+        rows.append([one["policy"], knob, *cells])
+    header = ("policy", "knob", "drop on test rows, points", "reduction %")
+    return f"{told}\n\n{table(header, rows, texts=2)}"
 
 
 def _cell(rows: Sequence[Mapping[str, Any]], key: str, factor: float, digits: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from dimec.evaluation.curves import ALLOWED_DROP, Curves
 from dimec.runs.run import Run
 from dimec_studies.plan import Plan
 from dimec_studies.runs import RunSpec, Workshop
@@ -40,6 +41,18 @@ def _fits(run: Run, plan: Plan) -> list[dict[str, Any]]:
                 "fit": asdict(fit),
                 "context": dict(made.context),
                 "ledger": made.to_dicts(),
+                "allowed": ALLOWED_DROP,
+                "within": _within(Curves.load(run.report_path)),
             }
         )
     return fits
+
+
+def _within(curves: Curves) -> list[dict[str, Any]]:
+    """Of each policy the point of its curve that is chosen on validation rows."""
+    found = []
+    for curve in curves.curves:
+        best = curve.chosen(ALLOWED_DROP)
+        point = None if best is None else asdict(best)
+        found.append({"policy": curve.policy, "title": curve.title, "point": point})
+    return found

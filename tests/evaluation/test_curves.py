@@ -138,6 +138,18 @@ class TestPlotter:
         assert (found.drop, found.reduction, found.validation_drop) == (0.0, 0.0, 0.0)
         assert found.cost == pytest.approx(9.0)
 
+    def test_what_it_did_with_rows_that_it_had_not_seen_stands_for_it(self) -> None:
+        """On the validation split alone; figures of the test split are a replay's."""
+        trace = make_trace(50)
+        plotter = Plotter(trace, trace, DEPLOYMENT, draws=5, seed=0)
+        last = RouterPolicy("last", SingleTierRouter(2))
+        reference = trace.correct[:, trace.column(6)].mean()
+        right = np.repeat([1.0, 0.0], 25)
+        found = plotter.point(last, seen=(right, np.full(50, 4.5)))
+        assert found.validation_drop == pytest.approx(reference - 0.5)
+        assert found.validation_reduction == pytest.approx(0.5)
+        assert (found.drop, found.reduction) == (0.0, 0.0)
+
     def test_no_draws_are_refused(self) -> None:
         trace = make_trace(5)
         with pytest.raises(ConfigError, match="at least 1 draw"):

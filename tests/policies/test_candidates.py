@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import ConfigError
-from dimec.policies.candidates import candidates_of, did, inputs_of, single_tiers, why_not
+from dimec.evaluation.replay import replay
+from dimec.policies.candidates import (
+    candidates_of,
+    did,
+    inputs_of,
+    single_tiers,
+    stands_of,
+    why_not,
+)
 from dimec.policies.chance import RandomPolicy
 from dimec.policies.registry import FitInputs, system
 from dimec.runs.deploying import basis_of
@@ -62,6 +70,34 @@ def test_what_is_fitted_is_told_by_the_rows_that_it_has_not_seen(
             told = did(refitted.policy, inputs.validation.take(held), inputs.deployment)
             np.testing.assert_array_equal(each.did.classes[held], told.classes)
             assert each.did.cost[held] == pytest.approx(told.cost)
+
+
+class TestStands:
+    def test_of_what_is_fitted_they_are_those_of_the_candidates(self, inputs: FitInputs) -> None:
+        one = system("deferral")
+        some = candidates_of(one, inputs, seed=3, lambdas=LAMBDAS)
+        for stand, each in zip(stands_of(one, inputs, 3, LAMBDAS), some, strict=True):
+            assert stand.lam == each.lam
+            right = each.did.classes == inputs.validation.labels
+            np.testing.assert_array_equal(stand.right, right)
+            np.testing.assert_array_equal(stand.cost, each.did.cost)
+
+    def test_of_what_goes_on_learning_they_are_those_of_a_replay(self, inputs: FitInputs) -> None:
+        (stand, *_) = stands_of(system("splitee"), inputs, lambdas=LAMBDAS)
+        seen = replay(stand.fitted.policy, inputs.validation, inputs.deployment)
+        np.testing.assert_array_equal(stand.right, seen.right)
+        np.testing.assert_array_equal(stand.cost, seen.cost)
+
+    def test_rows_that_none_was_fitted_to_stand_behind(self, inputs: FitInputs) -> None:
+        rows = np.arange(N)
+        less, more = inputs_of(inputs, rows[:20]), inputs.validation.take(rows[20:])
+        one = system("deferral")
+        for stand, short in zip(
+            stands_of(one, less, 0, LAMBDAS, more), stands_of(one, less, 0, LAMBDAS), strict=True
+        ):
+            unseen = replay(stand.fitted.policy, more, inputs.deployment)
+            np.testing.assert_array_equal(stand.right, [*short.right, *unseen.right])
+            np.testing.assert_array_equal(stand.cost, [*short.cost, *unseen.cost])
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ from dimec.base.storage import write_json
 from dimec.contract.promise import Calibrated, Promise
 from dimec.evaluation.curves import FILE, Curve, Curves
 from dimec.evaluation.ledger import LedgerRow
-from dimec.policies import RouterPolicy, system
+from dimec.policies import FitInputs, RouterPolicy, system
+from dimec.policies.candidates import candidates_of
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.ladder import LAMBDAS, knob_of
 from dimec.routing import SingleTierRouter
 from dimec.runs.run import Run
+from dimec.runs.workspace import fitted_deployment
 from support.written import written_run
 
 PROMISE = Promise(
@@ -71,6 +73,24 @@ class TestWhich:
         assert [one.lam for one in cascade.points] == sorted([*LAMBDAS, 0.0123])
         assert (cascade.knob, cascade.title) == ("lambda", "Cascade")
         assert_on(cascade, row, 0.0123)
+
+    def test_points_are_chosen_by_rows_that_their_fits_had_not_seen(self, run: Run) -> None:
+        run.fit(policy="cascade")
+        run.evaluate(draws=5, seed=3)
+        stored = run.stored_policy()
+        deployment = fitted_deployment(stored)
+        inputs = FitInputs(run.trace("validation"), deployment, 0.02)
+        lambdas = sorted({*LAMBDAS, 0.02})
+        reference = inputs.validation.correct[:, -1].mean()
+        for point, each in zip(
+            by_name(run)["cascade"].points,
+            candidates_of(system("cascade"), inputs, 3, lambdas),
+            strict=True,
+        ):
+            right = (each.did.classes == inputs.validation.labels).mean()
+            assert point.validation_drop == pytest.approx(reference - right)
+            saved = 1 - each.did.cost.mean() / deployment.prices[-1]
+            assert point.validation_reduction == pytest.approx(saved)
 
     def test_every_system_that_is_named_and_has_a_knob(self, run: Run) -> None:
         run.fit(policy="deebert")

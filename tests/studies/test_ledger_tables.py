@@ -48,6 +48,33 @@ def test_one_seed_shows_the_bootstrap_interval() -> None:
     assert table.splitlines()[-1] == row
 
 
+def test_below_one_seed_stands_where_the_knobs_are_set() -> None:
+    """A point is as ``curves.json`` has it."""
+    point = {
+        **{"drop": 0.0038, "drop_low": -0.006, "drop_high": 0.013, "lam": 0.005, "settings": {}},
+        **{"reduction": 0.473, "reduction_low": 0.443, "reduction_high": 0.503},
+    }
+    run = a_run(0, 0.8, 0.02)
+    run["fits"] = [
+        {
+            **run["fits"][0],
+            "allowed": 0.005,
+            "within": [
+                {"policy": "dimec-fixed", "title": "x", "point": None},
+                {"policy": "cascade", "title": "Cascade", "point": point},
+            ],
+        }
+    ]
+    made = ledger_tables({"runs": [run]})
+    assert "at most 0.5 points:" in made
+    assert made.splitlines()[-2:] == [
+        "| dimec-fixed | none within it |  |  |",
+        "| cascade | λ 0.005 | 0.38 (-0.60 to 1.30) | 47.3 (44.3 to 50.3) |",
+    ]
+    both = ledger_tables({"runs": [run, {**run, "seed": 1}]})
+    assert "at most" not in both
+
+
 def test_several_seeds_show_mean_and_standard_deviation() -> None:
     runs = [a_run(0, 0.80, 0.01), a_run(1, 0.82, 0.03)]
     table = ledger_tables({"runs": runs})

@@ -41,7 +41,8 @@ class CurvePoint:
         cost: mean cost of an answer in λ.
         drop, drop_low, drop_high: against the last tier, with its paired 95 % interval.
         reduction, reduction_low, reduction_high: of cost against the last tier, alike.
-        validation_drop, validation_reduction: on the validation split, where it was fitted.
+        validation_drop, validation_reduction: on the validation split, where it was fitted; of what
+            learns from rows by fits that had not seen the row in question.
         settings: of the policy, the knob's among them where it is a setting.
         lam: λ that it was fitted for; None where λ is not the knob.
     """
@@ -209,12 +210,17 @@ class Plotter:
         self, validation: Trace, test: Trace, deployment: Deployment, draws: int, seed: int
     ) -> None:
         self.deployment, self.draws, self.seed = deployment, draws, seed
-        self._splits = [
-            (trace, reference_replay(trace, deployment)) for trace in (validation, test)
-        ]
+        self._validation, self._test = validation, test
+        self._seen, self._reference = (
+            reference_replay(trace, deployment) for trace in (validation, test)
+        )
 
     def point(
-        self, policy: Policy, settings: Mapping[str, Any] | None = None, lam: float | None = None
+        self,
+        policy: Policy,
+        settings: Mapping[str, Any] | None = None,
+        lam: float | None = None,
+        seen: tuple[FloatArray, FloatArray] | None = None,
     ) -> CurvePoint:
         """A policy as a point.
 
@@ -222,14 +228,18 @@ class Plotter:
             policy: fitted; one that learns begins from nothing on each split.
             settings: of the policy.
             lam: where λ is the knob.
+            seen: (V,) whether it is right and (V,) cost of each validation row, as if it had not
+                been fitted to that one; by default those of a replay.
         """
+        if seen is None:
+            own = replay(policy, self._validation, self.deployment)
+            seen = own.right, own.cost
         # One policy at a time: few of its rows differ from each other, so its bootstrap is fast.
-        rows = []
-        for (trace, reference), draws in zip(self._splits, (1, self.draws), strict=True):
-            one = replay(policy, trace, self.deployment)
-            told = draw_up([one], reference, metric="accuracy", draws=draws, seed=self.seed)
-            rows.append(told.rows[0])
-        validation, test = rows
+        shown = replay(policy, self._test, self.deployment)
+        ledger = draw_up(
+            [shown], self._reference, metric="accuracy", draws=self.draws, seed=self.seed
+        )
+        test = ledger.rows[0]
         return CurvePoint(
             accuracy=test.accuracy,
             cost=test.cost,
@@ -239,8 +249,8 @@ class Plotter:
             reduction=test.reduction,
             reduction_low=test.reduction_low,
             reduction_high=test.reduction_high,
-            validation_drop=validation.drop,
-            validation_reduction=validation.reduction,
+            validation_drop=float(self._seen.right.mean() - seen[0].mean()),
+            validation_reduction=1 - float(seen[1].mean() / self._seen.cost.mean()),
             settings=dict(settings or {}),
             lam=lam,
         )

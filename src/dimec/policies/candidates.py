@@ -127,6 +127,76 @@ def candidates_of(
     ]
 
 
+@dataclass(frozen=True, eq=False)
+class Stand:
+    """A policy at one stand of its knob, and what it did with N rows.
+
+    Attributes:
+        fitted: to all rows of the fit.
+        lam: λ that it was fitted for; None where that is not its knob.
+        right: (N,) chance that it is right, 0 or 1 unless it draws lots.
+        cost: (N,) of each answer, λ.
+    """
+
+    fitted: Fitted
+    lam: float | None
+    right: FloatArray
+    cost: FloatArray
+
+
+def stands_of(
+    one: System,
+    inputs: FitInputs,
+    seed: int = 0,
+    lambdas: Sequence[float] = LAMBDAS,
+    more: Trace | None = None,
+) -> list[Stand]:
+    """A system along its knob, with what each policy did with the rows of the fit.
+
+    What a contract can choose has cross-fitted figures; what goes on learning, draws lots or exists
+    on traces alone has those of a replay.
+
+    Args:
+        one: the system.
+        inputs: what it is fitted to.
+        seed: of the folds.
+        lambdas: values of λ, where λ is the knob.
+        more: rows that it is not fitted to, which stand behind those of the fit.
+
+    Raises:
+        ConfigError: it cannot be fitted to these.
+    """
+    labels = inputs.validation.labels
+    try:
+        found = [
+            Stand(each.fitted, each.lam, (each.did.classes == labels).astype(float), each.did.cost)
+            for each in candidates_of(one, inputs, seed, lambdas)
+        ]
+    except ConfigError:
+        found = [
+            Stand(fitted, lam, *_replayed(fitted.policy, inputs.validation, inputs.deployment))
+            for lam, fitted in ladder(one, inputs, lambdas)
+        ]
+    if more is None:
+        return found
+    return [_longer(each, more, inputs.deployment) for each in found]
+
+
+def _replayed(
+    policy: Policy, trace: Trace, deployment: Deployment
+) -> tuple[FloatArray, FloatArray]:
+    """(N,) chance to be right, and (N,) cost."""
+    outcome = policy.replay(trace, deployment)
+    right: FloatArray = (outcome.answers * trace.correct).sum(axis=1).astype(np.float64)
+    return right, outcome.cost
+
+
+def _longer(stand: Stand, more: Trace, deployment: Deployment) -> Stand:
+    right, cost = _replayed(stand.fitted.policy, more, deployment)
+    both = [np.concatenate(pair) for pair in ((stand.right, right), (stand.cost, cost))]
+    return replace(stand, right=both[0], cost=both[1])
+
+
 def why_not(policy: Policy, inputs: FitInputs) -> str:
     """Why a contract cannot take a policy: ``goes on learning``, for example; empty if it can."""
     if policy.learns_online:

@@ -9,10 +9,12 @@ from dimec.base.progress import Progress
 from dimec.evaluation.curves import Curve, Curves, Plotter
 from dimec.evaluation.replay import standard_policies
 from dimec.policies import FitInputs, System, system, systems
+from dimec.policies.candidates import stands_of
 from dimec.policies.kinds import StoredPolicy
-from dimec.policies.ladder import LAMBDA, LAMBDAS, knob_of, ladder
+from dimec.policies.ladder import LAMBDA, LAMBDAS, knob_of
 from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.workspace import RunDirectory, fitted_deployment
+from dimec.traces.trace import Trace
 
 FIXED = "dimec-fixed"  # the row of the paper's router
 
@@ -28,8 +30,9 @@ def run_curves(
     """The curves of the paper's router, of the run's own policy, and of other systems.
 
     All are fitted to the whole validation split, and to the training rows out of fold where there
-    are any; by what they do there points are chosen. A policy that was fitted to a part of it,
-    because the rest had to calibrate a contract, need not lie on the curve of its system.
+    are any; by what they do there, each with rows that it had not seen, points are chosen. A policy
+    that was fitted to a part of it, because the rest had to calibrate a contract, need not lie on
+    the curve of its system.
 
     Args:
         run: trained and fitted.
@@ -58,7 +61,9 @@ def run_curves(
     for name, one in chosen.items():
         # The router's λ is the ledger's, as where a run is fitted, and no multiple of it.
         along = replace(inputs, pinned={"weight": 1.0}) if name == FIXED else inputs
-        curves.append(_curve(name, one, widened(along, more, one.name), plotter))
+        fitted_to = widened(along, more, one.name)
+        unseen = more if fitted_to is along else None
+        curves.append(_curve(name, one, fitted_to, unseen, plotter))
         progress.advance(1, note=name)
     progress.end()
     *singles, _, oracle = map(plotter.point, standard_policies({}, deployment.names))
@@ -71,12 +76,16 @@ def _router(grid: str | None) -> System:
     return replace(one, title=FIXED)
 
 
-def _curve(name: str, one: System, inputs: FitInputs, plotter: Plotter) -> Curve:
+def _curve(
+    name: str, one: System, inputs: FitInputs, unseen: Trace | None, plotter: Plotter
+) -> Curve:
     knob = knob_of(one)
     # The run's own λ is a point of its curve.
     lambdas = sorted({*LAMBDAS, inputs.lam}) if knob == LAMBDA else LAMBDAS
     points = [
-        plotter.point(fitted.policy, fitted.settings, lam)
-        for lam, fitted in ladder(one, inputs, lambdas)
+        plotter.point(
+            each.fitted.policy, each.fitted.settings, each.lam, seen=(each.right, each.cost)
+        )
+        for each in stands_of(one, inputs, plotter.seed, lambdas, unseen)
     ]
     return Curve(name, one.title, knob, tuple(points))
