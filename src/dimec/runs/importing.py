@@ -31,11 +31,10 @@ from dimec.data.splits import halves
 from dimec.data.tables import KINDS, Table, read_table
 from dimec.data.tasks import file_of
 from dimec.runs.import_tiers import are_layers, priced_tiers
-from dimec.traces.card import FILE, SPLITS, Card, exit_name
+from dimec.traces.card import FILE, SPLITS, Card
 from dimec.traces.collection import write_entry
 from dimec.traces.records import Records, check_answers, together
 from dimec.traces.sources import joint_model
-from dimec.traces.trace import Trace
 
 _FEWEST = 10  # rows of a split: what is fitted to fewer, or measured on fewer, says nothing
 
@@ -173,7 +172,6 @@ def import_table(table: str, out: Path, wanted: Import, *, overwrite: bool = Fal
         exits=records.exits,
         tiers=tiers,
         rows={split: len(trace) for split, trace in traces.items()},
-        test_accuracy=_accuracies(traces["test"]),
         versions={"dimec": __version__},
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         sha256={},
@@ -287,8 +285,3 @@ def _digest(records: Records, source: str) -> str:
     digest = hashlib.sha256(json.dumps(known).encode())
     digest.update(np.ascontiguousarray(records.probabilities[:, columns]).tobytes())
     return digest.hexdigest()
-
-
-def _accuracies(trace: Trace) -> dict[str, float]:
-    names = map(exit_name, trace.exits, trace.sources)
-    return dict(zip(names, trace.correct.mean(axis=0).tolist(), strict=True))

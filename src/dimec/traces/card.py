@@ -72,7 +72,7 @@ class Card(_Part):
         rows: numbers of rows by split: what was trained on, and what the traces hold.
         drawn_from: numbers of rows of those splits of which the traces hold a stratified sample.
         epochs, best_epoch: of the training, counted from 0; of several models the last one's.
-        test_accuracy: share of right answers on the test split by exit, ``SOURCE:LAYER``.
+        test_accuracy: share of right answers among the kept test rows by exit, ``SOURCE:LAYER``.
         settings: of the run, as its ``config.toml`` has them; None for records of others.
         versions: of the software that made them.
         date: of the training, in ISO form.
@@ -95,7 +95,7 @@ class Card(_Part):
     drawn_from: Mapping[str, int] = Field(default_factory=dict)
     epochs: int = 0
     best_epoch: int = 0
-    test_accuracy: Mapping[str, float]
+    test_accuracy: Mapping[str, float] = Field(default_factory=dict)
     settings: Mapping[str, Any] | None = None
     versions: Mapping[str, str]
     date: str

@@ -28,7 +28,7 @@ from dimec.base.errors import (
     shown,
 )
 from dimec.base.storage import expanded, file_sha256, read_json, write_json
-from dimec.traces.card import FILE, SPLITS, Card
+from dimec.traces.card import FILE, SPLITS, Card, exit_name
 from dimec.traces.compact import load_compact, save_compact
 from dimec.traces.trace import Trace
 
@@ -239,7 +239,7 @@ def write_entry(folder: Path, card: Card, validation: Trace, test: Trace) -> Car
 
     Args:
         folder: of the traces; those that are there are replaced.
-        card: whose digests are filled in.
+        card: whose digests and accuracies are filled in, as the files have them.
         validation, test: the traces, in their compact form from then on.
 
     Returns:
@@ -251,7 +251,10 @@ def write_entry(folder: Path, card: Card, validation: Trace, test: Trace) -> Car
         file = folder / f"{split}.safetensors"
         save_compact(trace, file)
         digests[file.name] = file_sha256(file)
-    whole = card.model_copy(update={"sha256": digests})
+    kept = load_compact(folder / f"{SPLITS[1]}.safetensors")
+    names = map(exit_name, kept.exits, kept.sources)
+    shares = dict(zip(names, kept.correct.mean(axis=0).round(4).tolist(), strict=True))
+    whole = card.model_copy(update={"sha256": digests, "test_accuracy": shares})
     whole.save(folder)
     return whole
 
