@@ -1,7 +1,8 @@
 """What every method saves on the trace collection: the figures behind docs/beyond.md.
 
 Every training in the collection is a *way* to get tiers: one model that is cut, one whose exits
-learn from the last, a model for each tier. On each way every registered system that can replay it
+learn from the last, a model for each tier. So is a model that is cut with the plain fine-tuning in
+its last tier's place. On each way every registered system that can replay it
 is put along its knob. What it loses is told against the better of two references: the way's own
 last exit, and the plain fine-tuning, which is the last tier of the recipe ``own`` on the same rows.
 
@@ -13,17 +14,18 @@ on validation rows among those that lose no more than is allowed there, in figur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dimec.base.errors import ArtefactError, ConfigError
 from dimec.base.storage import read_json
 from dimec.tiers.scenario_file import Scenarios
 from dimec_studies.collected import specs_of
+from dimec_studies.plain_cloud import JOINT, with_plain_cloud
 from dimec_studies.plan import Plan
 from dimec_studies.plan_parts import Recipe
 from dimec_studies.runs import RunSpec, Workshop
-from dimec_studies.stored import TRACES, card_in, folder_of, load_stored
+from dimec_studies.stored import TRACES, Stored, card_in, folder_of, load_stored
 from dimec_studies.study import result_path, store, stored_header
 from dimec_studies.ways import VERSION, Way, part_of
 
@@ -54,9 +56,10 @@ def beyond(workshop: Workshop) -> Record:
     stored = {spec: load_stored(folder, plan.cost_model()) for spec, folder in here.items()}
     missing = [f"{s.task}/{plan.model_name}-{s.recipe}/{s.seed}" for s in folders if s not in here]
     record = stored_header(ITEM, plan, list(stored.values())) | {"parts": {}, "missing": missing}
-    progress.start("the collection", len(stored))
-    for spec, one in stored.items():
-        way = Way.of(one, stored.get(_plain_of(spec)))
+    ways = list(_ways_of(stored))
+    progress.start("the collection", len(ways))
+    for way in ways:
+        one = way.stored
         known = before.get(one.entry, {})
         same = known.get("rests_on") == way.rests_on and known.get("version") == VERSION
         if not same:
@@ -69,6 +72,15 @@ def beyond(workshop: Workshop) -> Record:
         progress.advance(1, one.entry)
     progress.end()
     return record
+
+
+def _ways_of(stored: Mapping[RunSpec, Stored]) -> Iterator[Way]:
+    """Every training, and those of one model with the plain fine-tuning as the last tier too."""
+    for spec, one in stored.items():
+        plain = stored.get(_plain_of(spec))
+        yield Way.of(one, plain)
+        if plain is not None and spec.recipe.startswith(JOINT):
+            yield Way.of(with_plain_cloud(one, plain), plain)
 
 
 def _plain_of(spec: RunSpec) -> RunSpec:

@@ -28,6 +28,8 @@ _TASKS = 7
 _WAYS = {
     "joint": "one model, cut",
     "joint-distilled": "one model, its exits taught by the last",
+    "joint+plain": "one model, cut, the plain fine-tuning as cloud",
+    "joint-distilled+plain": "exits taught by the last, the plain fine-tuning as cloud",
     "own": "a model each",
     "own-unlabelled": "a model each, texts without labels too",
     "own-twice": "a model each, taught twice",
@@ -37,6 +39,7 @@ _STEPS = (
     ("joint", "dimec-fixed-quantile", "the paper's router on one model that is cut"),
     ("joint", "exit-cascade", "a threshold at each exit in its place"),
     ("joint-distilled", "exit-cascade", "exits that learn from the last one"),
+    ("joint-distilled+plain", "exit-cascade", "the plain fine-tuning as cloud"),
     ("own", "exit-cascade", "tiers with a model each"),
     ("own", "exit0-cascade", "exit 0"),
     ("own", CASCADE, "looking again (the cascade)"),

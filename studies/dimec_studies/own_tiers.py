@@ -9,7 +9,7 @@ has it as its cloud too in one of its rows, so that a weaker last exit hides not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,13 @@ from dimec.policies.candidates import Candidate, Did, candidates_of, did
 from dimec.policies.registry import FitInputs
 from dimec.report.wording import percent
 from dimec.tiers.deployment import Deployment
-from dimec.traces.joining import join
 from dimec.traces.trace import Trace
 from dimec_studies.ladders import CASCADE, judged
 from dimec_studies.look import traces_of
 from dimec_studies.markdown import table
 from dimec_studies.marks import PROFILE as TRIAL
 from dimec_studies.marks import marks_table
+from dimec_studies.plain_cloud import JOINT, SUFFIX, with_plain_cloud
 from dimec_studies.plan import Plan
 from dimec_studies.plan_parts import Recipe
 from dimec_studies.runs import Workshop
@@ -38,7 +38,6 @@ from dimec_studies.study import stored_header
 from dimec_studies.titles import task_title
 
 ALLOWED = 0.005  # of accuracy on validation, against the plain fine-tuning
-PLAIN = "plain"
 TITLES: Mapping[str, str] = {
     "joint": "one model, joint",
     "joint-distilled": "one model, joint, exits learn from the last",
@@ -129,47 +128,11 @@ def variants_of(by_recipe: Mapping[Recipe, Stored]) -> list[Variant]:
     found = []
     for recipe, one in by_recipe.items():
         found.append(Variant(recipe, one.validation, one.test, one.deployment))
-        if recipe.startswith("joint"):
-            found.append(_with_plain_cloud(recipe, one, own))
+        if recipe.startswith(JOINT):
+            both = with_plain_cloud(one, own)
+            name = f"{recipe}{SUFFIX}"
+            found.append(Variant(name, both.validation, both.test, both.deployment))
     return found
-
-
-def _with_plain_cloud(recipe: str, joint: Stored, own: Stored) -> Variant:
-    """The first tiers of one model, and the plain fine-tuning in the last one's place."""
-    names = ("joint",) * (len(joint.deployment) - 1) + (PLAIN,)
-    exits = (*joint.deployment.exits[:-1], own.deployment.exits[-1])
-    tiers = tuple(zip(names, exits, strict=True))
-    source = own.deployment.sources[-1]
-    both = [
-        join({"joint": unnamed(one), PLAIN: only(two, source)}, tiers=tiers)
-        for one, two in ((joint.validation, own.validation), (joint.test, own.test))
-    ]
-    deployment = Deployment.paper(
-        exits, joint.deployment.costs, joint.deployment.names, sources=names
-    )
-    return Variant(f"{recipe}+plain", both[0], both[1], deployment)
-
-
-def unnamed(trace: Trace) -> Trace:
-    """A trace of one model without extra columns, which differ where they are rounded."""
-    return replace(trace, extra={})
-
-
-def only(trace: Trace, source: str) -> Trace:
-    """What one source's exits say, as a trace of its own."""
-    layers = trace.exits_of(source)
-    columns = trace.columns(layers, (source,) * len(layers))
-    return replace(
-        trace,
-        probabilities=trace.probabilities[:, columns],
-        exits=layers,
-        sources=(),
-        tiers=layers[-1:],
-        tier_sources=(),
-        model=trace.models[source],
-        models={},
-        extra={},
-    )
 
 
 def _variant(

@@ -23,7 +23,7 @@ from dimec_studies.study import store, stored_header
 from dimec_studies.titles import task_title
 
 ITEM = "promises"
-VERSION = 1
+VERSION = 2  # of a part: what is made of the same traces
 POWER = 0.8  # of accepting something
 _SHOWN = (1_000, 4_000)  # rows of the calibration
 

@@ -26,7 +26,7 @@ from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from dimec.tiers.latency import ModelShape
 from dimec.tiers.pricing import OPERATIONS, Pricing
-from dimec.traces.card import FILE, SPLITS, Card, CardShape, CardTier, exit_name
+from dimec.traces.card import FILE, SPLITS, Card, CardShape, CardTier
 from dimec.traces.collection import CHECKOUT, MADE_BY, Entry, Folder, write_entry
 from dimec.traces.trace import Trace
 from dimec_studies.plan import Plan
@@ -100,9 +100,19 @@ def deployment_of(card: Card, costs: CostModel) -> Deployment:
     layers, names = [tier.layer for tier in card.tiers], [tier.name for tier in card.tiers]
     if not any(tier.source for tier in card.tiers):
         return Deployment.paper(layers, costs, names)
-    shapes = {name: ModelShape(**one.model_dump()) for name, one in card.shapes.items()}
-    pricing = Pricing(OPERATIONS, shapes)
-    return Deployment.paper(layers, costs, names, sources=names, pricing=pricing)
+    pricing = Pricing(OPERATIONS, shapes_by_tier(card))
+    sources = [tier.source for tier in card.tiers]
+    return Deployment.paper(layers, costs, names, sources=sources, pricing=pricing)
+
+
+def shapes_by_tier(card: Card) -> dict[str, ModelShape]:
+    """The shape of the layers of each tier with a model of its own, by the tier's name."""
+    return {tier.name: shape_of(card, tier.source) for tier in card.tiers if tier.source}
+
+
+def shape_of(card: Card, source: str) -> ModelShape:
+    """The shape of the layers of one model."""
+    return ModelShape(**card.shapes[source].model_dump())
 
 
 def name_of(folder: Path) -> str:
@@ -198,8 +208,6 @@ def _card(
     settings: Mapping[str, Any],
 ) -> Card:
     record, names = run.training(), run.tier_names(len(test.tiers))
-    accuracies = test.correct.mean(axis=0).round(4).tolist()
-    pairs = list(zip(test.exits, test.sources, strict=True))
     models = models_of(run)
     deployment = Deployment.paper(test.tiers, names=names, sources=test.tier_sources)
     sent = {names[k] for k in text_tiers(run, deployment)}
@@ -220,7 +228,6 @@ def _card(
         rows={"train": record["rows"]["train"]},
         epochs=len(record["history"]),
         best_epoch=record["best_epoch"],
-        test_accuracy=dict(zip([exit_name(*one) for one in pairs], accuracies, strict=True)),
         settings=settings,
         versions=record["versions"],
         date=record.get("date", ""),

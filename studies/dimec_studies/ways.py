@@ -16,8 +16,7 @@ from dimec.evaluation.bootstrap import bootstrap_means
 from dimec.evaluation.curves import Curve, CurvePoint, Curves
 from dimec.evaluation.replay import Replay, reference_name, replay
 from dimec.policies import OraclePolicy, Policy, RouterPolicy, System, systems
-from dimec.policies.candidates import candidates_of, single_tiers
-from dimec.policies.ladder import ladder
+from dimec.policies.candidates import single_tiers, stands_of
 from dimec.policies.registry import FitInputs
 from dimec.routing import SingleTierRouter
 from dimec.runs.own_tiers import (
@@ -29,14 +28,13 @@ from dimec.runs.own_tiers import (
 from dimec.tiers.computing import Computing
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
-from dimec.tiers.latency import ModelShape
 from dimec.tiers.scenarios import Scenario, computing_table
 from dimec.traces.trace import Trace
 from dimec_studies.ladders import CASCADE
 from dimec_studies.plan import Plan
-from dimec_studies.stored import Stored, deployment_of
+from dimec_studies.stored import Stored, deployment_of, shape_of, shapes_by_tier
 
-VERSION = 1  # of a part: what is made of the same traces
+VERSION = 2  # of a part: what is made of the same traces
 ALLOWED = (0.0, 0.005, 0.01, 0.02)  # drops on validation
 HALF = 0.005  # the one that the paper promises to keep
 CHARGES = (6.0, 15.0, 33.0)  # γ of 6, 12 and 24 layers at the paper's other prices
@@ -97,7 +95,7 @@ def last_right(trace: Trace, deployment: Deployment) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Stand:
+class Shown:
     """A policy at one stand of its knob.
 
     Attributes:
@@ -116,36 +114,26 @@ class Stand:
     cost: FloatArray
 
 
-def stands_of(one: System, inputs: FitInputs, test: Trace, seed: int) -> list[Stand]:
-    """A system along its knob.
-
-    What a contract can choose has cross-fitted figures of validation; what goes on learning, draws
-    lots or exists on traces alone has those of a replay.
+def shown_along(one: System, inputs: FitInputs, test: Trace, seed: int) -> list[Shown]:
+    """A system along its knob, on the validation and on the test rows.
 
     Raises:
         ConfigError: it is not for these traces.
     """
-    deployment, labels = inputs.deployment, inputs.validation.labels
     if one.needs:
         raise ConfigError(f"{one.name} needs a training of its own, which is not in the collection")
-    try:
-        candidates = candidates_of(one, inputs, seed)
-    except ConfigError:
-        found = []
-        for lam, fitted in ladder(one, inputs):
-            seen = replay(fitted.policy, inputs.validation, deployment)
-            settings = ", ".join(f"{key} {value}" for key, value in fitted.settings.items())
-            told = f"{one.name} at lambda {lam:g}" if lam is not None else f"{one.name} {settings}"
-            found.append((told.strip(), fitted.policy, seen.right, seen.cost))
-    else:
-        found = [
-            (each.told(), each.policy, (each.did.classes == labels).astype(float), each.did.cost)
-            for each in candidates
-        ]
     stands = []
-    for told, policy, right, cost in found:
-        shown = replay(policy, test, deployment)
-        stands.append(Stand(told, policy, right, cost, shown.right, shown.cost))
+    for each in stands_of(one, inputs, seed):
+        policy, settings = each.fitted.policy, each.fitted.settings
+        told = ", ".join(f"{key} {value}" for key, value in settings.items())
+        if each.lam is not None:
+            told = f"at lambda {each.lam:g}"
+        shown = replay(policy, test, inputs.deployment)
+        stands.append(
+            Shown(
+                f"{one.name} {told}".strip(), policy, each.right, each.cost, shown.right, shown.cost
+            )
+        )
     return stands
 
 
@@ -213,7 +201,7 @@ def _at_charge(
     for name in names:
         one = systems()[name]
         try:
-            stands = stands_of(one, inputs, way.stored.test, plan.seeds[0])
+            stands = shown_along(one, inputs, way.stored.test, plan.seeds[0])
         except ConfigError as error:
             left_out[name] = str(error).removeprefix(f"{name} ")
             continue
@@ -256,17 +244,17 @@ class Judge:
         self.scenarios, self.drops = scenarios, drops
         self.last = float(deployment.prices[-1])
 
-    def of(self, policy: Policy, validation: Trace) -> Stand:
+    def of(self, policy: Policy, validation: Trace) -> Shown:
         """A policy that has learnt nothing of any row."""
         seen = replay(policy, validation, self.deployment)
         shown = replay(policy, self.way.stored.test, self.deployment)
-        return Stand(policy.name, policy, seen.right, seen.cost, shown.right, shown.cost)
+        return Shown(policy.name, policy, seen.right, seen.cost, shown.right, shown.cost)
 
-    def singles(self, inputs: FitInputs) -> list[Stand]:
+    def singles(self, inputs: FitInputs) -> list[Shown]:
         """Every tier alone."""
         return [self.of(each.policy, inputs.validation) for each in single_tiers(inputs)]
 
-    def line(self, stands: Sequence[Stand]) -> Record:
+    def line(self, stands: Sequence[Shown]) -> Record:
         """The stand that is chosen for each drop, as JSON values; None where all lose more."""
         chosen: dict[str, Record | None] = {}
         for allowed in self.drops:
@@ -275,16 +263,16 @@ class Judge:
             chosen[f"{allowed:g}"] = None if best is None else self._figures(best, bool(timed))
         return {"stands": len(stands), "chosen": chosen}
 
-    def _seen(self, stand: Stand) -> tuple[float, float]:
+    def _seen(self, stand: Shown) -> tuple[float, float]:
         """Drop and saving on validation."""
         drop = float(self.way.right[0].mean() - stand.seen_right.mean())
         return drop, 1 - float(stand.seen_cost.mean()) / self.last
 
-    def _chosen(self, stands: Sequence[Stand], allowed: float) -> Stand | None:
+    def _chosen(self, stands: Sequence[Shown], allowed: float) -> Shown | None:
         within = [one for one in stands if self._seen(one)[0] <= allowed + 1e-12]
         return max(within, key=lambda one: self._seen(one)[1], default=None)
 
-    def _figures(self, stand: Stand, timed: bool) -> Record:
+    def _figures(self, stand: Shown, timed: bool) -> Record:
         lost = self.way.right[1] - stand.right
         both = np.stack([lost, 1 - stand.cost / self.last], axis=1)
         # The rows of the two are drawn alike; of each the error of its mean is kept.
@@ -302,7 +290,7 @@ class Judge:
         }
         return told | ({"scenarios": self._timed(stand)} if timed else {})
 
-    def point(self, stand: Stand) -> CurvePoint:
+    def point(self, stand: Shown) -> CurvePoint:
         """For a curve; its intervals are not asked for."""
         seen_drop, seen_saved = self._seen(stand)
         drop = float((self.way.right[1] - stand.right).mean())
@@ -321,7 +309,7 @@ class Judge:
             validation_reduction=seen_saved,
         )
 
-    def _timed(self, stand: Stand) -> Record:
+    def _timed(self, stand: Shown) -> Record:
         """Savings of milliseconds and millijoules in each scenario, against the last tier alone."""
         replays = [self._last_alone, self._sent(stand.policy)]
         told: Record = {}
@@ -350,11 +338,12 @@ class Judge:
     def _computing(self) -> Computing:
         test, card = self.way.stored.test, self.way.stored.card
         models = card.backbone if isinstance(card.backbone, Mapping) else {}
+        known = [tier for tier in card.tiers if tier.source in models]
         return computing_by(
             test,
             self.deployment,
-            {name: ModelShape(**one.model_dump()) for name, one in card.shapes.items()},
-            {name: packaged_profile(model) for name, model in models.items()},
+            shapes_by_tier(card) or {name: shape_of(card, name) for name in card.shapes},
+            {tier.name: packaged_profile(models[tier.source]) for tier in known},
             {name: recorded_lengths(test, name) for name in self.deployment.names},
         )
 

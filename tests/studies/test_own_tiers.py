@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,11 @@ import pytest
 from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress
 from dimec.runs.run import Run
-from dimec.tiers.deployment import Deployment
-from dimec.traces.joining import join
-from dimec.traces.trace import Trace
-from dimec_studies.own_tiers import ALLOWED, compute, only, tables_of, tiers, variants_of
+from dimec_studies.own_tiers import ALLOWED, compute, tables_of, tiers, variants_of
 from dimec_studies.plan import Plan
 from dimec_studies.stored import Stored, deployment_of, keep, load_stored
-from support.builders import make_trace
-from support.kept import kept, look_plan
+from support.kept import kept_own, kept_with_shapes, look_plan
 from support.plans import workshop_of
-
-NAMES = ("mobile", "edge", "cloud")
 
 
 def own_plan() -> Plan:
@@ -30,48 +23,9 @@ def own_plan() -> Plan:
     return Plan.of({**plan, "name": "own", "recipes": ("joint", "own"), "items": ("tiers",)})
 
 
-def _each(trace: Trace, exits: tuple[int, ...], seed: int) -> Trace:
-    """A model of its own for the rows of a trace, more often right than chance."""
-    rng = np.random.default_rng(seed)
-    sure = rng.uniform(0.55, 0.95, (len(trace), len(exits)))
-    right = rng.random((len(trace), len(exits))) < sure
-    first = np.where(right == (trace.labels == 0)[:, None], sure, 1 - sure)
-    probabilities = np.stack([first, 1 - first], axis=-1).astype(np.float32)
-    one = make_trace(len(trace), exits=exits, tiers=exits[-1:], dim=trace.embeddings.shape[1])
-    return replace(
-        one,
-        probabilities=probabilities,
-        labels=trace.labels,
-        guids=trace.guids,
-        embeddings=trace.embeddings,
-        label_names=trace.label_names,
-        task=trace.task,
-        split=trace.split,
-        metric=trace.metric,
-        lengths=trace.lengths,
-        model=f"{seed:064d}",
-    )
-
-
 @pytest.fixture(scope="module")
 def by_recipe() -> dict[str, Stored]:
-    joint = kept()
-    layers = joint.deployment.exits
-    both = [
-        join({name: _each(one, (layer,), 10 * k + len(one.split)) for k, (name, layer) in pairs})
-        for one in (joint.validation, joint.test)
-        for pairs in [list(enumerate(zip(NAMES, layers, strict=True)))]
-    ]
-    deployment = Deployment.paper(layers, names=NAMES, sources=NAMES)
-    models = replace(both[1], models=both[0].models, model=both[0].model)
-    own = replace(
-        joint,
-        validation=both[0],
-        test=models,
-        deployment=deployment,
-        card=joint.card.model_copy(update={"own": {}, "rows": {"train": 100}}),
-    )
-    return {"joint": joint, "own": own}
+    return {"joint": kept_with_shapes(), "own": kept_own()}
 
 
 def test_a_joint_model_stands_there_with_either_cloud(by_recipe: dict[str, Stored]) -> None:
@@ -86,16 +40,6 @@ def test_a_joint_model_stands_there_with_either_cloud(by_recipe: dict[str, Store
         assert np.array_equal(got, joint.test.probabilities[:, joint.test.column(layers[k])])
     last = other.test.probabilities[:, other.test.column(layers[2], "plain")]
     assert np.array_equal(last, own.test.probabilities[:, own.test.column(layers[2], "cloud")])
-
-
-def test_one_source_alone(by_recipe: dict[str, Stored]) -> None:
-    trace = by_recipe["own"].test
-    alone = only(trace, "edge")
-    assert alone.exits == trace.exits_of("edge")
-    assert alone.sources == ("",)
-    assert alone.model == trace.models["edge"]
-    columns = trace.columns(alone.exits, ("edge",) * len(alone.exits))
-    assert np.array_equal(alone.probabilities, trace.probabilities[:, columns])
 
 
 def test_every_figure_is_that_of_the_traces(by_recipe: dict[str, Stored]) -> None:

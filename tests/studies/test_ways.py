@@ -12,9 +12,10 @@ from dimec.base.errors import ConfigError, MismatchError
 from dimec.evaluation.replay import replay
 from dimec.policies import system
 from dimec.tiers.scenario_file import Scenarios
+from dimec_studies.plain_cloud import with_plain_cloud
 from dimec_studies.plan import Plan
 from dimec_studies.stored import TRACES, Stored, load_stored
-from dimec_studies.ways import ALLOWED, HALF, Judge, Stand, Way, part_of, stands_of
+from dimec_studies.ways import ALLOWED, HALF, Judge, Shown, Way, part_of, shown_along
 
 ROWS = np.arange(150)
 
@@ -71,7 +72,7 @@ def test_every_kind_of_system_has_stands(joint: Stored) -> None:
     inputs = joint.inputs(0.02)
     counts = {}
     for name in ("max-softmax-tiers", "adaee", "random"):
-        stands = stands_of(system(name), inputs, joint.test, 0)
+        stands = shown_along(system(name), inputs, joint.test, 0)
         counts[name] = len(stands)
         for one in stands:
             shown = replay(one.policy, joint.test, joint.deployment)
@@ -82,7 +83,7 @@ def test_every_kind_of_system_has_stands(joint: Stored) -> None:
     assert counts["random"] == 1
     assert min(counts["adaee"], counts["max-softmax-tiers"]) > 1
     with pytest.raises(ConfigError, match="training of its own"):
-        stands_of(system("bottlefit"), inputs, joint.test, 0)
+        shown_along(system("bottlefit"), inputs, joint.test, 0)
 
 
 def test_the_stand_that_saves_most_within_the_drop_is_chosen(own: Stored) -> None:
@@ -90,13 +91,13 @@ def test_the_stand_that_saves_most_within_the_drop_is_chosen(own: Stored) -> Non
     judge = Judge(way, own.deployment, 50, ())
     policy = judge.singles(own.inputs(0.0))[-1].policy
 
-    def stand(told: str, lost: int, cost: float) -> Stand:
+    def stand(told: str, lost: int, cost: float) -> Shown:
         """Loses so many of the validation rows that the reference has right, and one of test."""
         seen, shown = way.right[0].copy(), way.right[1].copy()
         seen[np.flatnonzero(seen)[:lost]] = 0
         shown[np.flatnonzero(shown)[0]] = 0
         spent = np.full(len(ROWS), cost)
-        return Stand(told, policy, seen, spent, shown, spent)
+        return Shown(told, policy, seen, spent, shown, spent)
 
     # Of 150 rows one is 0.67 points, two are 1.33, three are 2.
     stands = [stand("a", 0, 8.0), stand("b", 1, 6.0), stand("c", 3, 3.0), stand("d", 4, 1.0)]
@@ -134,9 +135,13 @@ def test_a_part_has_every_charge_and_its_figures_are_json(joint: Stored, own: St
             assert one is None or ("scenarios" in one) == (key == f"{HALF:g}")
 
 
-def test_the_last_tier_alone_saves_nothing_in_any_unit(own: Stored) -> None:
+@pytest.mark.parametrize("made", ["own", "joint", "joint+plain"])
+def test_the_last_tier_alone_saves_nothing_in_any_unit(
+    joint: Stored, own: Stored, made: str
+) -> None:
     scenarios = [Scenarios.load().scenario("phone-4g")]
-    part = part_of(Way.of(own, own), plan(), scenarios, ("bert-cloud",))
-    one = part["charges"]["6"]["systems"]["bert-cloud"]["chosen"]["0.005"]
-    assert (one["saved"], one["drop"], one["seen_drop"]) == (0, 0, 0)
-    assert one["scenarios"] == {"phone-4g": {"milliseconds": 0, "millijoules": 0}}
+    one = {"own": own, "joint": joint, "joint+plain": with_plain_cloud(joint, own)}[made]
+    part = part_of(Way.of(one, None), plan(), scenarios, ("bert-cloud",))
+    told = part["charges"]["6"]["systems"]["bert-cloud"]["chosen"][f"{HALF:g}"]
+    assert (told["saved"], told["drop"], told["seen_drop"]) == (0, 0, 0)
+    assert told["scenarios"] == {"phone-4g": {"milliseconds": 0, "millijoules": 0}}
