@@ -25,6 +25,7 @@ from dimec.base.held import Held, held_copy, read_held
 from dimec.base.storage import file_sha256, parse_json, write_json
 from dimec.bundle.manifest import (
     FORMAT,
+    GOLDEN,
     MANIFEST,
     BundleManifest,
     FileRecord,
@@ -150,6 +151,9 @@ def verify_bundle(path: Path | str) -> tuple[BundleManifest, dict[str, TierBundl
     path, manifest = Path(path), read_manifest(path)
     for name, record in manifest.files.items():
         tier, _, file = name.partition("/")
+        if name == GOLDEN:
+            _check_file(path, name, record)
+            continue
         if tier not in manifest.names:
             raise CorruptArtefactError(f"{path / MANIFEST} names {quoted(name, 60)}, of no tier")
         if (path / tier).is_symlink():

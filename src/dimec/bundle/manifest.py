@@ -14,6 +14,7 @@
                              the run has one
     edge/manifest.json, edge/model.onnx
     cloud/manifest.json, cloud/model.onnx
+    golden.json              what all of it makes of some inputs (:mod:`dimec.bundle.golden`)
 
 These are the paper's three tiers; a tier's folder has the name of the tier. The first is the
 device: it has the tokenizer, the policy, and layers that are cut. Every other has one graph to be
@@ -54,6 +55,7 @@ from dimec.tiers.deployment import Deployment
 from dimec.tiers.tier import Tier
 
 MANIFEST = "manifest.json"
+GOLDEN = "golden.json"
 # Far beyond any text classifier, and few enough that no manifest can ask for all the memory.
 _MOST_LAYERS, _MOST_TOKENS, _MOST_WIDE, _MOST_WORDS = 10_000, 1 << 17, 1 << 16, 1 << 24
 
@@ -271,7 +273,7 @@ class TierManifest(_Shared):
 
 
 class BundleManifest(_Shared):
-    """What a whole bundle holds; ``files`` has paths of the form ``tier/name``."""
+    """What a whole bundle holds; ``files`` has ``golden.json``, and paths ``tier/name``."""
 
     kind: Literal["dimec bundle"] = "dimec bundle"
     format: Literal[4] = FORMAT

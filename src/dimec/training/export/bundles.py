@@ -15,7 +15,13 @@ from dimec.base.storage import file_sha256
 from dimec.base.storage_folders import atomic_folder
 from dimec.bundle.folders import verify_bundle
 from dimec.bundle.footprint import Footprint, measure_footprint
-from dimec.bundle.manifest import MANIFEST, BundleManifest, Precision, TierManifest
+from dimec.bundle.manifest import (
+    GOLDEN,
+    MANIFEST,
+    BundleManifest,
+    Precision,
+    TierManifest,
+)
 from dimec.bundle.triton import Backend, check_repository, check_served, write_triton_repository
 from dimec.policies.kinds import POLICY
 from dimec.runs.workspace import RunDirectory
@@ -144,7 +150,7 @@ def _claim(out: Path, export: Export, overwrite: bool) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    folders = names - {MANIFEST}
+    folders = names - {MANIFEST, GOLDEN}
     if MANIFEST not in names or not all((out / name / MANIFEST).exists() for name in folders):
         raise ConfigError(f"{out} holds something that is no bundle; name another folder")
     if overwrite:
@@ -159,6 +165,7 @@ def _claim(out: Path, export: Export, overwrite: bool) -> bool:
         and manifest.files[f"{export.first}/{POLICY}"].sha256 == file_sha256(export.run.policy_path)
         and export.has_exit0_of(manifest)
         and manifest.provenance.get("packages") == packages()
+        and GOLDEN in manifest.files
         and _recorded_parity(manifest).keys() == set(export.versions)
     )
     if not same:

@@ -38,9 +38,10 @@ from dimec.training.export.cuts import (
     save_graph,
     save_graphs,
 )
+from dimec.training.export.golden import golden_of
 from dimec.training.export.graphs import graph_inputs, trace_graph
 from dimec.training.export.parity import check_tier, check_tokenizer, make_reference
-from dimec.training.export.parity_rows import load_rows
+from dimec.training.export.parity_rows import ParityRows, load_rows
 from dimec.training.export.plan import Export, Part
 from dimec.training.export.quantise import quantise_graph
 from dimec.training.export.verdict import Parity, require_parity
@@ -79,6 +80,7 @@ class _Words:
 class _Written:
     """A model whose tiers are written."""
 
+    rows: ParityRows
     shape: _Shape
     words: _Words
     parities: Mapping[str, Parity]
@@ -160,7 +162,7 @@ def _write_part(
             folder / tier.name, tier.layer, segments, precision, reference, progress
         )
         require_parity(tier.name, precision, parities[tier.name], force)
-    return _Written(shape, words, parities)
+    return _Written(rows, shape, words, parities)
 
 
 def _check_classes(export: Export, part: Part, shape: _Shape, first: _Shape) -> None:
@@ -264,6 +266,7 @@ def _write_manifests(export: Export, folder: Path, written: Sequence[_Written]) 
         },
     }
     files: dict[str, FileRecord] = {}
+    manifests: dict[str, TierManifest] = {}
     for name in names:
         place = folder / name
         manifest = TierManifest(
@@ -273,6 +276,9 @@ def _write_manifests(export: Export, folder: Path, written: Sequence[_Written]) 
             **{**common, **asdict(shapes[name]), "files": file_records(place)},
         )
         write_manifest(place, manifest)
+        manifests[name] = manifest
         records = file_records(place, manifest=True)
         files |= {f"{name}/{file}": record for file, record in records.items()}
+    golden_of(export, folder, manifests, written[0].rows).save(folder)
+    files |= file_records(folder)
     write_manifest(folder, BundleManifest(files=files, **common))
