@@ -49,12 +49,15 @@ def test_serves_a_tier_with_a_token_from_a_file(tier: Path, tmp_path: Path) -> N
 
 def test_options_reach_the_server(tier: Path, tmp_path: Path) -> None:
     options = ["--port=0", "--threads=1", "--max-batch=2", "--queue=2", "--max-body=2000"]
+    options += ["--cors-origin=https://a.example", "--cors-origin=https://b.example"]
     starting = command("serve", tier, *options, "--log-level=warning", "--stop-with-stdin")
     with Server.by(starting, tmp_path / "log") as server:
         answer = server.infer(INPUTS).decoded().outputs["probabilities"]
         np.testing.assert_allclose(answer, expected(INPUTS), atol=1e-6)
         assert "expected 1 to 2 rows" in server.infer(inputs_of([1], [1], [1])).error
         assert server.ask("POST", "/v2/models/edge/infer", body=b" " * 3000).status == 413
+        for origin in ("https://a.example", "https://b.example"):
+            assert server.get("/v2", Origin=origin).headers["access-control-allow-origin"] == origin
         assert server.process.stdin is not None
         server.process.stdin.close()
         assert server.process.wait(60) == 0
@@ -110,6 +113,9 @@ def test_what_cannot_be_served_is_one_line(
         return cli("serve", "--port", "0", *arguments).complaint()
 
     assert "is no bundle folder" in complaint(tmp_path / "none")
+    said = complaint(tier, "--cors-origin", "https://app.example/page")
+    assert said.startswith("--cors-origin: expected an origin such as")
+    assert said.endswith("give https://app.example")
     none = tmp_path / "none"
     assert f"--token-file {none}: No such file" in complaint(tier, "--token-file", none)
     altered = Path(shutil.copytree(tier, tmp_path / "altered"))

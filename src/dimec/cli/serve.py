@@ -52,7 +52,7 @@ def serve(
         dimec serve bundles/mine/edge --port 8001
 
         dimec serve bundles/mine/cloud --host 0.0.0.0 --port 8002 --tls-cert cert.pem
-        --tls-key key.pem --token-file token
+        --tls-key key.pem --token-file token --cors-origin https://app.example
     """
     from dimec.bundle.folders import TierBundle, is_whole
     from dimec.serving.server import serve as run_server
@@ -60,7 +60,8 @@ def serve(
 
     file = given.pop("token")
     token = read_token(None if file is None else Path(file))
-    settings = ServerSettings.of(token=token, **given)
+    typed = {name: value for name, value in given.items() if value is not None}
+    settings = ServerSettings.of(token=token, **typed)
     if is_whole(bundle):
         raise ConfigError(_one_tier_of(bundle))
     run_server(TierBundle.open(bundle), settings, stop_with_stdin=stop_with_stdin)

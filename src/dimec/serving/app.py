@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from dimec.bundle.folders import TierBundle
 from dimec.serving.auth import BearerAuth
 from dimec.serving.batching import Batcher
+from dimec.serving.cors import Cors
 from dimec.serving.entries import RunLimits
 from dimec.serving.exchange import (
     CLIENT_GONE,
@@ -59,6 +60,7 @@ class TierApp(Starlette):
         self._settings = settings
         token = settings.token
         self._auth = BearerAuth(None if token is None else token.get_secret_value())
+        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.log = log
         self.draining = self.changed_on_disk = False
         self.busy = 0
@@ -110,6 +112,8 @@ class TierApp(Starlette):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        if self._cors is not None:
+            send = self._cors.sender(scope, send)
         exchange = HttpExchange(scope, send)
         status: int = CLIENT_GONE
         outcome: RequestOutcome = "cancelled"
@@ -125,7 +129,10 @@ class TierApp(Starlette):
     ) -> tuple[int, RequestOutcome]:
         """Answer a request; returns what is logged and counted of it."""
         path = exchange.path
-        if path not in _OPEN and not self._auth.allows(exchange.headers.get(b"authorization")):
+        preflight = None if self._cors is None else self._cors.preflight(scope)
+        if preflight is not None:
+            response = preflight
+        elif path not in _OPEN and not self._auth.allows(exchange.headers.get(b"authorization")):
             response = _UNAUTHORISED
         elif path in self._infer_paths and exchange.method == "POST":
             response = await self._inference(exchange, receive)

@@ -6,9 +6,18 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dimec.base.errors import ConfigError, option
+from dimec.serving.origins import check_origin
 from dimec.settings.option import Option
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -27,6 +36,7 @@ class ServerSettings(BaseModel):
         queue: rows that may wait for the graph.
         max_body: bytes of a request's body.
         token: what a client has to show; None lets everybody in.
+        cors_origins: pages of these origins may ask from a browser; none by default.
         tls_cert: PEM file of the certificate and its chain.
         tls_key: PEM file of its private key, without a passphrase.
         drain: seconds that accepted requests have to finish once the server is told to stop.
@@ -76,6 +86,17 @@ class ServerSettings(BaseModel):
             panel=SECURITY,
         ),
     ] = None
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Option(
+            "An origin whose pages may ask from a browser, such as https://app.example. May be "
+            "repeated; none by default.",
+            spelling="--cors-origin",
+            metavar="ORIGIN",
+            repeated=True,
+            panel=SECURITY,
+        ),
+    ] = ()
     tls_cert: Annotated[
         Path | None, Option("PEM file of the certificate.", path=True, panel=SECURITY)
     ] = None
@@ -102,6 +123,13 @@ class ServerSettings(BaseModel):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError(f"{option('tls_cert')} and {option('tls_key')}: give both or neither")
         return self
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            check_origin(origin)
+        return tuple(dict.fromkeys(origins))
 
     @classmethod
     def of(cls, **values: Any) -> Self:
