@@ -41,6 +41,7 @@ def test_it_shows_every_tier_of_a_sound_bundle(cli: Callable[..., Said], tiny_bu
         width = tier.manifest.width  # a manifest does not tell the inner width: the usual one
         assert row["operations"] == row["exit"] * _layer(width, 4 * width)
     assert [row["price"] for row in shown["tiers"]] == [1.5, 4.5, 6.0]
+    assert shown["golden"] == {"inputs": 24, "learns": "deciding"}
     assert shown["pricing"] is None
 
 
@@ -66,6 +67,7 @@ def test_the_table_for_people_names_tiers_labels_and_costs(
     assert 'labels: ["negative", "positive"]' in said.out
     assert "an answer in λ: mobile 1.5, edge 4.5, cloud 6" in said.out
     assert "policy:" not in said.out  # which the first tier alone has
+    assert "golden" not in said.out  # which lie beside the tiers
     assert "every file is whole and unaltered" in said.out
 
 

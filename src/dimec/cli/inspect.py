@@ -95,6 +95,7 @@ def _inspect_bundle(path: Path, as_json: bool) -> None:
     tiers = _tiers(path)
     manifest, (policy, pricing) = tiers[0].manifest, _policy(tiers[0])
     rows = [{**_facts(tier, pricing), **asdict(measure_footprint(tier.path))} for tier in tiers]
+    golden = _golden(path)
     if as_json:
         print_json(
             {
@@ -103,6 +104,7 @@ def _inspect_bundle(path: Path, as_json: bool) -> None:
                 "policy": policy,
                 "pricing": pricing,
                 "provenance": manifest.provenance,
+                "golden": golden,
                 "tiers": rows,
             }
         )
@@ -133,7 +135,30 @@ def _inspect_bundle(path: Path, as_json: bool) -> None:
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:
             print(f"{name}: {shown(str(manifest.provenance[name]))}")
+    if golden is not None:
+        print(f"golden vectors: {golden['inputs']} inputs")
     print("every file is whole and unaltered")
+
+
+def _golden(path: Path) -> dict[str, Any] | None:
+    """What there is of golden vectors; None in a tier's folder, and in an earlier version's bundle.
+
+    Raises:
+        CorruptArtefactError: they are of other tiers or labels than the bundle's.
+    """
+    from dimec.bundle.folders import is_whole, read_manifest
+    from dimec.bundle.golden import Golden
+    from dimec.bundle.manifest import GOLDEN
+
+    if not is_whole(path) or GOLDEN not in (manifest := read_manifest(path)).files:
+        return None
+    golden = Golden.load(path)
+    if (golden.versions, golden.labels) != (manifest.versions, manifest.labels):
+        raise CorruptArtefactError(
+            f"{path / GOLDEN} is of another export than {path}; make the bundle again with: "
+            "dimec export"
+        )
+    return {"inputs": len(golden.inputs), "learns": golden.learns}
 
 
 def _tiers(path: Path) -> list[TierBundle]:

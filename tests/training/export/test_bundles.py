@@ -28,10 +28,11 @@ from dimec.base.errors import (
 from dimec.bundle.exit0 import EXIT0, Exit0
 from dimec.bundle.folders import TierBundle, verify_bundle
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import MANIFEST
+from dimec.bundle.manifest import GOLDEN, MANIFEST
 from dimec.runs.run import Run
 from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
+from support.golden import check_bundle
 from support.stored import stored_router
 from support.tiny import contents, environment, reviews, train_tiny, write_reviews
 from support.warm import WarmProcess
@@ -64,6 +65,7 @@ class TestTheTinyBundle:
         server = {"model.onnx", "model.onnx.data", MANIFEST}
         assert names == {
             MANIFEST,
+            GOLDEN,
             *(f"mobile/{name}" for name in mobile),
             *(f"{tier}/{name}" for tier in ("edge", "cloud") for name in server),
         }
@@ -298,6 +300,7 @@ def test_eight_bits_where_they_are_asked_for_and_tiers_of_one_layer(
     beside = sum(path.stat().st_size for path in (out / "mobile").glob("layers*.data"))
     assert beside < 0.5 * (out / "edge" / "model.onnx.data").stat().st_size
     assert sorted(path.name for path in (tmp_path / "triton").iterdir()) == ["cloud", "edge"]
+    assert check_bundle(out).precisions == precisions
     assert not list(tmp_path.glob(".*"))
 
 
@@ -350,6 +353,17 @@ def test_a_task_on_pairs_gets_token_types(tmp_path: Path, tiny_backbone: Path) -
         }
         expected = trace.probabilities[row, trace.column(2)]
         np.testing.assert_allclose(graph(**inputs)[0][0], expected, atol=1e-5)
+    golden = check_bundle(tmp_path / "bundle")
+    assert [one.of for one in golden.inputs if one.of.startswith("long")] == [
+        "long",
+        "long first",
+        "long second",
+    ]
+    for one in golden.inputs:
+        assert one.pair is not None
+        assert one.token_type_ids is not None
+        assert set(one.token_type_ids) == {0, 1}  # however long the other text is
+        assert len(one.token_type_ids) == len(one.input_ids) <= 24
 
 
 def test_a_killed_export_leaves_the_old_bundle_and_the_next_one_clears_up(

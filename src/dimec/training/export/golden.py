@@ -44,7 +44,7 @@ _TOKENIZER = "tokenizer.json"
 _TRIED = 64  # texts of the data that are run, so that many ways are among those that are taken
 _MOST, _FEWEST = 18, 4  # of the data
 _FLOATS = 12_000  # in the file: 11 bytes each
-_DRAWS = 4  # of small changes, under which a way must stay the same
+_DRAWS = 8  # of small changes, under which a way must stay the same
 # How far another processor may be: in int8, what it rounds otherwise.
 _MOVED = {"fp32": TOLERANCE, "int8": 5e-3}
 

@@ -10,7 +10,7 @@ import numpy as np
 from dimec.training.export.parity_rows import ParityRows
 
 _LONGEST = 1000  # characters of a text of the data
-_MOST_TOKENS = 2048  # a text beyond a longer limit would take half of the file
+_MOST_TOKENS = 1024  # a text beyond a longer limit would take half of the file
 _SPACE = " \t\n "
 # Precomposed and combining marks, a ligature, scripts with and without spaces and from right to
 # left, and characters that are one sign of several code points: all in Unicode for many years.
