@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from dimec.__about__ import __version__
-from dimec.base.storage import write_json
+from dimec.base.storage import atomic_write
 from dimec.runs.run import Run
 from dimec.settings.exits import resolve_exits
 from dimec.tiers.deployment import Deployment
 from dimec_studies.plan import Plan
 from dimec_studies.stored import Stored
+
+_DEEPEST = 1000  # so all of it is indented
+# Results of very many figures: of a part a line for each price of the cloud and system.
+_DEPTH = {"beyond": 6}
 
 
 def deployment_of(plan: Plan, run: Run) -> Deployment:
@@ -102,5 +107,34 @@ def result_path(results: Path, plan: Plan, item: str) -> Path:
 def store(results: Path, plan: Plan, result: dict[str, Any]) -> Path:
     """Write a result; returns its path."""
     path = result_path(results, plan, result["item"])
-    write_json(path, result)
+    atomic_write(path, folded(result, _DEPTH.get(result["item"], _DEEPEST)) + "\n")
     return path
+
+
+def folded(value: Any, depth: int, margin: str = "") -> str:
+    """JSON that is indented to a depth, and on one line from there on.
+
+    Args:
+        value: JSON values; NaN and infinity are refused by ValueError.
+        depth: how many levels have their parts on lines of their own.
+        margin: what its later lines begin with.
+
+    Example:
+        >>> print(folded({"a": {"b": [1, 2]}, "c": 0}, 1))
+        {
+          "a": {"b": [1, 2]},
+          "c": 0
+        }
+    """
+    if not depth or not value or not isinstance(value, dict | list):
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    inner = f"{margin}  "
+    if isinstance(value, list):
+        parts, ends = [folded(one, depth - 1, inner) for one in value], "[]"
+    else:
+        parts = [
+            f"{json.dumps(str(name), ensure_ascii=False)}: {folded(one, depth - 1, inner)}"
+            for name, one in value.items()
+        ]
+        ends = "{}"
+    return f"{ends[0]}\n{inner}" + f",\n{inner}".join(parts) + f"\n{margin}{ends[1]}"
