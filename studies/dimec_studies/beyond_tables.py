@@ -132,7 +132,7 @@ def told(result: Result) -> str:
     absent = [task_title(one) for one in result["plan"]["tasks"] if one not in tasks]
     lines = [
         f"- Of {_TASKS} tasks {len(tasks)} are in the collection"
-        + (f"; {join(absent)} are not yet." if absent else "."),
+        + (f"; not yet: {join(absent)}." if absent else "."),
         f"- At least {percent(GOAL, 0)} % saved at no more than half a point lost on test rows: "
         f"{_named(kept)}. The goal is all {_TASKS}.",
         f"- At least {percent(MORE, 0)} %: {_named(enough)}. The goal is {OFTEN}.",

@@ -15,6 +15,7 @@ error rule of Breiman et al. (Classification and Regression Trees, 1984, section
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -227,10 +228,10 @@ class _Found:
 def _more(one: _Found, other: _Found, lam: float) -> float:
     """By how many standard errors one earns more than another, of the same rows; 0 if alike."""
     more = one.right - other.right - lam * (one.cost - other.cost)
-    mean, error = float(more.mean()), float(more.std()) / len(more) ** 0.5
+    mean, error = float(more.mean()), float(more.std()) / math.sqrt(len(more))
     if error > 0:
         return mean / error
-    return float(np.copysign(np.inf, mean)) if mean else 0.0  # the same on every row
+    return math.copysign(math.inf, mean) if mean else 0.0  # the same on every row
 
 
 def choices_of_tiers(tiers: int) -> list[frozenset[int]]:
