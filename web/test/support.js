@@ -1,0 +1,49 @@
+/** What tests of bundles share: bundles with golden vectors, and how numbers are compared. */
+
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+
+export const TOLERANCE = 1e-4; // of what a graph in single precision says
+
+/** The folders of all bundles below DIMEC_BUNDLES that have golden vectors. */
+export function bundles() {
+  const root = process.env.DIMEC_BUNDLES;
+  assert.ok(root, "DIMEC_BUNDLES must name a folder of exported bundles");
+  const folders = readdirSync(root).sort().map((name) => path.join(root, name));
+  const found = folders.filter((folder) => existsSync(path.join(folder, "golden.json")));
+  assert.ok(found.length, `${root} has no bundle with a golden.json`);
+  return found;
+}
+
+/** @param {string} folder of a bundle */
+export function goldenOf(folder) {
+  const golden = JSON.parse(readFileSync(path.join(folder, "golden.json"), "utf-8"));
+  assert.equal(golden.kind, "dimec golden vectors");
+  assert.equal(golden.format, 1);
+  return golden;
+}
+
+/**
+ * An input as the mobile takes it.
+ *
+ * @param {{text: string, pair?: string | null}} input
+ * @returns {string | [string, string]}
+ */
+export function textOf({ text, pair }) {
+  return pair === undefined || pair === null ? text : [text, pair];
+}
+
+/**
+ * @param {ArrayLike<number>} got
+ * @param {ArrayLike<number>} expected
+ * @param {string} where
+ * @param {number} [tolerance]
+ */
+export function assertClose(got, expected, where, tolerance = TOLERANCE) {
+  assert.equal(got.length, expected.length, where);
+  for (let k = 0; k < got.length; k += 1) {
+    const apart = Math.abs(got[k] - expected[k]);
+    assert.ok(apart <= tolerance, `${where}: ${got[k]} at ${k}, expected ${expected[k]}`);
+  }
+}
