@@ -20,6 +20,7 @@ export class Encoder {
   #tokenizer;
   #post;
   #limit;
+  #oneType;
   /** @type {Direction} */
   #direction;
 
@@ -36,6 +37,9 @@ export class Encoder {
     this.#limit = limit;
     this.#tokenizer = new Tokenizer(stored, {});
     this.#post = this.#tokenizer.post_processor;
+    const { type, processors = [] } = stored.post_processor ?? {};
+    const steps = [type, ...processors.map((/** @type {any} */ step) => step.type)];
+    this.#oneType = steps.includes("RobertaProcessing");
   }
 
   /**
@@ -76,7 +80,9 @@ export class Encoder {
     // What adds no special tokens leaves a pair apart.
     const rest = made.tokens_pair ?? [];
     const types = made.token_type_ids ?? made.tokens.map(() => 0);
-    return { tokens: [...made.tokens, ...rest], types: [...types, ...rest.map(() => 1)] };
+    const all = [...types, ...rest.map(() => 1)];
+    // RoBERTa knows one type of tokens; the package has two for it.
+    return { tokens: [...made.tokens, ...rest], types: this.#oneType ? all.map(() => 0) : all };
   }
 
   /** @param {string} token */

@@ -47,3 +47,28 @@ export function assertClose(got, expected, where, tolerance = TOLERANCE) {
     assert.ok(apart <= tolerance, `${where}: ${got[k]} at ${k}, expected ${expected[k]}`);
   }
 }
+
+/** The paper's prices for exits 2, 3 and 6. @type {import("../src/tiers.js").Tier[]} */
+export const paperTiers = [
+  ["mobile", 2, 1.5, 0, 0],
+  ["edge", 3, 1, 2.5, 0],
+  ["cloud", 6, 0, 3, 6],
+].map(([name, layer, layerPrice, sendPrice, visitPrice]) => ({
+  name: String(name),
+  layer: Number(layer),
+  layerPrice: Number(layerPrice),
+  sendPrice: Number(sendPrice),
+  visitPrice: Number(visitPrice),
+  source: "",
+  version: "1",
+  takes: "tokens",
+}));
+
+/**
+ * A file of cases beside the bundles.
+ *
+ * @param {string} name
+ */
+export function casesOf(name) {
+  return JSON.parse(readFileSync(path.join(String(process.env.DIMEC_BUNDLES), name), "utf-8"));
+}
