@@ -21,6 +21,7 @@ from support.web_bundles import (
     tokenizer_cases,
     write_json,
 )
+from support.web_policies import policy_cases
 
 
 def fit_of(
@@ -58,5 +59,6 @@ def web_bundles(
                 refitted(bundle, run, folder / system, fit_of(system, settings, tiers), tiers)
         write_json(folder / "tokenizers.json", tokenizer_cases())
         write_json(folder / "exit0.json", exit0_cases(folder))
+        write_json(folder / "policies.json", policy_cases(folder))
 
     return made_once(tmp_path_factory, "web", make)

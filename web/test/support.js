@@ -1,7 +1,17 @@
 /** What tests of bundles share: bundles with golden vectors, and how numbers are compared. */
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 
 export const TOLERANCE = 1e-4; // of what a graph in single precision says
@@ -71,4 +81,46 @@ export const paperTiers = [
  */
 export function casesOf(name) {
   return JSON.parse(readFileSync(path.join(String(process.env.DIMEC_BUNDLES), name), "utf-8"));
+}
+
+/**
+ * A bundle below DIMEC_BUNDLES, and its golden vectors.
+ *
+ * @param {string} system
+ */
+export function bundleOf(system) {
+  const folder = path.join(String(process.env.DIMEC_BUNDLES), system);
+  return { folder, golden: goldenOf(folder) };
+}
+
+/**
+ * A copy of a bundle that may be damaged; it is gone after the test.
+ *
+ * @param {import("node:test").TestContext} context
+ * @param {string} folder
+ */
+export function copyOf(context, folder) {
+  const copy = mkdtempSync(path.join(tmpdir(), "dimec-web-"));
+  context.after(() => rmSync(copy, { recursive: true }));
+  cpSync(folder, copy, { recursive: true });
+  return copy;
+}
+
+/**
+ * Put another content in place of a device's file, of which the manifest then vouches.
+ *
+ * @param {string} bundle
+ * @param {string} name
+ * @param {(content: any) => any} change of the file's JSON
+ */
+export function rewrite(bundle, name, change) {
+  const file = path.join(bundle, "mobile", name);
+  const told = JSON.stringify(change(JSON.parse(readFileSync(file, "utf-8"))));
+  writeFileSync(file, told);
+  if (name === "manifest.json") return;
+  const sha256 = createHash("sha256").update(told).digest("hex");
+  rewrite(bundle, "manifest.json", (manifest) => {
+    const record = { sha256, bytes: Buffer.byteLength(told) };
+    return { ...manifest, files: { ...manifest.files, [name]: record } };
+  });
 }

@@ -111,12 +111,14 @@ export function policyOf(bundle, adaptive) {
 }
 
 /**
+ * How policies of a stored kind are made.
+ *
  * @param {unknown} kind
- * @param {unknown} format
- * @param {string} path
+ * @param {unknown} format of the file
+ * @param {string} path for messages
  * @returns {Make}
  */
-function makeOf(kind, format, path) {
+export function makeOf(kind, format, path) {
   if (format !== FORMAT) {
     throw new CorruptArtefactError(
       `${path} has the format ${shown(format ?? null, 20)}, this version reads ${FORMAT}; make the ` +
