@@ -14,7 +14,7 @@ CHECKED := $(wildcard src studies tools tests benchmarks conformance)
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-setup: ## make .venv and install the pinned packages, or do nothing
+setup: ## make .venv, install the pinned packages and those of web/, or do nothing
 	@$(PYTHON) tools/bootstrap.py
 
 demo: setup ## train, map, route and report on real movie reviews (RUN=folder, default runs/demo)

@@ -56,6 +56,7 @@ LONGEST = (
     "cli/test_tiers.py",
     "cli/test_end_to_end.py",
     "studies/test_workshop.py",
+    "web/test_package.py",
     "cli/test_other_package.py",
     "proof/test_agreement.py",
     "studies/test_items.py",

@@ -49,8 +49,9 @@ def main() -> int:
         return restart(getattr(sys, "_base_executable", "") or sys.executable)
     sys.path.insert(0, HERE)
     import setup_env
+    import setup_web
 
-    return setup_env.main()
+    return setup_env.main() or setup_web.main()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ PART = (
     "tests/studies/test_committed.py",
     "tests/tiers/test_scenarios.py",
     "tests/tools/test_coverage_table.py",
+    "tests/web/test_lock.py",
 )
 
 

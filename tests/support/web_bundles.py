@@ -1,4 +1,4 @@
-"""Bundles of every kind of policy with golden vectors, and cases of parts, for the tests of web/."""
+"""Bundles of every kind of policy with golden vectors, and cases of parts, for web/'s tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dimec.bundle.folders import (
     verify_bundle,
     write_manifest,
 )
-from dimec.bundle.manifest import TierManifest
+from dimec.bundle.manifest import FileRecord, TierManifest
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.routed import RouterPolicy
 from dimec.routing import SingleTierRouter
@@ -80,7 +80,7 @@ def refitted(
     export.stored.save(out / export.first)
     manifests = {name: TierBundle.open(bundle / name).manifest for name in tiers}
     records = export.records({manifest.tier: manifest.takes for manifest in manifests.values()})
-    files = {}
+    files: dict[str, FileRecord] = {}
     for name, manifest in manifests.items():
         manifests[name] = own = TierManifest(
             **{**dict(manifest), "tiers": records, "files": file_records(out / name)}
@@ -166,8 +166,7 @@ def exit0_cases(folder: Path) -> list[dict[str, Any]]:
             ids = rng.integers(0, VOCABULARY, size)
             pooled = rng.standard_normal(WIDTH).astype(np.float32)
             said = exit0.one(ids, pooled)
-            arrays = {"ids": ids, "pooled": pooled, "said": said}
-            cases.append({key: array.tolist() for key, array in arrays.items()})
+            cases.append({"ids": ids.tolist(), "pooled": pooled.tolist(), "said": said.tolist()})
         found.append({"file": name, "cases": cases})
     return found
 

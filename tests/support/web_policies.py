@@ -24,10 +24,10 @@ from support.scenes import OWN_TIERS, Scene, fitted
 SAMPLES = 40
 SCENES = {
     "exit 0 and all layers": Scene(exits=(0, 1, 2, 3, 4, 6), samples=SAMPLES),
-    "three classes": Scene(exits=(1, 2, 3, 6), classes=3, confidences="peaked", samples=SAMPLES),
+    "two tiers at one exit, three classes": Scene(
+        tiers=(6, 6), classes=3, confidences="peaked", samples=SAMPLES
+    ),
     "seven classes": Scene(exits=(0, 2, 3, 6), classes=7, samples=SAMPLES),
-    "four tiers": Scene(tiers=(1, 2, 3, 6), samples=SAMPLES),
-    "two tiers at one exit": Scene(tiers=(6, 6), samples=SAMPLES),
     "one tier": Scene(exits=(0, 1, 2, 4, 6), tiers=(6,), samples=SAMPLES),
     "models of their own": replace(OWN_TIERS["three models"], samples=SAMPLES),
 }
