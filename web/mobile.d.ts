@@ -57,7 +57,7 @@ export interface Prediction {
 export interface Question {
   tier: string;
   text: Text;
-  /** Name → the token ids, and what goes with them, as every tier's graph of this model takes them. */
+  /** Name → the token ids, and what goes with them, as every graph of this model takes them. */
   inputs: Record<string, BigInt64Array>;
 }
 

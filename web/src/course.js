@@ -14,7 +14,8 @@ export const FALLBACKS = Object.freeze(["accuracy", "cost"]);
 /**
  * Positions of the tiers to ask for an input that goes to `tier`; the device is the last.
  *
- * "accuracy" asks the deepest tier that may still answer, "cost" never a dearer one than was chosen.
+ * "accuracy" asks the deepest tier that may still answer, "cost" never a dearer one than was
+ * chosen.
  *
  * @param {number} tier
  * @param {Fallback} fallback
@@ -28,7 +29,11 @@ export function fallbackOrder(tier, fallback, tiers) {
   }
   if (!tier) return [0];
   const prices = tiers.map(priceOf);
-  let others = tiers.map((_, k) => k).slice(1).filter((k) => k !== tier).reverse();
+  let others = tiers
+    .map((_, k) => k)
+    .slice(1)
+    .filter((k) => k !== tier)
+    .reverse();
   if (fallback === "cost") {
     others = others.filter((k) => prices[k] < prices[tier]).sort((a, b) => prices[b] - prices[a]);
   }

@@ -25,7 +25,9 @@ export async function loaderOf(place) {
   const text = String(place);
   if (inNode() && (!SCHEME.test(text) || text.startsWith("file:"))) {
     const { FolderLoader } = await import("./folder_loader.js");
-    return new FolderLoader(place instanceof URL || text.startsWith("file:") ? new URL(text) : text);
+    return new FolderLoader(
+      place instanceof URL || text.startsWith("file:") ? new URL(text) : text,
+    );
   }
   return new WebLoader(urlOf(text));
 }

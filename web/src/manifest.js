@@ -161,7 +161,10 @@ function checkModel({ labels, inputs, ...stored }, check) {
   check(["fp32", "int8"].includes(stored.precision), "precision");
   check(listOf(labels, (one) => typeof one === "string") && labels.length > 0, "labels");
   check(new Set(labels).size === labels.length, "labels: two are the same");
-  check(listOf(inputs, (one) => INPUTS.includes(one)), "inputs");
+  check(
+    listOf(inputs, (one) => INPUTS.includes(one)),
+    "inputs",
+  );
   check(new Set(inputs).size === inputs.length, "inputs: two are the same");
   check(within(stored.vocabulary, 1, MOST.words), "vocabulary");
   check(within(stored.max_tokens, 1, MOST.tokens), "max_tokens");
@@ -175,7 +178,10 @@ function checkModel({ labels, inputs, ...stored }, check) {
  * @param {Check} check
  */
 function checkSegments(segments, exit, check) {
-  check(listOf(segments, (one) => within(one, 1, MOST.layers)), "segments");
+  check(
+    listOf(segments, (one) => within(one, 1, MOST.layers)),
+    "segments",
+  );
   const ascends = segments.every((/** @type {number} */ one, /** @type {number} */ k) => {
     return k === 0 || one > segments[k - 1];
   });
@@ -221,7 +227,5 @@ function listOf(value, fits) {
  * @param {string} problem
  */
 function refused(place, problem) {
-  return new CorruptArtefactError(
-    `${place} ${problem}; make the bundle again with: dimec export`,
-  );
+  return new CorruptArtefactError(`${place} ${problem}; make the bundle again with: dimec export`);
 }

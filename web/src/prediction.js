@@ -40,7 +40,12 @@ export function predictionOf(course, { tiers, labels, policy, contract, millisec
     route: names[first.tier],
     distances: scoresOf(first, tiers),
     margin: marginOf(first),
-    path: path.map(({ tier, start, stop, payload }) => ({ tier: names[tier], start, stop, payload })),
+    path: path.map(({ tier, start, stop, payload }) => ({
+      tier: names[tier],
+      start,
+      stop,
+      payload,
+    })),
     answeredBy: names[answer.tier],
     fallbackReason: course.reason,
     tried: failures.map((one) => one.tier),

@@ -76,7 +76,10 @@ export class Encoder {
    * @param {string[] | null} others
    */
   #around(tokens, others) {
-    const made = this.#post?.post_process(tokens, others, true) ?? { tokens, tokens_pair: others };
+    const made = this.#post?.post_process(tokens, others, true) ?? {
+      tokens,
+      tokens_pair: others,
+    };
     // What adds no special tokens leaves a pair apart.
     const rest = made.tokens_pair ?? [];
     const types = made.token_type_ids ?? made.tokens.map(() => 0);

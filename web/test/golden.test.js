@@ -26,7 +26,8 @@ for (const folder of bundles()) {
   });
 
   if (learns) {
-    test(`${named}: every way, learning`, () => compareWays(folder, golden, "learning", { adaptive: true }));
+    test(`${named}: every way, learning`, () =>
+      compareWays(folder, golden, "learning", { adaptive: true }));
   }
 }
 
@@ -85,7 +86,10 @@ async function compareWays(folder, golden, which, options) {
     compareWay(choice, answer, input[which], golden, input.of);
     compared += 1;
   }
-  assert.ok(compared >= golden.inputs.length / 2, `${compared} of ${golden.inputs.length} are clear`);
+  assert.ok(
+    compared >= golden.inputs.length / 2,
+    `${compared} of ${golden.inputs.length} are clear`,
+  );
   await mobile.close();
 }
 
@@ -102,8 +106,15 @@ function compareWay(choice, answer, way, golden, where) {
   assert.equal(answer.route, first.tier, where);
   for (const scores of [choice.scores, answer.distances]) {
     const told = Object.entries(scores);
-    const expected = first.scores.map((/** @type {any} */ one, /** @type {number} */ k) => [golden.tiers[k], one]);
-    assert.deepEqual(told.map(([tier]) => tier), expected.map((/** @type {any[]} */ [tier]) => tier), where);
+    const expected = first.scores.map((/** @type {any} */ one, /** @type {number} */ k) => [
+      golden.tiers[k],
+      one,
+    ]);
+    assert.deepEqual(
+      told.map(([tier]) => tier),
+      expected.map((/** @type {any[]} */ [tier]) => tier),
+      where,
+    );
     const number = (/** @type {any} */ [, one]) => one ?? -1; // null is infinitely far
     assertClose(told.map(number), expected.map(number), where);
   }

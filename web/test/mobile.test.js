@@ -11,7 +11,8 @@ import * as api from "../src/index.js";
 import { WebLoader } from "../src/loader.js";
 import { assertClose, bundleOf, copyOf, rewrite } from "./support.js";
 
-const { ConfigError, CorruptArtefactError, DataError, MissingArtefactError, Mobile, TierError } = api;
+const { ConfigError, CorruptArtefactError, DataError, MissingArtefactError, Mobile, TierError } =
+  api;
 const router = bundleOf("dimec");
 const sendPrice = 3; // o_c, the paper's
 
@@ -72,7 +73,7 @@ test("where a tier fails behind an exit that has spoken, that exit answers", asy
   await mobile.close();
 });
 
-test("an answer that is none counts as a failure, and a client's own error is its own", async () => {
+test("an answer that is none is a failure, and a client's own error is its own", async () => {
   const [input] = inputsTo(router.golden, "cloud");
   for (const said of [[1], [NaN, 1]]) {
     const infer = async () => Float32Array.from(said);
@@ -95,7 +96,9 @@ test("texts that are asked at once learn in the order of asking", async () => {
   const [first, second] = [await Mobile.open(folder), await Mobile.open(folder)];
   assert.ok(first.adaptive);
   const texts = golden.inputs.map((/** @type {any} */ input) => input.text);
-  const together = await Promise.all(texts.map((/** @type {string} */ text) => first.predict(text)));
+  const together = await Promise.all(
+    texts.map((/** @type {string} */ text) => first.predict(text)),
+  );
   const told = (/** @type {import("../mobile.js").Prediction} */ one) => [one.route, one.distances];
   for (const [k, text] of texts.entries()) {
     assert.deepEqual(told(await second.predict(text)), told(together[k]), text);
@@ -118,11 +121,16 @@ test("a bundle is the same over HTTP, by its own folder, and by a file's URL", a
   for (const answer of answers) assert.deepEqual(answer, answers[0]);
   await assert.rejects(Mobile.open(`${base}/nowhere`), MissingArtefactError);
   await assert.rejects(Mobile.open("http://127.0.0.1:1/"), MissingArtefactError);
-  await assert.rejects(new WebLoader(new URL(base)).read("manifest.json", 10), CorruptArtefactError);
+  await assert.rejects(
+    new WebLoader(new URL(base)).read("manifest.json", 10),
+    CorruptArtefactError,
+  );
 });
 
 test("a file that was altered, cut short, left out or linked is refused", async (context) => {
-  const { files } = JSON.parse(readFileSync(path.join(router.folder, "mobile/manifest.json"), "utf-8"));
+  const { files } = JSON.parse(
+    readFileSync(path.join(router.folder, "mobile/manifest.json"), "utf-8"),
+  );
   for (const name of Object.keys(files)) {
     const bundle = copyOf(context, router.folder);
     const file = path.join(bundle, "mobile", name);
@@ -165,9 +173,23 @@ test("a policy that cannot be run on these tiers is refused", async (context) =>
   const changes = [
     [{ kind: "adaee", settings: {} }, /of the kind adaee, which cannot be run here/],
     [{ kind: "tier", settings: { tier: 7 } }, /does not go with this bundle/],
-    [{ kind: "deebert", settings: { threshold: 0.1 } }, /looks at the exit of layer 1 on the cloud/],
+    [
+      { kind: "deebert", settings: { threshold: 0.1 } },
+      /looks at the exit of layer 1 on the cloud/,
+    ],
     [{ kind: "lee", settings: { c: 1, weight: 1, mu: 0 } }, /layer 4 on the mobile/],
-    [{ kind: "exit-thresholds", settings: { way: [[0, 9], [1, 4]] } }, /other exits or tiers/],
+    [
+      {
+        kind: "exit-thresholds",
+        settings: {
+          way: [
+            [0, 9],
+            [1, 4],
+          ],
+        },
+      },
+      /other exits or tiers/,
+    ],
     [{ format: 2 }, /format 2/],
   ];
   for (const [change, problem] of changes) {
@@ -215,7 +237,10 @@ test("what is no text for the task is refused, and nothing after the end is answ
     await assert.rejects(mobile.predict(text), DataError);
     await assert.rejects(mobile.decide(text), DataError);
   }
-  assert.equal((await mobile.predict("\u{1f600}")).route, (await mobile.decide("\u{1f600}")).tierName);
+  assert.equal(
+    (await mobile.predict("\u{1f600}")).route,
+    (await mobile.decide("\u{1f600}")).tierName,
+  );
   await mobile.close();
   await mobile.close();
   await assert.rejects(mobile.predict("a film"), refusal(ConfigError, /closed/));
@@ -228,8 +253,10 @@ test("what is declared is there, and what is there is declared", () => {
   const [, body] = /export class Mobile \{(.*?)^\}/ms.exec(told) ?? [];
   const members = [...body.matchAll(/^ {2}(?:get |static )?(\w+)\(/gm)].map((match) => match[1]);
   const own = [...Object.getOwnPropertyNames(Mobile.prototype), "open"];
-  assert.deepEqual(members.filter((name) => name !== "constructor").sort(),
-    own.filter((name) => name !== "constructor").sort());
+  assert.deepEqual(
+    members.filter((name) => name !== "constructor").sort(),
+    own.filter((name) => name !== "constructor").sort(),
+  );
 });
 
 /**
@@ -242,7 +269,10 @@ function refusal(kind, problem) {
   return (/** @type {unknown} */ error) => {
     assert.ok(error instanceof kind, String(error));
     const { message } = /** @type {Error} */ (error);
-    assert.ok(typeof problem === "string" ? message.includes(problem) : problem.test(message), message);
+    assert.ok(
+      typeof problem === "string" ? message.includes(problem) : problem.test(message),
+      message,
+    );
     assert.ok(!message.includes("\n"), message);
     return true;
   };
@@ -257,7 +287,9 @@ function refusal(kind, problem) {
 async function served(context, folder) {
   const server = createServer((request, response) => {
     try {
-      response.end(readFileSync(path.join(folder, new URL(String(request.url), "http://x").pathname)));
+      response.end(
+        readFileSync(path.join(folder, new URL(String(request.url), "http://x").pathname)),
+      );
     } catch {
       response.writeHead(404).end();
     }

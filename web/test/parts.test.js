@@ -24,8 +24,15 @@ import { assertClose, paperTiers } from "./support.js";
 test("halves are the numbers that the standard says", () => {
   /** @type {[number, number][]} */
   const known = [
-    [0x3c00, 1], [0xc000, -2], [0x3555, 0.333251953125], [0x7bff, 65504], [0x0400, 2 ** -14],
-    [0x0001, 2 ** -24], [0x83ff, -1023 * 2 ** -24], [0x0000, 0], [0x7c00, Infinity],
+    [0x3c00, 1],
+    [0xc000, -2],
+    [0x3555, 0.333251953125],
+    [0x7bff, 65504],
+    [0x0400, 2 ** -14],
+    [0x0001, 2 ** -24],
+    [0x83ff, -1023 * 2 ** -24],
+    [0x0000, 0],
+    [0x7c00, Infinity],
   ];
   for (const [bits, value] of known) assert.equal(ofHalf(bits), value, bits.toString(16));
   assert.ok(Object.is(ofHalf(0x8000), -0));
@@ -65,7 +72,10 @@ test("of a pair the longer text is cut first, and an odd place is the longer one
 test("a path costs its layers, its sendings and its visits", () => {
   const visit = { start: 0, payload: /** @type {"text"} */ ("text") };
   // λ_m·2; then o_e + λ_e·3; and o_c in vain.
-  const path = [{ ...visit, tier: 0, stop: 2 }, { ...visit, tier: 1, stop: 3 }];
+  const path = [
+    { ...visit, tier: 0, stop: 2 },
+    { ...visit, tier: 1, stop: 3 },
+  ];
   assert.equal(costOf(path, [], paperTiers), 3 + 2.5 + 3);
   assert.equal(costOf(path, [2], paperTiers), 3 + 2.5 + 3 + 3);
   // γ is charged by its share where the cloud stops early.
@@ -75,7 +85,10 @@ test("a path costs its layers, its sendings and its visits", () => {
 
 test("rules of early exit", () => {
   const said = [1, 1, 1, 0, 0].map((prediction) => ({ prediction }));
-  assert.deepEqual([1, 2, 3, 4, 5].map((size) => agreements(said.slice(0, size))), [0, 1, 2, 0, 1]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5].map((size) => agreements(said.slice(0, size))),
+    [0, 1, 2, 0, 1],
+  );
   assert.equal(entropy([0.5, 0.5]), Math.log(2));
   assert.deepEqual([entropy([1, 0]), entropy([1.0000001, 0])], [0, 0]);
 });
@@ -93,7 +106,13 @@ test("features of two and of three classes, worked by hand", () => {
   const top = Math.log(0.5 / 0.5);
   const spread = -(0.5 * Math.log(0.5) + 0.3 * Math.log(0.3) + 0.2 * Math.log(0.2));
   const three = [top, spread, Math.log(0.5 / 0.3), 0, 1, 0, top];
-  const agreeing = featuresOf([], [[0.3, 0.2, 0.5], [0.5, 0.3, 0.2]]);
+  const agreeing = featuresOf(
+    [],
+    [
+      [0.3, 0.2, 0.5],
+      [0.5, 0.3, 0.2],
+    ],
+  );
   assertClose(agreeing.slice(0, 7), three, "three", 1e-12);
   assert.deepEqual(agreeing.slice(-3), [0, top ** 2, top ** 2]); // they do not agree
 });
@@ -115,12 +134,26 @@ test("the exits of a site are those of each tier's model", () => {
 
 test("ways and points lead through the device's exits to the further tiers", () => {
   const site = new Site(paperTiers, [0, 1, 2, 3, 6]);
-  const own = [[0, 1], [0, 2]];
+  const own = [
+    [0, 1],
+    [0, 2],
+  ];
   assert.deepEqual(wayOf(site, { between: true, exit0: false }), [...own, [1, 3], [2, 6]]);
   assert.deepEqual(wayOf(site, { between: false, exit0: true }), [[0, 0], ...own, [2, 6]]);
   const points = pointsOf(new Site(paperTiers, [2, 3, 6]));
   assert.deepEqual(points, [
-    [], [[0, 2]], [[0, 2], [1, 3]], [[0, 2], [2, 6]], [[1, 3]], [[2, 6]],
+    [],
+    [[0, 2]],
+    [
+      [0, 2],
+      [1, 3],
+    ],
+    [
+      [0, 2],
+      [2, 6],
+    ],
+    [[1, 3]],
+    [[2, 6]],
   ]);
 });
 
@@ -162,10 +195,16 @@ test("a file of arrays gives them back, and what is none is refused", () => {
   assert.deepEqual([...(arrays.get("a")?.data ?? [])], [0.5, -1]);
   assert.deepEqual([...(arrays.get("n")?.data ?? [])], [3]);
   assert.deepEqual(metadata, { name: "x" });
-  const refuses = (/** @type {Uint8Array<ArrayBuffer>} */ content, /** @type {RegExp} */ problem) => {
-    assert.throws(() => arraysOf(content, "policy", "x"), (error) => {
-      return error instanceof CorruptArtefactError && problem.test(error.message);
-    });
+  const refuses = (
+    /** @type {Uint8Array<ArrayBuffer>} */ content,
+    /** @type {RegExp} */ problem,
+  ) => {
+    assert.throws(
+      () => arraysOf(content, "policy", "x"),
+      (error) => {
+        return error instanceof CorruptArtefactError && problem.test(error.message);
+      },
+    );
   };
   refuses(bytes.slice(0, -1), /another size/);
   refuses(bytes.slice(0, 5), /not a policy file/);

@@ -39,7 +39,11 @@ for (const { name, policy, arrays, learns, site, samples } of casesOf("policies.
 function stepsOf(stored, file, { tiers, exits, sources }) {
   const root = String(process.env.DIMEC_BUNDLES);
   const content = file && Uint8Array.from(readFileSync(path.join(root, file)));
-  return makeOf(stored.kind, stored.format, "policy.json")({
+  return makeOf(
+    stored.kind,
+    stored.format,
+    "policy.json",
+  )({
     settings: stored.settings,
     arrays: content ? arraysOf(content, "policy", String(file)).arrays : new Map(),
     site: new Site(tiers.map(tierOf), exits, sources),
@@ -51,7 +55,12 @@ function stepsOf(stored, file, { tiers, exits, sources }) {
  * @param {any} told
  * @returns {import("../src/tiers.js").Tier}
  */
-function tierOf({ layer_price: layerPrice, send_price: sendPrice, visit_price: visitPrice, ...rest }) {
+function tierOf({
+  layer_price: layerPrice,
+  send_price: sendPrice,
+  visit_price: visitPrice,
+  ...rest
+}) {
   return { ...rest, layerPrice, sendPrice, visitPrice };
 }
 

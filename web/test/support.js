@@ -20,7 +20,9 @@ export const TOLERANCE = 1e-4; // of what a graph in single precision says
 export function bundles() {
   const root = process.env.DIMEC_BUNDLES;
   assert.ok(root, "DIMEC_BUNDLES must name a folder of exported bundles");
-  const folders = readdirSync(root).sort().map((name) => path.join(root, name));
+  const folders = readdirSync(root)
+    .sort()
+    .map((name) => path.join(root, name));
   const found = folders.filter((folder) => existsSync(path.join(folder, "golden.json")));
   assert.ok(found.length, `${root} has no bundle with a golden.json`);
   return found;

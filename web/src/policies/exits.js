@@ -46,7 +46,10 @@ export class PlanSteps {
 function atOneTier(site, tier, satisfied) {
   requireOneModel(site);
   const layers = site.exitsOf(tier).filter((layer) => layer <= site.layers);
-  return new PlanSteps(layers.map((layer) => [tier, layer]), satisfied);
+  return new PlanSteps(
+    layers.map((layer) => [tier, layer]),
+    satisfied,
+  );
 }
 
 /**
@@ -76,7 +79,11 @@ export function agreements(looks) {
 /** At the last tier, until the entropy is below the threshold.
  * @type {import("./kinds.js").Make} */
 export function deebert({ settings: { threshold }, site }) {
-  return atOneTier(site, site.last, (looks) => entropy(looks.at(-1)?.probabilities ?? []) < threshold);
+  return atOneTier(
+    site,
+    site.last,
+    (looks) => entropy(looks.at(-1)?.probabilities ?? []) < threshold,
+  );
 }
 
 /** At the last tier, until so many exits in a row agree.

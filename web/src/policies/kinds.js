@@ -121,8 +121,8 @@ export function policyOf(bundle, adaptive) {
 export function makeOf(kind, format, path) {
   if (format !== FORMAT) {
     throw new CorruptArtefactError(
-      `${path} has the format ${shown(format ?? null, 20)}, this version reads ${FORMAT}; make the ` +
-        "bundle again with: dimec export",
+      `${path} has the format ${shown(format ?? null, 20)}, this version reads ${FORMAT}; make ` +
+        "the bundle again with: dimec export",
     );
   }
   const make = KINDS.get(String(kind));

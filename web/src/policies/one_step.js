@@ -154,7 +154,10 @@ class NeighboursSteps extends OneStep {
    */
   #nearest(x, k) {
     const far = this.#points.map((point, m) => this.#squares[m] - 2 * dot(point, x));
-    return far.map((_, m) => m).sort((a, b) => far[a] - far[b] || a - b).slice(0, k);
+    return far
+      .map((_, m) => m)
+      .sort((a, b) => far[a] - far[b] || a - b)
+      .slice(0, k);
   }
 }
 
@@ -193,9 +196,13 @@ export function neighbours({ settings, arrays, site }) {
     throw new Error(`expected samples of ${site.tiers.length} tiers`);
   }
   const { k, lam, scale } = settings;
-  return new NeighboursSteps(site, { k, lam, scale }, {
-    points: rowsOf(/** @type {Int8Array} */ (points.data), width),
-    right: rowsOf(/** @type {Uint8Array} */ (right.data), right.shape[1]),
-    mean: /** @type {Float64Array} */ (mean.data),
-  });
+  return new NeighboursSteps(
+    site,
+    { k, lam, scale },
+    {
+      points: rowsOf(/** @type {Int8Array} */ (points.data), width),
+      right: rowsOf(/** @type {Uint8Array} */ (right.data), right.shape[1]),
+      mean: /** @type {Float64Array} */ (mean.data),
+    },
+  );
 }

@@ -45,7 +45,8 @@ export function checkServed(name, steps, site, manifest) {
  */
 function checkStep(name, step, site, stops) {
   const tier = site.tiers[step.tier];
-  if (!tier) throw new ConfigError(`the policy ${name} goes to tier ${step.tier} of ${site.tiers.length}`);
+  if (!tier)
+    throw new ConfigError(`the policy ${name} goes to tier ${step.tier} of ${site.tiers.length}`);
   if (step.payload === "hidden") {
     throw new ConfigError(
       `the policy ${name} hands on hidden states to the ${tier.name}, and a server takes texts ` +
@@ -55,8 +56,8 @@ function checkStep(name, step, site, stops) {
   const cut = step.tier ? [tier.layer] : stops;
   if (!cut.includes(step.layer)) {
     throw new ConfigError(
-      `the policy ${name} looks at the exit of layer ${step.layer} on the ${tier.name}, which can ` +
-        `stop at ${cut.join(", ")}; export it with looks at the exits that it wants`,
+      `the policy ${name} looks at the exit of layer ${step.layer} on the ${tier.name}, which ` +
+        `can stop at ${cut.join(", ")}; export it with looks at the exits that it wants`,
     );
   }
 }

@@ -21,7 +21,10 @@ import { featuresOf } from "./features.js";
  */
 export function wayOf(site, { between, exit0 }) {
   /** @type {Exit[]} */
-  const way = site.exitsOf(0).filter((layer) => layer <= site.tiers[0].layer).map((x) => [0, x]);
+  const way = site
+    .exitsOf(0)
+    .filter((layer) => layer <= site.tiers[0].layer)
+    .map((x) => [0, x]);
   if (exit0 && site.exit0) way.unshift([0, 0]);
   for (let k = between ? 1 : site.last; k < site.tiers.length; k += 1) {
     const { source, layer } = site.tiers[k];
@@ -66,7 +69,10 @@ function modelsOf(arrays, exit, each) {
   }
   const rows = rowsOf(weights.data, weights.shape[1]);
   return (looks) => {
-    const x = featuresOf([], looks.map((look) => look.probabilities));
+    const x = featuresOf(
+      [],
+      looks.map((look) => look.probabilities),
+    );
     if (x.length !== weights.shape[1]) throw new Error(`expected ${x.length} weights a model`);
     return rows.map((row, k) => sigmoid(dot(x, row) + biases.data[k]));
   };
@@ -77,7 +83,8 @@ function modelsOf(arrays, exit, each) {
 export function exitThresholds({ settings, arrays, site }) {
   const way = storedWay(settings, site);
   const { data, shape } = required(arrays, "thresholds", "F64", 2);
-  if (shape[0] !== way.length - 1) throw new Error(`expected thresholds of ${way.length - 1} exits`);
+  if (shape[0] !== way.length - 1)
+    throw new Error(`expected thresholds of ${way.length - 1} exits`);
   const rows = rowsOf(data, shape[1]);
   return new PlanSteps(way, (looks) => {
     const { confidence, prediction } = looks[looks.length - 1];
