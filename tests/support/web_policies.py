@@ -47,22 +47,25 @@ def policy_cases(folder: Path) -> list[dict[str, Any]]:
         folder: where the policies are stored, each in a folder of its own.
     """
     found = []
+    systems = sorted(servable().keys() - HIDDEN - ALIKE)
     for number, (scene_name, scene) in enumerate(SCENES.items()):
         trace = scene.trace("test")
         site = site_of(trace, scene.deployment)
-        for name in sorted(servable().keys() - HIDDEN - ALIKE):
+        for name in systems:
             try:
                 policy = _willing(fitted(name, scene).policy)
                 steps = policy.steps(site)
             except ConfigError:  # not for these tiers
                 continue
-            place = folder / f"policies-{number}-{name}"
+            place = folder / "policies" / f"{number}-{name}"
             StoredPolicy(policy).save(place)
             found.append(
                 {
                     "name": f"{name}, {scene_name}",
                     "policy": read_json(place / POLICY, ""),
-                    "arrays": f"{place.name}/{ARRAYS}" if (place / ARRAYS).exists() else None,
+                    "arrays": f"policies/{place.name}/{ARRAYS}"
+                    if (place / ARRAYS).exists()
+                    else None,
                     "learns": steps.learns,
                     "site": _site(site),
                     "samples": _samples(policy, steps, trace, scene.deployment),

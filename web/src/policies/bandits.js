@@ -1,9 +1,9 @@
 /**
  * Bandits over the exits of the device: they learn once an input is answered.
  *
- * UCB plays each arm once and then the arm of the highest mean reward + c·sqrt(ln(t + 1) / N), t
- * samples seen and N rewards of the arm among them (Auer, Cesa-Bianchi and Fischer, Machine Learning
- * 47, 2002). The arm of an input is chosen when it begins, and noted with it: by the time that it is
+ * UCB plays each arm once and then the arm of the highest mean reward + c·sqrt(ln(t + 1) / N), with
+ * t samples seen and N rewards of the arm (Auer, Cesa-Bianchi and Fischer, Machine Learning 47,
+ * 2002). The arm of an input is chosen when it begins, and noted with it: by the time that it is
  * answered the index may have moved on.
  */
 
