@@ -237,6 +237,22 @@ def named_bundle(
 
 
 @pytest.fixture(scope="session")
+def pair_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, one_trace: None
+) -> Path:
+    """A tiny run on pairs of texts, exported; not to be changed. Its run is beside it."""
+
+    def make(folder: Path) -> None:
+        from support.tiny import train_tiny_pairs
+
+        run = train_tiny_pairs(folder, tiny_backbone)
+        run.fit()
+        run.export(folder / "bundle")
+
+    return own_copy(tmp_path_factory, "pairs", make) / "bundle"
+
+
+@pytest.fixture(scope="session")
 def own_bundle(tmp_path_factory: pytest.TempPathFactory, own_run: Path, one_trace: None) -> Path:
     """The run of tiers with a model each, exported; not to be changed. Its run is beside it."""
 

@@ -130,6 +130,20 @@ def train_tiny(table: Path, backbone: Path, out: Path, **options: Any) -> Run:
     return run
 
 
+def train_tiny_pairs(folder: Path, backbone: Path) -> Run:
+    """A run of a few seconds on 80 pairs of texts, in ``folder/run``."""
+    rows = [
+        (f"{first} {number}", second, label)
+        for number, ((first, label), (second, _)) in enumerate(
+            zip(reviews(80, seed=1), reviews(80, seed=2), strict=True)
+        )
+    ]
+    folder.mkdir()
+    table = write_reviews(folder / "pairs.csv", rows, ("text", "other", "label"))
+    options = {"pair_column": "other", "epochs": 2, "max_tokens": 24}
+    return train_tiny(table, backbone, folder / "run", **options)
+
+
 # Three tiers: two students of one encoder, and a last tier with another encoder and tokenizer.
 OWN_TIERS: tuple[dict[str, Any], ...] = (
     {"name": "phone", "model": "small", "layer": 1},

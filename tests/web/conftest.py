@@ -41,8 +41,9 @@ def web_bundles(
     finished_run: Path,
     two_tier_bundle: Path,
     cut_bundle: Path,
+    pair_bundle: Path,
 ) -> Path:
-    """A bundle with golden vectors for each kind of policy, and cases of parts."""
+    """A bundle for each kind of policy, and one on pairs; and cases of parts."""
     two = {"mobile": 2, "cloud": 4}
     cut = {"mobile": 4, "edge": 4, "cloud": 4}
     groups = (
@@ -57,6 +58,7 @@ def web_bundles(
         for systems, bundle, tiers in groups:
             for system, settings in systems.items():
                 refitted(bundle, run, folder / system, fit_of(system, settings, tiers), tiers)
+        shutil.copytree(pair_bundle, folder / "pairs")
         write_json(folder / "tokenizers.json", tokenizer_cases())
         write_json(folder / "exit0.json", exit0_cases(folder))
         write_json(folder / "policies.json", policy_cases(folder))

@@ -34,7 +34,7 @@ from dimec.tiers.costs import CostModel
 from dimec.tiers.deployment import Deployment
 from support.golden import check_bundle
 from support.stored import stored_router
-from support.tiny import contents, environment, reviews, train_tiny, write_reviews
+from support.tiny import contents, environment
 from support.warm import WarmProcess
 
 pytestmark = pytest.mark.usefixtures("one_trace")
@@ -324,23 +324,13 @@ def test_a_tier_that_lost_its_mind_leaves_no_bundle(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_task_on_pairs_gets_token_types(tmp_path: Path, tiny_backbone: Path) -> None:
-    rows = [
-        (f"{first} {number}", second, label)
-        for number, ((first, label), (second, _)) in enumerate(
-            zip(reviews(80, seed=1), reviews(80, seed=2), strict=True)
-        )
-    ]
-    table = write_reviews(tmp_path / "pairs.csv", rows, ("text", "other", "label"))
-    options = {"pair_column": "other", "epochs": 2, "max_tokens": 24}
-    run = train_tiny(table, tiny_backbone, tmp_path / "run", **options)
-    run.fit()
-    run.export(tmp_path / "bundle")
-    edge = TierBundle.open(tmp_path / "bundle" / "edge")
+def test_a_task_on_pairs_gets_token_types(pair_bundle: Path) -> None:
+    run = Run(pair_bundle.with_name("run"))
+    edge = TierBundle.open(pair_bundle / "edge")
     assert edge.manifest.pairs
     assert edge.manifest.inputs == ("input_ids", "attention_mask", "token_type_ids")
     graph = Graph(edge.file("model.onnx"))
-    tokenizer = Tokenizer.from_file(str(tmp_path / "bundle" / "mobile" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(pair_bundle / "mobile" / "tokenizer.json"))
     trace, test = run.trace("test"), run.splits().test
     assert test.pairs is not None
     for row, (first, second) in enumerate(zip(test.texts, test.pairs, strict=True)):
@@ -353,7 +343,7 @@ def test_a_task_on_pairs_gets_token_types(tmp_path: Path, tiny_backbone: Path) -
         }
         expected = trace.probabilities[row, trace.column(2)]
         np.testing.assert_allclose(graph(**inputs)[0][0], expected, atol=1e-5)
-    golden = check_bundle(tmp_path / "bundle")
+    golden = check_bundle(pair_bundle)
     assert [one.of for one in golden.inputs if one.of.startswith("long")] == [
         "long",
         "long first",
