@@ -334,7 +334,7 @@ def test_a_grid_must_hold_finite_values() -> None:
 
 @pytest.mark.parametrize("lam", [-0.01, math.nan, math.inf])
 def test_lambda_is_checked(lam: float) -> None:
-    with pytest.raises(ConfigError, match=f"lambda.*got {lam}"):
+    with pytest.raises(ConfigError, match=f"lam must .*got {lam}"):
         one_sample(lam=lam)
 
 

@@ -181,7 +181,7 @@ def test_importing_the_package_registers_every_system() -> None:
 
 @pytest.mark.parametrize("lam", [-0.1, float("nan"), float("inf")])
 def test_a_weight_of_cost_that_makes_no_sense_is_refused(lam: Any) -> None:
-    with pytest.raises(ConfigError, match="lambda"):
+    with pytest.raises(ConfigError, match="lam must be"):
         inputs_of(make_trace(3), lam)
 
 

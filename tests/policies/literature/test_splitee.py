@@ -68,5 +68,5 @@ def test_rewards_by_hand() -> None:
     ("name", "value"), [("alpha", 1.1), ("alpha", -0.1), ("weight", -1), ("mu", -1), ("c", -1)]
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=r"alpha|weight|lambda|exploration"):
+    with pytest.raises(ConfigError, match=r"alpha|weight|mu must|exploration"):
         SplitEEPolicy(**{name: value})

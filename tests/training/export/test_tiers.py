@@ -13,7 +13,7 @@ import pytest
 from dimec.base.errors import ConfigError
 from dimec.bundle.folders import TierBundle, verify_bundle
 from dimec.bundle.graphs import Graph
-from dimec.bundle.manifest import MANIFEST
+from dimec.bundle.manifest import GOLDEN, MANIFEST
 from dimec.bundle.triton import write_triton_repository
 from dimec.policies.kinds import StoredPolicy
 from dimec.policies.literature.dimee import MaxSoftmaxTiersPolicy
@@ -44,7 +44,7 @@ def test_the_manifests_have_the_tiers_of_the_fit(exported: tuple[Path, Mapping[s
     assert manifest.deployment.tiers == (
         Deployment.paper(tuple(layers.values()), names=tuple(layers)).tiers
     )
-    assert {path.name for path in bundle.iterdir()} == {MANIFEST, *layers}
+    assert {path.name for path in bundle.iterdir()} == {MANIFEST, GOLDEN, *layers}
     first, *others = layers
     for name, tier in tiers.items():
         assert (tier.manifest.tier, tier.manifest.exit) == (name, layers[name])
@@ -150,7 +150,7 @@ class TestADeviceAlone:
         manifest, tiers = verify_bundle(alone)
         assert manifest.names == ("phone",)
         assert tiers["phone"].manifest.segments == (1, 2, 4)
-        assert {path.name for path in alone.iterdir()} == {MANIFEST, "phone"}
+        assert {path.name for path in alone.iterdir()} == {MANIFEST, GOLDEN, "phone"}
 
     def test_has_nothing_to_serve(
         self, alone: Path, tmp_path: Path, cli: Callable[..., Said]
@@ -185,7 +185,7 @@ class TestPrecisionByName:
     ) -> None:
         run = named_bundle.parent / "run"
         said = cli("export", run, tmp_path / "bundle", "--int8", "phone,edge").complaint()
-        assert "expected the tiers phone, gateway, box, dc for int8, got 'edge'" in said
+        assert "expected the tiers phone, gateway, box, dc for --int8, got 'edge'" in said
 
 
 class TestOtherPolicies:
