@@ -22,7 +22,7 @@ from dimec_studies.stored import deployment_of
 FILE = Path(__file__).resolve().parents[1] / "pinned" / "policies.json"
 AGAIN = "python tests/support/pinned.py"
 TRACES = ("mrpc/minilm-joint/0", "cola/minilm-own/0")  # tiers of one model, and one each
-LAM = 0.01
+LAM = 0.005  # where the cascade asks every tier of the first traces, some texts of each
 ROWS = 300  # of each split: the first ones
 
 Figures: TypeAlias = dict[str, dict[str, float]]  # system → accuracy, and cost in units of λ

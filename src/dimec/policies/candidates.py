@@ -116,15 +116,20 @@ def candidates_of(
     if reason := why_not(first.policy, inputs):
         raise ConfigError(f"{one.name} {reason}")
     steps = ladder(one, inputs, lambdas)
-    trace, deployment = inputs.validation, inputs.deployment
-    if one.fitter is None:  # a setting or two of a grid learn nothing of single rows
-        told = [did(fitted.policy, trace, deployment) for _, fitted in steps]
-    else:
-        told = _cross_fitted(one, inputs, [lam for lam, _ in steps if lam is not None], seed)
     return [
         Candidate(one.name, fitted, lam, each)
-        for (lam, fitted), each in zip(steps, told, strict=True)
+        for (lam, fitted), each in zip(steps, _unseen(one, inputs, steps, seed), strict=True)
     ]
+
+
+def _unseen(
+    one: System, inputs: FitInputs, steps: Sequence[tuple[float | None, Fitted]], seed: int
+) -> list[Did]:
+    """What each policy of a ladder did with the rows of the fit, as if it had not seen them."""
+    if one.fitter is None:  # a setting or two of a grid learn nothing of single rows
+        trace, deployment = inputs.validation, inputs.deployment
+        return [did(fitted.policy, trace, deployment) for _, fitted in steps]
+    return _cross_fitted(one, inputs, [lam for lam, _ in steps if lam is not None], seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,17 +171,15 @@ def stands_of(
     Raises:
         ConfigError: it cannot be fitted to these.
     """
-    labels = inputs.validation.labels
-    try:
-        found = [
-            Stand(each.fitted, each.lam, (each.did.classes == labels).astype(float), each.did.cost)
-            for each in candidates_of(one, inputs, seed, lambdas)
+    steps, trace = ladder(one, inputs, lambdas), inputs.validation
+    if why_not(steps[0][1].policy, inputs):
+        told = [_replayed(fitted.policy, trace, inputs.deployment) for _, fitted in steps]
+    else:
+        told = [
+            ((each.classes == trace.labels).astype(np.float64), each.cost)
+            for each in _unseen(one, inputs, steps, seed)
         ]
-    except ConfigError:
-        found = [
-            Stand(fitted, lam, *_replayed(fitted.policy, inputs.validation, inputs.deployment))
-            for lam, fitted in ladder(one, inputs, lambdas)
-        ]
+    found = [Stand(fitted, lam, *each) for (lam, fitted), each in zip(steps, told, strict=True)]
     if more is None:
         return found
     return [_longer(each, more, inputs.deployment) for each in found]

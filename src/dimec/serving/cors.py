@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from dimec.protocol import BINARY_HEADER, DIGEST_HEADER, RECEIVED_HEADER
-from dimec.serving.exchange import HttpResponse, Receive, Scope, Send, error_response
+from dimec.serving.exchange import HttpResponse, Scope, Send, error_response
 
 _TRACED = ("X-Request-Id", "Traceparent")
 _SENT = ("Authorization", "Content-Type", BINARY_HEADER, DIGEST_HEADER, *_TRACED)
@@ -33,7 +33,7 @@ class Cors:
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._rules = CORSMiddleware(
-            _nobody,
+            Response(status_code=404),  # an application has to stand there, and is never asked
             allow_origins=origins,
             allow_methods=("GET", "POST"),
             allow_headers=_SENT,
@@ -71,8 +71,3 @@ class Cors:
 def _is_preflight(headers: Headers, scope: Scope) -> bool:
     wanted = {"origin", "access-control-request-method"}
     return scope["method"] == "OPTIONS" and wanted <= set(headers.keys())
-
-
-async def _nobody(scope: Any, receive: Receive, send: Send) -> None:
-    """The rules are asked one by one, and never as an application."""
-    raise NotImplementedError
