@@ -15,24 +15,12 @@ import pytest
 from dimec.mobile import Mobile
 from dimec.serving.local import LocalTiers
 from support.predicting import answers, piped
-from support.tiers import balanced, texts
+from support.tiers import texts
 from support.tiny import Said, command, environment
 
 Cli = Callable[..., Said]
+pytestmark = pytest.mark.usefixtures("own_state")
 NOTE = "no address of the edge and the cloud was given"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
-    """The tiny bundle with a router that uses all three tiers."""
-    return balanced(tiny_bundle, tmp_path_factory.mktemp("predict") / "bundle")
-
-
-@pytest.fixture(autouse=True)
-def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("DIMEC_TOKEN", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture

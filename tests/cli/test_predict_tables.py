@@ -12,23 +12,10 @@ from typing import Any
 import pytest
 
 from support.predicting import answers, piped
-from support.tiers import balanced
 from support.tiny import Said, command, environment
 
 Cli = Callable[..., Said]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
-    """The tiny bundle with a router that uses all three tiers."""
-    return balanced(tiny_bundle, tmp_path_factory.mktemp("predict") / "bundle")
-
-
-@pytest.fixture(autouse=True)
-def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("DIMEC_TOKEN", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
+pytestmark = pytest.mark.usefixtures("own_state")
 
 
 class TestTables:
