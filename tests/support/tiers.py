@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dimec.bundle.folders import TierBundle, file_records, write_manifest
 from dimec.bundle.graphs import Graph
 from dimec.mobile import Mobile, Prediction
-from dimec.mobile.core import Core
+from dimec.mobile.core import Core, Text
 from dimec.protocol import (
     BINARY_HEADER,
     TEXT,
@@ -36,13 +36,19 @@ from support.tiny import reviews
 Behaviour = Callable[[httpx2.Request], httpx2.Response | None]
 
 
-def balanced(bundle: Path, folder: Path) -> Path:
-    """A copy of a bundle whose router sends about a third of the reviews to each tier."""
+def balanced(bundle: Path, folder: Path, inputs: Sequence[Text] = ()) -> Path:
+    """A copy of a bundle whose router sends about a third of the reviews to each tier.
+
+    Args:
+        bundle: of three tiers.
+        folder: where the copy goes.
+        inputs: others to be split so, such as pairs.
+    """
     shutil.copytree(bundle, folder)
     path = folder / "mobile"
     tier = TierBundle.open(path)
     core = Core(tier)
-    x = np.stack([core.embed(core.tokenise(text)).pooled for text in texts(300)])
+    x = np.stack([core.embed(core.tokenise(text)).pooled for text in inputs or texts(300)])
     # Thirds along the direction in which the embeddings differ most.
     direction = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][0]
     pools = np.empty(len(x), np.int64)

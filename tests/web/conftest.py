@@ -21,7 +21,9 @@ from support.web_bundles import (
     tokenizer_cases,
     write_json,
 )
+from support.web_net import net_cases
 from support.web_policies import policy_cases
+from support.web_state import ledger_cases, monitor_cases
 
 
 def fit_of(
@@ -62,5 +64,8 @@ def web_bundles(
         write_json(folder / "tokenizers.json", tokenizer_cases())
         write_json(folder / "exit0.json", exit0_cases(folder))
         write_json(folder / "policies.json", policy_cases(folder))
+        write_json(folder / "net.json", net_cases())
+        write_json(folder / "ledgers.json", ledger_cases(folder))
+        write_json(folder / "monitors.json", monitor_cases())
 
     return made_once(tmp_path_factory, "web", make)

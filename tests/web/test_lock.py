@@ -20,7 +20,7 @@ def read(name: str) -> dict[str, Any]:
 def test_versions_are_exact_and_those_of_the_lock_file() -> None:
     package, locked = read("package.json"), read("package-lock.json")["packages"]
     wanted = package["dependencies"] | package["devDependencies"]
-    assert len(wanted) == 5
+    assert len(wanted) == 6
     for name, version in wanted.items():
         assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
         assert locked[f"node_modules/{name}"]["version"] == version

@@ -16,10 +16,12 @@ export class Bundle {
    * @param {string} place
    * @param {Manifest} manifest
    * @param {Map<string, Uint8Array<ArrayBuffer>>} files
+   * @param {boolean} [cached] whether none had to be fetched
    */
-  constructor(place, manifest, files) {
+  constructor(place, manifest, files, cached = false) {
     this.place = place;
     this.manifest = manifest;
+    this.cached = cached;
     this.#files = files;
   }
 
@@ -59,10 +61,11 @@ export class Bundle {
  * Read and check the first tier's folder: the one of the loader, or that below it.
  *
  * @param {Loader} loader
+ * @param {import("./state/cache.js").FileCache | null} [cache] files that were fetched before
  * @returns {Promise<Bundle>}
  * @throws {import("./errors.js").ArtefactError} something is missing, or not what it must be
  */
-export async function openBundle(loader) {
+export async function openBundle(loader, cache = null) {
   let stored = await manifestAt(loader);
   const first = firstTier(stored, `${loader.place}/${MANIFEST}`);
   if (first !== null) {
@@ -71,15 +74,36 @@ export async function openBundle(loader) {
   }
   const manifest = manifestOf(stored, `${loader.place}/${MANIFEST}`);
   const names = [...manifest.files.keys()];
-  const contents = await Promise.all(names.map((name) => checked(loader, name, manifest)));
-  const files = new Map(names.map((name, k) => [name, contents[k]]));
-  return new Bundle(loader.place, manifest, files);
+  const found = await Promise.all(names.map((name) => fileOf(loader, name, manifest, cache)));
+  await cache?.keep(new Set([...manifest.files.values()].map((file) => file.sha256)));
+  const files = new Map(names.map((name, k) => [name, found[k].content]));
+  return new Bundle(
+    loader.place,
+    manifest,
+    files,
+    found.every(({ cached }) => cached),
+  );
 }
 
 /** @param {Loader} loader */
 async function manifestAt(loader) {
   const bytes = await loader.read(MANIFEST, LARGEST_MANIFEST);
   return jsonOf(bytes, `${loader.place}/${MANIFEST}`);
+}
+
+/**
+ * @param {Loader} loader
+ * @param {string} name
+ * @param {Manifest} manifest
+ * @param {import("./state/cache.js").FileCache | null} cache
+ */
+async function fileOf(loader, name, manifest, cache) {
+  const record = /** @type {{sha256: string, bytes: number}} */ (manifest.files.get(name));
+  const kept = await cache?.read(record.sha256, record.bytes);
+  if (kept) return { content: kept, cached: true };
+  const content = await checked(loader, name, manifest);
+  await cache?.write(record.sha256, content);
+  return { content, cached: false };
 }
 
 /**

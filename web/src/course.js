@@ -7,6 +7,7 @@ import { priceOf } from "./tiers.js";
 /** @typedef {import("./tiers.js").Tier} Tier */
 /** @typedef {import("./tiers.js").Visit} Visit */
 /** @typedef {import("./errors.js").TierError} TierError */
+/** @typedef {import("./step.js").Step} Step */
 /** @typedef {"accuracy" | "cost"} Fallback */
 
 export const FALLBACKS = Object.freeze(["accuracy", "cost"]);
@@ -69,6 +70,8 @@ export class Course {
     this.failures = [];
     /** @type {Look | null} the look that answers, once there is one */
     this.answer = null;
+    /** @type {Step[]} the policy's steps, in order, the first among them */
+    this.steps = [first];
     this.#order = order;
     this.#tiers = tiers;
     this.#visit = this.#start(first);
@@ -98,7 +101,7 @@ export class Course {
    * The tier asked has spoken.
    *
    * @param {Float32Array} probabilities (C,)
-   * @param {(walk: import("./step.js").Walk) => import("./step.js").Step} after the policy's
+   * @param {(walk: import("./step.js").Walk) => Step} after the policy's
    */
   see(probabilities, after) {
     if (this.#detour) {
@@ -107,6 +110,7 @@ export class Course {
     }
     this.walk.see(probabilities);
     const step = after(this.walk);
+    this.steps.push(step);
     if (step instanceof Go) this.#visit = this.#start(step);
     else this.answer = this.walk.answer(step);
   }

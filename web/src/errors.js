@@ -27,6 +27,12 @@ export class CorruptArtefactError extends ArtefactError {}
 /** Files that do not belong together. */
 export class MismatchError extends ArtefactError {}
 
+/** Another tab, or another mobile of this page, holds the state; it has one writer. */
+export class StateBusyError extends DimecError {}
+
+/** The store is full, or refuses to write. */
+export class StorageError extends DimecError {}
+
 /** A tier gave no usable answer. */
 export class TierError extends DimecError {
   /**

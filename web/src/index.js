@@ -8,7 +8,10 @@ export {
   DimecError,
   MismatchError,
   MissingArtefactError,
+  StateBusyError,
+  StorageError,
   TierError,
 } from "./errors.js";
 export { Mobile } from "./mobile.js";
+export { REASONS as reasons } from "./net/errors.js";
 export { kinds } from "./policies/kinds.js";

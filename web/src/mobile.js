@@ -1,29 +1,43 @@
 /** The mobile tier: it decides where each text runs, and sees to it that each has one answer. */
 
+import { Audit, AUDIT_OPTIONS, wantedAudit } from "./audit.js";
 import { openBundle } from "./bundle.js";
+import { promiseIn, toldPromise } from "./contract/promise.js";
 import { coreOf } from "./core.js";
-import { Course, fallbackOrder } from "./course.js";
-import { ConfigError, DataError, DimecError, problemOf, TierError } from "./errors.js";
+import { fallbackOrder } from "./course.js";
+import { Decisions } from "./decisions.js";
+import { Engine } from "./engine.js";
+import { ConfigError } from "./errors.js";
+import { ledgerOf } from "./ledger.js";
 import { loaderOf } from "./loader.js";
+import { NET_OPTIONS, reachOf } from "./net/reach.js";
 import { policyOf } from "./policies/kinds.js";
-import { choiceOf, predictionOf } from "./prediction.js";
-import { toldPromise } from "./promise.js";
-import { Go, Walk } from "./step.js";
-import { checkedText } from "./tokens.js";
-import { Turns } from "./turns.js";
+import { cacheOf } from "./state/cache.js";
+import { identityOf, storeOf } from "./state/open.js";
+import { State } from "./state/state.js";
+import { Stream } from "./stream.js";
 
 /** @typedef {import("../mobile.js").Choice} Choice */
-/** @typedef {import("../mobile.js").Client} Client */
+/** @typedef {import("../mobile.js").Info} Info */
+/** @typedef {import("../mobile.js").Input} Input */
+/** @typedef {import("../mobile.js").Ledger} Ledger */
+/** @typedef {import("../mobile.js").Link} Link */
 /** @typedef {import("../mobile.js").Options} Options */
 /** @typedef {import("../mobile.js").Prediction} Prediction */
-/** @typedef {import("./core.js").Core} Core */
-/** @typedef {import("./core.js").Embedded} Embedded */
-/** @typedef {import("./manifest.js").Manifest} Manifest */
-/** @typedef {import("./policies/kinds.js").Fitted} Fitted */
-/** @typedef {import("./step.js").Step} Step */
 /** @typedef {import("./tokens.js").Text} Text */
 
-const OPTIONS = ["adaptive", "clients", "fallback"];
+const OPTIONS = ["adaptive", "cache", "fallback", "state", ...AUDIT_OPTIONS, ...NET_OPTIONS].sort();
+
+/**
+ * @typedef {object} Parts
+ * @property {Engine} engine
+ * @property {import("./manifest.js").Manifest} manifest
+ * @property {Decisions} decisions
+ * @property {Audit} audit
+ * @property {import("./net/reach.js").Reach} reach
+ * @property {State} state
+ * @property {Omit<Info, "safe" | "state" | "audit">} about
+ */
 
 /**
  * Answers texts: the policy decides before any layer runs, and again once an exit has spoken.
@@ -32,31 +46,21 @@ const OPTIONS = ["adaptive", "clients", "fallback"];
  * the answer, or else the next best tier answers, and in the end the device itself.
  */
 export class Mobile {
-  #core;
-  #manifest;
-  #policy;
-  #clients;
-  #orders;
-  #contract;
-  #turns = new Turns();
-  #closed = false;
+  #parts;
+  /** @type {Set<Stream>} */
+  #streams = new Set();
+  /** @type {Set<Promise<unknown>>} what was asked and is not answered */
+  #underWay = new Set();
+  /** @type {Promise<void> | null} */
+  #closing = null;
 
   /**
    * For {@link Mobile.open}.
    *
-   * @param {Manifest} manifest
-   * @param {Core} core
-   * @param {Fitted} policy
-   * @param {ReadonlyMap<string, Client>} clients
-   * @param {readonly (readonly number[])[]} orders of each tier, see {@link fallbackOrder}
+   * @param {Parts} parts
    */
-  constructor(manifest, core, policy, clients, orders) {
-    this.#manifest = manifest;
-    this.#core = core;
-    this.#policy = policy;
-    this.#clients = clients;
-    this.#orders = orders;
-    this.#contract = toldPromise(policy.fittedOn);
+  constructor(parts) {
+    this.#parts = parts;
   }
 
   /**
@@ -67,213 +71,240 @@ export class Mobile {
    * @returns {Promise<Mobile>}
    */
   static async open(place, options = {}) {
+    const started = performance.now();
     const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
     if (unknown) {
       throw new ConfigError(`there is no option ${unknown}; there are ${OPTIONS.join(", ")}`);
     }
-    const { adaptive = null, fallback = "accuracy", clients = {} } = options;
+    const { adaptive = null, fallback = "accuracy" } = options;
     fallbackOrder(0, fallback, []); // refuses an unknown one before anything is loaded
-    const bundle = await openBundle(await loaderOf(place));
+    const loader = await loaderOf(place);
+    const bundle = await openBundle(loader, await cacheOf(loader.place, options.cache ?? true));
     const { manifest } = bundle;
-    const orders = manifest.tiers.map((_, k) => fallbackOrder(k, fallback, manifest.tiers));
-    const reached = clientsOf(clients, manifest);
+    const { labels, tiers } = manifest;
+    const orders = tiers.map((_, k) => fallbackOrder(k, fallback, tiers));
+    const reach = reachOf(options, manifest);
     const policy = policyOf(bundle, adaptive);
-    const core = await coreOf(bundle);
-    bundle.release();
-    return new Mobile(manifest, core, policy, reached, orders);
+    const promise = promiseIn(policy.fittedOn);
+    const contract = toldPromise(promise);
+    const watched = wantedAudit(options, promise, tiers.length);
+    const identity = await identityOf(manifest);
+    const names = tiers.map((tier) => tier.name);
+    const check =
+      policy.learns === "never" ? null : (policy.twin.restore?.bind(policy.twin) ?? null);
+    const state = new State(storeOf(options.state, identity), identity, names, check, watched);
+    try {
+      await state.open();
+      const audit = new Audit(state, tiers, labels, options);
+      if (options.auditReset) await audit.begin();
+      audit.check(watched);
+      const decisions = new Decisions(policy, state);
+      const core = await coreOf(bundle);
+      bundle.release();
+      audit.tell();
+      const used = { manifest, decisions, audit, reach };
+      const engine = new Engine({ ...used, core, orders, policy: policy.name, contract });
+      const about = {
+        bundle: bundle.place,
+        version: tiers[0].version,
+        policy: policy.name,
+        contract,
+        adaptive: policy.learns !== "never",
+        startMilliseconds: performance.now() - started,
+        bytes: [...manifest.files.values()].reduce((sum, file) => sum + file.bytes, 0),
+        cached: bundle.cached,
+      };
+      return new Mobile({ ...used, engine, state, about });
+    } catch (error) {
+      reach.close();
+      await state.close();
+      throw error;
+    }
   }
 
   /** Name of the policy. */
   get policy() {
-    return this.#policy.name;
+    return this.#parts.about.policy;
   }
 
   /** Whether the policy learns here. */
   get adaptive() {
-    return this.#policy.learns !== "never";
+    return this.#parts.about.adaptive;
   }
 
   /** Names of the tiers, in order; the first is the device. */
   get tiers() {
-    return this.#manifest.tiers.map((tier) => tier.name);
+    return this.#parts.manifest.tiers.map((tier) => tier.name);
   }
 
   /** Names of the classes. */
   get labels() {
-    return [...this.#manifest.labels];
+    return [...this.#parts.manifest.labels];
+  }
+
+  /** Whether a text is a pair of texts. */
+  get pairs() {
+    return this.#parts.manifest.pairs;
   }
 
   /**
    * Answer one text, or one pair of texts.
    *
    * @param {Text} text
+   * @param {{id?: string}} [options] the same id again gets the answer that it was given before
    * @returns {Promise<Prediction>}
    */
-  async predict(text) {
-    const started = performance.now();
-    this.#check(text);
-    const { course, embedded } = await this.#turns.take(() => this.#begin(text));
-    while (!course.answer) await this.#lead(course, embedded, text);
-    this.#learn("answered", course);
-    return predictionOf(course, {
-      tiers: this.#manifest.tiers,
-      labels: this.#manifest.labels,
-      policy: this.#policy.name,
-      contract: this.#contract,
-      milliseconds: performance.now() - started,
+  async predict(text, { id } = {}) {
+    const { engine } = this.#parts;
+    const item = engine.admit(text, id);
+    return this.#until(async () => {
+      for (let held = engine.claim(item); held; held = engine.claim(item)) await held;
+      try {
+        await engine.begin(item);
+        await engine.lead(item);
+      } catch (error) {
+        await engine.drop([item]);
+        throw error;
+      }
+      const [prediction] = await engine.record([item]);
+      return prediction;
     });
   }
 
   /**
-   * Where a text would go first: nothing is answered or learnt.
+   * Answer a stream of texts; the answers come in the order of the texts.
+   *
+   * @param {Iterable<Input> | AsyncIterable<Input>} texts
+   * @param {{workers?: number}} [options]
+   * @returns {AsyncGenerator<Prediction, void, undefined>}
+   */
+  async *predictMany(texts, { workers = 1 } = {}) {
+    const stream = new Stream(this.#parts.engine, workers);
+    this.#streams.add(stream);
+    try {
+      yield* stream.run(texts);
+    } finally {
+      this.#streams.delete(stream);
+    }
+  }
+
+  /**
+   * Where a text would go first: nothing is answered, learnt or recorded.
    *
    * @param {Text} text
    * @returns {Promise<Choice>}
    */
   async decide(text) {
-    this.#check(text);
-    return this.#turns.take(async () => {
-      const embedded = await this.#embed(text);
-      return choiceOf(this.#first(signalOf(embedded)), this.#manifest.tiers);
-    });
-  }
-
-  /** Let go of the graphs, once all that was asked is answered. */
-  async close() {
-    if (this.#closed) return;
-    this.#closed = true;
-    await this.#turns.take(() => this.#core.release());
-  }
-
-  /** @param {unknown} text */
-  #check(text) {
-    if (this.#closed) throw new ConfigError("this mobile is closed; open it again");
-    checkedText(text, this.#manifest.pairs);
+    return this.#until(() => this.#parts.engine.look(text));
   }
 
   /**
-   * Embed a text, and have the policy say where to go.
+   * All answers in the state, added up.
    *
-   * @param {Text} text
+   * @returns {Promise<Ledger>}
    */
-  async #begin(text) {
-    const embedded = await this.#embed(text);
-    const signal = signalOf(embedded);
-    const first = this.#first(signal);
-    const { tiers } = this.#manifest;
-    const course = new Course(new Walk(signal), first, this.#orders[first.tier], tiers);
-    this.#learn("deciding", course);
-    return { course, embedded };
-  }
-
-  /** @param {Text} text */
-  #embed(text) {
-    return this.#core.embed(this.#core.tokenise(text));
-  }
-
-  /** @param {import("./step.js").Signal} signal */
-  #first(signal) {
-    const step = this.#asked(() => this.#policy.steps.begin(signal));
-    if (step instanceof Go) return step;
-    throw new ConfigError("a policy cannot answer before any exit was seen");
+  async ledger() {
+    const { decisions, manifest, state } = this.#parts;
+    return ledgerOf(state, manifest.tiers, decisions.waiting, decisions.lost);
   }
 
   /**
-   * Lead an input on by one step: run it here, or ask the tier that it is to go to.
+   * What it is and has.
    *
-   * @param {Course} course
-   * @param {Embedded} embedded
-   * @param {Text} text
+   * @returns {Promise<Info>}
    */
-  async #lead(course, embedded, text) {
-    /** @param {Walk} walk */
-    const after = (walk) => this.#asked(() => this.#policy.steps.after(walk));
-    const { layer, tier } = course;
-    if (tier === 0) {
-      course.see(await this.#turns.take(() => this.#core.run(embedded, layer)), after);
-      return;
-    }
-    try {
-      course.see(await this.#ask(tier, embedded, text), after);
-    } catch (error) {
-      if (!(error instanceof TierError)) throw error;
-      course.failed(error);
-    }
+  async info() {
+    const { about, audit, state } = this.#parts;
+    return { ...about, state: state.place, audit: audit.share, safe: audit.safe };
+  }
+
+  /** What the policy's decisions rest on now, as arrays by name, where it learns. */
+  async memory() {
+    return this.#parts.decisions.memory();
+  }
+
+  /** What the audit's monitors know; null where nothing is audited. */
+  async monitors() {
+    const { audit, state } = this.#parts;
+    const { watch } = state;
+    if (!watch) return null;
+    const told = (/** @type {import("./contract/monitor.js").Monitor | null} */ one) => {
+      if (!one) return null;
+      const { alarm, alpha, bound, capital, rows, sum } = one;
+      return { alarm: alarm || null, alpha, bound, capital, rows, sum };
+    };
+    return {
+      differences: told(watch.differences),
+      drops: told(watch.drops),
+      alarm: watch.alarm,
+      told: audit.told(),
+    };
   }
 
   /**
-   * (C,) probabilities from another tier.
+   * Say the true label of an audited text: the drop in accuracy is watched by it.
    *
-   * @param {number} tier
-   * @param {Embedded} embedded
-   * @param {Text} text
-   * @throws {TierError} it gave no usable answer
+   * @param {string} id the text's
+   * @param {string} label the name of its class
+   * @returns {Promise<number>} 1 where only the last tier is right, -1 where only the policy, else 0
    */
-  async #ask(tier, { inputs }, text) {
-    const { name } = this.#manifest.tiers[tier];
-    const client = this.#clients.get(name);
-    if (!client) throw new TierError(name, "not configured", "no address was given", false);
-    const tokens = Object.entries(inputs).map(([input, tensor]) => [input, tensor.data]);
-    const said = await client.infer({ tier: name, text, inputs: Object.fromEntries(tokens) });
-    const classes = this.#manifest.labels.length;
-    if (said.length !== classes || !said.every(Number.isFinite)) {
-      const detail = `expected ${classes} finite probabilities`;
-      throw new TierError(name, "broken answer", detail, true);
-    }
-    return said;
+  async label(id, label) {
+    const { audit, decisions } = this.#parts;
+    return this.#until(() => decisions.exclusively(() => audit.label(id, label)));
+  }
+
+  /** Begin the audit anew, and go back to the fitted policy after an alarm. */
+  async resetAudit() {
+    const { audit, decisions } = this.#parts;
+    await this.#until(() => decisions.exclusively(() => audit.begin()));
+  }
+
+  /** The circuit breaker's state of each tier that has an address. */
+  circuits() {
+    return this.#parts.reach.circuits();
   }
 
   /**
-   * Let the policy learn, where this is when it does. Of inputs on whose way a tier failed it does
-   * not hear once they are answered: nothing went as it said.
+   * Shape the link to a tier from now on, to see what a slow or a broken one does.
    *
-   * @param {import("./step.js").Learns} now
-   * @param {Course} course
+   * @param {string} tier
+   * @param {Link | null} link null for the link as it is
    */
-  #learn(now, { failures, first, walk }) {
-    if (this.#policy.learns !== now || failures.length) return;
-    this.#policy.steps.learn?.(walk, first);
+  link(tier, link) {
+    this.#parts.reach.link(tier, link);
+  }
+
+  /** End the streams that still run, and let go of everything once all that was asked is answered. */
+  close() {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close() {
+    const { decisions, engine, state } = this.#parts;
+    engine.closed = true;
+    await Promise.all([...this.#streams].map((stream) => stream.close()));
+    await Promise.allSettled(this.#underWay);
+    await engine.release();
+    await decisions.flush();
+    await decisions.exclusively(() => state.close());
   }
 
   /**
+   * Have `close` wait for some work.
+   *
    * @template T
-   * @param {() => T} question to the policy
-   * @returns {T}
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
    */
-  #asked(question) {
+  async #until(work) {
+    if (this.#parts.engine.closed) throw new ConfigError("this mobile is closed; open it again");
+    const done = work();
+    this.#underWay.add(done);
     try {
-      return question();
-    } catch (error) {
-      if (error instanceof DimecError) throw error;
-      throw new DataError(
-        `the bundle's policy fails on this text (${problemOf(error)}); fit and export it again`,
-      );
+      return await done;
+    } finally {
+      this.#underWay.delete(done);
     }
   }
-}
-
-/** @param {Embedded} embedded */
-function signalOf({ encoding, pooled }) {
-  return { embedding: pooled, tokens: encoding.ids.length };
-}
-
-/**
- * @param {Record<string, Client>} clients
- * @param {Manifest} manifest
- * @returns {ReadonlyMap<string, Client>}
- */
-function clientsOf(clients, { tiers }) {
-  const served = tiers.slice(1).map((tier) => tier.name);
-  for (const [name, client] of Object.entries(clients)) {
-    if (!served.includes(name)) {
-      throw new ConfigError(
-        `a client was given for ${name}; the bundle's tiers with a server are ` +
-          `${served.join(", ") || "none"}`,
-      );
-    }
-    if (typeof client?.infer !== "function") {
-      throw new ConfigError(`the client of the ${name} has no function infer`);
-    }
-  }
-  return new Map(Object.entries(clients));
 }

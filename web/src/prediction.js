@@ -1,5 +1,6 @@
 /** What a mobile answers: plain objects, named as in Python but for the case of letters. */
 
+import { Go } from "./step.js";
 import { costOf } from "./tiers.js";
 
 /** @typedef {import("./tiers.js").Tier} Tier */
@@ -24,16 +25,17 @@ export function choiceOf(first, tiers) {
 
 /**
  * @param {import("./course.js").Course} course which has come to its end
- * @param {{tiers: readonly Tier[], labels: readonly string[], policy: string,
- *   contract: string | null, milliseconds: number}} told
+ * @param {Pick<Prediction, "id" | "safe" | "policy" | "contract" | "milliseconds" | "calls" |
+ *   "parts"> & {tiers: readonly Tier[], labels: readonly string[]}} told
  * @returns {Prediction}
  */
-export function predictionOf(course, { tiers, labels, policy, contract, milliseconds }) {
+export function predictionOf(course, { tiers, labels, ...told }) {
   const { answer, failures, first, path } = course;
   if (!answer) throw new Error("this input has no answer yet");
   const names = tiers.map((tier) => tier.name);
   const vain = failures.filter((one) => one.sent).map((one) => names.indexOf(one.tier));
   return {
+    id: told.id,
     label: labels[answer.prediction],
     probability: answer.confidence,
     probabilities: Object.fromEntries(labels.map((label, c) => [label, answer.probabilities[c]])),
@@ -49,11 +51,33 @@ export function predictionOf(course, { tiers, labels, policy, contract, millisec
     answeredBy: names[answer.tier],
     fallbackReason: course.reason,
     tried: failures.map((one) => one.tier),
-    milliseconds,
+    milliseconds: told.milliseconds,
+    parts: told.parts,
+    calls: told.calls,
     cost: costOf(path, vain, tiers),
-    policy,
-    contract,
+    steps: stepsOf(course, names),
+    recorded: true,
+    safe: told.safe,
+    policy: told.policy,
+    contract: told.contract,
   };
+}
+
+/**
+ * The policy's steps, each from the exit that had spoken last, with their reasons.
+ *
+ * @param {import("./course.js").Course} course
+ * @param {readonly string[]} names of the tiers
+ * @returns {Prediction["steps"]}
+ */
+function stepsOf({ steps, walk }, names) {
+  /** @param {{tier: number, layer: number}} place */
+  const place = ({ tier, layer }) => ({ tier: names[tier], layer });
+  return steps.map((step, k) => ({
+    at: k ? place(walk.looks[k - 1]) : null,
+    next: step instanceof Go ? place(step) : "answer",
+    ...(step.telling?.() ?? { why: "the policy gives no reason", values: {} }),
+  }));
 }
 
 /**

@@ -31,35 +31,71 @@ import { argmax } from "./numbers.js";
  * @property {(signal: Signal) => Step} begin changes nothing
  * @property {(walk: Walk) => Step} after changes nothing
  * @property {(walk: Walk, first: Go) => void} [learn] of an input that `begin` sent to `first`
+ * @property {() => import("./learnt.js").Learnt} [state] what was learnt, a copy
+ * @property {(state: import("./learnt.js").Learnt) => void} [restore] take up what `state` gave;
+ *   throws a DataError where it is not one of this policy's
  */
 
 /** @typedef {Go | Answer} Step */
+
+/**
+ * Why a step is taken.
+ *
+ * @typedef {object} Reason
+ * @property {string} why in words
+ * @property {Record<string, unknown>} values the numbers that it was decided by
+ */
 
 /** Run on: at the tier that the input is at, or at another. */
 export class Go {
   /**
    * @param {number} tier position; never one before the tier that the input is at
    * @param {number} layer run up to this exit; 0 on the first tier is exit 0
-   * @param {{payload?: Payload, scores?: readonly number[], margin?: number, note?: any}} [told]
+   * @param {{payload?: Payload, scores?: readonly number[], margin?: number, note?: any,
+   *   telling?: (() => Reason) | null}} [told]
    *   what is sent; how the policy scored each tier (lower is nearer), and the second lowest less
-   *   the lowest; what the policy wants to know of this step later
+   *   the lowest; what the policy wants to know of this step later; what tells why it is taken
    */
-  constructor(tier, layer, { payload = "text", scores = [], margin = 0, note = null } = {}) {
+  constructor(tier, layer, told = {}) {
+    const { payload = "text", scores = [], margin = 0, note = null, telling = null } = told;
     this.tier = tier;
     this.layer = layer;
     this.payload = payload;
     this.scores = scores;
     this.margin = margin;
     this.note = note;
+    this.telling = telling;
     Object.freeze(this);
+  }
+
+  /**
+   * The same step, for a reason.
+   *
+   * @param {() => Reason} telling
+   */
+  because(telling) {
+    return new Go(this.tier, this.layer, { ...this, telling });
   }
 }
 
 /** Answer with what an exit that was seen says. */
 export class Answer {
-  /** @param {number} [look] its position among the looks; the one seen last by default */
-  constructor(look = -1) {
+  /**
+   * @param {number} [look] its position among the looks; the one seen last by default
+   * @param {(() => Reason) | null} [telling] what tells why
+   */
+  constructor(look = -1, telling = null) {
     this.look = look;
+    this.telling = telling;
+  }
+
+  /**
+   * The same answer, for a reason.
+   *
+   * @param {() => Reason} telling
+   */
+  because(telling) {
+    return new Answer(this.look, telling);
   }
 }
 

@@ -47,6 +47,17 @@ test("a tier without an address is passed over, and the answer says so", async (
     assert.deepEqual(answer.tried, ["cloud"]);
     assert.deepEqual(answer.path, [{ tier: "mobile", start: 0, stop: 2, payload: null }]);
     assert.equal(answer.cost, 3); // λ_m·2: nothing was sent
+    const [{ milliseconds, ...call }] = answer.calls;
+    assert.ok(milliseconds >= 0 && answer.calls.length === 1);
+    const [reason, detail] = ["not configured", "no address was given"];
+    assert.deepEqual(call, {
+      tier: "cloud",
+      tries: 0,
+      sentBytes: 0,
+      receivedBytes: 0,
+      reason,
+      detail,
+    });
     assertClose(Object.values(answer.probabilities), saidAt(input, "mobile", 2), input.of);
   }
   await mobile.close();
@@ -113,9 +124,10 @@ test("a bundle is the same over HTTP, by its own folder, and by a file's URL", a
   const answers = [];
   for (const place of [...places, pathToFileURL(router.folder), new WebLoader(new URL(base))]) {
     const mobile = await Mobile.open(place);
-    const { milliseconds, ...answer } = await mobile.predict(text);
+    const { milliseconds, parts, calls, ...answer } = await mobile.predict(text, { id: "one" });
+    assert.ok(parts.embed > 0);
     assert.ok(milliseconds > 0);
-    answers.push(answer);
+    answers.push({ ...answer, asked: calls.map((call) => [call.tier, call.reason, call.tries]) });
     await mobile.close();
   }
   for (const answer of answers) assert.deepEqual(answer, answers[0]);
@@ -217,9 +229,25 @@ test("a device that has lost its segment or its tokenizer says which", async (co
 test("options that there are not, or that cannot be, are refused", async () => {
   /** @type {[any, RegExp][]} */
   const wrong = [
-    [{ tiers: { cloud: "http://x" } }, /no option tiers; there are adaptive, clients, fallback/],
+    [
+      { urls: { cloud: "http://x" } },
+      /no option urls; there are adaptive, audit, .* clients, fallback/,
+    ],
     [{ fallback: "luck" }, /fallback must be one of accuracy, cost/],
     [{ clients: { mobile: { infer() {} } } }, /with a server are cloud/],
+    [{ tiers: { edge: "http://x" } }, /address was given for edge; .*with a server are cloud/],
+    [{ tiers: { cloud: "x" } }, /cloud: expected an address such as/],
+    [{ tiers: { cloud: "http://x" }, clients: { cloud: { infer() {} } } }, /address and a client/],
+    [{ tiers: { cloud: "http://x" }, token: "secret" }, /would travel unencrypted to x/],
+    [{ tiers: { cloud: "http://x" }, timeout: 0 }, /timeout above 0/],
+    [{ token: { edge: "secret" } }, /a token was given for edge/],
+    [{ links: { cloud: {} } }, /a link was given for cloud; .*given an address are none/],
+    [
+      { tiers: { cloud: "http://x" }, links: { cloud: { up: 0 } } },
+      /link to cloud: up cannot be 0/,
+    ],
+    [{ tiers: ["http://x"] }, /address was given for 0/],
+    [{ tiers: "http://x" }, /expected an address of each tier by its name/],
     [{ clients: { cloud: {} } }, /has no function infer/],
   ];
   for (const [options, problem] of wrong) {

@@ -9,11 +9,11 @@ import { ofHalf } from "../src/float16.js";
 import { sha256 } from "../src/hashing.js";
 import { argmax, roundHalfEven, sigmoid, softmax } from "../src/numbers.js";
 import { agreements, entropy } from "../src/policies/exits.js";
-import { bestArm } from "../src/policies/bandits.js";
+import { bestArm } from "../src/policies/arms.js";
 import { pointsOf } from "../src/policies/cascade.js";
 import { featuresOf } from "../src/policies/features.js";
 import { wayOf } from "../src/policies/walk.js";
-import { toldPromise } from "../src/promise.js";
+import { promiseIn, toldPromise } from "../src/contract/promise.js";
 import { arraysOf } from "../src/safetensors.js";
 import { Site, siteOf } from "../src/site.js";
 import { costOf } from "../src/tiers.js";
@@ -159,14 +159,20 @@ test("ways and points lead through the device's exits to the further tiers", () 
 
 test("what a policy promises is told as Python tells it", () => {
   const none = { max_accuracy_drop: null, max_disagreement: null, max_cost: null };
-  const told = (/** @type {object} */ one) => toldPromise({ contract: { ...none, ...one } });
+  const calibration = { different_bound: 0.02 };
+  const told = (/** @type {object} */ one) => {
+    return toldPromise(promiseIn({ contract: { ...none, calibration, ...one } }));
+  };
   const drop = { max_accuracy_drop: 0.5, confidence: 0.95 };
   assert.equal(told(drop), "drop at most 0.5 points at 95 % confidence");
   const differ = { max_disagreement: 2, confidence: 0.9 };
   assert.equal(told(differ), "at most 2 % of answers differ, at 90 % confidence");
   const cost = { max_cost: 4, confidence: 0.995 };
   assert.equal(told(cost), "mean cost at most 4 lambda at 99.5 % confidence");
-  assert.equal(toldPromise({}), null);
+  assert.equal(toldPromise(promiseIn({})), null);
+  for (const contract of [{ ...none, calibration, confidence: 0.9 }, { ...drop }, 7]) {
+    assert.throws(() => promiseIn({ contract }), CorruptArtefactError);
+  }
 });
 
 test("turns are taken in order, also after one that failed", async () => {

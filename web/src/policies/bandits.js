@@ -1,17 +1,18 @@
 /**
  * Bandits over the exits of the device: they learn once an input is answered.
  *
- * UCB plays each arm once and then the arm of the highest mean reward + c·sqrt(ln(t + 1) / N), with
- * t samples seen and N rewards of the arm (Auer, Cesa-Bianchi and Fischer, Machine Learning 47,
- * 2002). The arm of an input is chosen when it begins, and noted with it: by the time that it is
- * answered the index may have moved on.
+ * The arm of an input is chosen when it begins, and noted with it: by the time that it is answered
+ * the index may have moved on.
  */
 
 import { ConfigError } from "../errors.js";
-import { argmax } from "../numbers.js";
+import { checkLearnt } from "../learnt.js";
 import { requireOneModel } from "../site.js";
 import { ANSWER, Go } from "../step.js";
 import { costOf } from "../tiers.js";
+import { ArmSteps, tallyOf, WHOLE } from "./arms.js";
+import { lastExit } from "./exits.js";
+import { plainly, reaches, told, toldApart } from "./reasons.js";
 
 /** @typedef {import("../site.js").Site} Site */
 /** @typedef {import("../step.js").Look} Look */
@@ -19,71 +20,11 @@ import { costOf } from "../tiers.js";
 
 const THRESHOLDS = Array.from({ length: 10 }, (_, k) => (k + 10) / 20); // 0.5, 0.55 … 0.95
 
-/**
- * The first of the arms whose index is the highest.
- *
- * @param {readonly number[]} values K mean rewards, with what is known beside
- * @param {readonly number[]} counts K numbers of rewards seen, each of at least 1
- * @param {number} c weight of the exploration term
- * @param {number} t samples seen before
- */
-export function bestArm(values, counts, c, t) {
-  const log = Math.log(t + 1);
-  return argmax(values.map((value, k) => value + c * Math.sqrt(log / counts[k])));
-}
+const BEGIN = plainly("the first exit");
+const PLAYED = ANSWER.because(plainly("the exit that is played answers"));
 
-/** Steps on the device that play one of K arms for each input. */
-class ArmSteps {
-  /** @type {import("../step.js").Learns} */
-  learns = "answered";
-  #c;
-  #opening;
-  #offsets;
-  #totals;
-  #counts;
-  #seen = 0;
-
-  /**
-   * @param {readonly number[]} layers the exits
-   * @param {number} arms K
-   * @param {number} c
-   * @param {{opening?: readonly number[], offsets?: readonly number[]}} [told] arms of the first
-   *   samples, each arm once by default; K numbers that are known without playing
-   */
-  constructor(layers, arms, c, { opening, offsets } = {}) {
-    const all = Array.from({ length: arms }, (_, k) => k);
-    this.layers = layers;
-    this.reach = layers.map((layer) => new Go(0, layer));
-    this.#c = c;
-    this.#opening = opening ?? all;
-    this.#offsets = offsets ?? all.map(() => 0);
-    this.#totals = all.map(() => 0);
-    this.#counts = all.map(() => 0);
-  }
-
-  /** The arm to play now. */
-  arm() {
-    if (this.#seen < this.#opening.length) return this.#opening[this.#seen];
-    // Where inputs overlap, an opening may end before each arm has had its reward.
-    const none = this.#counts.indexOf(0);
-    if (none >= 0) return none;
-    const values = this.#totals.map((total, k) => total / this.#counts[k] + this.#offsets[k]);
-    return bestArm(values, this.#counts, this.#c, this.#seen);
-  }
-
-  /**
-   * Count what an input has earned.
-   *
-   * @param {readonly (readonly [number, number])[]} rewards arms, and the reward of each
-   */
-  count(rewards) {
-    for (const [arm, reward] of rewards) {
-      this.#totals[arm] += reward;
-      this.#counts[arm] += 1;
-    }
-    this.#seen += 1;
-  }
-}
+/** @param {number} layer */
+const exitName = (layer) => `exit ${layer}`;
 
 /** LEE: straight to the exit played, which answers. */
 class ExitArmSteps extends ArmSteps {
@@ -95,17 +36,17 @@ class ExitArmSteps extends ArmSteps {
    * @param {readonly number[]} costs of each exit, in units of confidence
    */
   constructor(layers, c, costs) {
-    super(layers, layers.length, c);
+    super(layers, layers.map(exitName), c);
     this.#costs = costs;
   }
 
   begin() {
-    const arm = this.arm();
-    return new Go(0, this.layers[arm], { note: arm });
+    const { arm, telling } = this.arm();
+    return new Go(0, this.layers[arm], { note: arm, telling });
   }
 
   after() {
-    return ANSWER;
+    return PLAYED;
   }
 
   /**
@@ -120,13 +61,16 @@ class ExitArmSteps extends ArmSteps {
 /** UEE-UCB: from exit to exit up to the one played; a reward is to disagree with the first. */
 class DisagreementSteps extends ArmSteps {
   begin() {
-    return new Go(0, this.layers[0], { note: this.arm() });
+    const { arm, telling } = this.arm();
+    return new Go(0, this.layers[0], { note: arm, telling });
   }
 
   /** @param {Walk} walk */
   after(walk) {
     const seen = walk.looks.length;
-    return seen > walk.note ? ANSWER : this.reach[seen];
+    if (seen > walk.note) return PLAYED;
+    const played = this.arms[walk.note];
+    return this.reach[seen].because(plainly(`it goes on up to ${played}`, { played }));
   }
 
   /** @param {Walk} walk */
@@ -145,19 +89,26 @@ class ThresholdSteps extends ArmSteps {
    * @param {readonly number[]} costs of each exit, in units of confidence
    */
   constructor(layers, c, costs) {
-    super(layers, THRESHOLDS.length, c);
+    super(
+      layers,
+      THRESHOLDS.map((one) => `threshold ${one}`),
+      c,
+    );
     this.#costs = costs;
   }
 
   begin() {
-    return new Go(0, this.layers[0], { note: this.arm() });
+    const { arm, telling } = this.arm();
+    return new Go(0, this.layers[0], { note: arm, telling });
   }
 
   /** @param {Walk} walk */
   after(walk) {
     const seen = walk.looks.length;
-    const ends = seen === this.layers.length || walk.last.confidence >= THRESHOLDS[walk.note];
-    return ends ? ANSWER : this.reach[seen];
+    if (seen === this.layers.length) return ANSWER.because(lastExit(walk.last));
+    const { confidence } = walk.last;
+    const { answers, telling } = reaches("confidence", confidence, THRESHOLDS[walk.note]);
+    return (answers ? ANSWER : this.reach[seen]).because(telling);
   }
 
   /**
@@ -198,27 +149,46 @@ class StoppingSteps {
   }
 
   begin() {
-    return this.reach[0];
+    return this.reach[0].because(BEGIN);
   }
 
   /** @param {Walk} walk */
   after(walk) {
     const seen = walk.looks.length;
-    return this.#stops(walk.last, seen - 1) ? ANSWER : this.reach[seen];
+    if (seen === this.reach.length) return ANSWER.because(lastExit(walk.last));
+    const { answers, telling } = this.#verdict(walk.last, seen - 1);
+    return (answers ? ANSWER : this.reach[seen]).because(telling);
   }
 
   /**
    * @param {Look} look
-   * @param {number} exit
+   * @param {number} exit not the last
+   * @returns {import("./reasons.js").Verdict}
    */
-  #stops(look, exit) {
-    if (exit === this.reach.length - 1) return true;
+  #verdict(look, exit) {
     const bin = this.#binOf(look);
     const count = this.#counts[exit][bin];
-    if (!count) return false;
+    const [confidence, cost] = [look.confidence, this.#costs[exit]];
+    const now = confidence - cost;
+    if (!count) {
+      const telling = () => ({
+        why: `confidence ${told(confidence)}: nothing is known of going on, so it is tried`,
+        values: { confidence, cost, now, promised: null, rewards: 0 },
+      });
+      return { answers: false, telling };
+    }
     const log = Math.log(this.#seen + 1);
     const promised = this.#totals[exit][bin] / count + this.#c * Math.sqrt(log / count);
-    return look.confidence - this.#costs[exit] >= promised;
+    const answers = now >= promised;
+    const telling = () => {
+      const [here, there] = toldApart(now, promised);
+      const how = answers ? "no less than" : "less than";
+      return {
+        why: `to answer earns ${here}, ${how} going on promises, ${there}`,
+        values: { confidence, cost, now, promised, rewards: count },
+      };
+    };
+    return { answers, telling };
   }
 
   /** @param {Walk} walk */
@@ -231,6 +201,21 @@ class StoppingSteps {
       this.#counts[exit][bin] += 1;
     });
     this.#seen += 1;
+  }
+
+  state() {
+    const shape = [this.#totals.length, this.#bins];
+    return tallyOf(shape, this.#totals.flat(), this.#counts.flat(), this.#seen);
+  }
+
+  /** @param {import("../learnt.js").Learnt} state */
+  restore(state) {
+    checkLearnt(state, this.state(), WHOLE);
+    const rows = (/** @type {Float64Array} */ data) =>
+      this.#totals.map((_, k) => [...data.subarray(k * this.#bins, (k + 1) * this.#bins)]);
+    this.#totals = rows(state.totals.data);
+    this.#counts = rows(state.counts.data);
+    this.#seen = state.seen.data[0];
   }
 
   /** @param {Look} look */
@@ -292,7 +277,7 @@ export function ueeUcb({ settings: { scale, alpha }, site }) {
   const costs = layers.map((layer) => (scale * layer) / site.layers);
   const offsets = costs.map((cost) => costs[0] - cost);
   const last = layers.length - 1;
-  return new DisagreementSteps(layers, layers.length, Math.sqrt(alpha), {
+  return new DisagreementSteps(layers, layers.map(exitName), Math.sqrt(alpha), {
     opening: [last],
     offsets,
   });

@@ -4,6 +4,7 @@ import { dot, sigmoid } from "../numbers.js";
 import { required, rowsOf } from "../safetensors.js";
 import { ANSWER, Go } from "../step.js";
 import { featuresOf } from "./features.js";
+import { bestOf, named, plainly } from "./reasons.js";
 
 /** @typedef {import("../safetensors.js").Arrays} Arrays */
 /** @typedef {import("../site.js").Site} Site */
@@ -47,6 +48,9 @@ export function pointsOf(site) {
   return site.exit0 ? points : [...points, ...further.map((exit) => [exit])];
 }
 
+const EXIT0_FIRST = plainly("exit 0 runs no layer, and is asked first");
+const NOWHERE = plainly("no step leads on from here");
+
 class CascadeSteps {
   /** @type {import("../step.js").Learns} */
   learns = "never";
@@ -54,16 +58,19 @@ class CascadeSteps {
   #first;
   #mean;
   #axes;
+  #tiers;
 
   /**
    * @param {readonly Chooser[]} choosers of each point
    * @param {Float64Array} mean (D,) of the embeddings
    * @param {readonly Float64Array[]} axes (P, D)
+   * @param {readonly string[]} tiers their names
    */
-  constructor(choosers, mean, axes) {
+  constructor(choosers, mean, axes, tiers) {
     this.#first = choosers[0];
     this.#choosers = new Map(choosers.map((one) => [keyOf(one.seen), one]));
     this.#axes = axes;
+    this.#tiers = tiers;
     this.#mean = axes.map((axis) => dot(mean, axis));
     const begin = this.#first.seen.map(([tier, layer]) => new Go(tier, layer));
     this.reach = [...begin, ...choosers.flatMap((one) => one.goes)];
@@ -72,8 +79,9 @@ class CascadeSteps {
   /** @param {Signal} signal */
   begin(signal) {
     const [exit0] = this.#first.seen;
-    if (exit0) return new Go(...exit0);
-    return this.#first.goes[best(this.#first, featuresOf(this.#about(signal), []))];
+    if (exit0) return new Go(...exit0, { telling: EXIT0_FIRST });
+    const { chosen, telling } = this.#best(this.#first, featuresOf(this.#about(signal), []));
+    return this.#first.goes[chosen].because(telling);
   }
 
   /** @param {Walk} walk */
@@ -83,10 +91,34 @@ class CascadeSteps {
     if (walk.last.tier) looks.push(walk.last);
     const chooser = this.#choosers.get(keyOf(looks.map(({ tier, layer }) => [tier, layer])));
     if (!chooser) throw new Error("it stands where it was not fitted");
-    if (!chooser.goes.length) return ANSWER;
+    if (!chooser.goes.length) return ANSWER.because(NOWHERE);
     const seen = looks.map((look) => look.probabilities);
-    const chosen = best(chooser, featuresOf(this.#about(walk.signal), seen));
-    return chosen ? chooser.goes[chosen - 1] : ANSWER;
+    const { chosen, telling } = this.#best(chooser, featuresOf(this.#about(walk.signal), seen));
+    return (chosen ? chooser.goes[chosen - 1] : ANSWER).because(telling);
+  }
+
+  /**
+   * The choice of the highest utility, and why.
+   *
+   * @param {Chooser} chooser
+   * @param {readonly number[]} x
+   */
+  #best(chooser, x) {
+    const expected = expectedOf(chooser, x);
+    const utilities = expected.map((value, k) => value - chooser.choices[k].cost);
+    const chosen = best(utilities);
+    const telling = () => {
+      const goes = chooser.goes.map(({ tier, layer }) => `${this.#tiers[tier]} ${layer}`);
+      const names = chooser.seen.length ? ["answer", ...goes] : goes;
+      const choices = chooser.choices.map(({ cost }, k) => {
+        return { expected: expected[k], cost, utility: utilities[k] };
+      });
+      return {
+        why: bestOf(names, utilities, chosen, { of: "expected utility" }),
+        values: { choices: named(names, choices), chosen: names[chosen] },
+      };
+    };
+    return { chosen, telling };
   }
 
   /** 1 + P features of a signal: log of the length, and the embedding along the axes.
@@ -98,18 +130,28 @@ class CascadeSteps {
 }
 
 /**
- * The choice of the highest utility; of two alike the first.
+ * What each choice is expected to bring, before its cost.
  *
  * @param {Chooser} chooser
  * @param {readonly number[]} x
  */
-function best({ choices }, x) {
-  let chosen = 0;
-  let most = -Infinity;
-  choices.forEach(({ weights, bias, logistic, cost }, k) => {
+function expectedOf({ choices }, x) {
+  return choices.map(({ weights, bias, logistic }) => {
     if (weights.length !== x.length) throw new Error(`expected ${x.length} weights a choice`);
     const value = dot(x, weights) + bias;
-    const utility = (logistic ? sigmoid(value) : value) - cost;
+    return logistic ? sigmoid(value) : value;
+  });
+}
+
+/**
+ * The highest; of two alike the first, and what is no number is never it.
+ *
+ * @param {readonly number[]} utilities
+ */
+function best(utilities) {
+  let chosen = 0;
+  let most = -Infinity;
+  utilities.forEach((utility, k) => {
     if (utility > most) [chosen, most] = [k, utility];
   });
   return chosen;
@@ -133,7 +175,8 @@ export function cascade({ settings, arrays, site }) {
     throw new Error("it was fitted for other exits or tiers");
   }
   const rows = /** @type {Float64Array[]} */ (rowsOf(axes.data, axes.shape[1]));
-  return new CascadeSteps(choosers, /** @type {Float64Array} */ (mean.data), rows);
+  const names = site.tiers.map((tier) => tier.name);
+  return new CascadeSteps(choosers, /** @type {Float64Array} */ (mean.data), rows, names);
 }
 
 /**

@@ -3,37 +3,52 @@
 import { ConfigError } from "../errors.js";
 import { requireOneModel } from "../site.js";
 import { ANSWER, Go } from "../step.js";
+import { plainly, reaches, told, toldApart } from "./reasons.js";
 
 /** @typedef {import("../site.js").Site} Site */
 /** @typedef {import("../step.js").Look} Look */
 /** @typedef {import("../step.js").Walk} Walk */
-/** @typedef {(looks: readonly Look[]) => boolean} Rule whether the exit seen last may answer */
+/** @typedef {import("./reasons.js").Verdict} Verdict */
+/** @typedef {(looks: readonly Look[]) => Verdict} Rule whether the exit seen last may answer */
+
+const FIRST = plainly("the first exit of the plan");
 
 /** Steps along a plan of exits; the last one answers in any case. */
 export class PlanSteps {
   /** @type {import("../step.js").Learns} */
   learns = "never";
-  #satisfied;
+  #rule;
 
   /**
    * @param {readonly (readonly [number, number])[]} plan tiers and layers, in order
-   * @param {Rule} satisfied
+   * @param {Rule} rule
    */
-  constructor(plan, satisfied) {
+  constructor(plan, rule) {
     if (!plan.length) throw new ConfigError("it needs an exit");
     this.reach = plan.map(([tier, layer]) => new Go(tier, layer));
-    this.#satisfied = satisfied;
+    this.#rule = rule;
   }
 
   begin() {
-    return this.reach[0];
+    return this.reach[0].because(FIRST);
   }
 
   /** @param {Walk} walk */
   after(walk) {
     const seen = walk.looks.length;
-    return seen === this.reach.length || this.#satisfied(walk.looks) ? ANSWER : this.reach[seen];
+    if (seen === this.reach.length) return ANSWER.because(lastExit(walk.last));
+    const { answers, telling } = this.#rule(walk.looks);
+    return (answers ? ANSWER : this.reach[seen]).because(telling);
   }
+}
+
+/**
+ * What is told of an exit behind which there is none.
+ *
+ * @param {Look} look
+ */
+export function lastExit({ confidence }) {
+  return plainly("the last exit answers in any case", { confidence });
 }
 
 /**
@@ -41,14 +56,14 @@ export class PlanSteps {
  *
  * @param {Site} site
  * @param {number} tier
- * @param {Rule} satisfied
+ * @param {Rule} rule
  */
-function atOneTier(site, tier, satisfied) {
+function atOneTier(site, tier, rule) {
   requireOneModel(site);
   const layers = site.exitsOf(tier).filter((layer) => layer <= site.layers);
   return new PlanSteps(
     layers.map((layer) => [tier, layer]),
-    satisfied,
+    rule,
   );
 }
 
@@ -79,17 +94,32 @@ export function agreements(looks) {
 /** At the last tier, until the entropy is below the threshold.
  * @type {import("./kinds.js").Make} */
 export function deebert({ settings: { threshold }, site }) {
-  return atOneTier(
-    site,
-    site.last,
-    (looks) => entropy(looks.at(-1)?.probabilities ?? []) < threshold,
-  );
+  return atOneTier(site, site.last, (looks) => {
+    const value = entropy(looks.at(-1)?.probabilities ?? []);
+    const answers = value < threshold;
+    const telling = () => {
+      const [here, there] = toldApart(value, threshold);
+      const how = answers ? "is below" : "is not below";
+      return {
+        why: `entropy ${here} ${how} the threshold ${there}`,
+        values: { entropy: value, threshold },
+      };
+    };
+    return { answers, telling };
+  });
 }
 
 /** At the last tier, until so many exits in a row agree.
  * @type {import("./kinds.js").Make} */
 export function pabee({ settings: { patience }, site }) {
-  return atOneTier(site, site.last, (looks) => agreements(looks) >= patience);
+  return atOneTier(site, site.last, (looks) => {
+    const count = agreements(looks);
+    const telling = () => ({
+      why: `${told(count)} exits in a row repeat the one before; ${told(patience)} are wanted`,
+      values: { agreements: count, patience },
+    });
+    return { answers: count >= patience, telling };
+  });
 }
 
 /** On the device, until an exit is sure.
@@ -119,5 +149,5 @@ export function maxSoftmaxTiers({ settings: { threshold }, site }) {
  * @returns {Rule}
  */
 function sure(threshold) {
-  return (looks) => looks[looks.length - 1].confidence >= threshold;
+  return (looks) => reaches("confidence", looks[looks.length - 1].confidence, threshold);
 }

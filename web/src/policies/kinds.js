@@ -64,6 +64,7 @@ export const kinds = Object.freeze([...KINDS.keys()]);
  * @property {string} name
  * @property {string} kind
  * @property {import("../step.js").Steps} steps
+ * @property {import("../step.js").Steps} twin another of the same, by which a state learns
  * @property {import("../step.js").Learns} learns when it learns here
  * @property {Record<string, any>} fittedOn
  */
@@ -93,14 +94,16 @@ export function policyOf(bundle, adaptive) {
   }
   try {
     const site = siteOf(manifest);
-    const steps = make({ settings, arrays: storedArrays(bundle, stored), site, adaptive });
+    const arrays = storedArrays(bundle, stored);
+    const [steps, twin] = [0, 1].map(() => make({ settings, arrays, site, adaptive }));
     if (adaptive && steps.learns === "never") {
       throw new ConfigError(
         `the policy ${name} has nothing to learn from inputs; leave adaptive out`,
       );
     }
     checkServed(name, steps, site, manifest);
-    return { name, kind, steps, learns: adaptive === false ? "never" : steps.learns, fittedOn };
+    const learns = adaptive === false ? "never" : steps.learns;
+    return { name, kind, steps, twin, learns, fittedOn };
   } catch (error) {
     if (error instanceof DimecError) throw error;
     throw new CorruptArtefactError(

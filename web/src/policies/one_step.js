@@ -1,15 +1,21 @@
 /** Policies of one step: to a tier that is chosen before any layer has run, which answers. */
 
+import { DataError } from "../errors.js";
+import { checkLearnt } from "../learnt.js";
 import { argmax, dot, roundHalfEven } from "../numbers.js";
 import { required, rowsOf } from "../safetensors.js";
 import { requireOneModel } from "../site.js";
 import { ANSWER, Go } from "../step.js";
 import { priceOf } from "../tiers.js";
+import { bestOf, named, plainly } from "./reasons.js";
 
 /** @typedef {import("../safetensors.js").Arrays} Arrays */
 /** @typedef {import("../site.js").Site} Site */
 /** @typedef {import("../step.js").Signal} Signal */
 /** @typedef {import("../step.js").Steps} Steps */
+
+const ANSWERED = ANSWER.because(plainly("where it was sent, it is answered"));
+const FARTHEST = 1e100; // of a sum from a store: its square still is a number
 
 /** One step, and the answer. */
 class OneStep {
@@ -21,10 +27,11 @@ class OneStep {
     this.learns = learns;
     /** @type {readonly Go[]} to any tier's own exit */
     this.reach = site.tiers.map((tier, k) => new Go(k, tier.layer));
+    this.names = site.tiers.map((tier) => tier.name);
   }
 
   after() {
-    return ANSWER;
+    return ANSWERED;
   }
 }
 
@@ -36,7 +43,8 @@ class Always extends OneStep {
    */
   constructor(site, step) {
     super(site);
-    this.reach = [step];
+    const tier = site.tiers[step.tier]?.name; // whether there is one is seen later
+    this.reach = [step.because(plainly(`every input goes to ${tier}`, { tier }))];
   }
 
   begin() {
@@ -76,7 +84,11 @@ class CentroidSteps extends OneStep {
     const scores = squared.map(Math.sqrt);
     const [first, second = Infinity] = [...scores].sort((a, b) => a - b);
     const margin = second === Infinity ? Infinity : second - first;
-    return new Go(tier, this.reach[tier].layer, { scores, margin });
+    const telling = () => ({
+      why: bestOf(this.names, scores, tier, { of: "distance to its pool", lower: true }),
+      values: { distances: named(this.names, scores.map(finite)), margin: finite(margin) },
+    });
+    return new Go(tier, this.reach[tier].layer, { scores, margin, telling });
   }
 
   /**
@@ -90,6 +102,39 @@ class CentroidSteps extends OneStep {
     });
     this.#counts[first.tier] += 1;
   }
+
+  /** @returns {import("../learnt.js").Learnt} */
+  state() {
+    const width = this.#sums[0].length;
+    const data = new Float64Array(this.#sums.length * width);
+    this.#sums.forEach((sum, k) => data.set(sum, k * width));
+    const counts = Float64Array.from(this.#counts);
+    return {
+      sums: { shape: [this.#sums.length, width], data },
+      counts: { shape: [counts.length], data: counts },
+    };
+  }
+
+  /** @param {import("../learnt.js").Learnt} state */
+  restore(state) {
+    checkLearnt(state, this.state(), ["counts"]);
+    const { sums, counts } = state;
+    if (sums.data.some((one) => Math.abs(one) > FARTHEST)) {
+      throw new DataError(`expected sums within ${FARTHEST}, got others`);
+    }
+    if (!counts.data.some((one) => one > 0)) throw new DataError("there is nothing in its pools");
+    this.#sums = rowsOf(sums.data.slice(), sums.shape[1]);
+    this.#counts = [...counts.data];
+  }
+}
+
+/**
+ * Null for infinity: a pool without a centre.
+ *
+ * @param {number} value
+ */
+function finite(value) {
+  return Number.isFinite(value) ? value : null;
 }
 
 /**
@@ -138,12 +183,22 @@ class NeighboursSteps extends OneStep {
       return Math.max(-127, Math.min(127, roundHalfEven((value - mean[d]) * scale)));
     });
     const near = this.#nearest(x, k);
-    const utilities = this.#prices.map((price, tier) => {
-      const right = near.reduce((sum, sample) => sum + this.#right[sample][tier], 0);
-      return right / near.length - lam * price;
+    const right = this.#prices.map((_, tier) => {
+      return near.reduce((sum, sample) => sum + this.#right[sample][tier], 0) / near.length;
     });
+    const charges = this.#prices.map((price) => lam * price);
+    const utilities = right.map((share, tier) => share - charges[tier]);
     const tier = argmax(utilities);
-    return new Go(tier, this.reach[tier].layer);
+    const telling = () => ({
+      why: bestOf(this.names, utilities, tier, { of: "share right less its price" }),
+      values: {
+        neighbours: near.length,
+        right: named(this.names, right),
+        prices: named(this.names, charges),
+        utilities: named(this.names, utilities),
+      },
+    });
+    return this.reach[tier].because(telling);
   }
 
   /**

@@ -7,6 +7,7 @@ import { dot, sigmoid } from "../numbers.js";
 import { required, rowsOf } from "../safetensors.js";
 import { PlanSteps } from "./exits.js";
 import { featuresOf } from "./features.js";
+import { reaches, toldApart } from "./reasons.js";
 
 /** @typedef {import("../safetensors.js").Arrays} Arrays */
 /** @typedef {import("../site.js").Site} Site */
@@ -88,7 +89,8 @@ export function exitThresholds({ settings, arrays, site }) {
   const rows = rowsOf(data, shape[1]);
   return new PlanSteps(way, (looks) => {
     const { confidence, prediction } = looks[looks.length - 1];
-    return confidence >= rows[looks.length - 1][prediction];
+    const threshold = rows[looks.length - 1][prediction];
+    return reaches("confidence", confidence, threshold, " of this exit and class");
   });
 }
 
@@ -102,7 +104,16 @@ export function deferral({ settings, arrays, site }) {
   return new PlanSteps(way, (looks) => {
     const here = looks.length - 1;
     const [own, last] = models[here](looks.slice(-1));
-    return last - own <= margins.data[here];
+    const [gain, margin] = [last - own, margins.data[here]];
+    const telling = () => {
+      const [more, price] = toldApart(gain, margin);
+      const how = gain <= margin ? "no more than" : "more than";
+      return {
+        why: `the last tier is right ${more} more often than this exit, ${how} it costs, ${price}`,
+        values: { right: own, rightAtLast: last, gain, price: margin },
+      };
+    };
+    return { answers: gain <= margin, telling };
   });
 }
 
@@ -112,5 +123,16 @@ export function cats({ settings, arrays, site }) {
   const way = storedWay(settings, site);
   const [threshold] = required(arrays, "threshold", "F64", 1).data;
   const models = way.slice(1).map((_, exit) => modelsOf(arrays, exit, 1));
-  return new PlanSteps(way, (looks) => models[looks.length - 1](looks)[0] > threshold);
+  return new PlanSteps(way, (looks) => {
+    const [agrees] = models[looks.length - 1](looks);
+    const telling = () => {
+      const [here, there] = toldApart(agrees, threshold);
+      const how = agrees > threshold ? "is over" : "is not over";
+      return {
+        why: `it agrees with the last exit at probability ${here}, which ${how} the threshold ${there}`,
+        values: { agreement: agrees, threshold },
+      };
+    };
+    return { answers: agrees > threshold, telling };
+  });
 }

@@ -1,0 +1,5 @@
+/** The page. */
+
+import { App } from "./app.js";
+
+await new App().start();

@@ -1,0 +1,216 @@
+/** Streams: in order, bounded, each input answered once. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ConfigError, DataError, Mobile } from "../src/index.js";
+import { AHEAD } from "../src/stream.js";
+import { bundleOf } from "./support.js";
+
+/** @typedef {import("../mobile.js").Input} Input */
+/** @typedef {import("../mobile.js").Prediction} Prediction */
+
+const { folder, golden } = bundleOf("dimec-adaptive-paper");
+/** @type {string[]} */
+const texts = golden.inputs.map((/** @type {any} */ input) => input.text);
+const named = texts.map((text, k) => ({ text, id: `${k}` }));
+
+/** A cloud that answers when it is let. */
+class Cloud {
+  /** @type {((said: Float32Array) => void)[]} */
+  asked = [];
+  most = 0;
+  free = true;
+
+  async infer() {
+    if (this.free) return Float32Array.of(0.25, 0.75);
+    return new Promise((/** @type {(said: Float32Array) => void} */ resolve) => {
+      this.asked.push(resolve);
+      this.most = Math.max(this.most, this.asked.length);
+    });
+  }
+
+  /** Answer the one that was asked last. */
+  answer() {
+    this.asked.pop()?.(Float32Array.of(0.25, 0.75));
+  }
+}
+
+/** @param {AsyncIterable<Prediction>} stream */
+async function all(stream) {
+  const found = [];
+  for await (const one of stream) found.push(one);
+  return found;
+}
+
+/** What does not depend on the clock. @param {Prediction} prediction */
+function plain({ id, label, route, distances, answeredBy, cost }) {
+  return { id, label, route, distances, answeredBy, cost };
+}
+
+test("a stream is what one text after the other is, and its order is that of the texts", async () => {
+  const cloud = new Cloud();
+  const one = await Mobile.open(folder, { clients: { cloud } });
+  /** @type {Prediction[]} */
+  const right = [];
+  for (const { text, id } of named) right.push(await one.predict(text, { id }));
+  for (const workers of [1, 4]) {
+    const mobile = await Mobile.open(folder, { clients: { cloud } });
+    const found = await all(mobile.predictMany(named, { workers }));
+    assert.deepEqual(found.map(plain), right.map(plain));
+    assert.deepEqual(await mobile.memory(), await one.memory());
+    assert.deepEqual(await all(mobile.predictMany(named)), found.map(stored));
+    assert.equal((await mobile.ledger()).answers, texts.length);
+    await mobile.close();
+  }
+  await one.close();
+});
+
+/** As it comes out of a state. @param {Prediction} prediction */
+function stored({ parts, calls, ...rest }) {
+  return {
+    ...rest,
+    parts: { ...parts, record: 0 },
+    calls: calls.map((call) => ({ ...call, detail: null })),
+  };
+}
+
+test("answers that come out of order leave in order, and so many are asked at once", async () => {
+  const cloud = new Cloud();
+  cloud.free = false;
+  const mobile = await Mobile.open(bundleOf("all-cloud").folder, { clients: { cloud } });
+  /** @type {string[]} */
+  const order = [];
+  const done = (async () => {
+    for await (const { id } of mobile.predictMany(named.slice(0, 9), { workers: 3 }))
+      order.push(id);
+  })();
+  let over = false;
+  void done.finally(() => (over = true));
+  while (!over) {
+    cloud.answer();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await done;
+  assert.deepEqual(order, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
+  assert.ok(cloud.most > 1 && cloud.most <= 3, `${cloud.most}`);
+  await mobile.close();
+});
+
+test("no more inputs are taken than there is room, and each when the one before is there", async () => {
+  const cloud = new Cloud();
+  const mobile = await Mobile.open(bundleOf("all-cloud").folder, { clients: { cloud } });
+  let taken = 0;
+  async function* source() {
+    for (;;) {
+      taken += 1;
+      yield "a film";
+    }
+  }
+  let given = 0;
+  for await (const _ of mobile.predictMany(source())) {
+    given += 1;
+    assert.ok(taken <= given + AHEAD + 1, `${taken} taken, ${given} given`);
+    if (given === 3 * AHEAD) break;
+  }
+  assert.equal((await mobile.ledger()).answers >= given, true);
+  // A source that is slow holds up no answer.
+  /** @type {() => void} */
+  let more = () => {};
+  async function* slow() {
+    yield "first";
+    await new Promise((resolve) => (more = () => resolve(null)));
+    yield "second";
+  }
+  const stream = mobile.predictMany(slow());
+  assert.ok(!(await stream.next()).done);
+  more();
+  assert.ok(!(await stream.next()).done);
+  assert.ok((await stream.next()).done);
+  // Nor does one that never goes on keep anybody from leaving.
+  for await (const _ of mobile.predictMany(slow())) break;
+  await mobile.close();
+});
+
+test("an input that is none comes behind the answers to those before it", async () => {
+  const mobile = await Mobile.open(folder, { clients: { cloud: new Cloud() } });
+  /** @type {any[]} */
+  const inputs = ["one", "two", 7, "three"];
+  const found = [];
+  await assert.rejects(async () => {
+    for await (const one of mobile.predictMany(inputs)) found.push(one);
+  }, DataError);
+  assert.equal(found.length, 2);
+  for (const none of ["a text", 7, null]) {
+    await assert.rejects(mobile.predictMany(/** @type {any} */ (none)).next(), DataError);
+  }
+  await assert.rejects(mobile.predictMany([], { workers: 0 }).next(), ConfigError);
+  async function* broken() {
+    yield "one";
+    throw new RangeError("of the caller's own");
+  }
+  const stream = mobile.predictMany(broken());
+  assert.ok(!(await stream.next()).done);
+  await assert.rejects(stream.next(), RangeError);
+  await mobile.close();
+});
+
+test("a client's own error ends the stream, and the rest is forgotten", async () => {
+  let asked = 0;
+  const infer = async () => {
+    asked += 1;
+    if (asked === 3) throw new RangeError("of the client's own");
+    return Float32Array.of(1, 0);
+  };
+  const mobile = await Mobile.open(folder, { clients: { cloud: { infer } } });
+  const before = pools(await mobile.memory());
+  const found = [];
+  await assert.rejects(async () => {
+    for await (const one of mobile.predictMany(named)) found.push(one.id);
+  }, RangeError);
+  assert.ok(found.length >= 2 && found.length < texts.length);
+  assert.equal((await mobile.ledger()).answers, found.length);
+  assert.equal(pools(await mobile.memory()), before + found.length);
+  const again = await all(mobile.predictMany(named));
+  assert.deepEqual(
+    again.map(({ id }) => id),
+    named.map(({ id }) => id),
+  );
+  assert.equal(pools(await mobile.memory()), before + texts.length);
+  await mobile.close();
+});
+
+/** @param {import("../mobile.js").Learnt} memory */
+function pools({ counts }) {
+  return counts.data.reduce((sum, one) => sum + one, 0);
+}
+
+test("an id twice in a stream has one answer", async () => {
+  const mobile = await Mobile.open(folder, { clients: { cloud: new Cloud() } });
+  const inputs = [named[0], named[1], { text: "another", id: "0" }, named[1], named[2]];
+  const found = await all(mobile.predictMany(inputs, { workers: 2 }));
+  assert.deepEqual(
+    found.map(({ id }) => id),
+    ["0", "1", "0", "1", "2"],
+  );
+  assert.deepEqual(found[2].probabilities, found[0].probabilities);
+  assert.equal((await mobile.ledger()).answers, 3);
+  await mobile.close();
+});
+
+test("who leaves a stream, or closes the mobile, leaves nothing half done", async () => {
+  const mobile = await Mobile.open(folder, { clients: { cloud: new Cloud() } });
+  const before = pools(await mobile.memory());
+  for await (const { id } of mobile.predictMany(named)) if (id === "2") break;
+  const { answers } = await mobile.ledger();
+  assert.ok(answers >= 3);
+  assert.equal(pools(await mobile.memory()), before + answers);
+  const stream = mobile.predictMany(named.map(({ text }) => text));
+  await stream.next();
+  const waiting = stream.next();
+  await mobile.close();
+  await assert.rejects(async () => {
+    await waiting;
+    for (;;) if ((await stream.next()).done) return;
+  }, /closed while a stream was running|is closed/);
+});
