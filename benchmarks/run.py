@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))  # so that it can be started by its path, from any
 
 from benchmarks import (  # noqa: E402
     against,
+    browser,
     collection,
     decision,
     imports,
@@ -61,6 +62,7 @@ BENCHMARKS = {
     "serving": Benchmark(serving.Sizes(), serving.run),
     "network": Benchmark(network.Sizes(), network.run),
     "memory": Benchmark(memory.Sizes(), memory.run),
+    "browser": Benchmark(browser.Sizes(), browser.run),
     "protocol": Benchmark(protocol.Sizes(), protocol.run),
     "against": Benchmark(against.Sizes(), against.run),
 }

@@ -24,6 +24,7 @@ LEVELS = (
     ("protocol", "tiers"),
     ("bundle", "cartography", "contract", "settings", "traces"),
     ("client", "data", "routing"),
+    ("web",),
     ("policies", "serving"),
     ("mobile",),
     ("evaluation",),

@@ -21,8 +21,11 @@ from dimec.base.storage import save_arrays
 from dimec.mobile import Mobile
 from dimec.protocol import BINARY_HEADER, decode_request
 from dimec.training import MultiExitClassifier
+from support.browser import launch_options
 from support.tiers import texts as reviews
 from support.traced import trace_once
+
+__all__ = ["launch_options"]
 
 SIZES = {"texts": 6, "few": 2, "layers": 3, "width": 32}
 NAMES = ("decision", "looking", "protocol", "memory")
@@ -117,6 +120,24 @@ def test_messages_and_client_are_timed(report: dict[str, Any]) -> None:
     for name in ("encode a request", "decode a request", "encode a response", "decode a response"):
         assert name in found
     assert "edge, int8: TierClient, p50" in found
+
+
+def test_the_mobile_in_a_browser_is_measured_beside_pythons(
+    launch_options: dict[str, Any], finished_run: Path, scene: Scene, tmp_path: Path
+) -> None:
+    out = tmp_path / "browser.json"
+    options = ["--texts=4", "--repeats=1", f"--seed={SEED}", "--run", str(finished_run)]
+    assert main(["browser", *options, "--out", str(out)]) == 0
+    found = figures(json.loads(out.read_text("utf-8"))["benchmarks"], "browser")
+    for precision in ("fp32", "int8"):
+        page, bundle = (
+            found[f"{precision}: {name}"]["value"]
+            for name in ("page, gzipped", "of this, the bundle")
+        )
+        assert 0 < bundle < page
+        for name in ("cold start", "second start", "a text", "a text, Python's mobile"):
+            assert found[f"{precision}: {name}"]["value"] > 0
+    assert found["int8: page, gzipped"]["goal"] == 20e6
 
 
 def test_a_scene_says_where_it_comes_from(scene: Scene) -> None:

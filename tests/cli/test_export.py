@@ -129,3 +129,58 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_bundle(
     assert contents(bundle) == before
     verify_bundle(bundle)
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "run"]
+
+
+def test_a_site_is_written_of_a_bundle_that_is_there(
+    cli: Cli, finished_run: Path, bundle: Path, tmp_path: Path
+) -> None:
+    site, cloud = tmp_path / "site", "https://cloud.example:8002"
+    words = ("export", finished_run, bundle, "--web", site, "--web-tier", f"cloud={cloud}")
+    said = cli(*words)
+    assert said.code == 0, said
+    assert re.search(rf"^site: {re.escape(str(site))}, \d+ files of [\d.]+ MB$", said.out, re.M)
+    setup = json.loads((site / "setup.json").read_text("utf-8"))
+    assert setup["tiers"] == {"cloud": cloud}
+    assert setup["token"] is None
+    assert not setup["control"]
+    # The first tier's files and no others: no golden vectors, which hold texts, no other tier.
+    first = {path.name for path in (bundle / "mobile").iterdir()}
+    assert {path.name for path in (site / "bundle").iterdir()} == first
+    assert "Content-Security-Policy" in (site / "index.html").read_text("utf-8")
+    # Once more takes the place of the site, and leaves nothing of it.
+    (site / "old").write_text("old")
+    assert cli(*words, "--json").code == 0
+    assert not (site / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--web-tier", "cloud=https://c.example"), "--web-tier does nothing without --web"),
+        (("--web", "SITE", "--web-tier", "cloud"), "expected NAME=URL"),
+        (("--web", "SITE", "--web-tier", "mobile=https://c.example"), "are edge, cloud"),
+        (("--web", "SITE", "--web-tier", "cloud=ftp://c.example"), "expected an address"),
+        (("--web", "SITE", *("--web-tier", "cloud=https://c.example") * 2), "given twice"),
+        (("--web", "BUNDLE"), "lies in the bundle's folder"),
+        (("--web", "OTHER"), "is no site of dimec's"),
+    ],
+)
+def test_what_cannot_be_a_site_is_one_line_and_nothing_is_lost(
+    cli: Cli,
+    finished_run: Path,
+    bundle: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    complaint: str,
+) -> None:
+    places = {"SITE": tmp_path / "site", "BUNDLE": bundle, "OTHER": tmp_path / "other"}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    before = contents(bundle)
+    said = cli("export", finished_run, bundle, *(places.get(word, word) for word in options))
+    assert said.code == 2
+    assert complaint in said.err
+    assert "Traceback" not in said.err
+    assert contents(bundle) == before
+    assert (tmp_path / "other" / "mine.txt").read_text() == "mine"
+    assert not (tmp_path / "site").exists()

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from dimec.web.site import write_site
 
 ROOT = Path(__file__).resolve().parents[2]
 # Quick ones, which between them read every top-level folder but the conformance tests.
@@ -67,6 +70,33 @@ def test_the_archive_builds_itself_anew(unpacked: Path, tmp_path: Path) -> None:
     run("-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), ".", cwd=unpacked)
     name = f"{unpacked.name}.tar.gz"
     assert names(tmp_path / name) == names(unpacked.parent / name)
+
+
+@pytest.mark.skipif(
+    not (ROOT / "web" / "node_modules").is_dir(), reason="the packages of web/ are not fetched"
+)
+def test_a_wheel_of_the_archive_carries_the_mobile_in_a_browser(
+    unpacked: Path, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    """Where there is neither a checkout nor npm: all of a site, with the licences."""
+    run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), ".", cwd=unpacked)
+    (wheel,) = tmp_path.glob("dimec-*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(installed)
+    program = "import sys; from dimec.web.site import write_site; write_site(*sys.argv[1:])"
+    run("-c", program, str(tiny_bundle), "site", cwd=tmp_path, PYTHONPATH=str(installed))
+    site = tmp_path / "site"
+    write_site(tiny_bundle, tmp_path / "of the checkout")
+    assert files_of(site) == files_of(tmp_path / "of the checkout")
+    for folder in (site / "vendor").iterdir():
+        assert folder.is_file() or (folder / "LICENSE").is_file()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Path → content, of every file below."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "conformance", "tests", "tools"])

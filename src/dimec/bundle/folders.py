@@ -142,6 +142,25 @@ def read_manifest(path: Path | str) -> BundleManifest:
     return _parse(BundleManifest, Path(path) / MANIFEST)
 
 
+def open_mobile_bundle(path: Path | str) -> TierBundle:
+    """The first tier's bundle: in the folder itself, or in its folder below.
+
+    Raises:
+        ArtefactError: there is none, it is damaged, or it is another tier's.
+    """
+    path = Path(path)
+    if is_whole(path):
+        path = path / read_manifest(path).names[0]
+    bundle = TierBundle.open(path)
+    if not bundle.manifest.is_first:
+        first = bundle.manifest.names[0]
+        raise CorruptArtefactError(
+            f"{path} is the bundle of the {bundle.manifest.tier} tier, expected the {first} "
+            f"tier's; give the folder {first}/ of the export"
+        )
+    return bundle
+
+
 def verify_bundle(path: Path | str) -> tuple[BundleManifest, dict[str, TierBundle]]:
     """Check a whole bundle: its manifest, and every tier's folder.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from dimec.cli.common import (
 if TYPE_CHECKING:
     from dimec.training.export.bundles import ExportReport, TierReport
     from dimec.training.export.verdict import Parity
+    from dimec.web.site import SiteReport
 
 _MB = 1e6
 
@@ -53,6 +55,21 @@ def export(
     triton_instances: Annotated[
         int, typer.Option(help="Copies of each model that Triton runs side by side.")
     ] = 1,
+    web: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a site here too, for any web server: in a browser it is the first tier.",
+        ),
+    ] = None,
+    web_tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL",
+            help="Where the site's page reaches a tier; repeatable. The page asks for the others. "
+            "The tier's server has to let it: dimec serve --cors-origin.",
+        ),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -77,8 +94,13 @@ def export(
         dimec export runs/mine bundles/mine
 
         dimec export runs/mine bundles/small --int8 all --triton bundles/triton
+
+        dimec export runs/mine bundles/mine --web site --web-tier cloud=https://cloud.example
     """
     run = open_run(path)
+    addresses = _addresses(web_tier or ())
+    if web is not None:
+        _check_site(web, out, addresses, run.deployment().names[1:])
     named = run.deployment().names if int8 == "all" else filter(None, (int8 or "").split(","))
     with progress_bar() as progress:
         report = run.export(
@@ -92,14 +114,57 @@ def export(
             overwrite=overwrite,
             progress=progress,
         )
+    site = None if web is None else _write_site(out, web, addresses)
     if as_json:
-        print_json(report.to_dict())
+        print_json(report.to_dict() | ({} if site is None else {"web": str(site.path)}))
         return
     _show(report)
     print(f"exported {path} to {out}")
     if report.triton:
         print(f"Triton repository: {report.triton}")
+    if site is not None:
+        print(f"site: {site.path}, {site.files} files of {site.bytes / _MB:.1f} MB")
     print_next("up", out)
+
+
+def _addresses(typed: Sequence[str]) -> dict[str, str]:
+    """Tier → address, of ``--web-tier``.
+
+    Raises:
+        ConfigError: no ``NAME=URL``, or one tier twice.
+    """
+    found: dict[str, str] = {}
+    for word in typed:
+        name, sign, url = word.partition("=")
+        if not (name and sign and url):
+            raise ConfigError(
+                f"--web-tier: expected NAME=URL such as cloud=https://cloud.example, got "
+                f"{quoted(word, 80)}"
+            )
+        if name in found:
+            raise ConfigError(f"--web-tier: the tier {quoted(name, 40)} was given twice; give one")
+        found[name] = url
+    return found
+
+
+def _check_site(
+    web: Path, bundle: Path, addresses: Mapping[str, str], served: Sequence[str]
+) -> None:
+    """Refuse what cannot become a site, before minutes are spent on the bundle."""
+    from dimec.web.assets import assets
+    from dimec.web.site import check_site, check_tiers
+
+    if web.absolute() == bundle.absolute() or bundle.absolute() in web.absolute().parents:
+        raise ConfigError(f"--web {web} lies in the bundle's folder; name a folder of its own")
+    check_site(web)
+    check_tiers(addresses, served)
+    assets()
+
+
+def _write_site(bundle: Path, web: Path, addresses: Mapping[str, str]) -> SiteReport:
+    from dimec.web.site import write_site
+
+    return write_site(bundle, web, addresses)
 
 
 def _layers(typed: str | None) -> tuple[int, ...] | None:

@@ -145,6 +145,14 @@ RULES = (
         "without --triton, the folder of the repository",
     ),
     Idle("export", ("force",), _without("int8"), "without --int8: other tiers are never refused"),
+    Idle("export", ("web_tier",), _without("web"), "without --web, the folder of the site"),
+    Idle(
+        "up",
+        ("state", "adaptive", "timeout", "fallback"),
+        _beside("web"),
+        "with --web: the page is the device, and keeps its own; leave it out",
+    ),
+    Idle("up", ("port", "open_page"), _without("web"), "without --web, the page"),
     Idle(
         "select",
         ("seed",),

@@ -31,6 +31,20 @@ def up(
     log: Annotated[
         Path | None, typer.Option(help="File for the servers' logs; default: none is kept.")
     ] = None,
+    web: Annotated[
+        bool,
+        typer.Option(
+            "--web",
+            help="In place of the prompt, print the address of a page: the browser is the device, "
+            "decides, runs its layers and asks these tiers.",
+        ),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of that page; 0 takes any free one.")
+    ] = 0,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in this machine's browser too.")
+    ] = False,
 ) -> None:
     """Start every tier but the first on this machine, and answer what is typed.
 
@@ -39,8 +53,21 @@ def up(
     Each answer tells its label and probability, where the router sent it and by what margin, which
     tier answered, how long that took and what it cost. Ctrl-D or Ctrl-C ends all of them. Lines
     from a pipe are answered likewise.
+
+    With --web a page in the browser is the device. It shows what every answer took and why it
+    went where it did, and has buttons to cut or slow the link to a tier, or to stop it. It is for
+    this machine alone; its address holds a key, and is all that standard output gets.
+
+    Examples:
+
+        dimec up bundles/mine
+
+        dimec up bundles/mine --web --open
     """
     try:
+        if web:
+            _serve_page(bundle, port, log, open_page)
+            return
         _run(bundle, state, adaptive, timeout, fallback, log)
     except KeyboardInterrupt:
         # The way to end it, so no failure; by now everything has been stopped.
@@ -77,6 +104,28 @@ def _run(
                 line = line_from_elsewhere(bundle, tiers.urls, token_file, mobile.engine.core.pairs)
                 print(f"from another terminal: {line}", file=sys.stderr)
             _answer(mobile)
+
+
+def _serve_page(bundle: Path, port: int, log: Path | None, open_page: bool) -> None:
+    from dimec.base.errors import MissingExtraError
+
+    try:
+        from dimec.serving.live.running import serve_site
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "starlette", "serve", "dimec up --web") from None
+
+    def ready(address: str, urls: Mapping[str, str]) -> None:
+        for tier, url in urls.items():
+            print(f"{tier} at {url}", file=sys.stderr)
+        print("the page, for this machine only; Ctrl-C ends it and the tiers:", file=sys.stderr)
+        print(address, flush=True)
+        if open_page:
+            import webbrowser
+
+            if not webbrowser.open(address):
+                print("no browser was found here; open the address by hand", file=sys.stderr)
+
+    serve_site(bundle, port=port, log=log, ready=ready)
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ class Endpoint:
     insecure: bool = False
 
     def __post_init__(self) -> None:
-        scheme, host = _check_url(self.tier, self.url)
+        scheme, host = check_url(self.tier, self.url)
         if not (self.tier and self.version):
             raise ConfigError("an endpoint needs the names of a tier and of a version")
         if self.classes < 1 or self.retries < 0:
@@ -127,7 +127,7 @@ class Endpoint:
             ) from None
 
 
-def _check_url(tier: str, url: str) -> tuple[str, str]:
+def check_url(tier: str, url: str) -> tuple[str, str]:
     """Scheme and host. A user's name and password are not repeated in the complaint."""
     try:
         parts = urlsplit(url)

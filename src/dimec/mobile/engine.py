@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from dimec.base.arrays import Float32Array
 from dimec.base.errors import ConfigError, DataError, TierError, quoted
+from dimec.bundle.folders import open_mobile_bundle
 from dimec.bundle.footprint import resident_bytes
 from dimec.bundle.graphs import pad_batch
 from dimec.contract.promise import promise_in
@@ -27,7 +28,7 @@ from dimec.mobile.audit import Audit, AuditOptions
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, check_fallback, fallback_order
 from dimec.mobile.decisions import Claims, Decisions
-from dimec.mobile.fitted import adapted, open_mobile_bundle, policy_of, state_identity, steps_of
+from dimec.mobile.fitted import adapted, policy_of, state_identity, steps_of
 from dimec.mobile.item import Item, trace_of
 from dimec.mobile.ledger import ledger_of
 from dimec.mobile.prediction import (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from dimec.base.errors import (
@@ -15,31 +14,12 @@ from dimec.base.errors import (
     option,
 )
 from dimec.bundle.exit0 import EXIT0
-from dimec.bundle.folders import TierBundle, is_whole, read_manifest
+from dimec.bundle.folders import TierBundle
 from dimec.bundle.manifest import TierManifest
 from dimec.policies.base import Adaptable, Policy
 from dimec.policies.kinds import ARRAYS, POLICY, StoredPolicy
 from dimec.policies.reach import served_steps
 from dimec.policies.step import Site, Steps
-
-
-def open_mobile_bundle(path: Path | str) -> TierBundle:
-    """The first tier's bundle: in the folder itself, or in its folder below.
-
-    Raises:
-        ArtefactError: there is none, it is damaged, or it is another tier's.
-    """
-    path = Path(path)
-    if is_whole(path):
-        path = path / read_manifest(path).names[0]
-    bundle = TierBundle.open(path)
-    if not bundle.manifest.is_first:
-        first = bundle.manifest.names[0]
-        raise CorruptArtefactError(
-            f"{path} is the bundle of the {bundle.manifest.tier} tier, expected the {first} "
-            f"tier's; give the folder {first}/ of the export"
-        )
-    return bundle
 
 
 def policy_of(bundle: TierBundle) -> StoredPolicy:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -38,6 +38,7 @@ class LocalTiers:
         bundle: the folder that ``dimec export`` made, with a folder for each tier.
         token: bearer token to ask for; handed over in the environment.
         log: file for the servers' logs; by default a temporary one.
+        cors_origins: of the pages that may ask the servers from a browser.
 
     Raises:
         MissingArtefactError: no whole bundle, or a tier's folder is not there.
@@ -56,11 +57,16 @@ class LocalTiers:
     """
 
     def __init__(
-        self, bundle: Path | str, token: str | None = None, log: Path | None = None
+        self,
+        bundle: Path | str,
+        token: str | None = None,
+        log: Path | None = None,
+        cors_origins: Sequence[str] = (),
     ) -> None:
         self._bundle = Path(bundle)
         self._token = token
         self._log_path = log
+        self._origins = tuple(cors_origins)
         self._log: IO[bytes] | None = None
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.urls: dict[str, str] = {}
@@ -98,14 +104,24 @@ class LocalTiers:
         self.stop()
 
     def restart(self, tier: str) -> None:
-        """Stop a server, if it still runs, and start it again at the same address.
+        """Stop a server, if it runs, and start it again at the same address.
 
         Raises:
             ServerError: it did not start.
         """
-        _stop([self._children.pop(tier)])
+        self.halt(tier)
         self._start(tier, urlsplit(self.urls[tier]).port or 0)
         self._await_ready(tier)
+
+    def halt(self, tier: str) -> None:
+        """Stop one server, once it has answered what it accepted; it keeps its address."""
+        if (child := self._children.pop(tier, None)) is not None:
+            _stop([child])
+
+    def runs(self, tier: str) -> bool:
+        """Whether the process of a server is there."""
+        child = self._children.get(tier)
+        return child is not None and child.poll() is None
 
     def stop(self) -> dict[str, int]:
         """Stop all servers; returns their exit codes, 0 where all that was accepted was answered.
@@ -131,6 +147,7 @@ class LocalTiers:
 
     def _start(self, tier: str, port: int) -> None:
         words = ["serve", str(self._bundle / tier), "--port", str(port), "--stop-with-stdin"]
+        words += [word for origin in self._origins for word in ("--cors-origin", origin)]
         environment = {name: os.environ[name] for name in os.environ if name != "DIMEC_TOKEN"}
         if self._token is not None:
             environment["DIMEC_TOKEN"] = self._token

@@ -1,0 +1,161 @@
+"""A site that runs a bundle's first tier in the browser: a folder for any web server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dimec.__about__ import __version__
+from dimec.base.errors import ConfigError, quoted, shown
+from dimec.base.storage_folders import atomic_folder
+from dimec.bundle.folders import open_mobile_bundle
+from dimec.bundle.manifest import MANIFEST
+from dimec.client.endpoint import check_url
+from dimec.web.assets import assets
+from dimec.web.links import links
+
+SETUP = "setup.json"
+_HEAD = b"<head>"
+# A page of a static site may ask tiers anywhere, by TLS or on the same machine.
+_ANYWHERE = ("https:", "http://localhost:*", "http://127.0.0.1:*")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a site's page is told, in ``setup.json``.
+
+    Attributes:
+        tiers: tier → address of its server; the page asks for those that are not there.
+        token: that the servers want; None for none, or where the page is to ask.
+        control: whether whoever serves the site takes the page's commands and tells events.
+        examples: texts to begin with.
+    """
+
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None
+    control: bool = False
+    examples: Sequence[Any] = ()
+
+    def to_json(self) -> bytes:
+        """As the file has it."""
+        told = {"bundle": "bundle/", "version": __version__, "links": links(), **asdict(self)}
+        return (json.dumps(told, indent=2) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """What was written: its folder, the number of its files and their bytes."""
+
+    path: Path
+    files: int
+    bytes: int
+
+
+def policy_of_content(connect: Sequence[str] = ()) -> str:
+    """The Content-Security-Policy of a page that may ask these origins besides its own."""
+    rules = {
+        "default-src": ("'none'",),
+        "script-src": ("'self'", "'wasm-unsafe-eval'"),
+        "worker-src": ("'self'",),
+        "style-src": ("'self'",),
+        "img-src": ("'self'", "data:"),
+        "connect-src": ("'self'", *connect),
+        "base-uri": ("'none'",),
+        "form-action": ("'none'",),
+    }
+    return "; ".join(" ".join((name, *values)) for name, values in rules.items())
+
+
+def site_files(bundle: Path | str) -> dict[str, bytes]:
+    """Path → content, of all of a site but what :class:`Setup` says.
+
+    Args:
+        bundle: the first tier's folder, or the one above it. Nothing but the first tier's own files
+            is in a site: no other tier's graphs, and no golden vectors, which hold texts.
+
+    Raises:
+        ArtefactError: the bundle cannot be used, or dimec came without the files of a site.
+    """
+    opened = open_mobile_bundle(bundle)
+    files = assets()
+    for name in opened.manifest.files:
+        files[f"bundle/{name}"] = opened.read(name)
+    files[f"bundle/{MANIFEST}"] = (opened.path / MANIFEST).read_bytes()
+    return files
+
+
+def write_site(
+    bundle: Path | str, out: Path | str, tiers: Mapping[str, str] | None = None
+) -> SiteReport:
+    """Write a site, whole or not at all; one that is there already is replaced.
+
+    Args:
+        bundle: as for :func:`site_files`.
+        out: the folder.
+        tiers: tier → address of its server.
+
+    Raises:
+        ConfigError: ``out`` is something else, or an address is none of a tier of the bundle.
+        ArtefactError: as :func:`site_files`.
+        StorageError: the disk refuses to write.
+
+    Example (not run, needs a bundle):
+        >>> write_site("bundles/mine", "site", {"cloud": "https://cloud.example"})  # doctest: +SKIP
+    """
+    out, tiers = Path(out), dict(tiers or {})
+    check_site(out)
+    check_tiers(tiers, open_mobile_bundle(bundle).manifest.names[1:])
+    files = site_files(bundle)
+    files[SETUP] = Setup(tiers).to_json()
+    if "index.html" in files:
+        files["index.html"] = _guarded(files["index.html"])
+    with atomic_folder(out) as folder:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return SiteReport(out, len(files), sum(map(len, files.values())))
+
+
+def check_site(out: Path) -> None:
+    """Refuse a folder that is something else: nothing of it would be left.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise ConfigError(f"{out} is no folder; name another one for the site")
+    if out.is_dir() and any(out.iterdir()) and not (out / SETUP).is_file():
+        raise ConfigError(
+            f"{out} is there already and is no site of dimec's (it has no {SETUP}), so it is left "
+            "alone; name another folder"
+        )
+
+
+def check_tiers(tiers: Mapping[str, str], served: Sequence[str]) -> None:
+    """Refuse addresses that no page could ask.
+
+    Args:
+        tiers: tier → address.
+        served: names of the bundle's tiers with a server.
+
+    Raises:
+        ConfigError: no tier of that name, or no address of a server.
+    """
+    for tier, address in tiers.items():
+        if tier not in served:
+            raise ConfigError(
+                f"an address was given for {quoted(tier, 40)}; the bundle's tiers with a server "
+                f"are {', '.join(map(shown, served)) or 'none'}"
+            )
+        check_url(tier, address)
+
+
+def _guarded(page: bytes) -> bytes:
+    """The page with its policy of content, since the server may be anybody's."""
+    policy = policy_of_content(_ANYWHERE).encode()
+    rule = b'<meta http-equiv="Content-Security-Policy" content="%s" />' % policy
+    return page.replace(_HEAD, _HEAD + b"\n    " + rule, 1)
