@@ -65,3 +65,25 @@ def test_it_runs_every_kind_that_can_be_served(web_bundles: Path) -> None:
     split = {"adaee", "splitee", "splitee-s", "i-splitee"}
     assert known == _HOMES.keys() - split
     assert made == known
+
+
+def test_what_npm_packs_is_what_it_needs_and_no_more() -> None:
+    (packed,) = json.loads(run("npm", "pack", "--dry-run", "--json"))
+    sources = {path.relative_to(WEB).as_posix() for path in (WEB / "src").rglob("*.js")}
+    told = {"LICENSE", "README.md", "mobile.d.ts", "package.json", "worker.d.ts"}
+    assert {file["path"] for file in packed["files"]} == sources | told
+    assert (WEB / "LICENSE").read_bytes() == (WEB.parent / "LICENSE").read_bytes()
+
+
+def test_its_parts_are_found_by_the_names_that_it_exports() -> None:
+    """By the package's own name, as whoever has installed it writes them."""
+    names = {"@dimec/mobile": "Mobile, kinds", "@dimec/mobile/worker": "openInWorker, DimecError"}
+    for name, wanted in names.items():
+        program = f"import {{ {wanted} }} from '{name}'; console.log(typeof {wanted.split(',')[0]})"
+        assert run("node", "--input-type=module", "-e", program) == "function\n"
+
+
+def test_a_worker_where_there_is_none_is_one_line() -> None:
+    program = "import('@dimec/mobile/worker').then((m) => m.openInWorker('http://x.test/'))"
+    said = run("node", "-e", f"{program}.catch((error) => console.log(error.name, error.message))")
+    assert said == "ConfigError there are no workers here; open the mobile with Mobile.open\n"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dimec.__about__ import __version__
 from dimec.base.errors import ConfigError, quoted, shown
@@ -111,7 +112,7 @@ def write_site(
     files = site_files(bundle)
     files[SETUP] = Setup(tiers).to_json()
     if "index.html" in files:
-        files["index.html"] = _guarded(files["index.html"])
+        files["index.html"] = _guarded(files["index.html"], tiers.values())
     with atomic_folder(out) as folder:
         for name, content in files.items():
             path = folder / name
@@ -128,11 +129,20 @@ def check_site(out: Path) -> None:
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise ConfigError(f"{out} is no folder; name another one for the site")
-    if out.is_dir() and any(out.iterdir()) and not (out / SETUP).is_file():
+    if out.is_dir() and any(out.iterdir()) and not _is_site(out):
         raise ConfigError(
-            f"{out} is there already and is no site of dimec's (it has no {SETUP}), so it is left "
-            "alone; name another folder"
+            f"{out} is there already and is no site of dimec's (it has no {SETUP} of one), so it "
+            "is left alone; name another folder"
         )
+
+
+def _is_site(folder: Path) -> bool:
+    """Others have files of that name too, so it has to say what a site's says."""
+    try:
+        told = json.loads((folder / SETUP).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and told.keys() >= json.loads(Setup().to_json()).keys()
 
 
 def check_tiers(tiers: Mapping[str, str], served: Sequence[str]) -> None:
@@ -154,8 +164,10 @@ def check_tiers(tiers: Mapping[str, str], served: Sequence[str]) -> None:
         check_url(tier, address)
 
 
-def _guarded(page: bytes) -> bytes:
+def _guarded(page: bytes, addresses: Iterable[str]) -> bytes:
     """The page with its policy of content, since the server may be anybody's."""
-    policy = policy_of_content(_ANYWHERE).encode()
+    # Of an address with a path a policy would take just that path.
+    named = {"{0.scheme}://{0.netloc}".format(urlsplit(address)) for address in addresses}
+    policy = policy_of_content((*_ANYWHERE, *sorted(named))).encode()
     rule = b'<meta http-equiv="Content-Security-Policy" content="%s" />' % policy
     return page.replace(_HEAD, _HEAD + b"\n    " + rule, 1)
