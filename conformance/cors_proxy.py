@@ -48,7 +48,7 @@ class CorsProxy:
 
     def __init__(self, target: str, origins: Sequence[str]) -> None:
         self._cors = Cors(origins)
-        self._client = httpx2.AsyncClient(base_url=target, timeout=30)
+        self._target = target
         self.passed: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,9 +68,9 @@ class CorsProxy:
         sent = [(k, v) for k, v in request.headers.items() if k not in _HOP]
         sent.append(("accept-encoding", "identity"))
         body = await request.body()
-        got = await self._client.request(
-            request.method, request.url.path, headers=sent, content=body
-        )
+        url = f"{self._target}{request.url.path}"
+        async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
+            got = await client.request(request.method, url, headers=sent, content=body)
         answer = Response(got.content, got.status_code)
         own = [(k, v) for k, v in got.headers.raw if k.lower().decode() not in _HOP]
         answer.raw_headers.extend(own)
