@@ -20,8 +20,8 @@ from dimec_studies.plan import Plan
 from dimec_studies.stored import Stored
 
 _DEEPEST = 1000  # so all of it is indented
-# Results of very many figures: of a part a line for each price of the cloud and system.
-_DEPTH = {"beyond": 6}
+# Results of very many figures: of a part a line for each price of the cloud, to stay below 1 MB.
+_DEPTH = {"beyond": 4}
 
 
 def deployment_of(plan: Plan, run: Run) -> Deployment:
