@@ -40,8 +40,15 @@ def up(
         ),
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of that page; 0 takes any free one.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Of that page; 0 takes any free one. A browser keeps what it learnt by the port, "
+            "so the default is the same each time.",
+            show_default="8421, or any free one where that is taken",
+        ),
+    ] = None,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the page in this machine's browser too.")
     ] = False,
@@ -106,17 +113,20 @@ def _run(
             _answer(mobile)
 
 
-def _serve_page(bundle: Path, port: int, log: Path | None, open_page: bool) -> None:
+def _serve_page(bundle: Path, port: int | None, log: Path | None, open_page: bool) -> None:
     from dimec.base.errors import MissingExtraError
 
     try:
-        from dimec.serving.live.running import serve_site
+        from dimec.serving.live.running import PORT, serve_site
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "starlette", "serve", "dimec up --web") from None
 
     def ready(address: str, urls: Mapping[str, str]) -> None:
         for tier, url in urls.items():
             print(f"{tier} at {url}", file=sys.stderr)
+        if port is None and f":{PORT}/" not in address:
+            told = f"port {PORT} is taken: what a browser keeps of that one is not seen at this one"
+            print(told, file=sys.stderr)
         print("the page, for this machine only; Ctrl-C ends it and the tiers:", file=sys.stderr)
         print(address, flush=True)
         if open_page:

@@ -29,12 +29,17 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except (OSError, OverflowError) as error:
         listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ServerError(
-            f"cannot listen on {host} port {port}: {reason}; choose another with --port, or 0 for "
-            "any free one"
-        ) from None
+        raise taken(host, port, error) from None
     return listener
+
+
+def taken(host: str, port: int, error: Exception) -> ServerError:
+    """The error of a port that cannot be had."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return ServerError(
+        f"cannot listen on {host} port {port}: {reason}; choose another with --port, or 0 for any "
+        "free one"
+    )
 
 
 def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:

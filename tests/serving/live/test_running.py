@@ -13,6 +13,9 @@ import httpx2
 import psutil
 import pytest
 
+from dimec.base.errors import ServerError
+from dimec.serving.listening import bind
+from dimec.serving.live import running
 from support.tiers import balanced
 from support.tiny import command, environment
 
@@ -182,3 +185,18 @@ def test_no_process_is_left_behind_though_a_page_listens(bundle: Path, number: i
     assert up.left() == b""
     assert up.process.returncode == 0
     assert psutil.wait_procs(servers, timeout=PATIENCE)[1] == []
+
+
+def test_the_port_is_the_same_each_time_and_any_free_one_where_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with bind(running.HOST, 0) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setattr(running, "PORT", port)
+    with running.listener_of(None) as first:
+        assert first.getsockname()[1] == port
+        with running.listener_of(None) as second:
+            assert second.getsockname()[1] not in (0, port)
+        # Whoever names a port wants that one.
+        with pytest.raises(ServerError, match=f"port {port}: .*choose another with --port"):
+            running.listener_of(port)

@@ -14,15 +14,17 @@ from typing import Any
 
 import uvicorn
 
-from dimec.base.errors import MissingArtefactError
+from dimec.base.errors import MissingArtefactError, ServerError
 from dimec.bundle.manifest import GOLDEN
-from dimec.serving.listening import bind
+from dimec.serving.listening import bind, taken
 from dimec.serving.live.app import LiveSite
 from dimec.serving.live.watching import TierWatch
 from dimec.serving.local import LocalTiers
 from dimec.web.site import Setup, site_files
 
 HOST = "127.0.0.1"
+# The same at every start: a browser finds its state and the files that it kept by host and port.
+PORT = 8421
 _LAST_WORDS = 3  # seconds for answers that are under way once it is told to stop
 _EXAMPLES = 4
 
@@ -30,7 +32,7 @@ _EXAMPLES = 4
 def serve_site(
     bundle: Path | str,
     *,
-    port: int = 0,
+    port: int | None = None,
     log: Path | None = None,
     ready: Callable[[str, dict[str, str]], None],
 ) -> None:
@@ -38,7 +40,7 @@ def serve_site(
 
     Args:
         bundle: the folder that ``dimec export`` made.
-        port: of the site; 0 takes any free one.
+        port: of the site; 0 takes any free one; None :data:`PORT`, or any where that is taken.
         log: file for the tiers' logs.
         ready: called once all of it can be asked, with the page's address, which has the key in it,
             and the addresses of the tiers.
@@ -50,7 +52,7 @@ def serve_site(
     files = site_files(bundle)
     if "index.html" not in files:
         raise MissingArtefactError("this dimec came without the page; install it again")
-    with bind(HOST, port) as listener:
+    with listener_of(port) as listener:
         origin = f"http://{HOST}:{listener.getsockname()[1]}"
         token, key = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
         with LocalTiers(bundle, token, log, (origin,)) as local:
@@ -60,6 +62,29 @@ def serve_site(
                 ready(f"{origin}/#{key}", local.urls)
 
             asyncio.run(_serve(listener, files, setup, local, key, tell))
+
+
+def listener_of(port: int | None) -> socket.socket:
+    """A socket of the site that listens; see :func:`serve_site`.
+
+    It listens before the tiers start, as two that are only bound may share a port.
+    """
+    if port is not None:
+        return _listening(port)
+    try:
+        return _listening(PORT)
+    except ServerError:
+        return _listening(0)
+
+
+def _listening(port: int) -> socket.socket:
+    listener = bind(HOST, port)
+    try:
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise taken(HOST, port, error) from None
+    return listener
 
 
 async def _serve(
