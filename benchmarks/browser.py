@@ -150,6 +150,7 @@ def _site(bundle: str, folder: Path) -> Path:
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # as of any server that a site is put on
     extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
         ".mjs": "text/javascript",
         ".wasm": "application/wasm",

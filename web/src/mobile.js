@@ -8,6 +8,7 @@ import { fallbackOrder } from "./course.js";
 import { Decisions } from "./decisions.js";
 import { Engine } from "./engine.js";
 import { ConfigError } from "./errors.js";
+import { startRuntime } from "./graphs.js";
 import { ledgerOf } from "./ledger.js";
 import { loaderOf } from "./loader.js";
 import { NET_OPTIONS, reachOf } from "./net/reach.js";
@@ -78,6 +79,7 @@ export class Mobile {
     }
     const { adaptive = null, fallback = "accuracy" } = options;
     fallbackOrder(0, fallback, []); // refuses an unknown one before anything is loaded
+    void startRuntime();
     const loader = await loaderOf(place);
     const bundle = await openBundle(loader, await cacheOf(loader.place, options.cache ?? true));
     const { manifest } = bundle;

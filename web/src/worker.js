@@ -1,7 +1,12 @@
 /** A mobile in a module worker: the page stays free while layers run. See remote.js. */
 
 import { Channel } from "./channel.js";
-import { Mobile } from "./mobile.js";
+
+// Not all at once: the runtime is compiled while the other modules, and the bundle, are fetched.
+const runtime = import("./graphs.js").then(({ startRuntime }) => startRuntime());
+runtime.catch(() => undefined); // the next import fails likewise, and is told
+const modules = import("./mobile.js");
+modules.catch(() => undefined); // told to whoever opens
 
 /** What a mobile tells of itself at once. */
 const TOLD = /** @type {const} */ (["policy", "adaptive", "tiers", "labels", "pairs"]);
@@ -30,6 +35,7 @@ const channel = new Channel(/** @type {any} */ (globalThis), {
    * @param {import("../mobile.js").Options} options
    */
   async open(place, options) {
+    const { Mobile } = await modules;
     mobile = await Mobile.open(place, options);
     return Object.fromEntries(TOLD.map((name) => [name, mobile[name]]));
   },
