@@ -1,7 +1,7 @@
 /** The card of one answer. */
 
 import { bar, make, terms } from "./dom.js";
-import { bytes, milliseconds, percent, short, told } from "./numbers.js";
+import { bytes, milliseconds, percent, short, spent, told } from "./numbers.js";
 import { fallbackOf } from "./problems.js";
 
 /** @typedef {import("../mobile.js").Prediction} Prediction */
@@ -12,8 +12,10 @@ import { fallbackOf } from "./problems.js";
  *
  * @param {Prediction} answer
  */
-export function sentence({ label, probability, answeredBy, milliseconds: took }) {
-  return `${label}, ${percent(probability)}; ${answeredBy} answered in ${milliseconds(took)}.`;
+export function sentence(answer) {
+  const { label, probability, answeredBy } = answer;
+  const took = milliseconds(spent(answer));
+  return `${label}, ${percent(probability)}; ${answeredBy} answered in ${took}.`;
 }
 
 /**
@@ -47,14 +49,16 @@ const SAFE = "The audit has raised its alarm: every text goes to the last tier u
 const UNRECORDED = "This answer is not recorded yet: there is no room. It waits in memory.";
 
 /** @param {Prediction} answer */
-function headline({ label, probability, answeredBy, milliseconds: took, cost }) {
+function headline(answer) {
+  const { label, probability, answeredBy, cost } = answer;
+  const told = `${milliseconds(spent(answer))} · ${short(cost)} λ`;
   return make(
     "p",
     { className: "headline" },
     make("strong", { textContent: label }),
     make("span", { textContent: percent(probability) }),
     make("span", { className: "tier", data: { tier: answeredBy }, textContent: answeredBy }),
-    make("span", { className: "hint", textContent: `${milliseconds(took)} · ${short(cost)} λ` }),
+    make("span", { className: "hint", textContent: told }),
   );
 }
 
@@ -123,8 +127,13 @@ function ran({ path, tried }) {
   return `What ran: ${stays.join("; ")}${vain}.`;
 }
 
+const WAITED = 5; // milliseconds that are worth a line
+
 /** @param {Prediction} answer */
-function times({ parts, milliseconds: all, answeredBy }) {
+function times(answer) {
+  const { parts, milliseconds: whole, answeredBy } = answer;
+  const all = spent(answer);
+  const waited = whole - (all - (parts?.record ?? 0));
   const rows = Object.entries(parts ?? {})
     .filter(([, took]) => typeof took === "number")
     .map(([name, took]) =>
@@ -137,8 +146,10 @@ function times({ parts, milliseconds: all, answeredBy }) {
       ),
     );
   const sum = make("span", { className: "number", textContent: milliseconds(all) });
+  const told = `and ${milliseconds(waited)} of waiting for other texts of the run`;
   const total = make("li", {}, make("span", { className: "name", textContent: "all" }), sum);
-  return make("ul", { className: "bars" }, ...rows, total);
+  const wait = make("li", {}, make("span", { className: "hint wide", textContent: told }));
+  return make("ul", { className: "bars" }, ...rows, total, waited > WAITED ? wait : null);
 }
 
 /** @param {Prediction} answer */

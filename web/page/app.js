@@ -5,13 +5,14 @@ import { setUpAsking, showExamples, showPairs } from "./asking.js";
 import { Charts } from "./charts.js";
 import { byId, make, nameTiers, terms } from "./dom.js";
 import { listen } from "./events.js";
+import { ledgerOf } from "./ledger.js";
 import { jsonLines } from "./lines.js";
-import { bytes, milliseconds, percent, pointsOf, short } from "./numbers.js";
+import { bytes, milliseconds, pointsOf } from "./numbers.js";
 import { openInWorker } from "./outside.js";
 import { Past } from "./past.js";
-import { lacking, problemOf } from "./problems.js";
+import { lacking, lostOf, problemOf } from "./problems.js";
 import { setUpRunning } from "./running.js";
-import { Session } from "./session.js";
+import { KEPT, Session } from "./session.js";
 import { fillSettings, optionsOf } from "./settings.js";
 import { Place } from "./site.js";
 import { Tiers } from "./tiers.js";
@@ -52,6 +53,12 @@ export class App {
 
   /** Read what is there, open the mobile, and go on where the tab was. */
   async start() {
+    byId("skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the address keeps its key
+      byId("text").focus();
+    });
+    // Another key behind the # is another start of the site, and no load of the page by itself.
+    addEventListener("hashchange", () => location.reload());
     setUpAsking(this);
     setUpRunning(this);
     this.#setUpList();
@@ -207,7 +214,7 @@ export class App {
         last.saved = ledger.reduction;
         last.evidence = monitors?.differences?.capital ?? null;
       }
-      this.#ledgerIs(ledger, monitors);
+      byId("ledger").replaceChildren(...ledgerOf(ledger, monitors, () => this.#beginAnew()));
     } catch (error) {
       if (this.mobile === mobile) this.fails(error);
     } finally {
@@ -221,38 +228,13 @@ export class App {
     this.#charts?.show(pointsOf(entries, this.#tiers));
     this.#past.show(entries);
     byId("past-none").hidden = entries.length > 0;
+    byId("past-most").hidden = entries.length < KEPT;
     this.enable();
   }
 
-  /** @param {any} ledger @param {any} monitors */
-  #ledgerIs(ledger, monitors) {
-    const times = ledger.meanMilliseconds;
-    byId("ledger").replaceChildren(
-      ...terms({
-        answers: String(ledger.answers),
-        "answered by": list(ledger.answered),
-        "cost saved": ledger.reduction === null ? "not known yet" : percent(ledger.reduction),
-        "mean cost": ledger.meanCost === null ? null : `${short(ledger.meanCost)} λ`,
-        "mean time": times === null ? null : milliseconds(times),
-        fallbacks: list(ledger.fallbacks),
-        learnt: ledger.learnt ? String(ledger.learnt) : null,
-        audited: monitors
-          ? `${ledger.audited}, of which ${ledger.different} differ from the last tier`
-          : null,
-        alarm: monitors?.told ? this.#alarm(monitors.told) : null,
-        "wait for room": ledger.waiting ? String(ledger.waiting) : null,
-      }),
-    );
-  }
-
-  /** @param {string} told */
-  #alarm(told) {
-    const button = make("button", { type: "button", textContent: "Begin the audit anew" });
-    button.addEventListener("click", async () => {
-      await this.#tried(() => this.mobile.resetAudit());
-      await this.look();
-    });
-    return make("span", { data: { state: "bad" } }, `${told} `, button);
+  async #beginAnew() {
+    await this.#tried(() => this.mobile.resetAudit());
+    await this.look();
   }
 
   async #lookAtCircuits() {
@@ -273,8 +255,9 @@ export class App {
         if (said.textContent) said.textContent = "";
         this.#cards?.serversAre(tiers);
       },
-      lost: () => {
-        said.textContent = "The server of this page does not answer; it is asked again.";
+      lost: (status) => {
+        this.#cards?.serversAre(null);
+        said.textContent = lostOf(status);
       },
     });
   }
@@ -331,12 +314,6 @@ export class App {
       setTimeout(() => URL.revokeObjectURL(href), 60_000);
     });
   }
-}
-
-/** @param {Record<string, number>} counts */
-function list(counts) {
-  const all = Object.entries(counts).map(([name, count]) => `${name} ${count}`);
-  return all.length ? all.join(", ") : "none";
 }
 
 function storage() {

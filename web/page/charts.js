@@ -123,7 +123,7 @@ function optionsOf({ lines, written, share, log }, width, place) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 16, 0, 0],
     scales: { x: { time: false, range: rangeOf }, y },
     axes: [
       { ...axis, size: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200] },
@@ -185,7 +185,7 @@ function chartsOf(tiers, limit) {
       share: true,
     },
     {
-      title: `Latency, of the last ${WINDOW}`,
+      title: `Latency, of the last ${WINDOW}, waiting for other texts left out`,
       lines: [
         { name: "p50", colour: "accent", of: (point) => point.p50 },
         { name: "p95", colour: "warm", of: (point) => point.p95 },

@@ -59,13 +59,13 @@ export class EventParser {
  * @param {Record<string, string>} headers
  * @param {AbortSignal} signal
  * @param {{event: (told: {tiers: Record<string, Server>, at: number}) => void,
- *   lost: (why: string) => void}} told
+ *   lost: (status: number | null) => void}} told status of the answer; null where there was none
  */
 export async function listen(place, headers, signal, { event, lost }) {
   for (let failed = 0; !signal.aborted; failed += 1) {
     try {
       const response = await fetch(place, { headers, signal, cache: "no-store" });
-      if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
+      if (!response.ok || !response.body) throw new Refused(response.status);
       const parser = new EventParser();
       const decoder = new TextDecoder();
       for await (const piece of piecesOf(response.body)) {
@@ -77,9 +77,17 @@ export async function listen(place, headers, signal, { event, lost }) {
       throw new Error("the stream has ended");
     } catch (error) {
       if (signal.aborted) return;
-      lost(error instanceof Error ? error.message : String(error));
+      lost(error instanceof Refused ? error.status : null);
     }
     await pause(1000 * PAUSES[Math.min(failed, PAUSES.length - 1)], signal);
+  }
+}
+
+class Refused extends Error {
+  /** @param {number} status */
+  constructor(status) {
+    super(`HTTP ${status}`);
+    this.status = status;
   }
 }
 

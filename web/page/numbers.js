@@ -29,6 +29,17 @@ export function shares(list, names) {
 }
 
 /**
+ * Milliseconds that were spent on a text, with those that its recording took. A text of a run waits
+ * for others besides; its own `milliseconds` count that wait.
+ *
+ * @param {import("../mobile.js").Prediction} answer
+ */
+export function spent({ parts, milliseconds: all }) {
+  const each = Object.values(parts ?? {}).filter((took) => typeof took === "number");
+  return each.length ? each.reduce((sum, took) => sum + took, 0) : all;
+}
+
+/**
  * A point of the charts for each answer: over the last answers, or as of then.
  *
  * @param {readonly import("./session.js").Entry[]} entries
@@ -37,7 +48,7 @@ export function shares(list, names) {
 export function pointsOf(entries, tiers) {
   return entries.map(({ saved, evidence }, k) => {
     const last = entries.slice(Math.max(0, k + 1 - WINDOW), k + 1).map((one) => one.answer);
-    const times = last.map((answer) => answer.milliseconds);
+    const times = last.map(spent);
     const by = shares(
       last.map((answer) => answer.answeredBy),
       tiers,

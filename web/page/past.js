@@ -1,7 +1,7 @@
 /** The list of the answers of this tab. */
 
 import { make } from "./dom.js";
-import { milliseconds, percent, short } from "./numbers.js";
+import { milliseconds, percent, short, spent } from "./numbers.js";
 
 /** @typedef {import("./session.js").Entry} Entry */
 
@@ -58,7 +58,7 @@ export class Past {
       }),
       make("span", {
         className: "hint",
-        textContent: `${milliseconds(answer.milliseconds)} · ${short(answer.cost)} λ`,
+        textContent: `${milliseconds(spent(answer))} · ${short(answer.cost)} λ`,
       }),
     );
     button.addEventListener("click", () => this.#open(entry));

@@ -43,6 +43,21 @@ export function problemOf(error) {
   return { title: /[.!?]$/.test(title) ? title : `${title}.`, help: HELP[name] ?? "" };
 }
 
+/** @type {Record<number, string>} status → what to do; 0 for no answer */
+const LOST = {
+  0: "The server of this page does not answer; it is asked again.",
+  401: "dimec up was started anew, with another key; open the address that it printed.",
+};
+
+/**
+ * What to do where the servers' events have ended.
+ *
+ * @param {number | null} status of the answer; null where there was none
+ */
+export function lostOf(status) {
+  return LOST[status ?? 0] ?? LOST[0];
+}
+
 /**
  * What to do about tiers that were asked in vain; null where none was.
  *

@@ -128,6 +128,13 @@ class Card {
     this.stop.setAttribute("aria-label", `${does} the server of ${this.#tier}`);
   }
 
+  serverIsUnknown() {
+    if (!this.stop) return;
+    this.state.textContent = "not known";
+    this.state.dataset.state = "";
+    this.line.textContent = "";
+  }
+
   /** @param {string | undefined} circuit */
   circuitIs(circuit) {
     this.circuit.textContent = circuit ? (CIRCUITS[circuit] ?? circuit) : "";
@@ -155,9 +162,12 @@ export class Tiers {
     place.replaceChildren(...[...this.#cards.values()].map((card) => card.element));
   }
 
-  /** @param {Record<string, Server>} servers */
+  /** @param {Record<string, Server> | null} servers null where nobody tells */
   serversAre(servers) {
-    for (const [tier, card] of this.#cards) card.serverIs(servers[tier]);
+    for (const [tier, card] of this.#cards) {
+      if (servers) card.serverIs(servers[tier]);
+      else card.serverIsUnknown();
+    }
   }
 
   /** @param {Record<string, string>} circuits */

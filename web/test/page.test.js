@@ -11,10 +11,11 @@ import {
   percentile,
   pointsOf,
   shares,
+  spent,
   told,
   WINDOW,
 } from "../page/numbers.js";
-import { fallbackOf, lacking, problemOf } from "../page/problems.js";
+import { fallbackOf, lacking, lostOf, problemOf } from "../page/problems.js";
 import { KEPT, Session } from "../page/session.js";
 import { optionsOf } from "../page/settings.js";
 
@@ -57,6 +58,18 @@ test("percentiles lie between neighbours, in any order of the values", () => {
   assert.equal(percentile([30, 10, 20], 0.5), 20);
   assert.equal(percentile([10, 2], 0.25), 4); // by number, not by letter
   assert.equal(percentile([1, 2, 3], 1), 3);
+});
+
+test("what a text took is the sum of its parts, without the wait for others", () => {
+  const answer = { milliseconds: 1200, parts: { tokenise: 1, tiers: 20, record: 3 } };
+  assert.equal(spent(/** @type {any} */ (answer)), 24);
+  assert.equal(spent(/** @type {any} */ ({ milliseconds: 7, parts: null })), 7);
+});
+
+test("who holds an old key is told so, and others that it is asked again", () => {
+  assert.match(lostOf(401), /another key; open the address/);
+  assert.match(lostOf(null), /asked again/);
+  assert.match(lostOf(503), /asked again/);
 });
 
 test("shares are of those asked for", () => {
