@@ -287,3 +287,39 @@ def test_an_altered_bundle_is_refused_with_what_to_do(
         expect(alert).to_contain_text("Export the bundle again")
         expect(page.get_by_role("button", name="Answer", exact=True)).to_be_disabled()
         page.context.close()
+
+
+def test_pairs_are_typed_in_two_boxes_and_run_with_a_tab_between(
+    chromium: Browser, pair_bundle: Path, tmp_path: Path
+) -> None:
+    some = [("a moving film", "the film moves"), ("a dull film", "what a film")]
+    write_site(pair_bundle, tmp_path / "site")
+    with Mobile.open(pair_bundle, state=":memory:") as mobile:
+        right = [mobile.predict(pair) for pair in some]
+    with served(tmp_path / "site") as origin:
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(origin)
+        opened(page)
+        page.get_by_label("First text").fill(some[0][0])
+        page.get_by_label("Second text").fill(some[0][1])
+        page.get_by_role("button", name="Answer", exact=True).click()
+        said = page.locator("#said")
+        expect(said).to_contain_text("answered in", timeout=_PATIENCE)
+        first = right[0]
+        assert said.inner_text().startswith(
+            f"{first.label}, {100 * first.probability:.1f} %; {first.answered_by} answered"
+        )
+        expect(page.locator("#answer blockquote")).to_have_text("a moving film | the film moves")
+        page.get_by_role("heading", name="Run many texts").click()
+        page.get_by_label("Texts, one a line").fill("\n".join(map("\t".join, some)))
+        page.get_by_role("button", name="Run these").click()
+        expect(page.get_by_text("All 2 texts have their answers.")).to_be_visible(timeout=_PATIENCE)
+        labels = page.locator("#past .label").all_inner_texts()
+        # The newest comes first.
+        wanted = [f"{one.label} {100 * one.probability:.1f} %" for one in right[::-1]]
+        assert labels == [*wanted, wanted[-1]]
+        page.get_by_label("Texts, one a line").fill("one text alone")
+        page.get_by_role("button", name="Run these").click()
+        expect(page.get_by_role("alert")).to_contain_text("Line 1 is not two texts with a tab")
+        context.close()
