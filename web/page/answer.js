@@ -46,6 +46,7 @@ export function answerCard({ text, answer }, setup) {
 }
 
 const SAFE = "The audit has raised its alarm: every text goes to the last tier until it is reset.";
+const GIVEN_BEFORE = "This answer was given before, and its reasons are not kept.";
 const UNRECORDED = "This answer is not recorded yet: there is no room. It waits in memory.";
 
 /** @param {Prediction} answer */
@@ -80,6 +81,7 @@ function probabilities({ probabilities: all, answeredBy }) {
 
 /** @param {Prediction} answer */
 function steps(answer) {
+  if (!answer.steps.length) return make("p", { className: "hint", textContent: GIVEN_BEFORE });
   const rows = answer.steps.map(({ at, next, why, values }) => {
     const from = at ? `${at.tier} ${at.layer}` : "start";
     const to = next === "answer" ? "answer" : `${next.tier} ${next.layer}`;
@@ -135,7 +137,7 @@ function times(answer) {
   const all = spent(answer);
   const waited = whole - (all - (parts?.record ?? 0));
   const rows = Object.entries(parts ?? {})
-    .filter(([, took]) => typeof took === "number")
+    .filter(([, took]) => took > 0) // all are 0 of an answer that was given before
     .map(([name, took]) =>
       make(
         "li",

@@ -17,6 +17,7 @@ import { Turns } from "./turns.js";
 /** @typedef {import("./policies/kinds.js").Fitted} Fitted */
 /** @typedef {import("./state/state.js").Entry} Entry */
 /** @typedef {import("./state/state.js").State} State */
+/** @typedef {import("./state/state.js").StoredAnswer} StoredAnswer */
 /** @typedef {import("./step.js").Signal} Signal */
 /** @typedef {import("./step.js").Step} Step */
 /** @typedef {import("./step.js").Steps} Steps */
@@ -146,7 +147,7 @@ export class Decisions {
    * The answer that an input was given before, if there is one.
    *
    * @param {string} id
-   * @returns {Promise<Prediction | null>}
+   * @returns {Promise<StoredAnswer & {recorded: boolean} | null>}
    */
   find(id) {
     return this.#recording.take(async () => {

@@ -9,7 +9,7 @@
 import { Claims } from "./claims.js";
 import { Course } from "./course.js";
 import { ConfigError, TierError } from "./errors.js";
-import { checkId, Item } from "./item.js";
+import { checkId, Item, noParts } from "./item.js";
 import { choiceOf, predictionOf } from "./prediction.js";
 import { checkedText } from "./tokens.js";
 import { Turns } from "./turns.js";
@@ -90,7 +90,9 @@ export class Engine {
   async #recalled(item) {
     const known = await this.#parts.decisions.find(item.id);
     if (!known) return false;
-    item.prediction = { ...known, ...this.#terms(known.safe) };
+    // How it came about was told with the answer, and is not kept.
+    const untold = { steps: [], calls: [], parts: noParts() };
+    item.prediction = { ...known, ...untold, ...this.#terms(known.safe) };
     item.known = true;
     return true;
   }

@@ -27,8 +27,8 @@ export class Item {
   claimed = false;
   /** Whether it is to have no answer. */
   dropped = false;
-  /** @type {Prediction["parts"]} milliseconds */
-  parts = { tokenise: 0, embed: 0, decide: 0, layers: 0, tiers: 0, record: 0 };
+  /** Milliseconds. */
+  parts = noParts();
 
   /**
    * @param {Text} text
@@ -74,6 +74,15 @@ export class Item {
       this.parts[part] += performance.now() - started;
     }
   }
+}
+
+/**
+ * No time yet.
+ *
+ * @returns {Prediction["parts"]} milliseconds
+ */
+export function noParts() {
+  return { tokenise: 0, embed: 0, decide: 0, layers: 0, tiers: 0, record: 0 };
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   StorageError,
   TierError,
 } from "../src/index.js";
+import { checkSumOf, crc32 } from "../src/state/check_sum.js";
 import { MemoryStore } from "../src/state/store.js";
 import { bundleOf, casesOf } from "./support.js";
 
@@ -61,7 +62,10 @@ test("an id has one answer, whatever comes with it, and nothing is learnt twice"
   assert.equal(first.recorded, true);
   const memory = await mobile.memory();
   const again = await mobile.predict(texts[1], { id: "a" });
-  assert.deepEqual({ ...again, parts: 0 }, { ...first, calls: again.calls, parts: 0 });
+  const parts = Object.fromEntries(Object.keys(first.parts).map((name) => [name, 0]));
+  assert.ok(first.steps.length > 0);
+  // How it came about is told once.
+  assert.deepEqual(again, { ...first, calls: [], steps: [], parts });
   assert.deepEqual(await mobile.memory(), memory);
   const [one, other] = await Promise.all([
     mobile.predict(texts[2], { id: "b" }),
@@ -171,28 +175,74 @@ test("another bundle's state and a damaged one are refused in a line", async () 
   await mobile.close();
   await assert.rejects(Mobile.open(bandit.folder, { state: store }), MismatchError);
   const rest = /** @type {any} */ ((await store.load()).rest);
-  const changes = [
-    { format: 2 },
+  const { learnt, sums } = rest;
+  const counts = { shape: [2], data: Float64Array.of(-1, 2) };
+  const wrong = [
+    { format: 1 }, // of before there were check sums
+    { format: 3 },
     { kind: "x" },
     { learnt: null },
-    { learnt: { ...rest.learnt, counts: { shape: [2], data: Float64Array.of(-1, 2) } } },
-    { learnt: { ...rest.learnt, sums: { shape: [1], data: Float64Array.of(1) } } },
-    { sums: { ...rest.sums, answers: 2 } },
-    { sums: { ...rest.sums, routes: { mobile: 3, cloud: 1 } } },
+    { learnt: { ...learnt, counts } },
+    { learnt: { ...learnt, sums: { shape: [1], data: Float64Array.of(1) } } },
+    { sums: { ...sums, answers: 2 } },
+    { sums: { ...sums, routes: { mobile: 3, cloud: 1 } } },
     { sums: null },
     { watch: { line: 7 } },
+  ].map((change) => ({ ...rest, ...change }));
+  const flipped = structuredClone(rest);
+  new Uint8Array(flipped.learnt.sums.data.buffer)[3] ^= 1; // a number like any other
+  const damaged = [
+    flipped,
+    { ...rest, learnt: { counts: learnt.counts } },
+    { ...rest, learnt: { ...learnt, counts: { ...learnt.counts, data: 7 } } },
+    { ...rest, sums: { ...sums, costs: { ...sums.costs, mobile: sums.costs.mobile + 1 } } },
+    { ...rest, due: rest.due + 1 },
+    { ...rest, checkSum: undefined },
   ];
-  for (const change of changes) {
-    await store.transact(async (transaction) => transaction.put({ ...rest, ...change }));
-    await assert.rejects(Mobile.open(learning.folder, { state: store }), (error) => {
-      assert.ok(error instanceof CorruptArtefactError, `${JSON.stringify(change)}: ${error}`);
-      assert.match(error.message, /name another state$/);
-      assert.ok(!error.message.includes("\n"));
-      return true;
-    });
-  }
+  for (const one of wrong) await isRefused(store, { ...one, checkSum: checkSumOf(one) }, "");
+  for (const one of damaged) await isRefused(store, one, "its check sum differs");
   await store.transact(async (transaction) => transaction.put(rest));
   await (await Mobile.open(learning.folder, { state: store })).close();
+});
+
+/**
+ * In one line, and as it is left.
+ *
+ * @param {MemoryStore} store
+ * @param {any} rest what it holds
+ * @param {string} problem
+ */
+async function isRefused(store, rest, problem) {
+  await store.transact(async (transaction) => transaction.put(rest));
+  await assert.rejects(Mobile.open(learning.folder, { state: store }), (error) => {
+    assert.ok(error instanceof CorruptArtefactError, `${JSON.stringify(rest)}: ${error}`);
+    assert.match(error.message, /name another state$/);
+    assert.ok(error.message.includes(problem), error.message);
+    assert.ok(!error.message.includes("\n"));
+    return true;
+  });
+  assert.equal((await store.load()).rest, rest);
+}
+
+test("the check sum is that of zlib and Python, and of every part of what is summed", () => {
+  const bytes = new TextEncoder().encode("123456789");
+  assert.equal(crc32(bytes), 0xcbf43926); // the check value of CRC-32/ISO-HDLC
+  assert.equal(crc32(bytes.subarray(4), crc32(bytes.subarray(0, 4))), 0xcbf43926);
+  assert.equal(crc32(new Uint8Array()), 0);
+  const learnt = { a: { shape: [2], data: Float64Array.of(1, 2) } };
+  const sum = checkSumOf({ due: 1, learnt });
+  assert.equal(checkSumOf({ due: 1, learnt: structuredClone(learnt), checkSum: 7 }), sum);
+  const { data } = learnt.a;
+  for (const other of [
+    { due: 2, learnt },
+    { due: 1, learnt: null },
+    { due: 1, learnt: {} },
+    { due: 1, learnt: { b: learnt.a } },
+    { due: 1, learnt: { a: { shape: [1, 2], data } } },
+    { due: 1, learnt: { a: { shape: [2], data: Float64Array.of(2, 1) } } },
+  ]) {
+    assert.notEqual(checkSumOf(other), sum);
+  }
 });
 
 test("a store that refuses stops no answer, and has them all later", async (context) => {
@@ -237,7 +287,11 @@ test("no text is stored", async (context) => {
   const { calls } = await mobile.predict(secret, { id: "x" });
   assert.ok(calls[0].detail?.includes(secret));
   const found = await store.find("x");
-  assert.ok(found.label);
+  // What Python's rows hold; the path tells what ran, and the ledger is added up already.
+  assert.deepEqual(Object.keys(found).sort(), [
+    ...["answeredBy", "cost", "distances", "fallbackReason", "id", "label", "margin"],
+    ...["milliseconds", "path", "probabilities", "probability", "route", "safe", "tried"],
+  ]);
   assert.ok(!JSON.stringify(found).includes(secret));
 });
 

@@ -10,6 +10,16 @@ import { sha256 } from "../hashing.js";
 
 const ROOT = "dimec";
 
+/**
+ * A file that is open to be written in its place, which the types of a page do not know.
+ *
+ * @typedef {object} SyncAccess
+ * @property {(size: number) => void | Promise<void>} truncate
+ * @property {(content: Uint8Array, options: {at: number}) => number} write bytes that were written
+ * @property {() => void | Promise<void>} flush
+ * @property {() => void | Promise<void>} close
+ */
+
 /** What has been fetched before, by hash. */
 export class FileCache {
   #folder;
@@ -45,16 +55,35 @@ export class FileCache {
    * @param {Uint8Array<ArrayBuffer>} content
    */
   async write(hash, content) {
-    /** @type {FileSystemWritableFileStream | null} */
-    let stream = null;
     try {
       const handle = await this.#folder.getFileHandle(hash, { create: true });
-      // It takes the file's place as a whole when it is closed.
-      stream = await handle.createWritable();
-      await stream.write(content);
-      await stream.close();
+      if (typeof handle.createWritable === "function") await writeWhole(handle, content);
+      else await this.#writeInPlace(handle, content);
     } catch {
-      await stream?.abort().catch(() => undefined);
+      // No room, or another tab has it open.
+    }
+  }
+
+  /**
+   * For Safari before 26, whose files can be written in a worker only, and in their place: what is
+   * half written is removed, and what a crash leaves half written has another hash.
+   *
+   * @param {FileSystemFileHandle} handle
+   * @param {Uint8Array<ArrayBuffer>} content
+   */
+  async #writeInPlace(handle, content) {
+    /** @type {SyncAccess | null} */
+    let access = null;
+    let whole = false;
+    try {
+      access = await /** @type {any} */ (handle).createSyncAccessHandle();
+      // Each of these was a promise once.
+      await access?.truncate(0);
+      whole = access?.write(content, { at: 0 }) === content.length;
+      await access?.flush();
+    } finally {
+      await access?.close();
+      if (!whole) await this.#folder.removeEntry(handle.name);
     }
   }
 
@@ -71,6 +100,23 @@ export class FileCache {
     } catch {
       // Another tab is at it, or has it open.
     }
+  }
+}
+
+/**
+ * Write a file that takes its place as a whole when it is closed.
+ *
+ * @param {FileSystemFileHandle} handle
+ * @param {Uint8Array<ArrayBuffer>} content
+ */
+async function writeWhole(handle, content) {
+  const stream = await handle.createWritable();
+  try {
+    await stream.write(content);
+    await stream.close();
+  } catch (error) {
+    await stream.abort().catch(() => undefined);
+    throw error;
   }
 }
 

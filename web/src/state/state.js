@@ -8,6 +8,7 @@ import {
   problemOf,
   StorageError,
 } from "../errors.js";
+import { checkSumOf } from "./check_sum.js";
 import { checkSums, count, noSums } from "./sums.js";
 import { Watch } from "./watch.js";
 
@@ -16,9 +17,11 @@ import { Watch } from "./watch.js";
 /** @typedef {import("../../mobile.js").Prediction} Prediction */
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./store.js").Transaction} Transaction */
+/** @typedef {Omit<Prediction, "policy" | "contract" | "recorded" | "calls" | "steps" | "parts">}
+ *   StoredAnswer */
 
 const KIND = "dimec mobile state";
-const FORMAT = 1;
+const FORMAT = 2;
 
 /**
  * An answer to be recorded; what the policy is to learn from it, null for nothing; and what the
@@ -111,6 +114,9 @@ export class State {
             "state for this one",
         );
       }
+      if (checkSumOf(rest) !== rest.checkSum) {
+        throw new Error("its check sum differs: what was learnt or counted was altered");
+      }
       checkSums(rest.sums, this.#tiers, answers);
       if (rest.sums.learnt && !rest.learnt) throw new Error("what was learnt is missing");
       const watch = rest.watch && Watch.of(rest.watch);
@@ -133,7 +139,7 @@ export class State {
    * The recorded answer of an input, if there is one.
    *
    * @param {string} id
-   * @returns {Promise<Prediction | null>}
+   * @returns {Promise<StoredAnswer | null>}
    * @throws {StorageError} nobody can say
    */
   async find(id) {
@@ -221,7 +227,8 @@ export class State {
       const done = await work(transaction, after);
       const { sums, learnt, watch, due } = after;
       const about = { kind: KIND, format: FORMAT, identity: this.#identity };
-      transaction.put({ ...about, sums, learnt, watch: watch && watch.stored(), due });
+      const rest = { ...about, sums, learnt, watch: watch && watch.stored(), due };
+      transaction.put({ ...rest, checkSum: checkSumOf(rest) });
       return done;
     });
     this.#sums = after.sums;
@@ -238,12 +245,14 @@ export class State {
 }
 
 /**
- * An answer as it is stored: nothing that a server wrote, which might quote the text.
+ * An answer as it is stored: what Python's mobile stores, and so nothing that a server wrote, which
+ * might quote the text. How it came about is told once, with the answer.
  *
  * @param {Prediction} prediction
+ * @returns {StoredAnswer}
  */
-function storedAnswer({ policy, contract, recorded, calls, ...answer }) {
-  return { ...answer, calls: calls.map((call) => ({ ...call, detail: null })) };
+function storedAnswer({ policy, contract, recorded, calls, steps, parts, ...answer }) {
+  return answer;
 }
 
 /**
