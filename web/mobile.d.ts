@@ -78,13 +78,19 @@ export interface Prediction {
   tried: string[];
   /** Wall time from the text to the answer; of one that was given before, what it took then. */
   milliseconds: number;
-  /** The same by part, and of the recording; waiting for others' turns is in none. */
+  /**
+   * The same by part, and of the recording; waiting for others' turns is in none. All 0 of an
+   * answer that was given before.
+   */
   parts: Record<"tokenise" | "embed" | "decide" | "layers" | "tiers" | "record", number>;
-  /** One for each asking of another tier, in order. */
+  /** One for each asking of another tier, in order; none of an answer that was given before. */
   calls: Call[];
   /** λ of all that ran on the path, and of every sending in vain. */
   cost: number;
-  /** The policy's steps in order; where a tier fails, the last is the one that led there. */
+  /**
+   * The policy's steps in order; where a tier fails, the last is the one that led there. None of an
+   * answer that was given before: the state keeps the answer, and not its reasons.
+   */
   steps: PolicyStep[];
   /** Whether it is in the state: false where the store refuses; it then waits for room. */
   recorded: boolean;
@@ -249,7 +255,26 @@ export interface Link {
   down?: number;
 }
 
+/** How far the device's files have come. */
+export interface Progress {
+  /** The file that has just come a bit further. */
+  file: string;
+  /** Bytes of all files that are there, as fetched or out of the cache. */
+  loaded: number;
+  /** Bytes of all files, as the manifest has them. */
+  total: number;
+  /** Files that are there as a whole, their hashes checked; and of all. */
+  done: number;
+  files: number;
+}
+
 export interface Options {
+  /**
+   * Called as the device's files arrive: with the first bytes, then at most once for each hundredth
+   * of all, and with each file that is whole; the last time with `loaded` equal to `total`. Behind
+   * that the graphs are made ready, which takes a moment. What it throws ends the opening.
+   */
+  onProgress?: (progress: Progress) => void;
   /** Whether the policy learns from inputs; left out, as it was fitted to do. */
   adaptive?: boolean | null;
   /**
@@ -295,8 +320,17 @@ export interface Options {
 export interface Loader {
   /** For messages. */
   place: string;
-  /** The content of a file, of which no more than `most` bytes are taken in. */
-  read(name: string, most: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * The content of a file, of which no more than `most` bytes are taken in.
+   *
+   * @param watched may be left aside: `came` is to be told of bytes as they come, and the signal
+   *   says that nobody wants the file any more
+   */
+  read(
+    name: string,
+    most: number,
+    watched?: { came: (bytes: number) => void; signal: AbortSignal },
+  ): Promise<Uint8Array<ArrayBuffer>>;
   /** The folder of that name below this one. */
   inside(folder: string): Loader;
 }

@@ -8,7 +8,10 @@ export type RemoteMobile = Omit<Mobile, "circuits" | "link"> & {
   link(...told: Parameters<Mobile["link"]>): Promise<void>;
 };
 
-/** Options that can be handed to a worker: plain values, so neither clients nor a store. */
+/**
+ * Options that can be handed to a worker: plain values, so neither clients nor a store;
+ * `onProgress` stays with the page, and is called there.
+ */
 export type RemoteOptions = Omit<Options, "clients" | "state"> & { state?: string };
 
 /**

@@ -7,6 +7,7 @@ import { byId, make, nameTiers, terms } from "./dom.js";
 import { listen } from "./events.js";
 import { ledgerOf } from "./ledger.js";
 import { jsonLines } from "./lines.js";
+import { loadingBegins, loadingEnds, loadingIs } from "./loading.js";
 import { bytes, milliseconds, pointsOf } from "./numbers.js";
 import { openInWorker } from "./outside.js";
 import { Past } from "./past.js";
@@ -64,14 +65,14 @@ export class App {
     this.#setUpList();
     const problem = lacking(globalThis);
     if (problem) {
-      byId("loading").hidden = true;
+      loadingEnds();
       this.#say(problem, "");
       return;
     }
     try {
       this.setup = await this.#place.setup();
     } catch (error) {
-      byId("loading").hidden = true;
+      loadingEnds();
       this.fails(error);
       return;
     }
@@ -88,11 +89,12 @@ export class App {
 
   async #open() {
     byId("notice").replaceChildren();
-    byId("loading").hidden = false;
+    loadingBegins();
     const { settings } = this.#session;
     try {
       const bundle = this.#place.url(this.setup.bundle);
-      this.mobile = await openInWorker(bundle, optionsOf(this.setup, settings));
+      const options = optionsOf(this.setup, settings);
+      this.mobile = await openInWorker(bundle, { ...options, onProgress: loadingIs });
       this.#tiers = this.mobile.tiers;
       nameTiers(this.#tiers);
       await this.#opened();
@@ -100,7 +102,7 @@ export class App {
       this.fails(error);
       byId("settings").setAttribute("open", "");
     } finally {
-      byId("loading").hidden = true;
+      loadingEnds();
       this.#listChanged();
     }
     fillSettings(

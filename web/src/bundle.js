@@ -3,6 +3,7 @@
 import { CorruptArtefactError } from "./errors.js";
 import { sha256 } from "./hashing.js";
 import { firstTier, jsonOf, LARGEST_MANIFEST, MANIFEST, manifestOf } from "./manifest.js";
+import { Progress } from "./progress.js";
 
 /** @typedef {import("./loader.js").Loader} Loader */
 /** @typedef {import("./manifest.js").Manifest} Manifest */
@@ -62,10 +63,11 @@ export class Bundle {
  *
  * @param {Loader} loader
  * @param {import("./state/cache.js").FileCache | null} [cache] files that were fetched before
+ * @param {(progress: import("../mobile.js").Progress) => void} [tell] how far they have come
  * @returns {Promise<Bundle>}
  * @throws {import("./errors.js").ArtefactError} something is missing, or not what it must be
  */
-export async function openBundle(loader, cache = null) {
+export async function openBundle(loader, cache = null, tell = () => undefined) {
   let stored = await manifestAt(loader);
   const first = firstTier(stored, `${loader.place}/${MANIFEST}`);
   if (first !== null) {
@@ -73,16 +75,11 @@ export async function openBundle(loader, cache = null) {
     stored = await manifestAt(loader);
   }
   const manifest = manifestOf(stored, `${loader.place}/${MANIFEST}`);
-  const names = [...manifest.files.keys()];
-  const found = await Promise.all(names.map((name) => fileOf(loader, name, manifest, cache)));
+  const found = await filesOf(loader, manifest, cache, new Progress(manifest.files, tell));
   await cache?.keep(new Set([...manifest.files.values()].map((file) => file.sha256)));
-  const files = new Map(names.map((name, k) => [name, found[k].content]));
-  return new Bundle(
-    loader.place,
-    manifest,
-    files,
-    found.every(({ cached }) => cached),
-  );
+  const files = new Map(found.map(({ name, content }) => [name, content]));
+  const cached = found.every((file) => file.cached);
+  return new Bundle(loader.place, manifest, files, cached);
 }
 
 /** @param {Loader} loader */
@@ -92,28 +89,57 @@ async function manifestAt(loader) {
 }
 
 /**
+ * @typedef {object} Wanted what is common to all files of a folder
+ * @property {Loader} loader
+ * @property {Manifest} manifest
+ * @property {import("./state/cache.js").FileCache | null} cache
+ * @property {Progress} progress
+ * @property {AbortSignal} signal once one of them has failed
+ */
+
+/**
+ * All files, side by side; where one fails nothing more is fetched or told.
+ *
  * @param {Loader} loader
- * @param {string} name
  * @param {Manifest} manifest
  * @param {import("./state/cache.js").FileCache | null} cache
+ * @param {Progress} progress
  */
-async function fileOf(loader, name, manifest, cache) {
-  const record = /** @type {{sha256: string, bytes: number}} */ (manifest.files.get(name));
-  const kept = await cache?.read(record.sha256, record.bytes);
-  if (kept) return { content: kept, cached: true };
-  const content = await checked(loader, name, manifest);
-  await cache?.write(record.sha256, content);
-  return { content, cached: false };
+async function filesOf(loader, manifest, cache, progress) {
+  const failed = new AbortController();
+  const wanted = { loader, manifest, cache, progress, signal: failed.signal };
+  try {
+    return await Promise.all([...manifest.files.keys()].map((name) => fileOf(name, wanted)));
+  } catch (error) {
+    failed.abort();
+    throw error;
+  }
 }
 
 /**
- * @param {Loader} loader
  * @param {string} name
- * @param {Manifest} manifest
+ * @param {Wanted} wanted
  */
-async function checked(loader, name, manifest) {
-  const record = /** @type {{sha256: string, bytes: number}} */ (manifest.files.get(name));
-  const content = await loader.read(name, record.bytes);
+async function fileOf(name, wanted) {
+  const { cache, manifest, progress, signal } = wanted;
+  const record = recordOf(manifest, name);
+  const kept = await cache?.read(record.sha256, record.bytes);
+  const content = kept ?? (await checked(name, wanted));
+  if (!kept) await cache?.write(record.sha256, content);
+  if (!signal.aborted) progress.whole(name);
+  return { name, content, cached: Boolean(kept) };
+}
+
+/**
+ * @param {string} name
+ * @param {Wanted} wanted
+ */
+async function checked(name, { loader, manifest, progress, signal }) {
+  const record = recordOf(manifest, name);
+  const content = await loader.read(name, record.bytes, {
+    came: (bytes) => (signal.aborted ? undefined : progress.came(name, bytes)),
+    signal,
+  });
   if (content.length !== record.bytes || (await sha256(content)) !== record.sha256) {
     throw new CorruptArtefactError(
       `${loader.place}/${name} was altered or truncated after it was exported (its size or hash ` +
@@ -121,4 +147,12 @@ async function checked(loader, name, manifest) {
     );
   }
   return content;
+}
+
+/**
+ * @param {Manifest} manifest
+ * @param {string} name
+ */
+function recordOf({ files }, name) {
+  return /** @type {{sha256: string, bytes: number}} */ (files.get(name));
 }

@@ -1,6 +1,12 @@
 /** The device's own share of the work: tokenise, embed, and the layers up to its exits. */
 
-import { ConfigError, CorruptArtefactError, DataError, problemOf } from "./errors.js";
+import {
+  ArtefactError,
+  ConfigError,
+  CorruptArtefactError,
+  DataError,
+  problemOf,
+} from "./errors.js";
 import { exit0Of } from "./exit0.js";
 import { graphOf } from "./graphs.js";
 import { graphNames } from "./manifest.js";
@@ -141,19 +147,20 @@ export async function coreOf(bundle) {
   const exit0 = exit0Of(bundle);
   /** @type {Graph[]} */
   const graphs = [];
-  for (const name of graphNames(manifest.segments)) graphs.push(await graphOf(bundle, name));
-  const core = new Core(manifest, encoder, exit0, graphs);
   try {
+    for (const name of graphNames(manifest.segments)) graphs.push(await graphOf(bundle, name));
     checkSegments(graphs);
+    const core = new Core(manifest, encoder, exit0, graphs);
     await tryOut(core, manifest);
+    return core;
   } catch (error) {
-    await core.release();
+    for (const graph of graphs) await graph.release();
+    if (error instanceof ArtefactError) throw error; // of a graph that cannot be loaded
     throw new CorruptArtefactError(
       `the graphs in ${place} do not do what its manifest says (${problemOf(error)}); make the ` +
         "bundle again with: dimec export",
     );
   }
-  return core;
 }
 
 /**

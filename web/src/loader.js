@@ -4,12 +4,21 @@
  *
  * @typedef {object} Loader
  * @property {string} place for messages
- * @property {(name: string, most: number) => Promise<Uint8Array<ArrayBuffer>>} read
- *   the content of a file, of which no more than `most` bytes are taken in; throws ArtefactError
+ * @property {(name: string, most: number, watched?: Watched) => Promise<Uint8Array<ArrayBuffer>>}
+ *   read the content of a file, of which no more than `most` bytes are taken in; throws
+ *   ArtefactError
  * @property {(folder: string) => Loader} inside the folder of that name below this one
  */
 
 import { ConfigError, CorruptArtefactError, MissingArtefactError, shown } from "./errors.js";
+
+/**
+ * What goes with a reading. A loader may leave it aside.
+ *
+ * @typedef {object} Watched
+ * @property {(bytes: number) => void} came is told of so many more bytes
+ * @property {AbortSignal} signal once nobody wants the file any more
+ */
 
 const SCHEME = /^[a-z][a-z0-9+.-]+:/i;
 
@@ -36,8 +45,13 @@ function inNode() {
   return typeof process === "object" && Boolean(process.versions?.node);
 }
 
-/** @param {string} text */
-function urlOf(text) {
+/**
+ * The URL of an address, which may be relative to the page's.
+ *
+ * @param {string} text
+ * @throws {ConfigError} it is none
+ */
+export function urlOf(text) {
   const page = globalThis.location?.href;
   try {
     return new URL(text, page);
@@ -63,13 +77,14 @@ export class WebLoader {
   /**
    * @param {string} name
    * @param {number} most
+   * @param {Partial<Watched>} [watched]
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
    */
-  async read(name, most) {
+  async read(name, most, { came = () => undefined, signal } = {}) {
     const url = this.#url(name);
     let answer;
     try {
-      answer = await fetch(url);
+      answer = await fetch(url, { signal });
     } catch (error) {
       throw new MissingArtefactError(
         `${url} cannot be fetched (${error instanceof Error ? error.message : error}); see ` +
@@ -81,7 +96,7 @@ export class WebLoader {
         `${url} cannot be fetched (status ${answer.status}); give the folder of an export`,
       );
     }
-    return bodyOf(answer, url, most);
+    return bodyOf(answer, url, most, came);
   }
 
   /** @param {string} name */
@@ -96,28 +111,23 @@ export class WebLoader {
  * @param {Response} answer
  * @param {URL} url
  * @param {number} most
+ * @param {(bytes: number) => void} came
  * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
-async function bodyOf(answer, url, most) {
+async function bodyOf(answer, url, most, came) {
   /** @type {Uint8Array[]} */
   const parts = [];
   let size = 0;
-  try {
-    const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      size += part.value.length;
-      if (size > most) {
-        await reader.cancel();
-        throw new CorruptArtefactError(`${url} is larger than the ${most} bytes expected`);
-      }
-      parts.push(part.value);
+  if (!answer.body) return new Uint8Array(0); // of a status such as 204
+  const reader = answer.body.getReader();
+  for (let part = await next(reader, url); part; part = await next(reader, url)) {
+    size += part.length;
+    if (size > most) {
+      await reader.cancel();
+      throw new CorruptArtefactError(`${url} is larger than the ${most} bytes expected`);
     }
-  } catch (error) {
-    if (error instanceof CorruptArtefactError) throw error;
-    throw new MissingArtefactError(
-      `${url} was not sent to its end (${error instanceof Error ? error.message : error}); ` +
-        "try again",
-    );
+    parts.push(part);
+    came(part.length);
   }
   const whole = new Uint8Array(size);
   let end = 0;
@@ -126,4 +136,22 @@ async function bodyOf(answer, url, most) {
     end += part.length;
   }
   return whole;
+}
+
+/**
+ * The next bytes; null at the end.
+ *
+ * @param {ReadableStreamDefaultReader<Uint8Array>} reader
+ * @param {URL} url
+ */
+async function next(reader, url) {
+  try {
+    const { done, value } = await reader.read();
+    return done ? null : value;
+  } catch (error) {
+    throw new MissingArtefactError(
+      `${url} was not sent to its end (${error instanceof Error ? error.message : error}); ` +
+        "try again",
+    );
+  }
 }

@@ -1,21 +1,9 @@
 /** The mobile tier: it decides where each text runs, and sees to it that each has one answer. */
 
-import { Audit, AUDIT_OPTIONS, wantedAudit } from "./audit.js";
-import { openBundle } from "./bundle.js";
-import { promiseIn, toldPromise } from "./contract/promise.js";
-import { coreOf } from "./core.js";
-import { fallbackOrder } from "./course.js";
-import { Decisions } from "./decisions.js";
-import { Engine } from "./engine.js";
 import { ConfigError } from "./errors.js";
-import { startRuntime } from "./graphs.js";
+import { leavable } from "./leaving.js";
 import { ledgerOf } from "./ledger.js";
-import { loaderOf } from "./loader.js";
-import { NET_OPTIONS, reachOf } from "./net/reach.js";
-import { policyOf } from "./policies/kinds.js";
-import { cacheOf } from "./state/cache.js";
-import { identityOf, storeOf } from "./state/open.js";
-import { State } from "./state/state.js";
+import { partsOf } from "./opening.js";
 import { Stream } from "./stream.js";
 
 /** @typedef {import("../mobile.js").Choice} Choice */
@@ -26,19 +14,6 @@ import { Stream } from "./stream.js";
 /** @typedef {import("../mobile.js").Options} Options */
 /** @typedef {import("../mobile.js").Prediction} Prediction */
 /** @typedef {import("./tokens.js").Text} Text */
-
-const OPTIONS = ["adaptive", "cache", "fallback", "state", ...AUDIT_OPTIONS, ...NET_OPTIONS].sort();
-
-/**
- * @typedef {object} Parts
- * @property {Engine} engine
- * @property {import("./manifest.js").Manifest} manifest
- * @property {Decisions} decisions
- * @property {Audit} audit
- * @property {import("./net/reach.js").Reach} reach
- * @property {State} state
- * @property {Omit<Info, "safe" | "state" | "audit">} about
- */
 
 /**
  * Answers texts: the policy decides before any layer runs, and again once an exit has spoken.
@@ -58,7 +33,7 @@ export class Mobile {
   /**
    * For {@link Mobile.open}.
    *
-   * @param {Parts} parts
+   * @param {import("./opening.js").Parts} parts
    */
   constructor(parts) {
     this.#parts = parts;
@@ -72,56 +47,7 @@ export class Mobile {
    * @returns {Promise<Mobile>}
    */
   static async open(place, options = {}) {
-    const started = performance.now();
-    const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
-    if (unknown) {
-      throw new ConfigError(`there is no option ${unknown}; there are ${OPTIONS.join(", ")}`);
-    }
-    const { adaptive = null, fallback = "accuracy" } = options;
-    fallbackOrder(0, fallback, []); // refuses an unknown one before anything is loaded
-    void startRuntime();
-    const loader = await loaderOf(place);
-    const bundle = await openBundle(loader, await cacheOf(loader.place, options.cache ?? true));
-    const { manifest } = bundle;
-    const { labels, tiers } = manifest;
-    const orders = tiers.map((_, k) => fallbackOrder(k, fallback, tiers));
-    const reach = reachOf(options, manifest);
-    const policy = policyOf(bundle, adaptive);
-    const promise = promiseIn(policy.fittedOn);
-    const contract = toldPromise(promise);
-    const watched = wantedAudit(options, promise, tiers.length);
-    const identity = await identityOf(manifest);
-    const names = tiers.map((tier) => tier.name);
-    const check =
-      policy.learns === "never" ? null : (policy.twin.restore?.bind(policy.twin) ?? null);
-    const state = new State(storeOf(options.state, identity), identity, names, check, watched);
-    try {
-      await state.open();
-      const audit = new Audit(state, tiers, labels, options);
-      if (options.auditReset) await audit.begin();
-      audit.check(watched);
-      const decisions = new Decisions(policy, state);
-      const core = await coreOf(bundle);
-      bundle.release();
-      audit.tell();
-      const used = { manifest, decisions, audit, reach };
-      const engine = new Engine({ ...used, core, orders, policy: policy.name, contract });
-      const about = {
-        bundle: bundle.place,
-        version: tiers[0].version,
-        policy: policy.name,
-        contract,
-        adaptive: policy.learns !== "never",
-        startMilliseconds: performance.now() - started,
-        bytes: [...manifest.files.values()].reduce((sum, file) => sum + file.bytes, 0),
-        cached: bundle.cached,
-      };
-      return new Mobile({ ...used, engine, state, about });
-    } catch (error) {
-      reach.close();
-      await state.close();
-      throw error;
-    }
+    return new Mobile(await partsOf(place, options));
   }
 
   /** Name of the policy. */
@@ -180,8 +106,17 @@ export class Mobile {
    * @param {{workers?: number}} [options]
    * @returns {AsyncGenerator<Prediction, void, undefined>}
    */
-  async *predictMany(texts, { workers = 1 } = {}) {
+  predictMany(texts, { workers = 1 } = {}) {
     const stream = new Stream(this.#parts.engine, workers);
+    return leavable(this.#run(stream, texts), () => stream.leave());
+  }
+
+  /**
+   * @param {Stream} stream
+   * @param {Iterable<Input> | AsyncIterable<Input>} texts
+   * @returns {AsyncGenerator<Prediction, void, undefined>}
+   */
+  async *#run(stream, texts) {
     this.#streams.add(stream);
     try {
       yield* stream.run(texts);

@@ -2,6 +2,8 @@
 
 import { Channel } from "./channel.js";
 import { ConfigError, DimecError } from "./errors.js";
+import { leavable } from "./leaving.js";
+import { urlOf } from "./loader.js";
 
 /** @typedef {import("../worker.js").RemoteMobile} RemoteMobile */
 /** @typedef {import("../worker.js").RemoteOptions} RemoteOptions */
@@ -30,14 +32,25 @@ export async function openInWorker(place, options = {}) {
   if (typeof Worker !== "function") {
     throw new ConfigError("there are no workers here; open the mobile with Mobile.open");
   }
+  const { onProgress, ...plain } = options;
+  const address = urlOf(String(place)).href;
   // In one expression, as bundlers look for it.
   const worker = new Worker(new URL("./worker.js", import.meta.url), {
     type: "module",
     name: "dimec",
   });
-  /** @type {Map<number, AsyncIterator<unknown> | Iterator<unknown>>} */
+  /** @type {Map<number, Inputs>} */
   const inputs = new Map();
-  const channel = new Channel(worker, { input: (stream) => nextOf(inputs.get(stream)) });
+  const channel = new Channel(worker, {
+    input: (stream) => inputs.get(stream)?.next() ?? { done: true, value: undefined },
+    progress(told) {
+      try {
+        onProgress?.(told);
+      } catch (error) {
+        channel.fail(/** @type {Error} */ (error)); // as it would end the opening without a worker
+      }
+    },
+  });
   worker.addEventListener("error", (event) => {
     event.preventDefault(); // every call that waits says it
     const told = event.message || "its modules could not be loaded";
@@ -46,8 +59,7 @@ export async function openInWorker(place, options = {}) {
   });
   try {
     await watch(channel);
-    const absolute = new URL(place, globalThis.location?.href).href;
-    const told = await channel.call("open", absolute, options);
+    const told = await channel.call("open", address, plain, Boolean(onProgress));
     return remote(worker, channel, inputs, told);
   } catch (error) {
     worker.terminate();
@@ -70,10 +82,40 @@ async function watch(channel) {
   void locks.request(life, () => channel.fail(new DimecError(ended)));
 }
 
-/** @param {AsyncIterator<unknown> | Iterator<unknown> | undefined} iterator */
-async function nextOf(iterator) {
-  const { done = false, value } = (await iterator?.next()) ?? { done: true, value: undefined };
-  return done ? { done, value: undefined } : { done, value };
+/** The inputs of a stream, which the worker asks for one by one. */
+class Inputs {
+  #iterator;
+  #asked = false;
+  #left = () => {};
+  /** @type {Promise<IteratorResult<unknown>>} */
+  #end = new Promise((resolve) => {
+    this.#left = () => resolve({ done: true, value: undefined });
+  });
+
+  /** @param {Iterable<unknown> | AsyncIterable<unknown>} texts */
+  constructor(texts) {
+    /** @type {AsyncIterator<unknown> | Iterator<unknown>} */
+    this.#iterator =
+      Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator]();
+  }
+
+  /** The next one; at once the end where the stream is left meanwhile. */
+  async next() {
+    this.#asked = true;
+    const { done = false, value } = await Promise.race([this.#iterator.next(), this.#end]);
+    this.#asked = false;
+    return done ? { done, value: undefined } : { done, value };
+  }
+
+  /** Leave them. */
+  async close() {
+    const asked = this.#asked;
+    this.#left();
+    const ended = Promise.resolve(this.#iterator.return?.());
+    // Who is asked for the next input ends when it has that, which may be never.
+    if (asked) ended.catch(() => undefined);
+    else await ended;
+  }
 }
 
 /**
@@ -81,19 +123,17 @@ async function nextOf(iterator) {
  *
  * @param {Worker} worker
  * @param {Channel} channel
- * @param {Map<number, AsyncIterator<unknown> | Iterator<unknown>>} inputs of each stream
+ * @param {Map<number, Inputs>} inputs of each stream
  * @param {Record<string, unknown>} told
  * @returns {RemoteMobile}
  */
 function remote(worker, channel, inputs, told) {
   let streams = 0;
-  /** @param {Iterable<unknown> | AsyncIterable<unknown>} texts @param {unknown} options */
-  async function* predictMany(texts, options) {
-    const stream = ++streams;
-    inputs.set(
-      stream,
-      Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator](),
-    );
+  const end = (/** @type {number} */ stream) => channel.call("end", stream).catch(() => undefined);
+  /** @param {number} stream @param {Iterable<unknown>} texts @param {unknown} options */
+  async function* run(stream, texts, options) {
+    const own = new Inputs(texts);
+    inputs.set(stream, own);
     try {
       await channel.call("many", stream, options);
       for (;;) {
@@ -102,10 +142,15 @@ function remote(worker, channel, inputs, told) {
         yield value;
       }
     } finally {
-      await channel.call("end", stream).catch(() => undefined);
-      await inputs.get(stream)?.return?.();
+      await end(stream);
       inputs.delete(stream);
+      await own.close();
     }
+  }
+  /** @param {Iterable<unknown>} texts @param {unknown} options */
+  function predictMany(texts, options) {
+    const stream = ++streams;
+    return leavable(run(stream, texts, options), () => void end(stream));
   }
   async function close() {
     try {

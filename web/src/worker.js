@@ -33,10 +33,12 @@ const channel = new Channel(/** @type {any} */ (globalThis), {
   /**
    * @param {string} place
    * @param {import("../mobile.js").Options} options
+   * @param {boolean} watched whether the page wants to know how far it is
    */
-  async open(place, options) {
+  async open(place, options, watched) {
     const { Mobile } = await modules;
-    mobile = await Mobile.open(place, options);
+    const onProgress = (/** @type {unknown} */ told) => void channel.call("progress", told);
+    mobile = await Mobile.open(place, watched ? { ...options, onProgress } : options);
     return Object.fromEntries(TOLD.map((name) => [name, mobile[name]]));
   },
   /**
@@ -51,8 +53,8 @@ const channel = new Channel(/** @type {any} */ (globalThis), {
   many(stream, options) {
     streams.set(stream, mobile.predictMany(inputsOf(stream), options)[Symbol.asyncIterator]());
   },
-  /** @param {number} stream */
-  next: (stream) => /** @type {AsyncIterator<unknown>} */ (streams.get(stream)).next(),
+  /** @param {number} stream which may have been left meanwhile */
+  next: (stream) => streams.get(stream)?.next() ?? { done: true, value: undefined },
   /** @param {number} stream */
   async end(stream) {
     const iterator = streams.get(stream);

@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { EventParser } from "../page/events.js";
 import { inputsOf, jsonLines } from "../page/lines.js";
+import { toldOf } from "../page/loading.js";
 import {
   bytes,
   milliseconds,
@@ -250,4 +251,12 @@ test("a refused token and a missing address are told from a tier that is down", 
   assert.match(down, /unreachable/);
   assert.doesNotMatch(down, /Settings/);
   assert.equal(fallbackOf(/** @type {any} */ ({ fallbackReason: null }), site), null);
+});
+
+test("how far the files have come is told in bytes, and then that the model is made ready", () => {
+  const progress = { file: "a", total: 4e6, files: 2 };
+  assert.equal(toldOf({ ...progress, loaded: 1500, done: 0 }), "1.5 kB of 4.0 MB");
+  // All bytes are there, and the last file is not checked yet.
+  assert.equal(toldOf({ ...progress, loaded: 4e6, done: 1 }), "4.0 MB of 4.0 MB");
+  assert.equal(toldOf({ ...progress, loaded: 4e6, done: 2 }), "4.0 MB, making it ready");
 });

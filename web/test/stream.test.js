@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ConfigError, DataError, Mobile } from "../src/index.js";
+import { MemoryStore } from "../src/state/store.js";
 import { AHEAD } from "../src/stream.js";
 import { bundleOf } from "./support.js";
 
@@ -67,12 +68,9 @@ test("a stream is what one text after the other is, and its order is that of the
 });
 
 /** As it comes out of a state. @param {Prediction} prediction */
-function stored({ parts, calls, ...rest }) {
-  return {
-    ...rest,
-    parts: { ...parts, record: 0 },
-    calls: calls.map((call) => ({ ...call, detail: null })),
-  };
+function stored({ parts, ...rest }) {
+  const none = Object.fromEntries(Object.keys(parts).map((name) => [name, 0]));
+  return { ...rest, parts: none, steps: [], calls: [] };
 }
 
 test("answers that come out of order leave in order, and so many are asked at once", async () => {
@@ -213,4 +211,116 @@ test("who leaves a stream, or closes the mobile, leaves nothing half done", asyn
     await waiting;
     for (;;) if ((await stream.next()).done) return;
   }, /closed while a stream was running|is closed/);
+});
+
+/** A store that says when so many answers are in it. */
+class CountingStore extends MemoryStore {
+  #answers = 0;
+  #full = () => {};
+
+  /** @param {number} most */
+  constructor(most) {
+    super();
+    this.most = most;
+    /** @type {Promise<void>} */
+    this.full = new Promise((resolve) => (this.#full = () => resolve()));
+  }
+
+  /** @type {MemoryStore["transact"]} */
+  async transact(work) {
+    const done = await super.transact(work);
+    this.#answers = (await this.load()).answers;
+    if (this.#answers === this.most) this.#full();
+    return done;
+  }
+}
+
+test("answers are recorded as they come, however slow their reader is", async () => {
+  const cloud = new Cloud();
+  cloud.free = false;
+  const store = new CountingStore(3);
+  const { folder: all } = bundleOf("all-cloud");
+  const mobile = await Mobile.open(all, { clients: { cloud }, state: store });
+  const stream = mobile.predictMany(named.slice(0, 3), { workers: 3 });
+  const first = stream.next(); // and nothing more is asked of it
+  const asked = async () => {
+    while (cloud.asked.length < 3) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await asked();
+  for (let k = 0; k < 3; k += 1) cloud.answer();
+  await store.full;
+  assert.equal((await first).value?.id, "0");
+  assert.equal((await mobile.ledger()).answers, 3);
+  // Those that nobody has taken are there for whoever comes again.
+  await stream.return();
+  assert.equal((await mobile.ledger()).answers, 3);
+  assert.equal((await mobile.predict("another", { id: "2" })).route, "cloud");
+  assert.equal((await mobile.ledger()).answers, 3);
+  await mobile.close();
+});
+
+test("a stream that fails lets go of its other inputs before anybody asks it again", async () => {
+  /** @type {{resolve: (said: Float32Array) => void, reject: (error: Error) => void}[]} */
+  const asked = [];
+  const infer = () => {
+    return new Promise((/** @type {(said: Float32Array) => void} */ resolve, reject) => {
+      asked.push({ resolve, reject });
+    });
+  };
+  const until = async (/** @type {number} */ most) => {
+    while (asked.length < most) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const clients = { cloud: { infer } };
+  const mobile = await Mobile.open(bundleOf("all-cloud").folder, { clients });
+  const stream = mobile.predictMany(named.slice(0, 3), { workers: 3 });
+  const first = stream.next(); // and nothing more is asked of it for now
+  await until(3);
+  const said = Float32Array.of(0.25, 0.75);
+  asked[1].reject(new RangeError("of the client's own"));
+  asked[0].resolve(said);
+  const other = mobile.predict(texts[2], { id: "2" }); // which the stream has claimed
+  await until(4);
+  asked[3].resolve(said);
+  assert.equal((await other).id, "2");
+  // What was recorded before the failure is given before it.
+  assert.equal((await first).value?.id, "0");
+  await assert.rejects(stream.next(), RangeError);
+  assert.ok((await stream.next()).done);
+  asked[2].resolve(said);
+  assert.equal((await mobile.ledger()).answers, 2);
+  await mobile.close();
+});
+
+/** A source that never goes on behind its first inputs. @param {string[]} some */
+async function* endless(some) {
+  yield* some;
+  await new Promise(() => undefined);
+}
+
+test("a stream is left while its source never goes on, whoever waits for its next answer", async () => {
+  const mobile = await Mobile.open(folder, { clients: { cloud: new Cloud() } });
+  const stream = mobile.predictMany(endless(["one"]));
+  assert.ok(!(await stream.next()).done);
+  const waiting = stream.next();
+  assert.deepEqual(await stream.return(), { done: true, value: undefined });
+  assert.ok((await waiting).done);
+  assert.ok((await stream.next()).done);
+  const thrown = mobile.predictMany(endless([]));
+  const nothing = thrown.next();
+  await assert.rejects(thrown.throw(new RangeError("of the caller's own")), RangeError);
+  assert.ok((await nothing).done);
+  await mobile.predictMany(endless([])).return(); // which has not begun
+  let left = false;
+  const source = {
+    [Symbol.asyncIterator]: () => source,
+    next: async () => ({ done: false, value: "a film" }),
+    return: async () => {
+      left = true;
+      return { done: true, value: undefined };
+    },
+  };
+  for await (const _ of mobile.predictMany(/** @type {any} */ (source))) break;
+  assert.ok(left);
+  assert.equal((await mobile.ledger()).answers >= 2, true);
+  await mobile.close();
 });

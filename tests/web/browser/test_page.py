@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 
 from dimec.mobile import Mobile
 from dimec.serving.local import LocalTiers
@@ -250,6 +250,27 @@ _FAINT = """() => {
   }
   return faint;
 }"""
+
+
+def test_how_far_the_model_has_come_is_shown_and_read_aloud(
+    chromium: Browser, place: Place
+) -> None:
+    context = chromium.new_context()
+    held: list[Route] = []
+    context.route("**/bundle/tokenizer.json", lambda route: held.append(route))
+    page = context.new_page()
+    page.goto(place.origin)
+    bar = page.get_by_role("progressbar", name="Loading the model")
+    # All that can come has come, but for the one that is held.
+    expect(bar).to_have_attribute("aria-valuetext", re.compile(r"^[\d.]+ kB of [\d.]+ [kM]B$"))
+    share = float(bar.get_attribute("value") or "")
+    assert 0 < share < 1
+    expect(page.locator("#loaded")).to_have_text(bar.get_attribute("aria-valuetext") or "")
+    for route in held:
+        route.continue_()
+    opened(page)
+    expect(bar).to_be_hidden()
+    context.close()
 
 
 def test_a_second_tab_is_refused_with_what_to_do(page: Page, place: Place) -> None:
