@@ -73,6 +73,7 @@ def test_a_listed_page_may_ask_and_read(open_to_pages: Server, origin: str) -> N
         "x-request-id",
         "traceparent",
         "retry-after",
+        "server",
     }
     assert answer.headers["content-digest"] == content_digest(answer.body)
 

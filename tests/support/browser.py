@@ -12,7 +12,7 @@ import http.server
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,28 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         ".wasm": "application/wasm",
     }
 
+    headers_of_all: Mapping[str, str] = {}
+
+    def end_headers(self) -> None:
+        """Those that every file has, too."""
+        for name, value in self.headers_of_all.items():
+            self.send_header(name, value)
+        super().end_headers()
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The origin of a folder while any web server's like serves it on this machine."""
-    handler = functools.partial(_Files, directory=str(folder))
+def served(folder: Path, headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The origin of a folder while any web server's like serves it on this machine.
+
+    Args:
+        folder: of the files.
+        headers: name → value, of every answer.
+    """
+    kind = type("Files", (_Files,), {"headers_of_all": headers or {}})
+    handler = functools.partial(kind, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -20,7 +20,8 @@ from dimec.serving.exchange import HttpResponse, Scope, Send, error_response
 
 _TRACED = ("X-Request-Id", "Traceparent")
 _SENT = ("Authorization", "Content-Type", BINARY_HEADER, DIGEST_HEADER, *_TRACED)
-_READ = (BINARY_HEADER, DIGEST_HEADER, RECEIVED_HEADER, *_TRACED, "Retry-After")
+# Clients take "Server" for a promise of digests, from the first answer on.
+_READ = (BINARY_HEADER, DIGEST_HEADER, RECEIVED_HEADER, *_TRACED, "Retry-After", "Server")
 _MAX_AGE = 600  # seconds that a browser may remember the answer to a preflight
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dimec.__about__ import __version__
-from dimec.base.errors import ConfigError, quoted, shown
+from dimec.base.errors import ConfigError, CorruptArtefactError, quoted, shown
 from dimec.base.storage_folders import atomic_folder
 from dimec.bundle.folders import open_mobile_bundle
 from dimec.bundle.manifest import MANIFEST
@@ -19,7 +22,7 @@ from dimec.web.assets import assets
 from dimec.web.links import links
 
 SETUP = "setup.json"
-_HEAD = b"<head>"
+HEADERS = "_headers"
 # A page of a static site may ask tiers anywhere, by TLS or on the same machine.
 _ANYWHERE = ("https:", "http://localhost:*", "http://127.0.0.1:*")
 
@@ -111,8 +114,10 @@ def write_site(
     check_tiers(tiers, open_mobile_bundle(bundle).manifest.names[1:])
     files = site_files(bundle)
     files[SETUP] = Setup(tiers).to_json()
+    policy = static_policy(tiers.values())
+    files[HEADERS] = _headers(policy)
     if "index.html" in files:
-        files["index.html"] = _guarded(files["index.html"], tiers.values())
+        files["index.html"] = guarded(files["index.html"], policy)
     with atomic_folder(out) as folder:
         for name, content in files.items():
             path = folder / name
@@ -162,12 +167,74 @@ def check_tiers(tiers: Mapping[str, str], served: Sequence[str]) -> None:
                 f"are {', '.join(map(shown, served)) or 'none'}"
             )
         check_url(tier, address)
+    static_policy(tiers.values())
 
 
-def _guarded(page: bytes, addresses: Iterable[str]) -> bytes:
-    """The page with its policy of content, since the server may be anybody's."""
+def static_policy(addresses: Iterable[str] = ()) -> str:
+    """The Content-Security-Policy of a site on any web server, with its tiers at these addresses.
+
+    Raises:
+        ConfigError: an address holds what would end a rule of the policy.
+    """
     # Of an address with a path a policy would take just that path.
     named = {"{0.scheme}://{0.netloc}".format(urlsplit(address)) for address in addresses}
-    policy = policy_of_content((*_ANYWHERE, *sorted(named))).encode()
-    rule = b'<meta http-equiv="Content-Security-Policy" content="%s" />' % policy
-    return page.replace(_HEAD, _HEAD + b"\n    " + rule, 1)
+    for origin in named:
+        if not re.fullmatch(r"[A-Za-z0-9.:/\[\]_-]+", origin):
+            raise ConfigError(
+                f"{quoted(origin, 80)} cannot stand in a Content-Security-Policy; give the address "
+                "of a server by letters, digits, '.', '-' and a port"
+            )
+    return policy_of_content((*_ANYWHERE, *sorted(named)))
+
+
+def guarded(page: bytes, policy: str) -> bytes:
+    """The page with its policy of content at the begin of its head: the server may be anybody's.
+
+    Raises:
+        CorruptArtefactError: the page has no head before all that could load something.
+    """
+    text = page.decode("utf-8")
+    end = _Head(text).end
+    if end is None:
+        raise CorruptArtefactError(
+            "expected a page that begins with a <head>, where its Content-Security-Policy has to "
+            f"stand; got {quoted(text, 60)}; install dimec again"
+        )
+    rule = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy, False)}" />'
+    return f"{text[:end]}\n    {rule}{text[end:]}".encode()
+
+
+class _Head(HTMLParser):
+    """Where the start tag of a page's head ends; None where anything else stands before it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.end: int | None = None
+        self._missed = False
+        self._lines = page.split("\n")  # as the parser counts them
+        self.feed(" " + page[1:] if page.startswith("\ufeff") else page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        """Note the end of the first one, unless another has begun the body."""
+        if tag == "head" and self.end is None and not self._missed:
+            line, column = self.getpos()
+            before = sum(len(one) + 1 for one in self._lines[: line - 1])
+            self.end = before + column + len(self.get_starttag_text() or "")
+        self._missed |= tag != "html"
+
+    def handle_data(self, data: str) -> None:
+        """Text begins the body."""
+        self._missed |= bool(data.strip(" \t\n\f\r"))  # what HTML calls white space
+
+
+def _headers(policy: str) -> bytes:
+    """The file by which Netlify, Cloudflare Pages and others like them send headers.
+
+    A worker takes its policy from its own headers, and from no page's.
+    """
+    headers = {
+        "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return "".join(("/*\n", *(f"  {k}: {v}\n" for k, v in headers.items()))).encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from dimec.mobile import Mobile
 from dimec.serving.local import LocalTiers
@@ -141,6 +141,99 @@ def test_a_function_cannot_go_into_a_worker_and_the_error_says_so(page: Page) ->
         }"""
     )
     assert "plain values" in message
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_the_worker_is_held_to_the_policy_that_the_server_sends(
+    chromium: Browser, place: Place, tmp_path: Path, headers: bool
+) -> None:
+    """By the file that hosts read; without one it has none, since a page's is not the worker's."""
+    site = tmp_path / "site"
+    write_site(place.bundle, site, place.tiers.urls)
+    first, *lines = (site / "_headers").read_text("ascii").splitlines()
+    assert first == "/*"
+    sent = dict(line.strip().split(": ", 1) for line in lines) if headers else {}
+    page = chromium.new_context().new_page()
+    with served(site, sent) as origin:
+        page.goto(origin)
+        expect(page.get_by_role("button", name="Answer", exact=True)).to_be_enabled(timeout=30_000)
+        (worker,) = page.workers
+        # Later, since what a debugger evaluates may do what a page may not.
+        made = worker.evaluate(
+            """() => new Promise((resolve) => setTimeout(() => {
+              try { resolve(eval("1 + 1")); } catch (error) { resolve(error.name); }
+            }, 0))"""
+        )
+    assert made == ("EvalError" if headers else 2)
+    page.context.close()
+
+
+def test_a_page_is_shown_whose_server_answers(page: Page, place: Place) -> None:
+    """So that the client knows from the first answer on that each has its digest."""
+    for url in place.tiers.urls.values():
+        said = page.evaluate(
+            "async (url) => (await fetch(`${url}/v2/health/ready`)).headers.get('Server')", url
+        )
+        assert said.startswith("dimec/")
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_stream_is_left_though_its_source_never_goes_on(
+    page: Page, place: Place, waiting: bool
+) -> None:
+    page.evaluate(_OPEN, [place.tiers.urls, {"token": _TOKEN}])
+    given = page.evaluate(
+        """async (waiting) => {
+          async function* endless() {
+            yield "a film";
+            await new Promise(() => undefined);
+          }
+          const stream = mobile.predictMany(endless());
+          const first = await stream.next();
+          const next = waiting ? stream.next() : null;
+          await mobile.info(); // by now the worker asks for the next input
+          const left = await stream.return();
+          const last = (await next) ?? (await stream.next());
+          const never = mobile.predictMany(endless());
+          await never.return();
+          const early = mobile.predictMany(endless());
+          const none = early.next(); // which the worker has not heard of yet
+          await early.return();
+          return [first.done, left.done, last.done, (await none).done];
+        }""",
+        waiting,
+    )
+    assert given == [False, True, True, True]
+    # The worker lets go too: it closes as soon as its streams have ended.
+    assert page.evaluate("async () => { await mobile.close(); return 'closed'; }") == "closed"
+
+
+def test_an_address_that_is_none_is_told_as_such(page: Page) -> None:
+    said = page.evaluate("() => dimec.openInWorker('http://[').catch((e) => [e.name, e.message])")
+    assert said == ["ConfigError", "expected the address of a bundle, got http://["]
+    assert page.workers == []
+
+
+def test_how_far_the_files_are_is_told_to_the_page(page: Page, place: Place) -> None:
+    told = page.evaluate(
+        """async () => {
+          const told = [];
+          const onProgress = (one) => told.push(one);
+          window.mobile = await dimec.openInWorker("bundle/", { onProgress, cache: false });
+          return told;
+        }"""
+    )
+    total = page.evaluate("async () => (await mobile.info()).bytes")
+    last = told[-1]
+    assert (last["loaded"], last["total"], last["done"]) == (total, total, last["files"])
+    assert [one["loaded"] for one in told] == sorted(one["loaded"] for one in told)
+    assert any(one["loaded"] < total for one in told)
+    said = page.evaluate(
+        """() => dimec.openInWorker("bundle/", {
+          state: ":memory:", onProgress: () => { throw new RangeError("of the page's own"); },
+        }).catch((error) => error.message)"""
+    )
+    assert said == "of the page's own"
 
 
 def test_an_altered_bundle_is_refused_with_what_to_do(

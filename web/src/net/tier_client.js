@@ -11,7 +11,7 @@
  *
  * Raw tensors are used, of texts too. A server that has never taken any and refuses a request is
  * asked again in JSON, and if it takes that, in JSON from then on. Once a server has shown that it
- * sends digests, answers without one are refused.
+ * is dimec's (header `Server`) or has sent a `Content-Digest`, answers without one are refused.
  */
 
 import { ConfigError, TierError } from "../errors.js";
@@ -193,7 +193,7 @@ export class TierClient {
    */
   async #checked(question, attempt, reply, binary) {
     if (reply.headers.get("Server")?.startsWith("dimec/")) {
-      this.#sendsDigests = this.#takesBinary = true; // a browser shows it of the same origin only
+      this.#sendsDigests = this.#takesBinary = true;
     }
     checkReceived(attempt, reply, this.#confirmsRequests);
     const said = await judge(question, reply, this.#sendsDigests);
