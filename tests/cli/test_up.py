@@ -237,6 +237,41 @@ class TestFromAPipe:
             assert b"Traceback" not in process.stderr.read()
         all_gone(children)
 
+    def test_sigterm_stops_all(self, bundle: Path) -> None:
+        with self.start(bundle) as process:
+            children = self.answered_once(process)
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+            assert process.stderr is not None
+            assert b"Traceback" not in process.stderr.read()
+        all_gone(children)
+
+    @pytest.mark.parametrize("words", [(), ("--web",)], ids=["prompt", "web"])
+    def test_sigterm_while_the_servers_start_stops_all(
+        self, bundle: Path, words: tuple[str, ...]
+    ) -> None:
+        children: set[psutil.Process] = set()
+
+        def two() -> bool:
+            children.update(family(process.pid))
+            return len(children) == 2
+
+        process = subprocess.Popen(
+            command("up", bundle, *words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        with process:
+            until(two, "two servers")
+            process.terminate()
+            out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, out) == (0, b"")
+        assert b"Traceback" not in err
+        # It has waited for them.
+        assert not any(child.is_running() for child in children)
+
     def test_the_servers_do_not_outlive_it(self, bundle: Path) -> None:
         with self.start(bundle) as process:
             children = self.answered_once(process)

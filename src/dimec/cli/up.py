@@ -58,8 +58,8 @@ def up(
     The command that asks the same tiers from another terminal is printed first.
 
     Each answer tells its label and probability, where the router sent it and by what margin, which
-    tier answered, how long that took and what it cost. Ctrl-D or Ctrl-C ends all of them. Lines
-    from a pipe are answered likewise.
+    tier answered, how long that took and what it cost. Ctrl-D, Ctrl-C or SIGTERM ends all of them,
+    with exit code 0. Lines from a pipe are answered likewise.
 
     With --web a page in the browser is the device. It shows what every answer took and why it
     went where it did, and has buttons to cut or slow the link to a tier, or to stop it. It is for
@@ -91,10 +91,15 @@ def _run(
 ) -> None:
     from dimec.mobile import Mobile
     from dimec.mobile.course import check_fallback
+    from dimec.serving.interrupts import sigterm_as_interrupt
     from dimec.serving.local import LocalTiers
 
     check_fallback(fallback)  # before the servers start
-    with _token_file() as (token, token_file), LocalTiers(bundle, token, log) as tiers:
+    with (
+        sigterm_as_interrupt(),
+        _token_file() as (token, token_file),
+        LocalTiers(bundle, token, log) as tiers,
+    ):
         mobile = Mobile.open(
             bundle,
             tiers=tiers.urls,

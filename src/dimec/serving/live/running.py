@@ -16,6 +16,7 @@ import uvicorn
 
 from dimec.base.errors import MissingArtefactError, ServerError
 from dimec.bundle.manifest import GOLDEN
+from dimec.serving.interrupts import sigterm_as_interrupt
 from dimec.serving.listening import bind, taken
 from dimec.serving.live.app import LiveSite
 from dimec.serving.live.watching import TierWatch
@@ -38,6 +39,8 @@ def serve_site(
 ) -> None:
     """Start every tier but the first, serve the site, and stop all on SIGTERM or Ctrl-C.
 
+    Whichever comes before it can be asked raises KeyboardInterrupt, with everything stopped.
+
     Args:
         bundle: the folder that ``dimec export`` made.
         port: of the site; 0 takes any free one; None :data:`PORT`, or any where that is taken.
@@ -52,7 +55,7 @@ def serve_site(
     files = site_files(bundle)
     if "index.html" not in files:
         raise MissingArtefactError("this dimec came without the page; install it again")
-    with listener_of(port) as listener:
+    with sigterm_as_interrupt(), listener_of(port) as listener:
         origin = f"http://{HOST}:{listener.getsockname()[1]}"
         token, key = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
         with LocalTiers(bundle, token, log, (origin,)) as local:
