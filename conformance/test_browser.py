@@ -13,8 +13,14 @@ from playwright.sync_api import Browser, Page
 from cors_proxy import CorsProxy
 from cors_proxy import served as proxied
 from dimec.mobile import Mobile, Prediction
-from dimec.web.site import write_site
-from support.browser import chromium, chromium_type, launch_options, module_page, served
+from support.browser import (
+    blank_site,
+    chromium,
+    chromium_type,
+    launch_options,
+    module_page,
+    served,
+)
 from support.tiers import texts
 from triton_server import TritonServer
 
@@ -44,9 +50,7 @@ def behind(
     bundle: Path, triton: TritonServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Behind]:
     """A site of the bundle, and Triton behind a proxy."""
-    folder = tmp_path_factory.mktemp("browser") / "site"
-    write_site(bundle, folder)
-    (folder / "blank.html").write_text("<!doctype html><title>empty</title>", "utf-8")
+    folder = blank_site(bundle, tmp_path_factory.mktemp("browser") / "site")
     with ExitStack() as stack:
         origin = stack.enter_context(served(folder))
         proxy = CorsProxy(triton.url, (origin,))

@@ -20,8 +20,14 @@ from playwright.sync_api import Browser, Page
 from dimec.runs.run import Run
 from dimec.serving.local import LocalTiers
 from dimec.tiers.names import TIER_NAMES
-from dimec.web.site import write_site
-from support.browser import chromium, chromium_type, launch_options, module_page, served
+from support.browser import (
+    blank_site,
+    chromium,
+    chromium_type,
+    launch_options,
+    module_page,
+    served,
+)
 from support.tiny import reviews
 
 __all__ = ["chromium", "chromium_type", "launch_options"]
@@ -53,9 +59,7 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def site(proof_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The bundle's site and its servers."""
-    folder = tmp_path_factory.mktemp("browser") / "site"
-    write_site(proof_bundle, folder)
-    (folder / "blank.html").write_text("<!doctype html><title>empty</title>", "utf-8")
+    folder = blank_site(proof_bundle, tmp_path_factory.mktemp("browser") / "site")
     with ExitStack() as stack:
         origin = stack.enter_context(served(folder))
         tiers = stack.enter_context(LocalTiers(proof_bundle, cors_origins=(origin,)))

@@ -11,16 +11,21 @@ import functools
 import http.server
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
 
+from dimec.web.site import write_site
+from support.tiny import command, environment
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_BLANK = "blank.html"
 # The sandbox of Chromium wants a user who is not root; what the tests open is their own.
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
 
@@ -101,7 +106,36 @@ def served(folder: Path, headers: Mapping[str, str] | None = None) -> Iterator[s
             thread.join()
 
 
-def module_page(page: Page, origin: str, blank: str = "blank.html") -> Page:
+def blank_site(bundle: Path, folder: Path, tiers: Mapping[str, str] | None = None) -> Path:
+    """A site of a bundle with a page that shows nothing; see :func:`module_page`."""
+    write_site(bundle, folder, tiers)
+    (folder / _BLANK).write_text("<!doctype html><title>empty</title>", "utf-8")
+    return folder
+
+
+class Up(NamedTuple):
+    """A process of `dimec up --web`, and the address that it has printed."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+
+
+@contextmanager
+def up(bundle: Path, *options: str) -> Iterator[Up]:
+    """The page and the servers of a bundle's tiers, while the block runs."""
+    line = command("up", bundle, "--web", *options)
+    with subprocess.Popen(
+        line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield Up(process, process.stdout.readline().decode().strip())
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def module_page(page: Page, origin: str, blank: str = _BLANK) -> Page:
     """A page of a site that shows nothing, with ``openInWorker`` of the site at hand."""
     page.goto(f"{origin}/{blank}")
     page.evaluate(

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from dimec.mobile import Mobile
+from support.browser import up
 from support.tiers import balanced, texts
-from support.tiny import command, environment
 
 _PATIENCE = 60_000.0  # milliseconds
-
-
-class Up(NamedTuple):
-    """A process of `dimec up --web`, and the address that it has printed."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-
-
-@contextmanager
-def up(bundle: Path, *options: str) -> Iterator[Up]:
-    """It runs while the block does."""
-    line = command("up", bundle, "--web", *options)
-    with subprocess.Popen(
-        line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield Up(process, process.stdout.readline().decode().strip())
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page
 
-from dimec.web.site import write_site
-from support.browser import module_page, served
+from support.browser import blank_site, module_page, served
 from support.tiers import balanced, texts
 
 _OPEN = """async (options) => {
@@ -87,18 +86,11 @@ class Place(NamedTuple):
     origin: str
 
 
-def site_of(bundle: Path, folder: Path) -> Path:
-    """A site with a page that shows nothing."""
-    write_site(bundle, folder)
-    (folder / "blank.html").write_text("<!doctype html><title>empty</title>", "utf-8")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def place(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     bundle = balanced(tiny_bundle, folder / "bundle")
-    site = site_of(bundle, folder / "site")
+    site = blank_site(bundle, folder / "site")
     with ExitStack() as stack:
         yield Place(bundle, site, stack.enter_context(served(site)))
 
@@ -137,7 +129,7 @@ def test_a_second_start_fetches_no_file_and_a_damaged_one_is_fetched_anew(
 def test_an_altered_file_is_refused_and_not_kept(
     chromium: Browser, place: Place, tmp_path: Path
 ) -> None:
-    site = site_of(place.bundle, tmp_path / "site")
+    site = blank_site(place.bundle, tmp_path / "site")
     graph = site / "bundle" / "layers.onnx.data"
     content = bytearray(graph.read_bytes())
     content[len(content) // 2] ^= 1
@@ -159,7 +151,7 @@ def test_an_altered_file_is_refused_and_not_kept(
 def test_a_browser_without_writable_streams_keeps_the_files_by_what_it_has(
     chromium: Browser, place: Place, tmp_path: Path, old: str, kept: bool
 ) -> None:
-    site = site_of(place.bundle, tmp_path / "site")
+    site = blank_site(place.bundle, tmp_path / "site")
     worker = site / "mobile" / "worker.js"
     worker.write_text(f"{worker.read_text('utf-8')}\n{_OLD[old]}\n", "utf-8")
     context = chromium.new_context()

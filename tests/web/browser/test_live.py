@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from dimec.bundle.folders import read_manifest
 from dimec.mobile import Mobile
+from support.browser import up
 from support.tiers import balanced, texts
-from support.tiny import command, environment
 
 _PATIENCE = 60_000.0  # milliseconds
 # Before any script of the page: what its policy of content has stopped, in the page itself.
@@ -56,14 +55,8 @@ def bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(bundle: Path) -> Iterator[str]:
     """What is printed, while it is served."""
-    line = command("up", bundle, "--web")
-    with subprocess.Popen(
-        line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().decode().strip()
-        process.terminate()
-    assert process.returncode == 0
+    with up(bundle) as found:
+        yield found.address
 
 
 @pytest.fixture

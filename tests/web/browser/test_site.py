@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from dimec.mobile import Mobile
 from dimec.serving.local import LocalTiers
 from dimec.web.site import write_site
-from support.browser import module_page, served
+from support.browser import blank_site, module_page, served
 from support.tiers import balanced, texts
 
 _TOKEN = "of-these-tests"
@@ -48,8 +48,7 @@ def place(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A bundle whose router sends a third of the texts to each tier, its site and servers."""
     folder = tmp_path_factory.mktemp("place")
     bundle = balanced(tiny_bundle, folder / "bundle")
-    write_site(bundle, folder / "site")
-    (folder / "site" / "blank.html").write_text("<!doctype html><title>empty</title>", "utf-8")
+    blank_site(bundle, folder / "site")
     with ExitStack() as stack:
         origin = stack.enter_context(served(folder / "site"))
         tiers = stack.enter_context(LocalTiers(bundle, _TOKEN, cors_origins=(origin,)))
@@ -239,9 +238,7 @@ def test_how_far_the_files_are_is_told_to_the_page(page: Page, place: Place) -> 
 def test_an_altered_bundle_is_refused_with_what_to_do(
     chromium: Browser, place: Place, tmp_path: Path
 ) -> None:
-    site = tmp_path / "site"
-    write_site(place.bundle, site)
-    (site / "blank.html").write_text("<!doctype html><title>empty</title>", "utf-8")
+    site = blank_site(place.bundle, tmp_path / "site")
     graph = site / "bundle" / "layers.onnx.data"
     content = bytearray(graph.read_bytes())
     content[len(content) // 2] ^= 1

@@ -12,8 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserType, Page
 
 from dimec.mobile import Mobile
-from dimec.web.site import write_site
-from support.browser import module_page, served
+from support.browser import blank_site, module_page, served
 from support.tiers import balanced, texts
 
 # Of a browser that is killed; a test ends long before it is over.
@@ -98,13 +97,6 @@ class Place(NamedTuple):
     pools: int
 
 
-def site_of(bundle: Path, folder: Path) -> Path:
-    """A site with a page that shows nothing."""
-    write_site(bundle, folder)
-    (folder / "blank.html").write_text("<!doctype html><title>empty</title>", "utf-8")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def place(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
@@ -112,7 +104,7 @@ def place(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with Mobile.open(bundle, state=":memory:", adaptive=True) as mobile:
         pools = int(mobile.engine.memory()["counts"].sum())
     with ExitStack() as stack:
-        origin = stack.enter_context(served(site_of(bundle, folder / "site")))
+        origin = stack.enter_context(served(blank_site(bundle, folder / "site")))
         yield Place(bundle, origin, pools)
 
 
