@@ -30,7 +30,7 @@ LEVELS = (
     ("evaluation",),
     ("report",),
     ("runs",),
-    ("training",),
+    ("fleet", "training"),
     ("runs.run",),
     ("runs.train",),
     ("cli",),

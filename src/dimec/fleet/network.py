@@ -1,0 +1,216 @@
+"""The event loop: askings travel from phones to stations and back, or elsewhere on failure.
+
+An input's path is that of its policy: visits to tiers, nearest first. Where a tier fails, the rule
+is the mobile's (:class:`dimec.mobile.course.Course`): if an exit has spoken before, what it said is
+the answer; else the other tiers are asked in the order of the fallback, each for its own exit, the
+phone last. Refused askings are not tried again at the same tier.
+
+Inputs meet in the queues only, so events are arrivals at stations, in order of time: one for each
+visit to a tier. Those of first visits are sorted once, later ones wait in a heap.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+import numpy as np
+
+from dimec.base.arrays import BoolArray, FloatArray, IntArray
+from dimec.fleet.stations import SERVED, TIMEOUT, Station
+
+LOST = -1.0  # of a way: the phone has no link
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """What N inputs ask of K tiers; the first is the phone, which is not asked.
+
+    Attributes:
+        sent: (N,) seconds, when the phone is done with its part, and sends or has answered.
+        visits: (N, K) whether the path has a visit to the tier; of the phone: an exit spoke there.
+        work: (N, K) seconds that a visit takes of a server there.
+        detour: (N, K) the same of a visit that stands in for another tier; of the phone its own.
+        there, back: (N, K) seconds on the way to the tier and back; negative without a link.
+        station: (N, K) which of the tier's stations the input's phone is bound to.
+        orders: for each tier the tiers to ask where the first visit is to it, that one first and
+            the phone last (:func:`dimec.mobile.course.fallback_order`).
+        timeout: seconds after which the phone gives an asking up.
+    """
+
+    sent: FloatArray
+    visits: BoolArray
+    work: FloatArray
+    detour: FloatArray
+    there: FloatArray
+    back: FloatArray
+    station: IntArray
+    orders: Sequence[Sequence[int]]
+    timeout: float = math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Askings:
+    """Every asking of a tier, in the order of arrival there; arrays are (A,).
+
+    Attributes:
+        input, tier: whose and where.
+        arrived, started, over: seconds: at the station, when the turn came, when it was over.
+        detour: whether it stood in for another tier.
+        outcome: a code of :data:`dimec.fleet.stations.REASONS`.
+    """
+
+    input: IntArray
+    tier: IntArray
+    arrived: FloatArray
+    started: FloatArray
+    over: FloatArray
+    detour: BoolArray
+    outcome: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Fate:
+    """What became of N inputs.
+
+    Attributes:
+        done: (N,) seconds, when the phone had the answer.
+        tier: (N,) which tier's exit answered.
+        detour: (N,) whether another tier answered than the path's, by the fallback.
+        cut: (N,) whether the path ended early, with what an exit had said before.
+        askings: all of them.
+    """
+
+    done: FloatArray
+    tier: IntArray
+    detour: BoolArray
+    cut: BoolArray
+    askings: Askings
+
+
+def run(demand: Demand, stations: Sequence[Sequence[Station]]) -> Fate:
+    """Let all inputs run their course.
+
+    Args:
+        demand: of N inputs.
+        stations: of each tier; of the phone none.
+    """
+    loop = _Loop(demand, stations)
+    loop.run()
+    return loop.fate()
+
+
+class _Loop:
+    """Lists in place of arrays: reading one number of an array takes ten times as long."""
+
+    def __init__(self, demand: Demand, stations: Sequence[Sequence[Station]]) -> None:
+        self._demand, self._stations = demand, stations
+        size = len(demand.visits)
+        self._following = _following(demand.visits)
+        self._work, self._detour = demand.work.T.tolist(), demand.detour.T.tolist()
+        self._there, self._back = demand.there.T.tolist(), demand.back.T.tolist()
+        self._bound = demand.station.T.tolist()
+        self._sent = demand.sent.tolist()
+        spoke = demand.visits[:, 0]
+        self._before = np.where(spoke, 0, -1).tolist()  # the tier whose exit spoke last
+        self._first = self._following[0].tolist()
+        self._next = [one.tolist() for one in self._following]
+        self._done = array("d", self._sent)
+        self._tier = array("q", [0]) * size
+        self._is_detour, self._is_cut = bytearray(size), bytearray(size)
+        self._failed: dict[int, int] = {}  # inputs on a detour: how many tiers have failed
+        self._heap: list[tuple[float, int, int, int, float]] = []
+        self._pushed = 0
+        columns = ("q", "q", "d", "d", "d", "b", "b")
+        self._log = tuple(array(kind) for kind in columns)
+
+    def run(self) -> None:
+        """All events, in order of time."""
+        heap = self._heap
+        for moment, i in zip(*self._first_arrivals(), strict=True):
+            while heap and heap[0][0] <= moment:
+                now, _, j, tier, sent = heappop(heap)
+                self._arrive(now, j, tier, sent)
+            self._arrive(moment, i, self._first[i], self._sent[i])
+        while heap:
+            now, _, j, tier, sent = heappop(heap)
+            self._arrive(now, j, tier, sent)
+
+    def _first_arrivals(self) -> tuple[list[float], list[int]]:
+        """Moments and inputs of first visits behind the phone, in order; without a link none."""
+        demand, first = self._demand, self._following[0]
+        away = np.flatnonzero(first)
+        way = demand.there[away, first[away]]
+        for i in away[way < 0].tolist():
+            self._fail(demand.sent[i], i, first[i])
+        away, way = away[way >= 0], way[way >= 0]
+        moments = demand.sent[away] + way
+        order = np.argsort(moments, kind="stable")
+        return moments[order].tolist(), away[order].tolist()
+
+    def _arrive(self, now: float, i: int, tier: int, sent: float) -> None:
+        detour = i in self._failed
+        work = (self._detour if detour else self._work)[tier][i]
+        back = self._back[tier][i]
+        until = sent + self._demand.timeout
+        station = self._stations[tier][self._bound[tier][i]]
+        outcome, start, over = station.arrive(now, work, until - back)
+        for column, value in zip(
+            self._log, (i, tier, now, start, over, detour, outcome), strict=True
+        ):
+            column.append(value)
+        if outcome != SERVED:
+            self._fail(until if outcome == TIMEOUT else min(over + back, until), i, tier)
+            return
+        home = over + back
+        following = 0 if detour else self._next[tier][i]
+        self._tier[i], self._done[i], self._before[i] = tier, home, tier
+        if following:
+            self._send(home, i, following)
+
+    def _send(self, now: float, i: int, tier: int) -> None:
+        way = self._there[tier][i]
+        if way < 0:
+            self._fail(now, i, tier)
+            return
+        self._pushed += 1  # so that of two at one moment the first to be sent is the first
+        heappush(self._heap, (now + way, self._pushed, i, tier, now))
+
+    def _fail(self, now: float, i: int, tier: int) -> None:
+        """The tier failed, and the phone knows it now."""
+        if self._before[i] >= 0:
+            self._done[i], self._tier[i], self._is_cut[i] = now, self._before[i], 1
+            return
+        first = self._first[i]
+        order = self._demand.orders[first]
+        failed = self._failed[i] = self._failed.get(i, 0) + 1
+        self._is_detour[i] = 1
+        other = order[failed]
+        if other:
+            self._send(now, i, other)
+        else:
+            self._done[i], self._tier[i] = now + self._detour[0][i], 0
+
+    def fate(self) -> Fate:
+        """What became of all."""
+        kinds = (np.int64, np.int64, np.float64, np.float64, np.float64, bool, np.int64)
+        log = (np.array(column).astype(kind) for column, kind in zip(self._log, kinds, strict=True))
+        return Fate(
+            np.array(self._done),
+            np.array(self._tier),
+            np.frombuffer(bytes(self._is_detour), bool),
+            np.frombuffer(bytes(self._is_cut), bool),
+            Askings(*log),
+        )
+
+
+def _following(visits: BoolArray) -> list[IntArray]:
+    """For each tier (N,) the next one behind it on the path; 0 where there is none."""
+    size, tiers = visits.shape
+    following = [np.zeros(size, np.int64)]
+    for tier in range(tiers - 1, 0, -1):
+        following.insert(0, np.where(visits[:, tier], tier, following[0]))
+    return following
