@@ -51,6 +51,8 @@ TABLE = (
     ("up BUNDLE --web --adaptive", "--adaptive", "--web"),
     ("up BUNDLE --port 8080", "--port", "--web"),
     ("up BUNDLE --open", "--open", "--web"),
+    ("simulate --example --out x", "--out", "--example"),
+    ("simulate --example --json", "--json", "--example"),
     ("map select RUN --by easy --seed 1", "--seed", "--by random"),
     ("bottleneck RUN --tail-learning-rate 0.1", "--tail-learning-rate", "--train-tail"),
     ("compress RUN --method heads --epochs 2", "--epochs", "--method magnitude"),

@@ -65,6 +65,9 @@ def places(
         out=folder / "recorded",
     )
     write_rows(folder / "records.csv", correctness_rows(20, {"a": 1.0, "b": 2.0}, 0))
+    (folder / "fleet.toml").write_text(
+        'mobiles = 3\nhours = 1.0\n[[populations]]\nname = "all"\ntrace = "mrpc/minilm-joint/0"\n'
+    )
     names = {"run": finished_run, "bundle": tiny_bundle, "backbone": tiny_backbone}
     names |= {"reviews": tiny_reviews, "folder": folder}
     return {name: str(path) for name, path in names.items()}
@@ -84,6 +87,7 @@ JSON = (
     "traces show mrpc/minilm-joint/0 --json",
     "traces get mrpc/minilm-joint/0 --out {run}/got.safetensors --json",
     "trace import {folder}/records.csv --out {run}/records --overwrite --json",
+    "simulate {folder}/fleet.toml --out {run}/fleet --json",
     "join a={run}/trace-test.safetensors b={run}/trace-test.safetensors "
     "--out {run}/both.safetensors --json",
     "contract rows {run} --out {run}/rows.jsonl --json",
@@ -106,6 +110,7 @@ SHOWN = (
     "map select {folder}/recorded --by easy",
     "predict {bundle} --state :memory: {long}",
     "traces list",
+    "simulate {folder}/fleet.toml --out {run}/fleet",
     "up {bundle} --state :memory: --timeout 30",
 )
 GIVEN = b"the film is moving\n" + b"the plot is dull and " * 20 + b"stale\n"

@@ -27,6 +27,7 @@ from dimec.cli.predict import predict
 from dimec.cli.profile import profile
 from dimec.cli.reproduce import PASSED_ON, reproduce
 from dimec.cli.serve import serve
+from dimec.cli.simulate import simulate
 from dimec.cli.steps import evaluate, fit, report
 from dimec.cli.streams import (
     flush_output,
@@ -119,7 +120,7 @@ def _root(
 
 
 _STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
-_RESEARCH = (bottleneck, compress, join, profile)
+_RESEARCH = (bottleneck, compress, join, profile, simulate)
 for _command in _STEPS:
     app.command(cls=Command)(_command)
 app.command(rich_help_panel="Research", context_settings=dict(PASSED_ON))(reproduce)

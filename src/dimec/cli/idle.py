@@ -186,6 +186,12 @@ RULES = (
         lambda given: "validation" in given or "split_column" in given,
         "with --validation or --split-column, which part the rows",
     ),
+    Idle(
+        "simulate",
+        ("out", "as_json"),
+        _beside("example"),
+        "with --example, which prints a file and stops; leave it out",
+    ),
     Idle("predict", _OF_TIERS, _without(*_TIERS), "without --tier, --edge or --cloud"),
     Idle(
         "predict",

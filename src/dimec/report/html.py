@@ -76,7 +76,7 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
         table=ledger_html(ledger),
         savings="" if inputs.curves is None else _savings(inputs.curves),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in ledger_notes(ledger)),
-        figures="\n".join(map(_figure, drawings)),
+        figures="\n".join(map(figure_html, drawings)),
         settings=_settings(ledger, None if pools is None else len(pools)),
     )
 
@@ -137,7 +137,8 @@ def _with_interval(value: float, low: float, high: float) -> str:
     return f"{percent(value)}<small>{interval(low, high)}</small>"
 
 
-def _figure(drawing: Drawing) -> str:
+def figure_html(drawing: Drawing) -> str:
+    """A drawing as an element of a page, with its words and the links to its files."""
     kind = ' class="wide"' if drawing.name in WIDE_FIGURES else ""
     name = escape(drawing.name)
     # The description is in the page for readers who cannot see the picture; the SVG points to it.
