@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dimec.base.errors import TierError
+from dimec.fleet.batches import BatchStation
 from dimec.fleet.network import LOST, Demand, run
 from dimec.fleet.stations import SERVED, Station
 from dimec.mobile.course import Course, fallback_order
@@ -95,6 +96,37 @@ def test_who_gives_up_asks_the_next_at_that_moment() -> None:
     # 3.25 s after the sending, edge has not answered; the cloud's answer takes 7.25 s: in vain too.
     assert fate.done.tolist() == [1 + 3.25 + 3.25 + 0.125]
     assert not (fate.askings.outcome == SERVED).any()
+
+
+def _many(size: int, seed: int, timeout: float) -> Demand:
+    rng = np.random.default_rng(seed)
+    visits = rng.uniform(size=(size, 3)) < 0.6
+    return Demand(
+        np.cumsum(rng.exponential(0.4, size)),
+        visits,
+        rng.exponential(0.5, (size, 3)),
+        rng.exponential(0.5, (size, 3)),
+        rng.uniform(0.01, 0.2, (size, 3)),
+        rng.uniform(0.01, 0.2, (size, 3)),
+        np.zeros((size, 3), np.int64),
+        [fallback_order(k, "accuracy", TIERS) for k in range(3)],
+        timeout,
+    )
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1.5])
+def test_stations_that_batch_one_by_one_are_stations(timeout: float) -> None:
+    demand = _many(400, 1, timeout)
+    outages = [(20.0, 25.0), (70.0, 71.0)]
+    plain = run(demand, [[], [Station(1, 3, outages)], [Station(2, 1)]])
+    batching = [[], [BatchStation(1, 3, outages, batch=1)], [BatchStation(2, 1, batch=1)]]
+    told = run(demand, batching)
+    assert len(set(plain.askings.outcome.tolist())) == 4 - math.isinf(timeout)
+    for name in ("done", "tier", "detour", "cut"):
+        assert getattr(told, name).tolist() == getattr(plain, name).tolist(), name
+    for name in ("input", "tier", "arrived", "over", "detour", "outcome"):
+        ours, theirs = getattr(told.askings, name), getattr(plain.askings, name)
+        assert ours.tolist() == theirs.tolist(), name
 
 
 def test_inputs_meet_in_the_queue_in_the_order_of_their_arrival() -> None:

@@ -7,34 +7,16 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from dimec.base.errors import ConfigError
 from dimec.fleet.sizing import size_of, waits
 from dimec.fleet.stations import OVERLOADED, REASONS, SERVED, UNREACHABLE, Scaling, Station
-from support.slow_queue import slow_queue
-
-_quarters = st.integers(1, 24).map(lambda n: n / 4)  # exact, so that the two may agree to the bit
-
-
-@st.composite
-def queues(
-    draw: st.DrawFn,
-) -> tuple[list[tuple[float, float, float]], int, float, list[tuple[float, float]]]:
-    gaps = draw(st.lists(_quarters, min_size=1, max_size=25))
-    # Arrivals lie between the quarters at which all else happens: no two events at one moment.
-    moments = np.cumsum(gaps) + 1 / 16 + np.arange(len(gaps)) / 1024
-    patience = st.one_of(st.just(math.inf), _quarters)
-    asked = [(float(at), draw(_quarters), float(at) + draw(patience)) for at in moments]
-    edges = np.cumsum(draw(st.lists(_quarters, max_size=6))) + 1 / 8
-    outages = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=False))
-    limit = draw(st.one_of(st.just(math.inf), st.integers(0, 4)))
-    return asked, draw(st.integers(1, 3)), limit, outages
+from support.slow_queue import Asked, queues, slow_queue
 
 
 @given(queues())
 def test_it_does_what_a_list_of_events_does(
-    queue: tuple[list[tuple[float, float, float]], int, float, list[tuple[float, float]]],
+    queue: tuple[Asked, int, float, list[tuple[float, float]]],
 ) -> None:
     asked, servers, limit, outages = queue
     station = Station(servers, limit, outages)

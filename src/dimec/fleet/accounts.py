@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dimec.base.arrays import FloatArray
+from dimec.fleet.batches import BatchStation
 from dimec.fleet.simulate import HOUR, Simulated
 from dimec.fleet.stations import OVERLOADED, REASONS, SERVED, TIMEOUT, UNREACHABLE
 
@@ -109,8 +110,7 @@ def tier_load(done: Simulated, tier: int) -> dict[str, Any]:
     entered = (outcome == SERVED) | (outcome == TIMEOUT)
     wait = 1e3 * (asked.started - asked.arrived)[here][entered]
     seconds = done.settings.hours * HOUR
-    begun = asked.started < asked.over
-    busy = work_of(done)[here & begun].sum()
+    busy = busy_seconds(done, tier)
     capacity = _server_seconds(done, tier)
     length = queue_length(done, tier)
     return {
@@ -126,6 +126,16 @@ def tier_load(done: Simulated, tier: int) -> dict[str, Any]:
         "queue_mean": _mean(length),
         "queue_most": float(length.max(initial=0)),
     }
+
+
+def busy_seconds(done: Simulated, tier: int) -> float:
+    """Seconds of servers that the runs of a tier took, those in vain included."""
+    stations = done.stations[tier]
+    if any(isinstance(one, BatchStation) for one in stations):
+        return sum(one.busy for one in stations if isinstance(one, BatchStation))
+    asked = done.fate.askings
+    begun = (asked.tier == tier) & (asked.started < asked.over)
+    return float(work_of(done)[begun].sum())
 
 
 def work_of(done: Simulated) -> FloatArray:

@@ -6,7 +6,8 @@ the answer; else the other tiers are asked in the order of the fallback, each fo
 phone last. Refused askings are not tried again at the same tier.
 
 Inputs meet in the queues only, so events are arrivals at stations, in order of time: one for each
-visit to a tier. Those of first visits are sorted once, later ones wait in a heap.
+visit to a tier. Those of first visits are sorted once, later ones wait in a heap. Stations that
+batch are told besides when time has come to one of their turns.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import TypeAlias
 
 import numpy as np
 
 from dimec.base.arrays import BoolArray, FloatArray, IntArray
+from dimec.fleet.batches import BatchStation, Settled
 from dimec.fleet.stations import SERVED, TIMEOUT, Station
+
+AnyStation: TypeAlias = Station | BatchStation
 
 LOST = -1.0  # of a way: the phone has no link
 
@@ -91,7 +96,7 @@ class Fate:
     askings: Askings
 
 
-def run(demand: Demand, stations: Sequence[Sequence[Station]]) -> Fate:
+def run(demand: Demand, stations: Sequence[Sequence[AnyStation]]) -> Fate:
     """Let all inputs run their course.
 
     Args:
@@ -106,7 +111,7 @@ def run(demand: Demand, stations: Sequence[Sequence[Station]]) -> Fate:
 class _Loop:
     """Lists in place of arrays: reading one number of an array takes ten times as long."""
 
-    def __init__(self, demand: Demand, stations: Sequence[Sequence[Station]]) -> None:
+    def __init__(self, demand: Demand, stations: Sequence[Sequence[AnyStation]]) -> None:
         self._demand, self._stations = demand, stations
         size = len(demand.visits)
         self._following = _following(demand.visits)
@@ -124,6 +129,7 @@ class _Loop:
         self._failed: dict[int, int] = {}  # inputs on a detour: how many tiers have failed
         self._heap: list[tuple[float, int, int, int, float]] = []
         self._pushed = 0
+        self._asking: dict[int, tuple[float, float, bool]] = {}  # at stations that batch
         columns = ("q", "q", "d", "d", "d", "b", "b")
         self._log = tuple(array(kind) for kind in columns)
 
@@ -132,12 +138,18 @@ class _Loop:
         heap = self._heap
         for moment, i in zip(*self._first_arrivals(), strict=True):
             while heap and heap[0][0] <= moment:
-                now, _, j, tier, sent = heappop(heap)
-                self._arrive(now, j, tier, sent)
+                self._happen(*heappop(heap))
             self._arrive(moment, i, self._first[i], self._sent[i])
         while heap:
-            now, _, j, tier, sent = heappop(heap)
-            self._arrive(now, j, tier, sent)
+            self._happen(*heappop(heap))
+
+    def _happen(self, now: float, _: int, i: int, tier: int, sent: float) -> None:
+        if i >= 0:
+            self._arrive(now, i, tier, sent)
+            return
+        station = self._stations[tier][-1 - i]
+        assert isinstance(station, BatchStation)  # the others have no turns to wait for
+        self._go_on(station, -1 - i, tier, station.advance(now))
 
     def _first_arrivals(self) -> tuple[list[float], list[int]]:
         """Moments and inputs of first visits behind the phone, in order; without a link none."""
@@ -157,11 +169,42 @@ class _Loop:
         back = self._back[tier][i]
         until = sent + self._demand.timeout
         station = self._stations[tier][self._bound[tier][i]]
+        if isinstance(station, BatchStation):
+            self._asking[i] = now, sent, detour
+            settled = station.enter(now, i, work, until - back)
+            self._go_on(station, self._bound[tier][i], tier, settled)
+            return
         outcome, start, over = station.arrive(now, work, until - back)
-        for column, value in zip(
-            self._log, (i, tier, now, start, over, detour, outcome), strict=True
-        ):
+        self._over(i, tier, now, start, over, detour, outcome, until)
+
+    def _go_on(
+        self, station: BatchStation, place: int, tier: int, settled: Sequence[Settled]
+    ) -> None:
+        """What is settled at a station that batches, and when it has a turn next."""
+        for one in settled:
+            arrived, sent, detour = self._asking.pop(one.who)
+            until = sent + self._demand.timeout
+            self._over(one.who, tier, arrived, one.started, one.over, detour, one.outcome, until)
+        if (wake := station.wake) < math.inf:
+            self._pushed += 1
+            heappush(self._heap, (wake, self._pushed, -1 - place, tier, 0.0))
+
+    def _over(
+        self,
+        i: int,
+        tier: int,
+        arrived: float,
+        start: float,
+        over: float,
+        detour: bool,
+        outcome: int,
+        until: float,
+    ) -> None:
+        """It is known what becomes of an asking, and so what the phone does next."""
+        log = i, tier, arrived, start, over, detour, outcome
+        for column, value in zip(self._log, log, strict=True):
             column.append(value)
+        back = self._back[tier][i]
         if outcome != SERVED:
             self._fail(until if outcome == TIMEOUT else min(over + back, until), i, tier)
             return
@@ -197,7 +240,11 @@ class _Loop:
     def fate(self) -> Fate:
         """What became of all."""
         kinds = (np.int64, np.int64, np.float64, np.float64, np.float64, bool, np.int64)
-        log = (np.array(column).astype(kind) for column, kind in zip(self._log, kinds, strict=True))
+        log = [np.array(column).astype(kind) for column, kind in zip(self._log, kinds, strict=True)]
+        arrived = log[2]
+        if (arrived[1:] < arrived[:-1]).any():  # those that batch settle later than they arrive
+            order = np.argsort(arrived, kind="stable")
+            log = [column[order] for column in log]
         return Fate(
             np.array(self._done),
             np.array(self._tier),

@@ -114,6 +114,8 @@ class TierSettings(Settings):
         queue: how many may wait at each; none by default stands for no limit.
         speed: of a server, times the scenario's machine; 0.1 is a tenth of it.
         overhead_ms: that an asking takes of a server beside the layers: HTTP, checks, tokens.
+        batch: most askings that a server takes in one run.
+        row_share: of its work that each further row adds to a run; see dimec.fleet.batches.
         scaling, outages: none by default.
     """
 
@@ -122,6 +124,8 @@ class TierSettings(Settings):
     queue: Annotated[int, Field(ge=0)] | None = None
     speed: Above = 1.0
     overhead_ms: AtLeast = 0.0
+    batch: Whole = 1
+    row_share: Share = 1.0
     scaling: AutoScaling | None = None
     outages: Outages | None = None
 
@@ -161,6 +165,10 @@ class FleetSettings(Settings):
     sharing: Sharing | None = None
     layers: tuple[tuple[Whole, Whole], ...] = ()  # pairs m, n of the sweep
     sizing: Sizing = Sizing()
+
+    def tier(self, name: str) -> TierSettings:
+        """Those of a tier behind the phone."""
+        return self.tiers.get(name, TierSettings())
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -12,11 +12,12 @@ import numpy as np
 from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.progress import NoProgress, Progress
 from dimec.fleet.arrivals import Rhythm, draw_arrivals
+from dimec.fleet.batches import BatchStation
 from dimec.fleet.chains import draw_chains
 from dimec.fleet.courses import Courses
 from dimec.fleet.deciding import Inputs, decide
 from dimec.fleet.links import Weather, draw_weather
-from dimec.fleet.network import Demand, Fate, run
+from dimec.fleet.network import AnyStation, Demand, Fate, run
 from dimec.fleet.phones import departures
 from dimec.fleet.settings import FleetSettings, TierSettings
 from dimec.fleet.stations import Scaling, Station
@@ -81,7 +82,7 @@ class Simulated:
     phone_done: FloatArray
     demand: Demand
     fate: Fate
-    stations: Sequence[Sequence[Station]]
+    stations: Sequence[Sequence[AnyStation]]
 
     @property
     def deployment(self) -> Deployment:
@@ -221,9 +222,9 @@ def _demand(
         # A stand-in is sent the text; a visit what its path says. Both are about as long.
         payload = np.where(courses.visits[:, k], courses.bytes[:, k], courses.stand_in_bytes[:, k])
         there[:, k], back[:, k] = stream.weather.ways(k, tiers, payload)
-        station[:, k] = stream.mobiles % _tier(settings, deployment.names[k]).stations
+        station[:, k] = stream.mobiles % settings.tier(deployment.names[k]).stations
     overhead = np.array(
-        [0.0, *(_tier(settings, name).overhead_ms / 1e3 for name in deployment.names[1:])]
+        [0.0, *(settings.tier(name).overhead_ms / 1e3 for name in deployment.names[1:])]
     )
     fallback = settings.links.fallback
     orders = [fallback_order(k, fallback, deployment) for k in range(tiers)]
@@ -240,16 +241,12 @@ def _demand(
     )
 
 
-def _tier(settings: FleetSettings, name: str) -> TierSettings:
-    return settings.tiers.get(name, TierSettings())
-
-
-def build_stations(settings: FleetSettings, deployment: Deployment) -> list[list[Station]]:
+def build_stations(settings: FleetSettings, deployment: Deployment) -> list[list[AnyStation]]:
     """The stations of each tier, with their outages drawn; the phone has none."""
     rng = generator(settings.seed, "outages")
-    built: list[list[Station]] = [[]]
+    built: list[list[AnyStation]] = [[]]
     for name in deployment.names[1:]:
-        tier = _tier(settings, name)
+        tier = settings.tier(name)
         auto = tier.scaling
         scaling = None
         if auto is not None:
@@ -264,11 +261,23 @@ def build_stations(settings: FleetSettings, deployment: Deployment) -> list[list
         first = tier.servers if auto is None else min(max(tier.servers, auto.least), auto.most)
         built.append(
             [
-                Station(first, tier.limit, _outages(rng, tier, settings.hours * HOUR), scaling)
+                _station(tier, first, _outages(rng, tier, settings.hours * HOUR), scaling)
                 for _ in range(tier.stations)
             ]
         )
     return built
+
+
+def _station(
+    tier: TierSettings,
+    servers: int,
+    outages: Sequence[tuple[float, float]],
+    scaling: Scaling | None,
+) -> AnyStation:
+    if tier.batch == 1:
+        return Station(servers, tier.limit, outages, scaling)
+    batch, share = tier.batch, tier.row_share
+    return BatchStation(servers, tier.limit, outages, scaling, batch=batch, row_share=share)
 
 
 def _outages(

@@ -15,6 +15,7 @@ changes are part of the same recursion:
 - **deadline**: who has given up before their turn is passed over and takes no work; who gives up
   while being served has been served in vain.
 - **scaling**: every period the servers are counted anew, by how busy they were (:class:`Scaling`).
+  Who waits already keeps the turn that the servers of before gave.
 """
 
 from __future__ import annotations
@@ -74,19 +75,14 @@ class Log:
     servers: list[int] = field(default_factory=list)
 
 
-class Station:
-    """Servers behind one queue; askings are given in the order of their arrival.
+class Servers:
+    """When each of a station's servers is free, through outages and a number that changes.
 
     Args:
         servers: c, to begin with.
         limit: how many may wait; infinite by default.
         outages: pairs of begin and end in seconds, ascending, apart from each other.
         scaling: how c follows the load; it stays by default.
-
-    Example:
-        >>> station = Station(1)
-        >>> station.arrive(0.0, 2.0), station.arrive(1.0, 2.0)
-        ((0, 0.0, 2.0), (0, 2.0, 4.0))
     """
 
     def __init__(
@@ -103,7 +99,6 @@ class Station:
             )
         self._free = [0.0] * servers
         self._limit = limit
-        self._starts: deque[float] = deque()  # of those that may wait still; ascending
         self._outages = iter(outages)
         self._down, self._up = next(self._outages, _NEVER)
         self._scaling = scaling
@@ -116,6 +111,65 @@ class Station:
     def servers(self) -> int:
         """How many there are, those that are starting included."""
         return len(self._free)
+
+    def _inside_outage(self, now: float) -> bool:
+        """Whether ``now`` lies in an outage; one that is over has left all servers empty."""
+        while now >= self._up:
+            self._free = [self._up] * len(self._free)
+            self._emptied()
+            self._backlog = self._work = 0.0
+            self._down, self._up = next(self._outages, _NEVER)
+        return now >= self._down
+
+    def _emptied(self) -> None:
+        """An outage has lost whatever was here."""
+
+    def _count_anew(self) -> None:
+        """The end of a period: as many servers as it takes."""
+        scaling, now, free = self._scaling, self._tick, self._free
+        assert scaling is not None
+        self._tick += scaling.period
+        left = sum(moment - now for moment in free if moment > now)
+        done = max(0.0, self._work + self._backlog - left)
+        self._work, self._backlog = 0.0, left
+        wanted = math.ceil(done / (scaling.period * scaling.target) - 1e-9)
+        self._wanted.append(min(max(wanted, scaling.least), scaling.most))
+        count = len(free)
+        wanted = self._wanted[-1] if self._wanted[-1] > count else max(self._wanted)
+        if wanted > count:
+            ready = now + scaling.start_seconds
+            free += [ready] * (wanted - count)
+            heapify(free)
+            self._backlog += scaling.start_seconds * (wanted - count)
+        if len(self._wanted) == scaling.calm:
+            while len(free) > wanted and free[0] <= now:  # only one that is idle
+                heappop(free)
+        if len(free) != count:
+            self.log.times.append(now)
+            self.log.servers.append(len(free))
+
+
+class Station(Servers):
+    """Servers that take one asking at a time; these are given in the order of their arrival.
+
+    Args:
+        servers, limit, outages, scaling: see :class:`Servers`.
+
+    Example:
+        >>> station = Station(1)
+        >>> station.arrive(0.0, 2.0), station.arrive(1.0, 2.0)
+        ((0, 0.0, 2.0), (0, 2.0, 4.0))
+    """
+
+    def __init__(
+        self,
+        servers: int,
+        limit: float = math.inf,
+        outages: Sequence[tuple[float, float]] = (),
+        scaling: Scaling | None = None,
+    ) -> None:
+        super().__init__(servers, limit, outages, scaling)
+        self._starts: deque[float] = deque()  # of those that may wait still; ascending
 
     def arrive(self, now: float, work: float, until: float = math.inf) -> tuple[int, float, float]:
         """An asking arrives.
@@ -156,35 +210,5 @@ class Station:
             return UNREACHABLE, start, self._down
         return TIMEOUT, start, max(now, until)
 
-    def _inside_outage(self, now: float) -> bool:
-        """Whether ``now`` lies in an outage; one that is over has left all servers empty."""
-        while now >= self._up:
-            self._free = [self._up] * len(self._free)
-            self._starts.clear()
-            self._backlog = self._work = 0.0
-            self._down, self._up = next(self._outages, _NEVER)
-        return now >= self._down
-
-    def _count_anew(self) -> None:
-        """The end of a period: as many servers as it takes."""
-        scaling, now, free = self._scaling, self._tick, self._free
-        assert scaling is not None
-        self._tick += scaling.period
-        left = sum(moment - now for moment in free if moment > now)
-        done = max(0.0, self._work + self._backlog - left)
-        self._work, self._backlog = 0.0, left
-        wanted = math.ceil(done / (scaling.period * scaling.target) - 1e-9)
-        self._wanted.append(min(max(wanted, scaling.least), scaling.most))
-        count = len(free)
-        wanted = self._wanted[-1] if self._wanted[-1] > count else max(self._wanted)
-        if wanted > count:
-            ready = now + scaling.start_seconds
-            free += [ready] * (wanted - count)
-            heapify(free)
-            self._backlog += scaling.start_seconds * (wanted - count)
-        if len(self._wanted) == scaling.calm:
-            while len(free) > wanted and free[0] <= now:  # only one that is idle
-                heappop(free)
-        if len(free) != count:
-            self.log.times.append(now)
-            self.log.servers.append(len(free))
+    def _emptied(self) -> None:
+        self._starts.clear()
