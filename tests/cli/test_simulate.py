@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dimec.base.errors import ConfigError
 from dimec.cli.simulate import simulate
 from dimec.fleet.settings import FleetSettings
 
@@ -45,6 +46,12 @@ class _Headings(HTMLParser):
 def test_the_example_is_a_file_of_a_fleet(capsys: pytest.CaptureFixture[str]) -> None:
     simulate(example=True)
     assert FleetSettings.parse(capsys.readouterr().out.encode(), "it").mobiles == 1000
+
+
+def test_the_example_takes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="prints a file and reads none"):
+        simulate(tmp_path / "fleet.toml", example=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_fleet_from_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,9 +17,11 @@ from dimec.fleet.settings import FleetSettings, example
 from dimec.fleet.simulate import Simulated, simulate
 from dimec.fleet.worlds import open_scenarios, open_worlds, rows_of
 from dimec.policies.drive import site_of, walked
+from dimec.tiers.computing import ByOperations
 from dimec.traces.collection import load_trace
 
 TRACE = "mrpc/minilm-joint/0"
+WIFI = {"shares": {"phone-wifi": 1.0}, "trip_spread": 0.0, "rate_spread": 0.0}
 
 
 def settings_of(policy: str = "cascade", **fields: Any) -> FleetSettings:
@@ -119,6 +121,101 @@ def test_every_asking_is_accounted_for(folder: Path) -> None:
     assert told["stood_in_for"] == pytest.approx(1 - told["answered_by"]["cloud"])
     assert (done.fate.done >= done.phone_done).all()
     assert told["tiers"]["cloud"]["queue_most"] <= 2
+
+
+def test_money_is_that_of_servers_by_the_hour_and_of_data(folder: Path) -> None:
+    tiers = {"edge": {"stations": 3, "servers": 2}, "cloud": {"servers": 5}}
+    done = simulate(settings_of("bert-cloud", tiers=tiers, links=WIFI), folder)
+    told, scenario = summary(done), done.scenario
+    for name, machine, servers in (("edge", scenario.edge, 6), ("cloud", scenario.cloud, 5)):
+        an_hour = machine.usd_per_second * machine.utilisation.value * 3600
+        assert told["usd"][name] == pytest.approx(an_hour * servers * 4)
+        assert told["tiers"][name]["servers_mean"] == pytest.approx(servers)
+    usage = replay(done.worlds[0].policy, done.worlds[0].ground.trace, done.deployment).usage
+    up, down = scenario.megabits(usage.sent.sum(axis=1), usage.bytes.sum(axis=1))
+    data = scenario.link.usd_per_gigabyte.value * (up + down)[done.stream.rows].sum() / 8e3
+    assert told["usd"]["data"] == pytest.approx(data)
+    assert told["usd_per_1000"] == pytest.approx(1e3 * sum(told["usd"].values()) / told["inputs"])
+
+
+def test_servers_over_time_are_those_that_scaling_made(folder: Path) -> None:
+    scaling = {"least": 1, "most": 4, "period_seconds": 60.0, "start_seconds": 0.0}
+    cloud = {"overhead_ms": 1500.0, "scaling": scaling}
+    busy = settings_of("bert-cloud", mobiles=40, texts={"per_hour": 60.0}, tiers={"cloud": cloud})
+    done = simulate(busy, folder)
+    (station,) = done.stations[2]
+    times, servers = station.log.times, station.log.servers
+    assert max(servers) > 1
+    hours = summary(done)["hours"]
+    for hour, count in zip(hours["hour"], hours["servers_cloud"], strict=True):
+        assert count == [n for t, n in zip(times, servers, strict=True) if t <= hour * 3600][-1]
+    held = sum(
+        (min(end, 4 * 3600) - begin) * count
+        for begin, end, count in zip(times, [*times[1:], 4 * 3600], servers, strict=True)
+    )
+    assert summary(done)["usd"]["cloud"] == pytest.approx(
+        held * done.scenario.cloud.usd_per_second * done.scenario.cloud.utilisation.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "other"),
+    [
+        ("cascade", "cola/minilm-mpnet-own/0"),  # a model each, and one model that is cut
+        ("dimec-adaptive-quantile", "mrpc/minilm-joint/1"),
+    ],
+)
+def test_a_fleet_of_several_worlds_is_each_of_them(folder: Path, policy: str, other: str) -> None:
+    populations = [{"name": "one", "trace": TRACE}, {"name": "two", "trace": other}]
+    done = simulate(settings_of(policy, populations=populations), folder)
+    assert [world.name for world in done.worlds] == [TRACE, other]
+    for number, world in enumerate(done.worlds):
+        here, inputs = done.stream.of(number)
+        alone = decide(world, inputs, 20, NoProgress())
+        assert len(here) > 100
+        assert done.courses.take(here).cost.tolist() == alone.cost.tolist()
+        assert done.courses.take(here).right.tolist() == alone.right.tolist()
+        assert (done.stream.population[here] == number).all()
+
+
+def test_a_tier_that_batches_bears_more(folder: Path) -> None:
+    cloud = {"overhead_ms": 1500.0, "queue": 20}
+    fields: dict[str, Any] = {"mobiles": 40, "texts": {"per_hour": 90.0}}
+    plain, batching = (
+        summary(simulate(settings_of("bert-cloud", tiers={"cloud": one}, **fields), folder))
+        for one in (cloud, {**cloud, "batch": 8, "row_share": 0.2})
+    )
+    for told in (plain, batching):
+        one = told["tiers"]["cloud"]
+        assert sum(one["outcomes"].values()) == one["askings"]
+    assert plain["tiers"]["cloud"]["outcomes"]["overloaded"] > 0
+    assert batching["tiers"]["cloud"]["outcomes"]["overloaded"] == 0
+    assert 0.3 < batching["tiers"]["cloud"]["utilisation"] < 1
+
+
+def test_what_no_layer_of_the_phone_sees_is_embedded_there(folder: Path) -> None:
+    done = _alone(folder, "bert-cloud")
+    computing = done.worlds[0].ground.computing
+    assert isinstance(computing, ByOperations)
+    assert computing.profile is not None
+    rate = done.scenario.phone.flops_per_second.value
+    embed = computing.profile.seconds("embed", computing.lengths, computing.shape, rate)
+    np.testing.assert_allclose(done.courses.seconds[:, 0], embed[done.stream.rows], rtol=1e-12)
+    assert embed.min() > 0
+
+
+def test_links_that_were_measured(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "links.csv").write_text(
+        "seconds,up_mbit,down_mbit,round_trip_ms\n0,10,10,1000\n60,0,0,0\n"
+    )
+    links = {**WIFI, "measured": str(tmp_path / "links.csv")}
+    done = simulate(settings_of("bert-cloud", links=links), folder)
+    asked = set(done.fate.askings.input.tolist())
+    alone = [i for i in range(len(done.courses)) if i not in asked]
+    assert 0.3 < len(alone) / len(done.courses) < 0.7
+    away = done.fate.done - done.phone_done
+    assert away[sorted(asked)].min() > 1.0  # the round trip alone is as long
+    assert done.fate.detour[alone].all()
 
 
 @pytest.mark.parametrize(

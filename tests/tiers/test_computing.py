@@ -77,6 +77,20 @@ def test_a_layer_of_128_tokens_takes_its_operations_by_either() -> None:
     np.testing.assert_allclose(layers, counted, rtol=1e-9)
 
 
+def test_with_a_profile_one_model_is_embedded_as_own_models_are() -> None:
+    """On the first tier; at the others it goes on where the first stopped."""
+    tokens = np.full((3, 2), RATE_TOKENS)  # there layers take the same by either
+    own = ByProfiles(tokens, [SMALL, BASE], [PACKAGED, FLAT], looks=0.5)
+    one = ByOperations(tokens[:, 0], SMALL, PACKAGED, looks=0.5)
+    np.testing.assert_allclose(
+        one.milliseconds(usage(), 0, 7e9), own.milliseconds(usage(), 0, 7e9), rtol=1e-9
+    )
+    plain = ByOperations(tokens[:, 0], SMALL)
+    assert (
+        one.milliseconds(usage(), 1, 7e9).tolist() == plain.milliseconds(usage(), 1, 7e9).tolist()
+    )
+
+
 def test_a_scenario_takes_either() -> None:
     scenario, one = Scenarios.load().scenario("phone-wifi"), usage()
     by_tier = scenario.price_of(one, OWN)

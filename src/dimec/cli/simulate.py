@@ -41,6 +41,11 @@ def simulate(
     from dimec.fleet.settings import FleetSettings
     from dimec.fleet.settings import example as example_file
 
+    if example and fleet is not None:
+        raise ConfigError(
+            f"--example prints a file and reads none, so leave {fleet} out; to begin with it: "
+            f"dimec simulate --example > {fleet}"
+        )
     if example:
         print(example_file(), end="")
         return

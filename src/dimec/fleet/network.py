@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -201,7 +201,7 @@ class _Loop:
         until: float,
     ) -> None:
         """It is known what becomes of an asking, and so what the phone does next."""
-        log = i, tier, arrived, start, over, detour, outcome
+        log: tuple[Any, ...] = i, tier, arrived, start, over, detour, outcome
         for column, value in zip(self._log, log, strict=True):
             column.append(value)
         back = self._back[tier][i]

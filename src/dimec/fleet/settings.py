@@ -71,9 +71,15 @@ class Policy(Settings):
 
 
 class Links(Settings):
-    """``[links]``: scenarios by name with the share of the time on each; ``none`` is no link."""
+    """``[links]``: scenarios by name with the share of the time on each; ``none`` is no link.
+
+    Attributes:
+        measured: a CSV file of recordings (:mod:`dimec.fleet.recordings`) in place of what is
+            drawn; ``shares`` names the one scenario whose radio and prices these have.
+    """
 
     shares: dict[str, AtLeast] = Field(default_factory=lambda: {"phone-4g": 1.0})
+    measured: str | None = None
     minutes: Above = 20.0
     trip_spread: AtLeast = 0.3
     rate_spread: AtLeast = 0.5
@@ -84,6 +90,10 @@ class Links(Settings):
     def _check(self) -> Self:
         if not sum(self.shares.values()) > 0 or set(self.shares) == {"none"}:
             raise ValueError("shares must name a scenario with a share above 0")
+        if self.measured is not None and (len(self.shares) != 1 or "none" in self.shares):
+            raise ValueError(
+                "measured links need shares of one scenario, whose radio and prices are theirs"
+            )
         return self
 
 

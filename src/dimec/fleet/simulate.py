@@ -16,9 +16,10 @@ from dimec.fleet.batches import BatchStation
 from dimec.fleet.chains import draw_chains
 from dimec.fleet.courses import Courses
 from dimec.fleet.deciding import Inputs, decide
-from dimec.fleet.links import Weather, draw_weather
+from dimec.fleet.links import Weather, draw_weather, measured_weather
 from dimec.fleet.network import AnyStation, Demand, Fate, run
 from dimec.fleet.phones import departures
+from dimec.fleet.recordings import read_recordings
 from dimec.fleet.settings import FleetSettings, TierSettings
 from dimec.fleet.stations import Scaling, Station
 from dimec.fleet.streams import draw_inputs, draw_leanings
@@ -164,18 +165,28 @@ def draw_stream(
     rows = np.concatenate([kind.rows for kind in kinds])
     begins = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     world = np.array([kind.world for kind in kinds])[population]
-    links = settings.links
+    weather = _weather(settings, scenarios, shares, mobiles, times)
+    return Stream(times, mobiles, population, world, rows[begins[population] + place], weather)
+
+
+def _weather(
+    settings: FleetSettings,
+    scenarios: tuple[Scenario | None, ...],
+    shares: Sequence[float],
+    mobiles: IntArray,
+    times: FloatArray,
+) -> Weather:
+    links, seed, count = settings.links, settings.seed, settings.mobiles
+    drawn = generator(seed, "weather")
+    if links.measured is not None:
+        (scenario,) = scenarios
+        assert scenario is not None  # by the settings
+        recordings = read_recordings(Path(links.measured))
+        return measured_weather(drawn, scenario, recordings, count, mobiles, times)
     seconds = settings.hours * HOUR
     chains = draw_chains(generator(seed, "links"), count, seconds, 60 * links.minutes, shares)
-    weather = draw_weather(
-        generator(seed, "weather"),
-        scenarios,
-        chains,
-        mobiles,
-        times,
-        (links.trip_spread, links.rate_spread),
-    )
-    return Stream(times, mobiles, population, world, rows[begins[population] + place], weather)
+    spread = links.trip_spread, links.rate_spread
+    return draw_weather(drawn, scenarios, chains, mobiles, times, spread)
 
 
 def mixture(settings: FleetSettings) -> tuple[list[float], FloatArray]:

@@ -16,7 +16,7 @@ from dimec.fleet.settings import FleetSettings, Population
 from dimec.policies.base import Policy
 from dimec.policies.registry import FitInputs, system
 from dimec.runs.deploying import basis_of
-from dimec.runs.own_tiers import TEXT_BYTES, computing_of, text_tiers
+from dimec.runs.own_tiers import TEXT_BYTES, computing_of, text_tiers, with_embedding
 from dimec.runs.recorded import run_of
 from dimec.runs.workspace import RunDirectory
 from dimec.tiers.deployment import Deployment
@@ -152,7 +152,7 @@ def _world(
     ground = Ground(
         trace,
         basis.deployment,
-        computing_of(run, trace, basis.deployment),
+        with_embedding(computing_of(run, trace, basis.deployment), run, trace, basis.deployment),
         rates_of(scenario, basis.deployment, settings),
         trace.extra.get(TEXT_BYTES),
         tuple(text_tiers(run, basis.deployment)),

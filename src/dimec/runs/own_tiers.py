@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,26 @@ def computing_of(run: RunDirectory, trace: Trace, deployment: Deployment) -> Com
     return computing_by(trace, deployment, shapes, layer_profiles(run), lengths)
 
 
+def with_embedding(
+    computing: Computing, run: RunDirectory, trace: Trace, deployment: Deployment
+) -> Computing:
+    """The same, with the time of the first tier's embedding layer and classifiers.
+
+    By the layer profile of the run's encoder, or the one that stands in for any; where tiers have
+    models of their own it is told so in any case.
+    """
+    if not isinstance(computing, ByOperations):
+        return computing
+    first = deployment.tiers[0]
+    passed = [layer for layer in trace.exits_of(first.source) if 0 < layer <= first.layer]
+    profile = measured_profile(run, str(run.training()["backbone"]))
+    return replace(
+        computing,
+        profile=profile or LayerProfile.packaged(STAND_IN),
+        looks=len(passed) / first.layer if first.layer else 1.0,
+    )
+
+
 def computing_by(
     trace: Trace,
     deployment: Deployment,
@@ -150,7 +171,8 @@ def computing_by(
         profiles, lengths: of each tier with a model of its own, and (N,) tokens by its tokenizer.
     """
     if not has_own_tiers(trace):
-        return ByOperations(trace.lengths, *shapes.values())
+        (shape,) = shapes.values()
+        return ByOperations(trace.lengths, shape)
     first, deepest = deployment.names[0], deployment.exits[0]
     looks = sum(0 < layer <= deepest for layer in trace.exits_of(first)) / deepest
     return ByProfiles(

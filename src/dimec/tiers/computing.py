@@ -39,20 +39,36 @@ class Computing(Protocol):
 class ByOperations:
     """n layers of one model take n·F(T) / rate; embedding layer and classifiers are left out.
 
+    That is how replays are priced. With a layer profile the first tier embeds every text besides,
+    which is where policies look before any layer, and reads the classifiers of the exits that it
+    passes, as in :class:`ByProfiles`: what is answered at exit 0 takes its time too. The layers
+    stay counted by operations.
+
     Attributes:
         lengths: (N,) tokens of each text.
         shape: of a layer.
+        profile: measured, whose embedding layer and classifiers are carried to the shape.
+        looks: exits of the first tier for each of its layers.
     """
 
     lengths: Lengths
     shape: ModelShape
+    profile: LayerProfile | None = None
+    looks: float = 1.0
 
     def milliseconds(self, usage: Usage, tier: int, flops_per_second: float) -> FloatArray:
-        """(N,) of the layers that ran at the tier."""
+        """(N,) of the layers that ran at the tier, with a profile of all that did at the first."""
         _check_lengths(usage, np.shape(self.lengths), (len(usage),))
         work = 1e3 * self.shape.layer_flops(self.lengths)
         taken: FloatArray = usage.layers[:, tier] * work / flops_per_second
-        return taken
+        if self.profile is None or tier:
+            return taken
+        embed, head = (
+            self.profile.seconds(part, self.lengths, self.shape, flops_per_second)
+            for part in ("embed", "head")
+        )
+        whole: FloatArray = taken + 1e3 * (embed + self.looks * usage.layers[:, tier] * head)
+        return whole
 
 
 @dataclass(frozen=True, eq=False)
