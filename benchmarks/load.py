@@ -1,7 +1,8 @@
-"""A closed loop of clients against an HTTP server, in one small process, with raw sockets.
+"""Clients against an HTTP server, in one small process, with raw sockets: a closed or an open loop.
 
-Each client has one connection and sends its next request as soon as the answer to the last one is
-there. Requests are bytes made beforehand and answers are looked at afterwards, so that what the
+In a closed loop each client has one connection and sends its next request as soon as the answer to
+the last one is there. In an open loop requests are sent when they are due, whatever became of the
+others. Requests are bytes made beforehand and answers are looked at afterwards, so that what the
 generator itself costs is little, and the same for every server.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -86,6 +88,61 @@ def closed_loop(url: str, requests: Sequence[bytes], clients: int) -> tuple[list
             return answers, time.perf_counter() - start
         finally:
             for connection in connections:
+                connection.socket.close()
+
+
+def open_loop(
+    url: str, requests: Sequence[bytes], moments: Sequence[float], connections: int
+) -> list[Answered]:
+    """Send each request when it is due, over a connection that is idle, or else a further one.
+
+    Args:
+        url: of the server.
+        requests: N.
+        moments: N seconds from the begin, ascending.
+        connections: that are open from the begin.
+
+    Returns:
+        The answers in the order in which they came. Their seconds count from when they were due, so
+        that a generator that is late makes nobody look faster.
+
+    Raises:
+        LoadError: a request was not answered with status 200.
+    """
+    parts = urlsplit(url)
+    address = (parts.hostname or "127.0.0.1", parts.port or 80)
+    answers: list[Answered] = []
+    # By turns, so that none is idle for so long that the server closes it.
+    idle = deque(_Connection(_connect(address)) for _ in range(connections))
+    every = list(idle)
+    with selectors.DefaultSelector() as selector:
+        try:
+            for connection in every:
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
+            start, following = time.perf_counter(), 0
+            while len(answers) < len(requests):
+                late = time.perf_counter() - start
+                while following < len(requests) and moments[following] <= late:
+                    if not idle:
+                        idle.append(_Connection(_connect(address)))
+                        every.append(idle[0])
+                        selector.register(idle[0].socket, selectors.EVENT_READ, idle[0])
+                    connection = idle.popleft()
+                    _send(connection, following, requests)
+                    connection.begun = start + moments[following]
+                    following += 1
+                ahead = following < len(requests)
+                wait = max(0.0, moments[following] - late) if ahead else _STALLED
+                ready = selector.select(wait)
+                if not ready and not ahead:
+                    raise LoadError(f"{url} sent nothing for {_STALLED:g} s")
+                for key, _ in ready:
+                    if (answer := _receive(key.data, url)) is not None:
+                        answers.append(answer)
+                        idle.append(key.data)
+            return answers
+        finally:
+            for connection in every:
                 connection.socket.close()
 
 

@@ -25,6 +25,7 @@ from benchmarks import (  # noqa: E402
     network,
     policies,
     protocol,
+    queues,
     reading,
     routing,
     segments,
@@ -62,6 +63,7 @@ BENCHMARKS = {
     "tiers": Benchmark(tiers.Sizes(), tiers.run),
     "segments": Benchmark(segments.Sizes(), segments.run),
     "serving": Benchmark(serving.Sizes(), serving.run),
+    "queues": Benchmark(queues.Sizes(), queues.run),
     "network": Benchmark(network.Sizes(), network.run),
     "memory": Benchmark(memory.Sizes(), memory.run),
     "browser": Benchmark(browser.Sizes(), browser.run),
@@ -142,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     for option, text in {
         "repeats": "measurements of each kind",
         "megabytes": "reading: of each file",
+        "mobiles": "fleet: of the whole one",
         "samples": "thresholds, routing, ledger, policies, against: number of samples",
         "fitted-on": "policies, against: samples of the validation split",
         "width": "routing, ledger, policies, against: of the embeddings; decision, looking: of "
@@ -152,13 +155,13 @@ def _parser() -> argparse.ArgumentParser:
         "batch-size": "training",
         "max-tokens": "training",
         "texts": "decision, looking, tiers, segments, serving, network, memory, protocol: in a "
-        "measurement; against: in a turn",
+        "measurement; against: in a turn; queues: different ones; fleet: of a mobile in a day",
         "few": "decision, looking: texts of the larger encoder; tiers, segments: texts to warm up "
         "with",
         "layers": "decision, looking: of the larger encoder",
         "threads": "tiers: the larger number; serving: of our server, and instances of Triton's",
         "clients": "serving, against: the larger number",
-        "requests": "against: to a server in a turn",
+        "requests": "against: to a server in a turn; queues: at each load",
         "rounds": "against: of four turns each, in a repeat",
     }.items():
         sizes.add_argument(f"--{option}", type=_positive, metavar="N", help=text)
@@ -170,8 +173,8 @@ def _parser() -> argparse.ArgumentParser:
         "--run",
         type=_folder,
         metavar="FOLDER",
-        help="decision, looking, tiers, serving, network, memory, protocol, against: a fitted run "
-        "on single texts; "
+        help="decision, looking, tiers, serving, queues, network, memory, protocol, against: a "
+        "fitted run on single texts; "
         "by default a small one is trained, once, in benchmarks/out",
     )
     parser.add_argument(

@@ -27,7 +27,8 @@ NAME_HELP = (
     "ledger, of profile look savings, contained, signals, resplits, of own and encoders tiers, of "
     "small and base traces, beyond and promises, which are of the trace collection; or all, which "
     "is what the profile is for. The name of a study profile: all of it. "
-    "contract, for which nothing is trained: how often its tests accept, in simulations. Or "
+    "contract and fleet, for which nothing is trained: how often a contract's tests accept, and "
+    "what many mobiles do on recorded traces, in simulations. Or "
     "docs, to write every table and figure of the documentation again from the stored results."
 )
 
@@ -61,7 +62,7 @@ class StudyCommand(Command):
             "reproduce",
             (*_OF_RUNS, "epochs", "workers"),
             lambda given: _train_nothing(given["names"]),
-            "with docs alone, or contract, for which nothing is trained",
+            "with docs alone, or contract or fleet, for which nothing is trained",
         ),
         Idle(
             "reproduce",
@@ -170,6 +171,11 @@ def reproduce(
             from dimec_studies.contracts import make as simulate
 
             paths.append(simulate(results / STUDIES))
+            progress.say(f"stored {paths[-1]}")
+        if "fleet" in names:
+            from dimec_studies.fleets import make as simulate_fleet
+
+            paths.append(simulate_fleet(results / STUDIES, progress=progress))
             progress.say(f"stored {paths[-1]}")
         folder = None if data_dir is None else str(data_dir)
         for plan, items in work:

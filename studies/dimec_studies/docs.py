@@ -4,11 +4,11 @@ The store is a folder with ``studies/PROFILE/ITEM.json``, ``exit0/alone.json`` a
 ``benchmarks/*.json``. A table stands between the lines ``<!-- table: NAME -->`` and
 ``<!-- end -->``: NAME is that of a profile whose ``ledger`` is stored, ``exit0-alone``,
 ``bench-NAME`` for the figures of a benchmark, ``bench-NAME-goals``,
-``contract-NAME`` of the contract's simulations, ``look-NAME`` of the study of policies that look
-again, which has a figure for each task too, ``tiers-PROFILE-NAME`` of the study of tiers with a
-model each (``tiers-trial-marks`` beside the trial's figures), ``beyond-NAME`` of the trace
-collection, which has a figure, or one of those that the packaged
-scenarios give (:mod:`dimec_studies.scenario_tables`).
+``contract-NAME`` of the contract's simulations, ``fleet-NAME`` of the simulated fleet,
+``look-NAME`` of the study of policies that look again, which has a figure for each task too,
+``tiers-PROFILE-NAME`` of the study of tiers with a model each (``tiers-trial-marks`` beside the
+trial's figures), ``beyond-NAME`` of the trace collection, which has a figure, or one of those that
+the packaged scenarios give (:mod:`dimec_studies.scenario_tables`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,20 @@ from typing import Any, TypeVar
 
 from dimec.base.errors import CorruptArtefactError, MissingArtefactError
 from dimec.base.storage import atomic_write, read_json
-from dimec_studies import beyond_figures, beyond_tables, look, look_figures, own_tiers, promises
+from dimec_studies import (
+    beyond_figures,
+    beyond_tables,
+    fleets,
+    look,
+    look_figures,
+    own_tiers,
+    promises,
+)
 from dimec_studies.benchmark_tables import benchmark_tables
 from dimec_studies.contract_tables import contract_tables
 from dimec_studies.contracts import ITEM, PROFILE
 from dimec_studies.exit0_table import exit0_table
+from dimec_studies.fleet_tables import fleet_tables
 from dimec_studies.ledger_tables import ledger_tables
 from dimec_studies.plan import LOOK_ITEMS, OWN_ITEMS
 from dimec_studies.rendering import render
@@ -112,6 +121,8 @@ def stored_tables(results: Path) -> dict[str, str]:
             tables[name] = _made(path, again, ledger_tables)
         elif (name, item) == (PROFILE, ITEM):
             tables |= _made(path, f"dimec reproduce {item}", contract_tables)
+        elif (name, item) == (PROFILE, fleets.ITEM):
+            tables |= _made(path, f"dimec reproduce {item}", fleet_tables)
         elif name == look.PROFILE and item in LOOK_ITEMS:
             tables |= _made(path, _again_look(item), look.tables_of)
         elif item in OWN_ITEMS:

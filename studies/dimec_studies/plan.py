@@ -43,7 +43,7 @@ LOOK_ITEMS: tuple[LookItem, ...] = get_args(LookItem)  # of look.md
 OWN_ITEMS: tuple[OwnItem, ...] = get_args(OwnItem)  # of tiers.md
 COLLECTION_ITEMS: tuple[CollectionItem, ...] = get_args(CollectionItem)  # of beyond.md
 ITEMS: tuple[Item, ...] = (*PAGE_ITEMS, "ledger", *LOOK_ITEMS, *OWN_ITEMS, *COLLECTION_ITEMS)
-SIMULATIONS = ("contract",)  # of no profile: nothing is trained for them
+SIMULATIONS = ("contract", "fleet")  # of no profile: nothing is trained for them
 
 
 class Plan(Part):

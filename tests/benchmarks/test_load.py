@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from benchmarks.load import LoadError, closed_loop, post
+from benchmarks.load import LoadError, closed_loop, open_loop, post
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -78,3 +78,18 @@ def test_every_request_is_sent_once_and_gets_its_own_answer(url: str, clients: i
 def test_a_failure_is_raised(url: str, body: bytes, complaint: str) -> None:
     with pytest.raises(LoadError, match=complaint):
         closed_loop(url, requests(url, [b"fine", body]), 2)
+
+
+def test_an_open_loop_sends_when_it_is_due_and_opens_what_it_needs(url: str) -> None:
+    bodies = [f"{i}" for i in range(30)]
+    sent = requests(url, [body.encode() for body in bodies])
+    answers = open_loop(url, sent, [0.001 * (i // 10) for i in range(30)], connections=2)
+    assert sorted(one.request for one in answers) == list(range(30))
+    assert all(one.body.decode() == bodies[one.request] for one in answers)
+    assert all(one.seconds > 0 for one in answers)
+
+
+@pytest.mark.parametrize("body", [b"fail", b"hang up"])
+def test_an_open_loop_does_not_hide_a_failure(url: str, body: bytes) -> None:
+    with pytest.raises(LoadError):
+        open_loop(url, requests(url, [b"fine", body]), [0.0, 0.0], connections=1)

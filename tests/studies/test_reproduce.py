@@ -101,7 +101,9 @@ def test_an_option_of_runs_does_nothing_for_the_docs_alone(
 
 def test_nor_for_the_simulations(cli: Callable[..., Said]) -> None:
     line = cli("reproduce", "contract", "--seeds", "1").complaint()
-    assert line.startswith("--seeds does nothing with docs alone, or contract, for which nothing")
+    assert line.startswith(
+        "--seeds does nothing with docs alone, or contract or fleet, for which nothing"
+    )
 
 
 def test_a_profile_beside_names_of_whole_profiles_does_nothing(cli: Callable[..., Said]) -> None:
