@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from dimec.traces.collection import CHECKOUT, Collection
 from dimec_studies.contracts import ContractPlan
 from dimec_studies.docs import all_tables, fill_pages, with_tables
+from dimec_studies.fleets import FleetPlan
 from dimec_studies.plan import (
     COLLECTION_ITEMS,
     ITEMS,
@@ -56,7 +58,7 @@ def test_results_of_kept_traces_are_of_those_that_are_kept_now() -> None:
 
 
 WITH_TABLES = (
-    *("README.md", "docs/beyond.md", "docs/contract.md", "docs/look.md"),
+    *("README.md", "docs/beyond.md", "docs/contract.md", "docs/fleet.md", "docs/look.md"),
     *("docs/performance.md", "docs/results.md", "docs/scenarios.md", "docs/tiers.md"),
 )
 
@@ -97,9 +99,12 @@ def test_a_stored_result_says_what_it_rests_on(path: Path) -> None:
     assert not re.search(r'"(/(?:work|home|root|tmp|Users)/)', path.read_text("utf-8"))
 
 
-def test_the_stored_simulations_are_those_that_would_be_made_now() -> None:
-    stored = json.loads((RESULTS / "simulations" / "contract.json").read_text("utf-8"))
-    assert stored["plan"] == ContractPlan().model_dump(mode="json")
+@pytest.mark.parametrize(("item", "plan"), [("contract", ContractPlan()), ("fleet", FleetPlan())])
+def test_the_stored_simulations_are_those_that_would_be_made_now(
+    item: str, plan: BaseModel
+) -> None:
+    stored = json.loads((RESULTS / "simulations" / f"{item}.json").read_text("utf-8"))
+    assert stored["plan"] == plan.model_dump(mode="json")
 
 
 @pytest.mark.parametrize("name", PROFILES)
