@@ -51,18 +51,19 @@ def measure(mobiles: int, texts: int, repeats: int, seed: int) -> dict[str, Any]
     runs: dict[str, Any] = {"whole": {}, "tenth": {}, "inputs": 0}
     with tempfile.TemporaryDirectory() as folder:
         for name in POLICIES:
+            opened = {}
             for size, count in (("whole", mobiles), ("tenth", max(1, mobiles // 10))):
                 settings = _settings(name, count, texts, seed)
-                taken = runs[size][name] = []
                 scenarios, shares = open_scenarios(settings)
                 first = next(one for one in scenarios if one is not None)
                 worlds, kinds = open_worlds(settings, first, Path(folder), NoProgress())
-                for _ in range(repeats):
+                opened[size] = settings, worlds, kinds, scenarios, shares
+                runs[size][name] = []
+            for _ in range(repeats):  # by turns, so that whatever else goes on falls on both
+                for size, parts in opened.items():
                     begun = time.process_time()
-                    told = summary(
-                        simulate_worlds(settings, worlds, kinds, scenarios, shares, NoProgress())
-                    )
-                    taken.append(time.process_time() - begun)
+                    told = summary(simulate_worlds(*parts, NoProgress()))
+                    runs[size][name].append(time.process_time() - begun)
                     runs["inputs"] = max(runs["inputs"], told["inputs"])
     return runs
 

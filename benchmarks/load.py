@@ -94,17 +94,17 @@ def closed_loop(url: str, requests: Sequence[bytes], clients: int) -> tuple[list
 def open_loop(
     url: str, requests: Sequence[bytes], moments: Sequence[float], connections: int
 ) -> list[Answered]:
-    """Send each request when it is due, over a connection that is idle, or else a further one.
+    """Send each request when it is due, or once a connection is idle, where that is later.
 
     Args:
         url: of the server.
         requests: N.
         moments: N seconds from the begin, ascending.
-        connections: that are open from the begin.
+        connections: so many; no more can be under way.
 
     Returns:
         The answers in the order in which they came. Their seconds count from when they were due, so
-        that a generator that is late makes nobody look faster.
+        that a generator that is late, or out of connections, makes nobody look faster.
 
     Raises:
         LoadError: a request was not answered with status 200.
@@ -122,16 +122,12 @@ def open_loop(
             start, following = time.perf_counter(), 0
             while len(answers) < len(requests):
                 late = time.perf_counter() - start
-                while following < len(requests) and moments[following] <= late:
-                    if not idle:
-                        idle.append(_Connection(_connect(address)))
-                        every.append(idle[0])
-                        selector.register(idle[0].socket, selectors.EVENT_READ, idle[0])
+                while idle and following < len(requests) and moments[following] <= late:
                     connection = idle.popleft()
                     _send(connection, following, requests)
                     connection.begun = start + moments[following]
                     following += 1
-                ahead = following < len(requests)
+                ahead = bool(idle) and following < len(requests)
                 wait = max(0.0, moments[following] - late) if ahead else _STALLED
                 ready = selector.select(wait)
                 if not ready and not ahead:

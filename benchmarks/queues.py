@@ -25,6 +25,7 @@ from dimec.fleet.stations import Station
 LOADS = (0.3, 0.6, 0.9)  # of what the server answers in a second, one text after the other
 PARTS = (50.0, 90.0, 99.0)
 _BATCH = 64  # rows of a run of dimec serve, at most
+_OPEN = 128  # connections at most where texts come as they do
 _MANY = 16  # clients at a time where it is measured what a server can do
 
 
@@ -92,7 +93,7 @@ def measure(bundle: str, texts: int, requests: int, repeats: int, seed: int) -> 
             for load in LOADS:
                 which = rng.integers(0, len(asked), requests)
                 moments = np.cumsum(rng.exponential(mean / load, requests))
-                answers = open_loop(url, [asked[i] for i in which], moments.tolist(), _MANY)
+                answers = open_loop(url, [asked[i] for i in which], moments.tolist(), _OPEN)
                 batched, single = simulated(moments, alone[which], share)
                 real = np.array([one.seconds for one in answers])
                 runs["measured"].append(
@@ -110,7 +111,7 @@ def _of_server(url: str, asked: Sequence[bytes]) -> tuple[FloatArray, float]:
     """(N,) seconds of each request alone, and what a further row adds to a run."""
     rounds = [closed_loop(url, asked, 1)[0] for _ in range(3)]
     times = np.array([[one.seconds for one in sorted(r, key=lambda a: a.request)] for r in rounds])
-    alone = np.median(times, axis=0)
+    alone: FloatArray = np.median(times, axis=0)
     answers, wall = closed_loop(url, asked, _MANY)
     return alone, row_share(wall / len(answers), float(alone.mean()), _MANY)
 

@@ -80,13 +80,14 @@ def test_a_failure_is_raised(url: str, body: bytes, complaint: str) -> None:
         closed_loop(url, requests(url, [b"fine", body]), 2)
 
 
-def test_an_open_loop_sends_when_it_is_due_and_opens_what_it_needs(url: str) -> None:
+def test_an_open_loop_sends_each_once_over_so_many_connections(url: str) -> None:
     bodies = [f"{i}" for i in range(30)]
     sent = requests(url, [body.encode() for body in bodies])
     answers = open_loop(url, sent, [0.001 * (i // 10) for i in range(30)], connections=2)
     assert sorted(one.request for one in answers) == list(range(30))
     assert all(one.body.decode() == bodies[one.request] for one in answers)
     assert all(one.seconds > 0 for one in answers)
+    assert Echo.most_busy <= 2
 
 
 @pytest.mark.parametrize("body", [b"fail", b"hang up"])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.bundles import Scene
 from benchmarks.harness import Measured
 from benchmarks.queues import LOADS, PARTS, row_share, simulated, told
 from benchmarks.run import main
 
-from benchmarks import bundles, fleet, queues
+from benchmarks import fleet, queues
+from support.tiny import reviews
 
 
 def test_the_share_of_a_row_is_that_of_runs_of_so_many() -> None:
@@ -30,16 +33,16 @@ def test_a_station_that_batches_is_the_faster_one_under_load() -> None:
     assert batched.min() >= 0.95 - 1e-9
 
 
-def test_a_small_run(
-    finished_run: Path, tmp_path: Path, one_trace: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (bundles, queues):
-        monkeypatch.setattr(module, "in_fresh_process", lambda f, **o: Measured(f(**o), 1))
+def test_a_small_run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "fp32")
+    (tmp_path / "texts.json").write_text(json.dumps([text for text, _ in reviews(4)]), "utf-8")
+    source = {"backbone": "tiny", "exits": [1, 2, 4], "train_rows": 1, "task": "reviews"}
+    source |= {"tokens_mean": 5.0, "tokens_max": 9}
+    monkeypatch.setattr(queues, "scene", lambda run, seed: Scene(tmp_path, "", source))
+    monkeypatch.setattr(queues, "in_fresh_process", lambda f, **o: Measured(f(**o), 1))
     out = tmp_path / "results.json"
-    options = ["--texts=4", "--requests=12", "--repeats=1", "--run", str(finished_run)]
-    assert main(["queues", *options, "--out", str(out)]) == 0
-    bundles.scene.cache_clear()
-    bundles._KEPT.pop().cleanup()
+    options = ["--texts=4", "--requests=12", "--repeats=1", "--out", str(out)]
+    assert main(["queues", *options]) == 0
     read = json.loads(out.read_text("utf-8"))["benchmarks"]["queues"]
     assert len(read["figures"]) == 2 + 3 * len(LOADS) * len(PARTS)
     assert all(figure["value"] > 0 for figure in read["figures"][0:1] + read["figures"][2:])
