@@ -53,7 +53,7 @@ def test_every_setting_is_an_option_or_says_why_not(
 
 def test_what_is_no_setting_is_about_the_run_and_not_in_it() -> None:
     others = options_of("train").keys() - OF_A_RUN.keys()
-    assert others == {"out", "config", "grid", "overwrite", "as_json"}
+    assert others == {"out", "config", "grid", "overwrite", "track", "as_json"}
 
 
 def test_an_option_over_a_file_has_no_default_of_its_own() -> None:

@@ -1,7 +1,8 @@
-"""Two processes under ``accelerate launch`` against one."""
+"""Two processes under ``accelerate launch`` against one, each as on a machine of its own."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from dimec.settings.run import RunSettings
 from support.classifiers import save_with_tokenizer
 from support.tiny import environment, make_backbone, reviews, write_reviews
 
+MACHINES = Path(__file__).resolve().parents[2] / "deploy" / "training" / "machines.yaml"
 # Full batches of 16 and one of a single row, which leaves the second process without any.
 TRAIN_ROWS = {"joint": 193, "two-stage": 193, "own": 33}
 
@@ -70,21 +72,46 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         own: dict[str, Any] = dict(a_model_each if recipe == "own" else one_model)
         own |= {"recipe": recipe, "max_train_rows": TRAIN_ROWS[recipe]}
         one = dimec.train(**values, **own, out=folder / recipe / "one")  # type: ignore[arg-type]
-        RunSettings.load(one.config_path).save(folder / recipe / "settings.toml")
+        settings = RunSettings.load(one.config_path)
+        in_parts = settings.training.model_copy(update={"accumulate": 3})
+        settings = settings.model_copy(update={"training": in_parts})
+        settings.save(folder / recipe / "settings.toml")
     script = folder / "train_each.py"
     script.write_text(_TRAIN_EACH)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    launch += ["--num_machines", "1", "--num_processes", "2", "--main_process_port", "0"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += [str(script), str(folder), *RECIPES]
-    hidden = environment(CUDA_VISIBLE_DEVICES="")  # gloo on processors, wherever this runs
-    done = subprocess.run(
-        launch, capture_output=True, text=True, check=False, timeout=240, env=hidden
-    )
-    assert done.returncode == 0, done.stderr
-    said = [line for line in done.stdout.splitlines() if "next: dimec fit" in line]
+    done = [_finish(process) for process in _launch(script, folder)]
+    assert [code for code, _, _ in done] == [0, 0], done
+    said = [line for _, out, _ in done for line in out.splitlines() if "next: dimec fit" in line]
     assert len(said) == len(RECIPES), "one process speaks for all"
     return folder
+
+
+def _launch(script: Path, folder: Path) -> list[subprocess.Popen[str]]:
+    """The launchers of two machines with a process each, by the configuration of the docs."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(MACHINES)]
+    launch += ["--num_processes", "2", "--main_process_ip", "127.0.0.1"]
+    launch += ["--main_process_port", str(port), "--machine_rank"]
+    hidden = environment(CUDA_VISIBLE_DEVICES="")  # gloo on processors, wherever this runs
+    return [
+        subprocess.Popen(
+            [*launch, str(rank), str(script), str(folder), *RECIPES],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=hidden,
+        )
+        for rank in range(2)
+    ]
+
+
+def _finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit code and what it said."""
+    try:
+        out, error = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    return process.returncode, out, error
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -53,6 +53,14 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Discard the run that --out holds.")
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRACKER",
+            help="tensorboard, trackio or mlflow: tell it the settings, and of each epoch the "
+            "losses and the exits' scores. A resumed run goes on in the same one there.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     **given: Any,
 ) -> None:
@@ -73,11 +81,13 @@ def train(
         dimec train --task csv:reviews.csv --tier phone=minilm-l6:2 --tier edge=minilm-l6
         --tier cloud=mpnet-base --out runs/own
 
+        dimec train --task vader/movies --out runs/movies --track tensorboard
+
         accelerate launch --num_processes 2 -m dimec train --task glue/sst2 --out runs/sst2
         (two GPUs; on processors: torchrun --nproc_per_node 2 -m dimec train …)
     """
     seed = given.pop("seed")
-    run, survey = train_from(given, seed, config, out, grid, overwrite)
+    run, survey = train_from(given, seed, config, out, grid, overwrite, track)
     if _rank() > 0:
         return
     record = run.training()
@@ -130,12 +140,14 @@ def train_from(
     out: Path,
     grid: bool,
     overwrite: bool,
+    track: str | None = None,
 ) -> tuple[Run, Survey]:
     """The trained run, and what there is to say of its rows."""
     from dimec.base.progress import NoProgress
     from dimec.data.backbones import with_own_tiers
     from dimec.runs.intake import check_claim, take_in
     from dimec.runs.run import Run
+    from dimec.runs.trackers import check_tracker
     from dimec.runs.train import settings_of
     from dimec.runs.workspace import RunDirectory
 
@@ -143,6 +155,7 @@ def train_from(
         given, seed = _over_config(config, given, seed)
     elif given["task"] is None and not any(given[split] for split in _PARTS):
         raise ConfigError("say what to train on: --task vader/movies, or csv:FILE, or --config")
+    check_tracker(track)
     settings = with_own_tiers(settings_of(given, 0 if seed is None else seed))
     with progress_bar() as progress:
         # Under accelerate launch the first process speaks for all.
@@ -157,7 +170,9 @@ def train_from(
         from dimec.training import train_grid, train_run
 
         start: Callable[..., Any] = train_grid if grid else train_run
-        run = start(settings, out, overwrite=overwrite, progress=progress, intake=intake)
+        run = start(
+            settings, out, overwrite=overwrite, progress=progress, intake=intake, track=track
+        )
         return Run(run.path), intake.survey
 
 

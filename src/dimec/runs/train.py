@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dimec.base.errors import ConfigError
 from dimec.base.progress import NoProgress, Progress
 from dimec.runs.run import Run
+from dimec.runs.trackers import check_tracker
 from dimec.runs.workspace import RunDirectory
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def train(
     backbone: str = "minilm-l6",
     exits: Sequence[int] | str | None = None,
     overwrite: bool = False,
+    track: str | None = None,
     progress: Progress | None = None,
     seed: int = 0,
     **options: Any,
@@ -37,6 +39,7 @@ def train(
         backbone: a folder, a hub name, or a packaged encoder: ``minilm-l6``, ``mpnet-base``.
         exits: layers with a classifier, or ``"all"``; by default a third, a half and all layers.
         overwrite: discard what ``out`` holds.
+        track: ``"tensorboard"``, ``"trackio"`` or ``"mlflow"``, which is told of each epoch.
         progress: where to report to, for example :class:`dimec.base.progress.RichProgress`.
         seed: of the split, the initialisation and the order.
         options: any other setting of ``DataSettings``, ``ModelSettings``, ``TrainingSettings`` or
@@ -46,6 +49,7 @@ def train(
     Raises:
         DimecError: see :func:`dimec.training.train_run`.
     """
+    check_tracker(track)
     values: dict[str, Any] = {"exits": exits, **options}
     if not options.get("tier"):
         values["backbone"] = backbone
@@ -68,7 +72,9 @@ def train(
 
     settings = with_own_tiers(settings)
 
-    run = train_run(settings, out, overwrite=overwrite, progress=progress, intake=intake)
+    run = train_run(
+        settings, out, overwrite=overwrite, progress=progress, intake=intake, track=track
+    )
     return Run(run.path)
 
 

@@ -19,6 +19,9 @@ class TrainingSettings(Settings):
     ``loss_weights`` where they are given; ``"depth"`` is PABEE's Σ i·CE_i / Σ i with i the exit's
     layer (Zhou et al. 2020, arXiv 2006.04152).
 
+    ``accumulate``: the parts' gradients are added up before the one step of the batch, so that
+    the batch keeps its size, and its step; only each part draws its own dropout.
+
     ``recipe``: ``"joint"`` trains everything at once. ``"two-stage"`` is DeeBERT's (Xin et al.
     2020, arXiv 2004.12993): first the encoder and the last exit alone, then the other
     exits alone on the frozen encoder; ``epochs`` and ``patience`` hold for each stage.
@@ -38,6 +41,14 @@ class TrainingSettings(Settings):
 
     epochs: Annotated[int, Field(ge=2), Option("At least 2; default {default}.")] = 5
     batch_size: Annotated[int, Field(ge=1), Option("Default {default}.")] = 16
+    accumulate: Annotated[
+        int | None,
+        Field(ge=1),
+        Option(
+            "Run a batch in so many parts, one after the other, for less memory; the step is the "
+            "same. Default: all of it at once."
+        ),
+    ] = None
     learning_rate: Annotated[float, Field(gt=0, lt=1), Option("Default {default}.")] = 5e-5
     weight_decay: Annotated[
         float, Field(ge=0), Option("Above 0: AdamW. Default {default}, Adam.")

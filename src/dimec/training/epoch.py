@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -116,19 +117,24 @@ def _train(state: TrainState, epoch: int, before: int) -> tuple[float, Float32Ar
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate_at(step, steps, stage.learning_rate, training.warmup)
         mine, weight = part_of(rows, rank, world)
-        with torch.autocast(device.type, torch.bfloat16, enabled=state.bf16):
-            output = state.wrapped(**encoded.batch(mine, device), exits=stage.exits)
-        at = torch.from_numpy(mine).to(device)
-        taught = None if lesson is None else lesson.of(mine, depths, device)
-        losses = objective(output, labels[at], taught)
-        if kept is not None and weight:
-            kept.add(at, output.logits)
-        loss = losses.sum() * weight / len(rows)
-        accelerator.backward(loss * world)
+        parts = np.array_split(mine, min(training.accumulate or 1, len(mine)))
+        for part in parts:
+            # The processes add up their gradients once a step, with the last part.
+            alone = nullcontext() if part is parts[-1] else accelerator.no_sync(state.wrapped)
+            with alone:
+                with torch.autocast(device.type, torch.bfloat16, enabled=state.bf16):
+                    output = state.wrapped(**encoded.batch(part, device), exits=stage.exits)
+                at = torch.from_numpy(part).to(device)
+                taught = None if lesson is None else lesson.of(part, depths, device)
+                losses = objective(output, labels[at], taught)
+                if kept is not None and weight:
+                    kept.add(at, output.logits)
+                loss = losses.sum() * weight / len(rows)
+                accelerator.backward(loss * world)
+            total += loss.detach() * len(rows)
         accelerator.clip_grad_norm_(model.parameters(), training.max_grad_norm)
         state.optimizer.step()
         state.optimizer.zero_grad()
-        total += loss.detach() * len(rows)
         seen += len(rows)
         if number % _REPORT_EVERY == 0 or number == len(batches) - 1:
             mean = float(total) * world / seen

@@ -16,6 +16,7 @@ from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.training.loop import train_one
 from dimec.training.prepare import give_up_weights, make_accelerator
+from dimec.training.tracking import tracking_to
 
 BATCH_SIZES = (8, 16, 32)
 LEARNING_RATES = (1e-5, 2e-5, 3e-5, 4e-5, 5e-5)
@@ -48,13 +49,14 @@ def train_grid(
     overwrite: bool = False,
     progress: Progress | None = None,
     intake: Intake | None = None,
+    track: str | None = None,
 ) -> RunDirectory:
     """Train every point of the grid and make the best one the run in ``out``.
 
     The score is the last exit's on the validation split; of equals the lower loss wins, then the
     first in the order of the grid. Points lie in ``out/grid``; a point that is beaten keeps its
     record and its dynamics and gives up its weights and traces. Started again, it goes on where it
-    was.
+    was. ``track`` is that of :func:`dimec.training.train_run`; each point is told of by itself.
 
     Raises:
         ConfigError: an empty grid, several processes, or a run of its own in ``out``.
@@ -94,7 +96,10 @@ def train_grid(
         run = RunDirectory(target.grid_path / f"bs{size:02d}-lr{rate:g}")
         progress.say(f"grid {number} of {len(points)}: batch size {size}, learning rate {rate:g}")
         if overwrite or not _is_beaten(run, one):
-            run = train_one(one, run.path, overwrite=overwrite, progress=progress, intake=intake)
+            with tracking_to(track, out):
+                run = train_one(
+                    one, run.path, overwrite=overwrite, progress=progress, intake=intake
+                )
         point = _point(run, size, rate)
         table.append(point)
         if best is None or point.merit > best[0].merit:

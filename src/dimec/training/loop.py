@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from dimec.training.prepare import (
     tokens_of,
 )
 from dimec.training.stages import EpochRecord, best_epoch, stops_early
+from dimec.training.tracking import Tracker
 
 _WEIGHTS_KIND = "weights"
 _LOGITS_KIND = "epoch logits"
@@ -71,11 +72,14 @@ def train_one(
             intake = with_lengths(intake, tokens_of(state.tokenizer), progress)
             claim(run, settings, intake, overwrite, lesson)
         accelerator.wait_for_everyone()
+        tracker = Tracker(accelerator, run, settings)
+        state = replace(state, tracker=tracker)
         history: list[EpochRecord] = []
         for stage in state.stages:
             if stage is not state.stage:
                 state = enter(state, stage)
             history += _epochs(state, len(history))
+        tracker.finish()
         finish_run(state, history, _collect_dynamics(state, history))
     return run
 
@@ -90,11 +94,14 @@ def _epochs(state: TrainState, before: int) -> list[EpochRecord]:
         history = [EpochRecord(**epoch) for epoch in record]
         where = f"{state.prefix}epoch {done} of {training.epochs}"
         state.progress.say(f"resuming {state.run.path} after {where}")
+    for known in history:
+        _tell(state, known)
     while len(history) < training.epochs and not stops_early(history, training.patience, judged):
         record, logits = run_epoch(state, len(history), before)
         history.append(record)
         if state.accelerator.is_main_process:
             _keep(state, history, logits, inner)
+            _tell(state, record)
         state.accelerator.wait_for_everyone()
         state.progress.say(
             state.prefix + _summary(record, len(history), training.epochs, state.model.exits)
@@ -105,6 +112,12 @@ def _epochs(state: TrainState, before: int) -> list[EpochRecord]:
     weights, _ = load_arrays(path, _WEIGHTS_KIND, _AGAIN)
     state.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return history
+
+
+def _tell(state: TrainState, record: EpochRecord) -> None:
+    """Tell the tracker, if there is one, of an epoch that will not be lost any more."""
+    if state.tracker is not None:
+        state.tracker.tell(record, state.model.exits, state.splits.validation.metric)
 
 
 def _keep(

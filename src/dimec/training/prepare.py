@@ -31,6 +31,7 @@ from dimec.training.exit0.run import require_learner
 from dimec.training.lesson import Lesson, begin_as
 from dimec.training.model import MultiExitClassifier
 from dimec.training.stages import Stage, stages_of
+from dimec.training.tracking import FOLDER, Tracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,8 @@ class TrainState:
 
     ``model`` is the module itself, ``wrapped`` what accelerate made of it for training. They and
     ``optimizer`` are made ready for ``stage``, one of ``stages``; see :func:`enter`. A student has
-    a ``lesson``; behind the training rows, ``encoded`` has the texts without labels there.
+    a ``lesson``; behind the training rows, ``encoded`` has the texts without labels there. Where
+    a ``tracker`` is there, it is told of each epoch.
     """
 
     settings: RunSettings
@@ -56,6 +58,7 @@ class TrainState:
     stages: tuple[Stage, ...]
     stage: Stage
     lesson: Lesson | None = None
+    tracker: Tracker | None = None
 
     @property
     def labels(self) -> IntArray:
@@ -131,6 +134,7 @@ def discard(run: RunDirectory) -> None:
         run.first_round_path,
         run.labelled_only_path,
         run.cross_fit_path,
+        run.path / FOLDER,
         *run.path.glob("bottleneck-*"),
         *run.path.glob("compressed-*"),
     ):

@@ -13,6 +13,7 @@ from dimec.settings.run import RunSettings
 from dimec.training.cross_fit import train_cross_fitted
 from dimec.training.loop import train_one
 from dimec.training.own import train_own
+from dimec.training.tracking import tracking_to
 
 
 def train_run(
@@ -22,6 +23,7 @@ def train_run(
     overwrite: bool = False,
     progress: Progress | None = None,
     intake: Intake | None = None,
+    track: str | None = None,
 ) -> RunDirectory:
     """Train a run, or go on with an interrupted one, or take a finished one as it is.
 
@@ -37,6 +39,8 @@ def train_run(
         overwrite: discard the run that ``out`` holds, if its settings or data differ or not.
         progress: where to report to.
         intake: the rows, where they have been read; see :func:`dimec.runs.intake.take_in`.
+        track: ``"tensorboard"``, ``"trackio"`` or ``"mlflow"``, which is told of each epoch; see
+            :mod:`dimec.training.tracking`.
 
     Raises:
         ConfigError: settings that do not fit the encoder, or another run in ``out``.
@@ -44,10 +48,12 @@ def train_run(
         DivergedError: the loss is no longer a number.
         RunBusyError: another process works in ``out``.
         StorageError: the disk is full; finished epochs are kept.
+        MissingExtraError: the tracker's package is not installed.
     """
     train: Callable[..., RunDirectory] = (
         train_own if settings.training.recipe == "own" else train_one
     )
     if settings.distillation.cross_fit:
         train = partial(train_cross_fitted, train)
-    return train(settings, out, overwrite=overwrite, progress=progress, intake=intake)
+    with tracking_to(track, out):
+        return train(settings, out, overwrite=overwrite, progress=progress, intake=intake)
