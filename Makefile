@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN ?= runs/demo
 # One more than there are cores: tests wait for processes and sockets of theirs.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
-CHECKED := $(wildcard src studies tools tests benchmarks conformance)
+CHECKED := $(wildcard src studies tools tests benchmarks conformance deploy)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test suite lint format lock bench conformance wheel clean
@@ -45,8 +45,9 @@ lock: setup ## write requirements.lock anew (UPGRADE=1 takes the newest versions
 bench: setup ## run the benchmarks (BENCH="tiers serving" for some of them)
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
-conformance: setup ## our client and mobile against a real Triton server, installed into .triton
+conformance: setup ## our clients against a real Triton (.triton), manifests against KServe (.kserve)
 	@$(BIN)/python tools/triton_setup.py
+	@$(BIN)/python tools/kserve_setup.py
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q conformance
 
 wheel: setup ## build the wheel and the source archive into dist/

@@ -4,6 +4,9 @@ uv resolves once for all platforms and all supported Pythons and writes environm
 file serves them all; pip's own resolver would know only the machine it runs on. torch itself and
 its GPU packages stay out (see torch_build), what torch needs besides stays in. The file names no
 index and no path.
+
+deploy/serve.lock is the part of it that a container of a tier needs: the same versions, the same
+hashes.
 """
 
 from __future__ import annotations
@@ -21,16 +24,41 @@ HEADER = """\
 # Every package of the development environment, for all platforms; written by `make lock`.
 # torch stands apart: its version is in pyproject.toml, and tools/torch_build.py installs it.
 """
+PART_HEADER = """\
+# What dimec[serve] needs, as requirements.lock has it, for deploy/Containerfile; written by
+# `make lock`.
+"""
+
+_PLAIN = (
+    "--generate-hashes",
+    "--no-header",
+    "--no-annotate",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+)
 
 
 def compile_command(inputs: list[str], excludes: str, output: str, upgrade: bool) -> list[str]:
     """The uv call that resolves the inputs into the output."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config"]
     command += ["--universal", "--python-version", "3.11", "--fork-strategy", "fewest"]
-    command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
-    command += ["--no-emit-find-links", "--extra", "dev", "--excludes", excludes]
+    command += [*_PLAIN, "--extra", "dev", "--excludes", excludes]
     command += ["--upgrade"] if upgrade else []
     return [*command, "--output-file", output, *inputs]
+
+
+def part_command(root: Path, output: str) -> list[str]:
+    """The uv call that resolves what a server needs, held to the versions of the whole lock."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config"]
+    command += ["--universal", "--python-version", "3.11", "--fork-strategy", "fewest"]
+    command += [*_PLAIN, "--extra", "serve", "--constraints", str(root / "requirements.lock")]
+    return [*command, "--output-file", output, str(root / "pyproject.toml")]
+
+
+def without_comments(body: str) -> str:
+    """The lines that say something."""
+    lines = [line for line in body.splitlines() if not line.startswith("#")]
+    return "\n".join(lines) + "\n"
 
 
 def write_lock(root: Path, upgrade: bool) -> None:
@@ -51,8 +79,11 @@ def write_lock(root: Path, upgrade: bool) -> None:
             compile_command(inputs, str(excludes), str(output), upgrade), check=True, cwd=root
         )
         body = output.read_text(encoding="utf-8")
-    lines = [line for line in body.splitlines() if not line.startswith("#")]
-    lock.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
+        lock.write_text(HEADER + without_comments(body), encoding="utf-8")
+        part = Path(folder) / "serve.lock"
+        subprocess.run(part_command(root, str(part)), check=True, cwd=root)
+        served = without_comments(part.read_text(encoding="utf-8"))
+    (root / "deploy" / "serve.lock").write_text(PART_HEADER + served, encoding="utf-8")
     print(
         f"lock: {count_packages(body)} packages in {lock.name}; `make setup` installs what changed"
     )

@@ -1,0 +1,73 @@
+"""Build .kserve/, the environment with KServe's own types, or see that it is up to date.
+
+``python tools/kserve_setup.py`` installs the package ``kserve`` with what its types need. It stands
+apart from .venv because the rest of it wants older versions of what dimec uses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import setup_env
+from setup_env import SetupError, count_packages, digest, hold_lock, run_step, venv_python
+from setup_progress import StepProgress
+
+ROOT = setup_env.ROOT
+LOCK = ROOT / "tools" / "kserve.lock"
+
+
+def install(folder: Path, lock: int) -> None:
+    """Make the environment and install the pinned packages."""
+    with StepProgress("1/2 environment of KServe's types"):
+        setup_env.make_venv(folder)
+    pip = [str(venv_python(folder)), "-m", "pip", "install", "--progress-bar", "off", "--no-deps"]
+    run_step(
+        "2/2 its packages, hashes checked",
+        [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)],
+        lock=lock,
+        log=folder / "setup.log",
+        total=count_packages(LOCK.read_text(encoding="utf-8")),
+    )
+
+
+def wanted_stamp(folder: Path) -> str:
+    """What an up-to-date environment in the folder was built from."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix}"
+    return digest(LOCK.read_bytes(), python.encode(), os.fsencode(folder))
+
+
+def set_up(root: Path = ROOT) -> Path:
+    """Build what is missing under root/.kserve; does nothing when nothing is. Returns the folder.
+
+    Raises:
+        SetupError: it could not be installed.
+    """
+    folder = root / ".kserve"
+    stamp = folder / setup_env.STAMP
+
+    def current() -> bool:
+        return stamp.exists() and stamp.read_text(encoding="utf-8") == wanted_stamp(folder)
+
+    if current():
+        return folder
+    with hold_lock(root / ".kserve.lock") as lock:
+        if not current():  # another set-up may have done it meanwhile
+            install(folder, lock)
+            stamp.write_text(wanted_stamp(folder), encoding="utf-8")
+    return folder
+
+
+def main() -> int:
+    """Set up. Returns the exit code."""
+    try:
+        set_up()
+    except (SetupError, OSError) as error:
+        print(f"kserve: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
