@@ -16,6 +16,7 @@ from dimec.web.site import write_site
 ROOT = Path(__file__).resolve().parents[2]
 # Quick ones, which between them read every top-level folder but the conformance tests.
 PART = (
+    "tests/deploy/test_kserve.py",
     "tests/repository/test_citation.py",
     "tests/repository/test_hooks.py",
     "tests/studies/test_committed.py",
