@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -71,7 +71,7 @@ class TierBundle:
     manifest: TierManifest
 
     @classmethod
-    def open(cls, path: Path | str, tier: str | None = None) -> TierBundle:
+    def open(cls, path: Path | str, tier: str | None = None) -> Self:
         """Read a tier's folder and check every file against its size and hash.
 
         Args:

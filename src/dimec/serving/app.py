@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,6 +14,7 @@ from starlette.exceptions import HTTPException
 from dimec.bundle.folders import TierBundle
 from dimec.serving.auth import BearerAuth
 from dimec.serving.batching import Batcher
+from dimec.serving.board import Board, Fact, Seat
 from dimec.serving.cors import Cors
 from dimec.serving.entries import RunLimits
 from dimec.serving.exchange import (
@@ -26,7 +29,7 @@ from dimec.serving.exchange import (
 )
 from dimec.serving.infer import STOPPING, Inference, overloaded
 from dimec.serving.logs import JsonLog, error_fields
-from dimec.serving.metrics import Metrics, RequestOutcome
+from dimec.serving.metrics import Families, Metrics, RequestOutcome
 from dimec.serving.model import TierModel
 from dimec.serving.routes import Endpoints, refuse
 from dimec.serving.settings import LogLevel, ServerSettings
@@ -38,6 +41,19 @@ _UNAUTHORISED = error_response(
     "expected the header 'Authorization: Bearer TOKEN' with this server's token",
     headers=[(b"www-authenticate", b"Bearer")],
 )
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a process has among those of a server; by default there is no other.
+
+    Attributes:
+        seat: on their board.
+        families: what it counts, from one bundle to the next; None counts each bundle's anew.
+    """
+
+    seat: Seat = field(default_factory=lambda: Board.alone().seat(0))
+    families: Families | None = None
 
 
 class TierApp(Starlette):
@@ -55,7 +71,10 @@ class TierApp(Starlette):
         log: where its lines go.
     """
 
-    def __init__(self, bundle: TierBundle, settings: ServerSettings, log: JsonLog) -> None:
+    def __init__(
+        self, bundle: TierBundle, settings: ServerSettings, log: JsonLog, place: Place | None = None
+    ) -> None:
+        place = place or Place()
         self._manifest = manifest = bundle.manifest
         self._settings = settings
         token = settings.token
@@ -67,14 +86,19 @@ class TierApp(Starlette):
         model = TierModel(bundle, settings.threads)
         self._batcher = Batcher(
             model,
-            workers=model.threads,
+            workers=ceil(model.threads / place.seat.board.workers),
             limits=RunLimits(settings.max_batch, model.overhead),
             queue=settings.queue,
             padding=manifest.padding,
             observe=lambda rows, seconds: self.metrics.observe_run(rows, seconds),
+            seat=place.seat,
         )
         self.metrics = Metrics(
-            manifest, lambda: self._batcher.waiting, lambda: self._batcher.running
+            manifest,
+            lambda: self._batcher.elsewhere_waiting + self._batcher.waiting,
+            lambda: self._batcher.elsewhere_running + self._batcher.running,
+            place.seat,
+            place.families,
         )
         self._tokeniser = (
             Tokeniser(bundle, self._batcher, model.threads) if manifest.takes == "text" else None
@@ -88,7 +112,7 @@ class TierApp(Starlette):
                 settings,
                 self.metrics,
                 ready=lambda: not self.draining,
-                changed=lambda: self.changed_on_disk,
+                changed=lambda: self.changed_on_disk or bool(place.seat.board.fact(Fact.CHANGED)),
             ).routes(),
             exception_handlers={HTTPException: refuse, Exception: refuse},
             lifespan=_closing,
@@ -204,16 +228,22 @@ async def _closing(app: TierApp) -> AsyncIterator[None]:
     app.close()
 
 
-def create_app(bundle: TierBundle, settings: ServerSettings, log: JsonLog | None = None) -> TierApp:
+def create_app(
+    bundle: TierBundle,
+    settings: ServerSettings,
+    log: JsonLog | None = None,
+    place: Place | None = None,
+) -> TierApp:
     """The application of one tier, with its graph loaded.
 
     Args:
         bundle: of any tier but the first.
         settings: limits and the token; address and TLS are the server's matter.
         log: where its lines go; standard error by default.
+        place: among the processes of a server; by default there is no other.
 
     Raises:
         ConfigError: the first tier's bundle, or a token that no header can carry.
         ArtefactError: the graph, or a tokenizer of the tier's own, cannot be used.
     """
-    return TierApp(bundle, settings, log or JsonLog(settings.log_level))
+    return TierApp(bundle, settings, log or JsonLog(settings.log_level), place)

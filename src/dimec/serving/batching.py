@@ -15,6 +15,7 @@ from math import ceil
 import numpy as np
 
 from dimec.base.arrays import IntArray
+from dimec.serving.board import Board, Cell, Seat
 from dimec.serving.checks import Rows
 from dimec.serving.entries import (
     Entry,
@@ -42,6 +43,7 @@ class Batcher:
         queue: rows that may wait.
         padding: the token id that fills up a batch.
         observe: called with (rows, seconds) after every run.
+        seat: of this process among those that share the bound of the queue; none do by default.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Batcher:
         queue: int,
         padding: int,
         observe: Callable[[int, float], None] = lambda rows, seconds: None,
+        seat: Seat | None = None,
     ) -> None:
         self._run = run
         self._workers = workers
@@ -64,6 +67,8 @@ class Batcher:
         self._queue: deque[Entry] = deque()
         self._admitted: set[Entry] = set()  # whose rows are still to come
         self._running = 0
+        seat = seat or Board.alone().seat(0)
+        self._rows, self._runs = seat.count(Cell.WAITING), seat.count(Cell.RUNNING)
         # Whether runs have overlapped since the last moment without any, and before that one.
         self._overlapped = self._busy = False
         self._scheduled = False
@@ -75,6 +80,16 @@ class Batcher:
         """Rows in the queue, and those that have a place in it."""
         coming = sum(entry.count for entry in self._admitted)
         return coming + sum(entry.waiting for entry in self._queue)
+
+    @property
+    def elsewhere_waiting(self) -> float:
+        """Rows in the queues of the server's other processes."""
+        return self._rows.others
+
+    @property
+    def elsewhere_running(self) -> float:
+        """Runs of the server's other processes that go on now."""
+        return self._runs.others
 
     @property
     def running(self) -> int:
@@ -118,10 +133,12 @@ class Batcher:
         if len(self._queue) > self._capacity:  # most of them no longer wait
             self._queue = deque(entry for entry in self._queue if entry.waiting)
         waiting = self.waiting
-        if self._closed or waiting + count > self._capacity:
+        if self._closed or not self._rows.fits(waiting + count, self._capacity):
             raise Overloaded(self._retry_after(waiting))
         loop = asyncio.get_running_loop()
         entry = Entry(count, loop.create_future(), time.monotonic())
+        if not self._rows.alone:  # its rows no longer wait, however it ends
+            entry.answer.add_done_callback(self._publish)
         if timeout is not None:
             entry.expire_in(min(timeout, 86400.0))
         self._admitted.add(entry)
@@ -146,7 +163,12 @@ class Batcher:
         for entry in (*self._admitted, *self._queue):
             entry.fail(Overloaded(1))
         self._queue.clear()
+        self._publish()
         self._executor.shutdown()
+
+    def _publish(self, _: object = None) -> None:
+        """Say to the other processes how many rows wait here."""
+        self._rows.put(self.waiting)
 
     def _schedule(self) -> None:
         # Not at once: requests that arrived together run together.
@@ -168,10 +190,12 @@ class Batcher:
                 entry = piece.entry
                 entry.begun = now if entry.begun is None else entry.begun
                 entry.batch_rows = max(entry.batch_rows, rows)
-            company = bool(self._running or self._queue)
+            company = bool(self._running or self._queue or self._runs.others)
             self._overlapped = company or (self._overlapped and bool(self._running))
             alone = not company and not self._busy
             self._running += 1
+            self._runs.put(self._running)
+            self._rows.put(self.waiting)
             self._executor.submit(self._work, loop, pieces, alone, now)
 
     def _work(
@@ -199,6 +223,7 @@ class Batcher:
         self, pieces: list[Piece], results: list[Probabilities | Exception], begun: float
     ) -> None:
         self._running -= 1
+        self._runs.put(self._running)
         if not self._running:
             self._busy = self._overlapped
         now = time.monotonic()

@@ -87,8 +87,8 @@ def statistics(manifest: TierManifest, totals: Totals) -> dict[str, Any]:
                 "name": manifest.tier,
                 "version": manifest.version,
                 "last_inference": round(totals.last * 1000),
-                "inference_count": totals.rows,
-                "execution_count": totals.runs,
+                "inference_count": round(totals.rows),
+                "execution_count": round(totals.runs),
                 "inference_stats": {
                     "success": _share(totals.answered, totals.answered_seconds),
                     "fail": _share(totals.failed, totals.failed_seconds),
@@ -109,5 +109,5 @@ def _preparing(manifest: TierManifest, totals: Totals) -> dict[str, dict[str, in
     return {"compute_input": _share(totals.tokenised, totals.tokenise_seconds)}
 
 
-def _share(count: int, seconds: float) -> dict[str, int]:
-    return {"count": count, "ns": round(seconds * 1e9)}
+def _share(count: float, seconds: float) -> dict[str, int]:
+    return {"count": round(count), "ns": round(seconds * 1e9)}

@@ -7,7 +7,9 @@ import socket
 import ssl
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from dimec.serving.board import Cell, Count
 
 if TYPE_CHECKING:
     from dimec.serving.settings import ServerSettings
@@ -32,10 +34,17 @@ class Doors:
     Args:
         settings: the limits.
         refused: is called with the status of each connection that never became a request.
+        count: of this process's among those of all that share the limit; none do by default.
     """
 
-    def __init__(self, settings: ServerSettings, refused: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        refused: Callable[[int], None],
+        count: Count | None = None,
+    ) -> None:
         self._limit = settings.max_connections
+        self._count = count or Count.of_one(Cell.CONNECTIONS)
         self.record_refusal = refused
         self._inside: set[object] = set()
         self._told: set[object] = set()
@@ -46,7 +55,7 @@ class Doors:
             return Welcome.COME_IN
         if connection in self._told:
             return Welcome.ONLY_TO_BE_TOLD
-        if len(self._inside) < self._limit:
+        if self._count.fits(len(self._inside) + 1, self._limit):
             self._inside.add(connection)
             return Welcome.COME_IN
         if len(self._told) < _MOST_TOLD:
@@ -58,10 +67,68 @@ class Doors:
     def leave(self, connection: object) -> None:
         """Count it no longer."""
         self._inside.discard(connection)
+        self._count.put(len(self._inside))
         self._told.discard(connection)
 
 
-class TlsAcceptor:
+class Adopter:
+    """Speaks on connections that were accepted elsewhere, once both sides agree on TLS if need be.
+
+    Args:
+        context: of TLS; None without.
+        settings: how long a handshake and a farewell may take.
+        doors: count the connections.
+        make: what is spoken on one.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext | None,
+        settings: ServerSettings,
+        doors: Doors,
+        make: Callable[[], asyncio.Protocol],
+    ) -> None:
+        self._secure: dict[str, Any] = {}
+        if context is not None:
+            seconds = settings.header_seconds
+            self._secure = {
+                "ssl": context,
+                "ssl_handshake_timeout": seconds,
+                "ssl_shutdown_timeout": seconds,
+            }
+        self._doors = doors
+        self._make = make
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Take a connection, or close it where there are too many."""
+        connection = self._make()
+        if self._doors.admit(connection) is Welcome.NOT_AT_ALL:
+            sock.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._agree(sock, connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Give up handshakes that are under way."""
+        if self._secure:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _agree(self, sock: socket.socket, connection: asyncio.Protocol) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, sock, **self._secure
+            )
+        except OSError:  # no handshake, or none in time: there is nobody to tell
+            self._doors.leave(connection)
+        except asyncio.CancelledError:
+            self._doors.leave(connection)
+            raise
+
+
+class TlsAcceptor(Adopter):
     """Accepts connections, and agrees with each on TLS.
 
     The loop's own server would tell of a connection after its handshake only, so that any number
@@ -70,10 +137,7 @@ class TlsAcceptor:
     Args:
         listener: a bound socket.
         backlog: connections that the system may keep waiting.
-        context: of TLS.
-        settings: how long a handshake and a farewell may take.
-        doors: count the connections.
-        make: what is spoken on one.
+        context, settings, doors, make: as of :class:`Adopter`.
     """
 
     def __init__(
@@ -85,19 +149,16 @@ class TlsAcceptor:
         doors: Doors,
         make: Callable[[], asyncio.Protocol],
     ) -> None:
+        super().__init__(context, settings, doors, make)
         self._listener = listener
-        self._context = context
-        self._seconds = settings.header_seconds
-        self._doors = doors
-        self._make = make
         listener.setblocking(False)
         listener.listen(backlog)
-        self._tasks = {asyncio.create_task(self._accept())}
+        self._accepting = asyncio.create_task(self._accept())
 
     def close(self) -> None:
         """Accept nothing more, and give up handshakes that are under way."""
-        for task in self._tasks:
-            task.cancel()
+        self._accepting.cancel()
+        super().close()
         self._listener.close()
 
     async def _accept(self) -> None:
@@ -108,25 +169,4 @@ class TlsAcceptor:
             except OSError:  # gone again, or no file descriptor is left
                 await asyncio.sleep(_BREATH)
                 continue
-            connection = self._make()
-            if self._doors.admit(connection) is Welcome.NOT_AT_ALL:
-                sock.close()
-                continue
-            task = loop.create_task(self._agree(sock, connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _agree(self, sock: socket.socket, connection: asyncio.Protocol) -> None:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection,
-                sock,
-                ssl=self._context,
-                ssl_handshake_timeout=self._seconds,
-                ssl_shutdown_timeout=self._seconds,
-            )
-        except OSError:  # no handshake, or none in time: there is nobody to tell
-            self._doors.leave(connection)
-        except asyncio.CancelledError:
-            self._doors.leave(connection)
-            raise
+            self.adopt(sock)

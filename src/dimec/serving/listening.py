@@ -1,13 +1,19 @@
-"""What a tier server listens with: a bound socket, and the keys of TLS."""
+"""What a tier server listens with, a bound socket and the keys of TLS, and how it says so."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
+from typing import TYPE_CHECKING
 
 from dimec.base.errors import ConfigError, ServerError
 from dimec.serving.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from dimec.bundle.manifest import TierManifest
+    from dimec.serving.logs import JsonLog
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -63,3 +69,30 @@ def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
             "certificate and its private key without a passphrase, both in PEM"
         ) from None
     return context
+
+
+def announce(
+    settings: ServerSettings, manifest: TierManifest, listener: socket.socket, log: JsonLog
+) -> None:
+    """Say that a server can answer and where: a line on standard output, and in the log."""
+    # The name that was given, since a certificate may be for a name.
+    host, port = settings.host, listener.getsockname()[1]
+    secure = settings.tls_cert is not None
+    url = f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    ready: dict[str, object] = {
+        "tier": manifest.tier,
+        "url": url,
+        "version": manifest.version,
+    }
+    if settings.processes > 1:
+        ready["workers"] = settings.processes
+    if not settings.loopback and not (secure and settings.token is not None):
+        guards = (("TLS", secure), ("a token", settings.token is not None))
+        missing = [name for name, given in guards if not given]
+        log(
+            "warning",
+            f"OPEN TO THE NETWORK WITHOUT {' OR '.join(missing).upper()}: anybody who reaches "
+            f"{url} can read or ask; give --tls-cert, --tls-key and --token-file",
+        )
+    log("info", "ready", **ready)
+    print(json.dumps({"event": "ready", **ready, "pid": os.getpid()}), flush=True)

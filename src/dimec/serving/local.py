@@ -147,6 +147,8 @@ class LocalTiers:
 
     def _start(self, tier: str, port: int) -> None:
         words = ["serve", str(self._bundle / tier), "--port", str(port), "--stop-with-stdin"]
+        # The tiers share this machine; a worker a core for each of them would only cost memory.
+        words += ["--workers", "1"]
         words += [word for origin in self._origins for word in ("--cors-origin", origin)]
         environment = {name: os.environ[name] for name in os.environ if name != "DIMEC_TOKEN"}
         if self._token is not None:

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from dimec.serving.settings import LogLevel
 
 _LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _MOST_LINES = 20_000
+# Bytes that a pipe takes from one process without another's between them, on Linux; POSIX says 512.
+_WHOLE = 4096
 _PAUSE = 0.02  # seconds between two writes: many lines at once
 
 
@@ -37,9 +40,16 @@ class JsonLog:
     Args:
         level: the least severe lines that are written.
         stream: where to, without a buffer; standard error by default.
+        always: fields of every line.
     """
 
-    def __init__(self, level: LogLevel = "info", stream: _ByteSink | None = None) -> None:
+    def __init__(
+        self,
+        level: LogLevel = "info",
+        stream: _ByteSink | None = None,
+        always: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._always = dict(always or {})
         self._least = _LEVELS[level]
         # Not sys.stderr: a thread that is stuck in it would keep the interpreter from ending.
         self._stream = io.FileIO(2, "wb", closefd=False) if stream is None else stream
@@ -67,7 +77,7 @@ class JsonLog:
         if len(self._lines) >= _MOST_LINES:
             self._dropped += 1
             return
-        self._lines.append(_line(level, event, fields))
+        self._lines.append(_line(level, event, self._always | fields))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -91,7 +101,8 @@ class JsonLog:
                 self._dropped = 0
             # Where nobody reads any more, the server goes on.
             with suppress(OSError, ValueError):
-                self._write(b"".join(lines))
+                for some in _together(lines):
+                    self._write(some)
             if closed:
                 return
 
@@ -112,6 +123,17 @@ def _line(level: str, event: str, fields: dict[str, Any]) -> bytes:
     # JSON allows DEL, C1 controls, line separators and marks of direction as they are; a terminal
     # or a reader of lines would act on them.
     return (text if text.isprintable() else _escaped(text)).encode("utf-8") + b"\n"
+
+
+def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines, as many at a time as are written in one piece: other processes write there too."""
+    some = b""
+    for line in lines:
+        if some and len(some) + len(line) > _WHOLE:
+            yield some
+            some = b""
+        some += line
+    yield some
 
 
 def _escaped(text: str) -> str:

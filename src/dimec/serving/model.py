@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from dimec.base.held import Held
 from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import Graph
 from dimec.serving.checks import OUTPUT
+from dimec.serving.settings import processors
 
 # Bounds of the measurement, in tokens: a busy machine measures anything.
 _OVERHEADS = (8.0, 64.0)
@@ -79,7 +79,7 @@ class TierModel:
                 f"predict; {instead}"
             )
         self.manifest = bundle.manifest
-        self.threads = threads or len(_processors())
+        self.threads = threads or processors()
         self.path = bundle.file("model.onnx")
         with bundle.hold() as held:
             self._load(held)
@@ -179,10 +179,3 @@ class TierModel:
             name: np.full(shape, name == "attention_mask", np.int64)
             for name in self.manifest.inputs
         }
-
-
-def _processors() -> set[int] | range:
-    # Not the machine's, where a container or taskset gives this process fewer.
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return range(os.cpu_count() or 1)

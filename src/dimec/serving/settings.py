@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +24,8 @@ from dimec.settings.option import Option
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+_HANDS_OVER = hasattr(socket, "send_fds") and hasattr(socket, "AF_UNIX")
+
 ADDRESS, LIMITS, SECURITY = "Address", "Limits", "Security"  # of the help
 
 
@@ -32,6 +36,8 @@ class ServerSettings(BaseModel):
         host: the address to listen on.
         port: 0 takes any free port.
         threads: processor threads of the graph; None takes as many as this process may use.
+        workers: processes that answer; None takes one a thread, and one where the system cannot
+            hand connections from process to process.
         max_batch: rows of one request, and of one run of the graph.
         queue: rows that may wait for the graph.
         max_body: bytes of a request's body.
@@ -67,6 +73,10 @@ class ServerSettings(BaseModel):
             panel=LIMITS,
         ),
     ] = Field(None, ge=1, le=1024)
+    workers: Annotated[
+        int | None,
+        Option("Processes that share the address; default one a thread.", panel=LIMITS),
+    ] = Field(None, ge=1, le=256)
     max_batch: Annotated[int, Option("Rows of one request.", panel=LIMITS)] = Field(
         64, ge=1, le=4096
     )
@@ -120,6 +130,11 @@ class ServerSettings(BaseModel):
                 f"{option('queue')}: expected room for one request of {option('max_batch')} "
                 f"{self.max_batch} rows or more, got {self.queue}"
             )
+        if (self.workers or 1) > 1 and not _HANDS_OVER:
+            raise ValueError(
+                f"{option('workers')}: expected 1, since this system cannot hand connections from "
+                f"process to process, got {self.workers}"
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError(f"{option('tls_cert')} and {option('tls_key')}: give both or neither")
         return self
@@ -147,6 +162,16 @@ class ServerSettings(BaseModel):
             raise ConfigError(f"{where}{message}") from None
 
     @property
+    def processor_threads(self) -> int:
+        """Processor threads of the graph in all processes together."""
+        return self.threads or processors()
+
+    @property
+    def processes(self) -> int:
+        """Processes that answer."""
+        return self.workers or (self.processor_threads if _HANDS_OVER else 1)
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         if self.host == "localhost":
@@ -155,3 +180,11 @@ class ServerSettings(BaseModel):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def processors() -> int:
+    """Processor cores that this process may use."""
+    # Not the machine's, where a container or taskset gives this process fewer.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
