@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bare import Bare, bare_graph
 from benchmarks.bundles import PRECISIONS, first_folder, read_texts, scene
 from benchmarks.harness import available_cores, in_fresh_process, say
 from benchmarks.load import Answered, closed_loop, post
 from benchmarks.results import PER_SECOND, RATIO, Figure, Result
 
 TIER = "edge"
-OURS, TRITON = "dimec", "Triton"
+OURS, TRITON, BARE = "dimec", "Triton", "the bare graph"
 _WARM_UP = 40  # requests that are not counted
 _TURNS = 3  # of each configuration of Triton
+_OF_BARE = 0.9  # what a server on all cores should give of the bare graph's texts a second
 _CLOSE = 1e-4  # how far two servers' probabilities may lie apart: one may run a batch
 
 
@@ -63,7 +65,7 @@ def run(sizes: Sizes, seed: int) -> Result:
         figures += _figures(precision, runs[precision])
     notes = (
         found.note,
-        f"the {TIER} tier; our server with {threads} threads; {runs['fp32']['triton']} with the "
+        f"the {TIER} tier; our server with {threads} workers; {runs['fp32']['triton']} with the "
         "same onnxruntime, one thread an instance, by its Python backend, since this build has no "
         "backend for ONNX graphs; of " + _options_tried(threads) + " the one was taken that gave "
         "the most answers a second: "
@@ -72,6 +74,8 @@ def run(sizes: Sizes, seed: int) -> Result:
         f"{sizes.texts} requests a measurement; binary tensors, one text a request, as the mobile "
         "sends them; generator and server share the machine",
         "processor time: of the server's processes, an answer; the load generator's is not in it",
+        f"{BARE}: a process a core, and of one client one process, each with its share of the "
+        "texts and one thread of onnxruntime; no load generator runs meanwhile",
         "ratios are taken pair by pair",
     )
     return Result(tuple(figures), notes, runs)
@@ -85,6 +89,8 @@ def _figures(precision: str, found: Mapping[str, Any]) -> list[Figure]:
             figures.append(
                 Figure.of(f"{name}: {server}", [row["rate"] for row in rows], PER_SECOND)
             )
+            if server == BARE:
+                continue
             for part, title in (("p50", "p50"), ("p99", "p99"), ("cpu", "processor time")):
                 figures.append(Figure.of(f"{name}: {server}, {title}", [row[part] for row in rows]))
         for part, title, goal, at_least in (
@@ -105,6 +111,16 @@ def _figures(precision: str, found: Mapping[str, Any]) -> list[Figure]:
                     at_least,
                 )
             )
+        pairs = zip(measured[OURS], measured[BARE], strict=True)
+        figures.append(
+            Figure.of(
+                f"{name}: {OURS} / {BARE}, answers a second",
+                [ours["rate"] / theirs["rate"] for ours, theirs in pairs],
+                RATIO,
+                _OF_BARE if clients != "1" else None,
+                True,
+            )
+        )
     return figures
 
 
@@ -123,12 +139,17 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         repositories = _repositories(bundle, threads, Path(folder))
         option = _best_option(repositories, bodies, clients)
-        with our_server(bundle, threads) as ours, TritonServer(repositories[option]) as triton:
+        model = Path(bundle) / TIER / "model.onnx"
+        with (
+            our_server(bundle, threads) as ours,
+            TritonServer(repositories[option]) as triton,
+            bare_graph(model, token_ids(bundle, texts_from, texts), threads) as bare,
+        ):
             urls = {OURS: ours[0], TRITON: triton.url}
             pids = {OURS: ours[1], TRITON: triton.pid}
             requests = {server: requests_of(url, bodies) for server, url in urls.items()}
             _check_agreement(urls, requests, clients)
-            measured = _by_turns(urls, pids, requests, sorted({1, clients}), repeats)
+            measured = _by_turns(urls, pids, requests, sorted({1, clients}), repeats, bare)
             name = _triton_name(triton.url)
     return {"measured": measured, "option": option, "triton": name}
 
@@ -139,9 +160,10 @@ def _by_turns(
     requests: Mapping[str, Sequence[bytes]],
     counts: Sequence[int],
     repeats: int,
+    bare: Bare,
 ) -> dict[str, dict[str, list[dict[str, float]]]]:
     measured: dict[str, dict[str, list[dict[str, float]]]] = {
-        str(count): {server: [] for server in urls} for count in counts
+        str(count): {server: [] for server in (*urls, BARE)} for count in counts
     }
     for repeat in range(repeats):
         # Who begins changes from one repeat to the next.
@@ -152,6 +174,8 @@ def _by_turns(
                 answers, wall = closed_loop(urls[server], requests[server], count)
                 spent = (processor_seconds(pids[server]) - before) / len(answers)
                 measured[str(count)][server].append(_summary(answers, wall) | {"cpu": spent})
+            # As many processes as there are clients, and no more than there are cores.
+            measured[str(count)][BARE].append({"rate": bare.rate(count)})
     return measured
 
 
@@ -177,22 +201,28 @@ _Message = tuple[str, dict[str, str], bytes]
 def messages(bundle: str, texts_from: str, count: int) -> list[_Message]:
     """Path, headers and body of a request for each text, as the mobile's client makes them."""
     import numpy as np
-    from tokenizers import Tokenizer
 
     from dimec.bundle.folders import TierBundle
     from dimec.protocol import InferRequest, encode_request
 
     manifest = TierBundle.open(Path(bundle) / TIER, TIER).manifest
     path = f"/v2/models/{TIER}/versions/{manifest.version}/infer"
-    tokenizer = Tokenizer.from_file(str(first_folder(bundle) / "tokenizer.json"))
     messages = []
-    for number, text in enumerate(read_texts(texts_from, count)):
-        ids = np.array([tokenizer.encode(text).ids], np.int64)
+    for number, found in enumerate(token_ids(bundle, texts_from, count)):
+        ids = np.array([found], np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         request = InferRequest(inputs, id=str(number), outputs=("probabilities",), binary=True)
         message = encode_request(request, binary=True)
         messages.append((path, dict(message.headers), message.body))
     return messages
+
+
+def token_ids(bundle: str, texts_from: str, count: int) -> list[list[int]]:
+    """The token ids of each text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(first_folder(bundle) / "tokenizer.json"))
+    return [list(tokenizer.encode(text).ids) for text in read_texts(texts_from, count)]
 
 
 @contextlib.contextmanager
