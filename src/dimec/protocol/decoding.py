@@ -123,7 +123,10 @@ def _split(body: bytes, header_length: str | int | None) -> tuple[dict[str, Any]
 
 def _given(entry: dict[str, Any]) -> dict[str, Any]:
     """An object without the members that are null: clients write so what they leave out."""
-    return {name: value for name, value in entry.items() if value is not None}
+    for value in entry.values():
+        if value is None:
+            return {name: value for name, value in entry.items() if value is not None}
+    return entry  # as nearly all are
 
 
 def _text(value: object, what: str, limits: Limits, *, empty: bool = False) -> str:
@@ -137,7 +140,20 @@ def _text(value: object, what: str, limits: Limits, *, empty: bool = False) -> s
     return value
 
 
-def _parameters(entry: dict[str, Any], where: str) -> dict[str, Any]:
+class _Where:
+    """What a message is about; put into words only where there is a message."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self._kind, self._name = kind, name
+
+    def __str__(self) -> str:
+        return f"{self._kind} {_quoted(self._name)}"
+
+
+_About = str | _Where
+
+
+def _parameters(entry: dict[str, Any], where: _About) -> dict[str, Any]:
     value = entry.get("parameters", {})
     if not isinstance(value, dict):
         raise ProtocolError(f"parameters of {where}: expected an object, got {_quoted(value)}")
@@ -174,7 +190,7 @@ def _decode_wanted(
     entries = _entries(header, "outputs", limits)
     binary: set[str] = set()
     for name, entry in entries:
-        own = _parameters(entry, f"output {_quoted(name)}")
+        own = _parameters(entry, _Where("output", name))
         _refuse_extensions(own, name)
         if _flag(own, "binary_data", default):
             binary.add(name)
@@ -208,7 +224,7 @@ def _decode_tensors(
     tensors: dict[str, NDArray] = {}
     offset = 0
     for name, entry in _entries(header, key, limits):
-        where = f"tensor {_quoted(name)}"
+        where = _Where("tensor", name)
         dtype = _decode_datatype(entry.get("datatype"), where)
         shape = _decode_shape(entry.get("shape"), where, limits)
         parameters = _parameters(entry, where)
@@ -236,7 +252,7 @@ def _decode_tensors(
     return tensors
 
 
-def _raw_size(claimed: object, dtype: np.dtype[Any], shape: Sequence[int], where: str) -> int:
+def _raw_size(claimed: object, dtype: np.dtype[Any], shape: Sequence[int], where: _About) -> int:
     """The bytes of a raw tensor: numbers need what their shape says, texts at least lengths."""
     text = dtype.kind == "O"
     size = prod(shape) * (texts.LENGTH if text else dtype.itemsize)
@@ -248,7 +264,7 @@ def _raw_size(claimed: object, dtype: np.dtype[Any], shape: Sequence[int], where
     return claimed
 
 
-def _decode_datatype(value: object, where: str) -> np.dtype[Any]:
+def _decode_datatype(value: object, where: _About) -> np.dtype[Any]:
     if isinstance(value, str) and value in DATATYPES:
         return DATATYPES[value]
     if value == BYTES:
@@ -258,7 +274,7 @@ def _decode_datatype(value: object, where: str) -> np.dtype[Any]:
     )
 
 
-def _decode_shape(value: object, where: str, limits: Limits) -> tuple[int, ...]:
+def _decode_shape(value: object, where: _About, limits: Limits) -> tuple[int, ...]:
     if (
         not isinstance(value, list)
         or not 1 <= len(value) <= limits.max_dimensions
@@ -282,9 +298,11 @@ def _show_shape(value: object) -> str:
     return _quoted(value)
 
 
-def _from_bytes(raw: memoryview, dtype: np.dtype[Any], shape: Sequence[int], where: str) -> NDArray:
+def _from_bytes(
+    raw: memoryview, dtype: np.dtype[Any], shape: Sequence[int], where: _About
+) -> NDArray:
     if dtype.kind == "O":
-        return texts.from_raw(raw, shape, where)
+        return texts.from_raw(raw, shape, str(where))
     if dtype.kind == "b" and (np.frombuffer(raw, np.uint8) > 1).any():
         raise ProtocolError(f"{where}: a byte of a BOOL must be 0 or 1")
     # A copy: a view of the body could lie at an odd address, and would keep the whole body alive.
@@ -292,7 +310,7 @@ def _from_bytes(raw: memoryview, dtype: np.dtype[Any], shape: Sequence[int], whe
     return values.reshape(shape)
 
 
-def _from_json(data: object, dtype: np.dtype[Any], shape: Sequence[int], where: str) -> NDArray:
+def _from_json(data: object, dtype: np.dtype[Any], shape: Sequence[int], where: _About) -> NDArray:
     values = _flatten(data, shape, where)
     if not {*map(type, values)} <= _JSON_TYPES[dtype.kind]:
         expected = _JSON_NAMES.get(dtype.kind, "whole numbers")
@@ -310,7 +328,7 @@ def _from_json(data: object, dtype: np.dtype[Any], shape: Sequence[int], where: 
     return array.reshape(shape)
 
 
-def _flatten(data: object, shape: Sequence[int], where: str) -> list[Any]:
+def _flatten(data: object, shape: Sequence[int], where: _About) -> list[Any]:
     """Values row by row, from one flat list or from lists nested as the shape says."""
     if not isinstance(data, list):
         raise ProtocolError(f"{where}: expected a list as data, got {_quoted(data)}")

@@ -68,6 +68,7 @@ class TierApp(Starlette):
         busy: requests that have no whole answer yet.
         draining: set once the server stops; readiness and new inferences are then 503.
         metrics: its counters.
+        inference: what answers inferences.
         log: where its lines go.
     """
 
@@ -103,9 +104,10 @@ class TierApp(Starlette):
         self._tokeniser = (
             Tokeniser(bundle, self._batcher, model.threads) if manifest.takes == "text" else None
         )
-        self._infer = Inference(manifest, self._batcher, settings, self._tokeniser)
+        self.inference = Inference(manifest, self._batcher, settings, self._tokeniser)
         root = f"/v2/models/{manifest.tier}"
         self._infer_paths = {f"{root}/infer", f"{root}/versions/{manifest.version}/infer"}
+        self._infer_urls = {path.encode("ascii") for path in self._infer_paths}
         super().__init__(
             routes=Endpoints(
                 manifest,
@@ -121,7 +123,7 @@ class TierApp(Starlette):
 
     def close(self) -> None:
         """Answer 503 to whatever waits or is still being read, and stop the threads."""
-        self._infer.stop()
+        self.inference.stop()
         self._batcher.close()
         if self._tokeniser is not None:
             self._tokeniser.close()
@@ -146,7 +148,7 @@ class TierApp(Starlette):
             status, outcome = await self._serve(exchange, scope, receive, send)
         finally:
             self.busy -= 1
-            self._record(exchange, status, outcome)
+            self.record(exchange, status, outcome)
 
     async def _serve(
         self, exchange: HttpExchange, scope: Scope, receive: Receive, send: Send
@@ -171,13 +173,29 @@ class TierApp(Starlette):
         if self.draining:
             response = overloaded(STOPPING, 1)
         else:
-            response = await self._infer(exchange, receive)
+            response = await self.inference(exchange, receive)
+        self.measure(exchange, response)
+        return response
+
+    def takes_directly(self, method: bytes, url: bytes) -> bool:
+        """Whether a request may go the short way of :mod:`dimec.serving.direct`."""
+        return self._cors is None and url in self._infer_urls and method == b"POST"
+
+    def refusal(self, exchange: HttpExchange) -> HttpResponse | None:
+        """The answer to an inference that comes in vain; None to one that does not."""
+        if not self._auth.allows(exchange.headers.get(b"authorization")):
+            return _UNAUTHORISED
+        return overloaded(STOPPING, 1) if self.draining else None
+
+    def measure(self, exchange: HttpExchange, response: HttpResponse) -> None:
+        """Count what an inference took."""
+        if response is _UNAUTHORISED:
+            return
         self.metrics.observe_inference(response.outcome, exchange.seconds())
         if exchange.queue_seconds is not None:
             self.metrics.observe_queue(exchange.queue_seconds)
         if exchange.tokenise_seconds is not None:
             self.metrics.observe_tokenising(exchange.tokenise_seconds)
-        return response
 
     async def _routed(
         self, exchange: HttpExchange, scope: Scope, receive: Receive, send: Send
@@ -198,7 +216,8 @@ class TierApp(Starlette):
             exchange.error = error_fields(error)
         return status, outcome_of(status)
 
-    def _record(self, exchange: HttpExchange, status: int, outcome: RequestOutcome) -> None:
+    def record(self, exchange: HttpExchange, status: int, outcome: RequestOutcome) -> None:
+        """Count and log a request that has been answered, or given up."""
         self.metrics.count_request(outcome, status)
         level: LogLevel = "error" if outcome == "error" else "info"
         if not self.log.enabled(level):

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -26,6 +26,7 @@ from dimec.serving.entries import (
     assemble,
     take_pieces,
 )
+from dimec.serving.threads import Threads
 
 # (inputs, alone) → probabilities (B, C), in a thread
 RunBatch = Callable[[dict[str, IntArray], bool], Probabilities]
@@ -63,7 +64,7 @@ class Batcher:
         self._capacity = queue
         self._padding = padding
         self._observe = observe
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="graph")
+        self._threads = Threads(workers, "graph")
         self._queue: deque[Entry] = deque()
         self._admitted: set[Entry] = set()  # whose rows are still to come
         self._running = 0
@@ -164,7 +165,7 @@ class Batcher:
             entry.fail(Overloaded(1))
         self._queue.clear()
         self._publish()
-        self._executor.shutdown()
+        self._threads.close()
 
     def _publish(self, _: object = None) -> None:
         """Say to the other processes how many rows wait here."""
@@ -196,7 +197,7 @@ class Batcher:
             self._running += 1
             self._runs.put(self._running)
             self._rows.put(self.waiting)
-            self._executor.submit(self._work, loop, pieces, alone, now)
+            self._threads.submit(partial(self._work, loop, pieces, alone, now))
 
     def _work(
         self, loop: asyncio.AbstractEventLoop, pieces: list[Piece], alone: bool, begun: float
@@ -216,6 +217,8 @@ class Batcher:
                 return [error]
             # One of them is to blame: the others have their answers.
             return [result for piece in pieces for result in self._compute([piece], False)]
+        if len(pieces) == 1:
+            return [answer]
         ends = np.cumsum([len(piece.indices) for piece in pieces])
         return list(np.split(answer, ends[:-1]))
 

@@ -17,16 +17,19 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dimec.protocol import encode_error
+from dimec.serving.direct import DirectCycle
 from dimec.serving.doors import Welcome
 from dimec.serving.exchange import SERVER, json_headers
 
 if TYPE_CHECKING:
     from uvicorn import Config
+    from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
     from dimec.serving.doors import Doors
     from dimec.serving.settings import ServerSettings
+    from dimec.serving.standing import Standing
 
 _LINGER = 2.0  # seconds in which bytes that nobody wants are read, so that an answer is not lost
 _WORST_CHUNKING = 8  # bytes on the wire for one byte of a body, at most
@@ -63,14 +66,21 @@ class LimitedConnection(HttpToolsProtocol):
         state: what the connections share.
         settings: the limits.
         doors: count who comes and goes, and what never became a request.
+        standing: what answers inferences without the detour of ASGI.
     """
 
     def __init__(
-        self, config: Config, state: ServerState, settings: ServerSettings, doors: Doors
+        self,
+        config: Config,
+        state: ServerState,
+        settings: ServerSettings,
+        doors: Doors,
+        standing: Standing,
     ) -> None:
         super().__init__(config=config, server_state=state, app_state={})
         self._settings = settings
         self._doors = doors
+        self._standing = standing
         self._most_bytes = _WORST_CHUNKING * settings.max_body + settings.max_header
         self._refusal: tuple[int, str] | None = None
         self._in_headers = False
@@ -183,12 +193,48 @@ class LimitedConnection(HttpToolsProtocol):
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
-        super().on_headers_complete()
+        if self._standing.app.takes_directly(self.parser.get_method(), self.url):
+            self._take_directly()
+        else:
+            super().on_headers_complete()
         if not self.pipeline:
             self._active = self.cycle
         elif len(self.pipeline) > _MOST_AHEAD:
             self._refusal = (429, f"more than {_MOST_AHEAD} requests at once on a connection")
             raise _Refused
+
+    def _take_directly(self) -> None:
+        """What uvicorn does with headers, for an inference, see :mod:`dimec.serving.direct`."""
+        version, path = self.parser.get_http_version(), self.url.decode("ascii")
+        self.scope["method"], self.scope["http_version"] = "POST", version
+        self.scope["path"], self.scope["raw_path"] = path, self.url
+        self.scope["query_string"] = b""
+        before = self.cycle
+        self.cycle = cycle = DirectCycle(
+            self._standing,
+            self.scope,
+            self.server_state,
+            self.transport,
+            self.flow,
+            expect=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+            instead=self._start_usually,
+        )
+        if before is None or before.response_complete:
+            cycle.start()
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if isinstance(cycle, DirectCycle):
+            cycle.start()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _start_usually(self, cycle: RequestResponseCycle) -> None:
+        super()._start_asgi_task(cycle, self.app)
 
     def on_body(self, body: bytes) -> None:
         self._fruitful = True

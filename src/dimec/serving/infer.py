@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dimec.base.errors import ProtocolError
 from dimec.bundle.manifest import TierManifest
@@ -35,7 +35,14 @@ _DIGEST = DIGEST_HEADER.lower().encode("ascii")
 STOPPING = "the server is stopping; ask another one"
 
 
-class _Stopped(Exception):
+class Reader(Protocol):
+    """What waits for the rest of a body."""
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+
+
+class Stopped(Exception):
     """The server stops before a body was whole."""
 
 
@@ -47,6 +54,11 @@ class Inference:
         batcher: in front of its graph.
         settings: limits.
         tokeniser: of a tier that takes texts; None where it takes tokens.
+
+    Attributes:
+        body_seconds: how long a body may take to arrive.
+        stopped: whether no body is waited for any longer.
+        reading: who waits for one, beside the calls of this object.
     """
 
     def __init__(
@@ -60,86 +72,110 @@ class Inference:
         self._batcher = batcher
         self._settings = settings
         self._tokeniser = tokeniser
-        self._reading: set[asyncio.Timeout] = set()
-        self._stopped = False
+        self._timeouts: set[asyncio.Timeout] = set()
+        self.body_seconds = settings.body_seconds
+        self.reading: set[Reader] = set()
+        self.stopped = False
 
     def stop(self) -> None:
         """Wait for no body any longer: requests that are not whole by now are answered 503."""
-        self._stopped = True
-        for timeout in self._reading:
+        self.stopped = True
+        for timeout in self._timeouts:
             if not timeout.expired():
                 timeout.reschedule(asyncio.get_running_loop().time())
+        for reader in list(self.reading):
+            reader.give_up()
 
     async def __call__(self, exchange: HttpExchange, receive: Receive) -> HttpResponse:
         """The answer to a request; whatever goes wrong is an answer too."""
         try:
-            request = self._decode(exchange, await self._read_body(exchange, receive))
-            entry = self._submit(exchange, request)
-            probabilities = await self._wait(exchange, entry, receive)
-            return self._response(request, probabilities)
-        except ProtocolError as error:
+            self.check_head(exchange)
+            request, entry = self.take(exchange, await self._read_body(receive))
+            return self.response(request, await self._wait(exchange, entry, receive))
+        except (Exception, asyncio.CancelledError) as error:
+            return self.failure(exchange, error)
+
+    def failure(self, exchange: HttpExchange, error: BaseException) -> HttpResponse:
+        """The answer where something went wrong on the way to another."""
+        if isinstance(error, ProtocolError):
             if error.status in _BODY_UNREAD and b"expect" in exchange.headers:
                 exchange.closing = True  # nobody knows whether the body still comes
             return error_response(error.status, str(error))
-        except Overloaded as error:
+        if isinstance(error, Overloaded):
             return overloaded(f"the queue is full; {error}", error.retry_after)
-        except DeadlinePassed:
+        if isinstance(error, DeadlinePassed):
             return error_response(
                 504, "the deadline has passed before there was an answer", "deadline"
             )
-        except (_Stopped, asyncio.CancelledError):  # of the latter only a drain is the cause
+        if isinstance(error, Stopped | asyncio.CancelledError):  # the latter by a drain only
             exchange.closing = True
             return overloaded(STOPPING, 1)
-        except Cancelled:
+        if isinstance(error, Cancelled):
             return HttpResponse(CLIENT_GONE, b"", outcome="cancelled")
-        except Exception as error:
-            exchange.error = error_fields(error)
-            return error_response(
-                500, "the model failed on this request; the server's log says why"
-            )
+        exchange.error = error_fields(error)
+        return error_response(500, "the model failed on this request; the server's log says why")
 
-    async def _read_body(self, exchange: HttpExchange, receive: Receive) -> bytes:
-        """The whole body.
+    def check_head(self, exchange: HttpExchange) -> None:
+        """What the headers say of the body.
 
         Raises:
-            ProtocolError: too large (413), too slow (408), or encoded (415).
-            Cancelled: the client went away.
-            _Stopped: the server stops, and waits no longer.
+            ProtocolError: too large (413), or encoded (415).
         """
-        headers, limit = exchange.headers, self._settings.max_body
+        headers = exchange.headers
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise ProtocolError("content-encoding: expected none, send the body as it is", 415)
-        too_large = ProtocolError(f"the body is longer than {limit} bytes; send fewer rows", 413)
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit():
             raise ProtocolError("content-length: expected a whole number")
-        if len(declared) > 18 or int(declared) > limit:
-            raise too_large
+        self.check_size(int(declared) if len(declared) <= 18 else self._settings.max_body + 1)
+
+    def check_size(self, size: int) -> None:
+        """Raises ProtocolError (413) where a body has too many bytes."""
+        if size > (limit := self._settings.max_body):
+            raise ProtocolError(f"the body is longer than {limit} bytes; send fewer rows", 413)
+
+    def too_late(self) -> ProtocolError:
+        """What a body comes to that is not whole in time."""
+        return ProtocolError(f"the body did not arrive within {self.body_seconds:g} s", 408)
+
+    async def _read_body(self, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            ProtocolError: too large (413), or too slow (408).
+            Cancelled: the client went away.
+            Stopped: the server stops, and waits no longer.
+        """
         parts: list[bytes] = []
         size = 0
-        timeout = asyncio.timeout(0 if self._stopped else self._settings.body_seconds)
+        timeout = asyncio.timeout(0 if self.stopped else self.body_seconds)
         try:
             async with timeout:
-                self._reading.add(timeout)
+                self._timeouts.add(timeout)
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise Cancelled
                     part: bytes = message.get("body", b"")
                     size += len(part)
-                    if size > limit:
-                        raise too_large
+                    self.check_size(size)
                     parts.append(part)
                     if not message.get("more_body", False):
                         return part if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
-            if self._stopped:
-                raise _Stopped from None
-            raise ProtocolError(
-                f"the body did not arrive within {self._settings.body_seconds:g} s", 408
-            ) from None
+            raise (Stopped() if self.stopped else self.too_late()) from None
         finally:
-            self._reading.discard(timeout)
+            self._timeouts.discard(timeout)
+
+    def take(self, exchange: HttpExchange, body: bytes) -> tuple[InferRequest, Entry]:
+        """Read a body, check and queue what it asks.
+
+        Raises:
+            ProtocolError: it asks for what there is not.
+            Overloaded: the queue has no room.
+        """
+        request = self._decode(exchange, body)
+        return request, self._submit(exchange, request)
 
     def _decode(self, exchange: HttpExchange, body: bytes) -> InferRequest:
         exchange.body_digest = content_digest(body)
@@ -171,13 +207,18 @@ class Inference:
             return await entry.answer
         finally:
             gone.cancel()
-            if entry.queued is not None and self._tokeniser is not None:
-                exchange.tokenise_seconds = entry.queued - entry.submitted
-            if entry.queued is not None and entry.begun is not None:
-                exchange.queue_seconds = entry.begun - entry.queued
-                exchange.batch_rows = entry.batch_rows
+            self.note(exchange, entry)
 
-    def _response(self, request: InferRequest, probabilities: Probabilities) -> HttpResponse:
+    def note(self, exchange: HttpExchange, entry: Entry) -> None:
+        """What is counted and logged of an entry's way through the queue."""
+        if entry.queued is not None and self._tokeniser is not None:
+            exchange.tokenise_seconds = entry.queued - entry.submitted
+        if entry.queued is not None and entry.begun is not None:
+            exchange.queue_seconds = entry.begun - entry.queued
+            exchange.batch_rows = entry.batch_rows
+
+    def response(self, request: InferRequest, probabilities: Probabilities) -> HttpResponse:
+        """The answer that carries the probabilities, (B, C)."""
         manifest = self._manifest
         message = encode_response(
             InferResponse(manifest.tier, manifest.version, request.id, {OUTPUT: probabilities}),

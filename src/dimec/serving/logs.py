@@ -15,6 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -114,10 +115,16 @@ class JsonLog:
             data = data[written or 0 :]
 
 
+@lru_cache(2)
+def _stamp(second: int) -> str:
+    """Of all lines of a second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 def _line(level: str, event: str, fields: dict[str, Any]) -> bytes:
     now = time.time()
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-    line = {"time": f"{stamp}.{int(now * 1000) % 1000:03d}Z", "level": level, "event": event}
+    stamp = f"{_stamp(int(now))}.{int(now * 1000) % 1000:03d}Z"
+    line = {"time": stamp, "level": level, "event": event}
     line |= {name: value for name, value in fields.items() if value is not None}
     text = to_json(line, fallback=str, inf_nan_mode="null").decode("utf-8")
     # JSON allows DEL, C1 controls, line separators and marks of direction as they are; a terminal

@@ -164,7 +164,7 @@ class TierServer:
         )
         config.load()
         logging.getLogger("uvicorn").addHandler(handler)
-        return lambda: LimitedConnection(config, self._state, self._settings, doors)
+        return lambda: LimitedConnection(config, self._state, self._settings, doors, app)
 
     async def _keep_date(self) -> None:
         while True:
