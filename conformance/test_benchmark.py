@@ -24,6 +24,6 @@ def test_both_servers_are_measured_by_turns(run: Path, tmp_path: Path) -> None:
                 assert f"{precision}, {clients}: dimec / Triton, {what}" in names
         assert report["runs"][precision]["triton"].startswith("Triton 2.")
     goals = {figure["name"]: figure for figure in report["figures"] if figure["goal"] is not None}
-    assert len(goals) == 8
+    assert len(goals) == 10  # and of the bare graph, one a precision
     for name, figure in goals.items():
         assert figure["at_least"] is name.endswith("answers a second")

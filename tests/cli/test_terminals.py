@@ -181,8 +181,10 @@ def test_a_terminal_gets_json_as_it_is(line: str, own: dict[str, str]) -> None:
     assert "\x1b" not in said.out
 
 
-def test_the_ready_line_of_a_server_is_one_line(tiny_bundle: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_ready_line_of_a_server_is_one_line(tiny_bundle: Path, workers: str) -> None:
     line = command("serve", tiny_bundle / "edge", "--port", "0", "--stop-with-stdin")
+    line += ["--workers", workers]
     with terminal_sink(NARROW) as (screen, _):
         with subprocess.Popen(
             line,

@@ -172,6 +172,27 @@ def test_with_all_of_them_dead_connections_wait(own: tuple[Server, Path]) -> Non
     assert server.get("/v2/health/ready").status == 200
 
 
+def test_one_that_hangs_is_replaced(tier: Path, tmp_path: Path) -> None:
+    with Server(tier, tmp_path / "log", threads=2, workers=2, hang_seconds=1.0) as server:
+        stopped, other = workers_of(server)
+        stopped.suspend()
+        assert server.wait_logged("worker hangs")["pid"] == stopped.pid
+        assert server.wait_logged("worker ended")["exit_code"] == -signal.SIGKILL
+        started = server.wait_logged("worker started")
+        assert {child.pid for child in workers_of(server)} == {other.pid, started["pid"]}
+        assert {server.infer(INPUTS).status for _ in range(4)} == {200}
+
+        # Where the supervisor itself stood still, nobody else is to blame.
+        supervisor = psutil.Process(server.process.pid)
+        supervisor.suspend()
+        beats = time.monotonic() + 1.5  # what is tested is the passing of this time
+        until(lambda: time.monotonic() > beats)
+        supervisor.resume()
+        assert {server.infer(INPUTS).status for _ in range(4)} == {200}
+        assert len(server.logged("worker hangs")) == 1
+        assert server.stop() == 0
+
+
 def test_one_that_is_told_to_stop_answers_what_it_has(own: tuple[Server, Path]) -> None:
     server, _ = own
     running = [Background(ask, line, "POST", INFER, *SLOWEST) for line in spread(server, 2)]

@@ -28,6 +28,7 @@ class Cell(IntEnum):
     RUNNING = auto()  # runs of its graph
     CONNECTIONS = auto()  # that are open
     ADOPTED = auto()  # connections that it was ever given
+    BEAT = auto()  # when its event loop was last seen to turn, by the monotonic clock
     # Since the start, for the protocol's own statistics; a worker that takes a dead one's place
     # goes on from these.
     ANSWERED = auto()
@@ -43,7 +44,15 @@ class Cell(IntEnum):
     LAST = auto()  # Unix time of the last run
 
 
-_OF_THE_LIVING = (Cell.PID, Cell.READY, Cell.WAITING, Cell.RUNNING, Cell.CONNECTIONS, Cell.ADOPTED)
+_OF_THE_LIVING = (
+    Cell.PID,
+    Cell.READY,
+    Cell.WAITING,
+    Cell.RUNNING,
+    Cell.CONNECTIONS,
+    Cell.ADOPTED,
+    Cell.BEAT,
+)
 
 
 class Fact(IntEnum):

@@ -8,18 +8,15 @@ answer, what becomes of a body that is not wanted any more, and how many connect
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from dimec.protocol import encode_error
 from dimec.serving.direct import DirectCycle
 from dimec.serving.doors import Welcome
-from dimec.serving.exchange import SERVER, json_headers
+from dimec.serving.exchange import bare_answer
+from dimec.serving.flow import OneAtATime
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -41,18 +38,6 @@ _MOST_AHEAD = 64
 
 class _Refused(Exception):
     """Raised inside the parser to stop it."""
-
-
-class _OneAtATime(FlowControl):
-    """Reads nothing more while requests that were read wait for their turn."""
-
-    def __init__(self, transport: asyncio.Transport, waiting: Collection[object]) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-
-    def resume_reading(self) -> None:
-        if not self._waiting:
-            super().resume_reading()
 
 
 class LimitedConnection(HttpToolsProtocol):
@@ -100,7 +85,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # narrower in uvicorn
-        self.flow = _OneAtATime(self.transport, self.pipeline)
+        self.flow = OneAtATime(self.transport, self.pipeline)
         match self._doors.admit(self):
             case Welcome.COME_IN:
                 self._expect_headers()
@@ -351,22 +336,9 @@ class LimitedConnection(HttpToolsProtocol):
         if cycle is not None and self._in_body and cycle.response_started:
             self.transport.close()  # there is an answer to it already
             return
-        self.transport.write(self._bare_answer(status, text))
+        self.transport.write(bare_answer(self.server_state.default_headers, status, text))
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self._linger()
         else:
             self.transport.close()
-
-    def _bare_answer(self, status: int, text: str) -> bytes:
-        body = encode_error(text)
-        headers = [
-            *self.server_state.default_headers,
-            (b"server", SERVER),
-            *json_headers(body),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
-        lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode("ascii"))]
-        lines += [name + b": " + value for name, value in headers]
-        return b"\r\n".join(lines) + b"\r\n\r\n" + body

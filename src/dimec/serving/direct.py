@@ -243,7 +243,7 @@ class DirectCycle(RequestResponseCycle):
         self._app.record(self._exchange, response.status, response.outcome)
 
     def _leave_tasks(self) -> None:
-        self._state.tasks.discard(self._task)  # type: ignore[arg-type]
+        self._state.tasks.discard(self._task)
         if not self._task.done():
             self._task.set_result(None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from dimec.__about__ import __version__
@@ -65,6 +66,27 @@ def json_headers(body: bytes) -> Headers:
         (b"content-type", b"application/json"),
         (DIGEST_HEADER.lower().encode("ascii"), content_digest(body).encode("ascii")),
     ]
+
+
+def bare_answer(common: Headers, status: int, text: str) -> bytes:
+    """The bytes of an answer to what is no request, an error, after which the connection ends.
+
+    Args:
+        common: headers of all answers.
+        status: of HTTP.
+        text: for the client.
+    """
+    body = encode_error(text)
+    headers = [
+        *common,
+        (b"server", SERVER),
+        *json_headers(body),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode("ascii"))]
+    lines += [name + b": " + value for name, value in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 class HttpExchange:

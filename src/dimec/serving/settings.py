@@ -52,6 +52,7 @@ class ServerSettings(BaseModel):
         body_seconds: how long a body may take to arrive.
         idle_seconds: how long a connection may wait for its next request.
         max_connections: connections open at a time.
+        hang_seconds: how long one of several processes may be deaf before another takes its place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,6 +123,7 @@ class ServerSettings(BaseModel):
     body_seconds: float = Field(30.0, gt=0, le=3600, allow_inf_nan=False)
     idle_seconds: float = Field(75.0, gt=0, le=86400, allow_inf_nan=False)
     max_connections: int = Field(512, ge=1, le=1 << 20)
+    hang_seconds: float = Field(30.0, gt=0, le=3600, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -97,8 +98,14 @@ class WorkerServer(TierServer):
 
     def _announce(self) -> None:
         self._seat.put(Cell.PID, os.getpid())
+        self._beat(asyncio.get_running_loop())
         self._seat.put(Cell.READY, 1)
         self._say({"said": "ready"})
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say that the event loop turns, again and again."""
+        self._seat.put(Cell.BEAT, time.monotonic())
+        loop.call_later(min(1.0, self._settings.hang_seconds / 4), self._beat, loop)
 
     # What the supervisor says
 
