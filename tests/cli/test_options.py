@@ -85,6 +85,7 @@ def test_what_a_server_has_no_option_for_are_its_time_limits_and_sizes() -> None
         "header_seconds",
         "body_seconds",
         "idle_seconds",
+        "hang_seconds",
         "max_connections",
     }
 
