@@ -1,6 +1,6 @@
-"""A real Triton server beside dimec's own, both with the tiers of a tiny run.
+"""A real Triton server beside dimec's own, both with the tiers of a tiny run; a cluster of Ray.
 
-Not part of the default tests: ``make conformance`` installs Triton first.
+Not part of the default tests: ``make conformance`` installs Triton and Ray first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import pytest
 
 from dimec.bundle.triton import write_triton_repository
 from dimec.serving.local import LocalTiers
+from ray_served import RayCluster
+from support.served import make_tier
 from support.tiers import balanced
 from support.tiny import FAST, dimec, make_backbone, reviews, write_reviews
 from triton_server import TritonServer
@@ -72,3 +74,23 @@ def ours(bundle: Path) -> Iterator[dict[str, str]]:
     """dimec's own servers: tier → address."""
     with LocalTiers(bundle) as tiers:
         yield tiers.urls
+
+
+@pytest.fixture(scope="session")
+def tier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an edge tier whose graph is slow or fails as its input asks."""
+    return make_tier(tmp_path_factory.mktemp("tier") / "edge")
+
+
+@pytest.fixture(scope="session")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """A cluster of three nodes; no test takes one away."""
+    with RayCluster(tmp_path_factory.mktemp("ray") / "log") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_ray(tmp_path: Path) -> Iterator[RayCluster]:
+    """A cluster of three nodes, of which a test may take one away."""
+    with RayCluster(tmp_path / "ray.log") as cluster:
+        yield cluster

@@ -19,7 +19,7 @@ import sys
 import time
 import tomllib
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -224,6 +224,29 @@ def make_venv(folder: Path) -> None:
         venv.EnvBuilder(with_pip=True, symlinks=os.name != "nt").create(folder)
     except subprocess.CalledProcessError as error:
         raise SetupError(f"making {folder} failed: {error}") from error
+
+
+def keep_current(
+    folder: Path, wanted: Callable[[], str], install: Callable[[Path, int], None]
+) -> None:
+    """Build an environment beside .venv where its stamp is not the wanted one.
+
+    Args:
+        folder: of the environment.
+        wanted: the stamp that it has when it is up to date.
+        install: makes it; gets the folder and the descriptor of the set-up's lock.
+    """
+    stamp = folder / STAMP
+
+    def current() -> bool:
+        return stamp.exists() and stamp.read_text(encoding="utf-8") == wanted()
+
+    if current():
+        return
+    with hold_lock(folder.with_name(f"{folder.name}.lock")) as lock:
+        if not current():  # another set-up may have done it meanwhile
+            install(folder, lock)
+            stamp.write_text(wanted(), encoding="utf-8")
 
 
 def build(root: Path, folder: Path, wanted: Stamp, lock: int, everything: bool) -> None:

@@ -15,7 +15,7 @@ import sysconfig
 from pathlib import Path
 
 import setup_env
-from setup_env import SetupError, count_packages, digest, hold_lock, run_step, venv_python
+from setup_env import SetupError, count_packages, digest, keep_current, run_step, venv_python
 from setup_progress import StepProgress
 
 ROOT = setup_env.ROOT
@@ -109,18 +109,8 @@ def set_up(root: Path = ROOT) -> Path:
         SetupError: the wheel does not run here, or could not be installed.
     """
     folder = root / ".triton"
-    stamp = folder / setup_env.STAMP
     check_platform()
-
-    def current() -> bool:
-        return stamp.exists() and stamp.read_text(encoding="utf-8") == wanted_stamp(folder)
-
-    if current():
-        return folder
-    with hold_lock(root / ".triton.lock") as lock:
-        if not current():  # another set-up may have done it meanwhile
-            install(folder, lock)
-            stamp.write_text(wanted_stamp(folder), encoding="utf-8")
+    keep_current(folder, lambda: wanted_stamp(folder), install)
     return folder
 
 

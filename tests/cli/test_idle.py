@@ -53,6 +53,14 @@ TABLE = (
     ("up BUNDLE --open", "--open", "--web"),
     ("simulate --example --out x", "--out", "--example"),
     ("simulate --example --json", "--json", "--example"),
+    ("serve BUNDLE/edge --ray-address auto", "--ray-address", "--ray, a cluster"),
+    ("serve BUNDLE/edge --min-replicas 2", "--min-replicas", "--ray, a cluster"),
+    ("serve BUNDLE/edge --max-replicas 2", "--max-replicas", "--ray, a cluster"),
+    ("serve BUNDLE/edge --target-requests 2", "--target-requests", "--ray, a cluster"),
+    ("serve BUNDLE/edge --upscale-delay 2", "--upscale-delay", "--ray, a cluster"),
+    ("serve BUNDLE/edge --downscale-delay 2", "--downscale-delay", "--ray, a cluster"),
+    ("serve BUNDLE/edge --replica-cpus 2", "--replica-cpus", "--ray, a cluster"),
+    ("serve BUNDLE/edge --ray --workers 2", "--workers", "--ray, whose replicas"),
     ("map select RUN --by easy --seed 1", "--seed", "--by random"),
     ("bottleneck RUN --tail-learning-rate 0.1", "--tail-learning-rate", "--train-tail"),
     ("compress RUN --method heads --epochs 2", "--epochs", "--method magnitude"),
@@ -90,6 +98,7 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIMEC_TOKEN", raising=False)
     places = {"RUN": str(finished_run), "BUNDLE": str(tiny_bundle)}
+    places["BUNDLE/edge"] = str(tiny_bundle / "edge")
     line = cli(*[places.get(word, word) for word in words.split()]).complaint()
     assert idle in line
     assert other in line
@@ -108,6 +117,8 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
         ("export", ("web_tier", "web"), {"web": Path("x")}),
         ("up", ("web", "port", "open_page", "log"), {"web": True}),
         ("up", ("state", "timeout"), {"web": False}),
+        ("serve", ("on_ray", "ray_address", "max_replicas"), {"on_ray": True}),
+        ("serve", ("workers",), {"on_ray": False}),
         ("select", ("seed",), {"by": "random"}),
         ("bottleneck", ("tail_learning_rate", "train_tail"), {"train_tail": True}),
         ("compress", ("sparsity", "seed"), {"method": "heads"}),

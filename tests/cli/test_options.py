@@ -13,6 +13,7 @@ import typer
 from dimec.cli import app
 from dimec.runs.bottleneck import BottleneckSettings
 from dimec.runs.compression import CompressionSettings
+from dimec.serving.scaling import Scaling
 from dimec.serving.settings import ServerSettings
 from dimec.settings.data import DataSettings
 from dimec.settings.option import Setting, settings_in
@@ -37,7 +38,7 @@ def options_of(*names: str) -> dict[str, Any]:
         ("train", OF_A_RUN),
         ("bottleneck", settings_in(BottleneckSettings)),
         ("compress", settings_in(CompressionSettings)),
-        ("serve", settings_in(ServerSettings)),
+        ("serve", settings_in(ServerSettings, Scaling)),
     ],
 )
 def test_every_setting_is_an_option_or_says_why_not(
@@ -67,6 +68,7 @@ def test_an_option_over_a_file_has_no_default_of_its_own() -> None:
         ("bottleneck", BottleneckSettings),
         ("compress", CompressionSettings),
         ("serve", ServerSettings),
+        ("serve", Scaling),
     ],
 )
 def test_an_option_with_no_file_behind_it_has_the_settings_default(

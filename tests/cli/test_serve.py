@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,17 @@ def test_what_cannot_be_served_is_one_line(
     cert = ("--tls-cert", tmp_path / "c.pem", "--tls-key", tmp_path / "k.pem")
     assert complaint(tier, *cert).startswith("TLS: cannot use")
     assert "cannot listen on 203.0.113.7" in complaint(tier, "--host", "203.0.113.7")
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+def test_without_ray_a_cluster_is_refused_with_the_extra_that_it_needs(
+    cli: Callable[..., Said], tier: Path
+) -> None:
+    said = cli("serve", tier, "--ray").complaint()
+    assert said.startswith("dimec serve --ray needs the package 'ray'")
+    assert said.endswith("pip install 'dimec[ray]'")
+    few = cli("serve", tier, "--ray", "--min-replicas", "3", "--max-replicas", "2").complaint()
+    assert few == "--max-replicas: expected --min-replicas 3 or more, got 2"
 
 
 def test_help_names_what_there_is(cli: Callable[..., Said]) -> None:

@@ -152,6 +152,21 @@ RULES = (
         _beside("web"),
         "with --web: the page is the device, and keeps its own; leave it out",
     ),
+    Idle(
+        "serve",
+        (
+            *("ray_address", "min_replicas", "max_replicas", "target_requests"),
+            *("upscale_delay", "downscale_delay", "replica_cpus"),
+        ),
+        _without("on_ray"),
+        "without --ray, a cluster of Ray",
+    ),
+    Idle(
+        "serve",
+        ("workers",),
+        _beside("on_ray"),
+        "with --ray, whose replicas are one process each: see --max-replicas",
+    ),
     Idle("up", ("port", "open_page"), _without("web"), "without --web, the page"),
     Idle(
         "select",

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def _settings() -> Iterable[Setting]:
+    from dimec.serving.scaling import Scaling
     from dimec.serving.settings import ServerSettings
     from dimec.settings.option import settings_in
 
-    return settings_in(ServerSettings).values()
+    return settings_in(ServerSettings, Scaling).values()
 
 
-@takes(Taken(_settings, before="stop_with_stdin", defaults=True))
+@takes(Taken(_settings, before="on_ray", defaults=True))
 def serve(
     bundle: Annotated[
         Path,
@@ -32,6 +33,14 @@ def serve(
             help="The folder of any tier but the first, such as edge/.",
         ),
     ],
+    on_ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="On a cluster of Ray: as many replicas as the load wants, on all its nodes. "
+            "Every node needs dimec and the folder.",
+        ),
+    ] = False,
     stop_with_stdin: Annotated[
         bool,
         typer.Option(
@@ -53,17 +62,26 @@ def serve(
 
         dimec serve bundles/mine/cloud --host 0.0.0.0 --port 8002 --tls-cert cert.pem
         --tls-key key.pem --token-file token --cors-origin https://app.example
+
+        dimec serve bundles/mine/cloud --ray --ray-address auto --host 0.0.0.0 --max-replicas 8
     """
     from dimec.bundle.folders import TierBundle, is_whole
+    from dimec.serving.scaling import Scaling
     from dimec.serving.server import serve as run_server
     from dimec.serving.settings import ServerSettings
 
     file = given.pop("token")
     token = read_token(None if file is None else Path(file))
     typed = {name: value for name, value in given.items() if value is not None}
+    scaling = Scaling.of(**{name: typed.pop(name) for name in Scaling.model_fields.keys() & typed})
     settings = ServerSettings.of(token=token, **typed)
     if is_whole(bundle):
         raise ConfigError(_one_tier_of(bundle))
+    if on_ray:
+        from dimec.serving.ray.running import serve as run_on_ray
+
+        run_on_ray(TierBundle.open(bundle), settings, scaling, stop_with_stdin=stop_with_stdin)
+        return
     run_server(TierBundle.open(bundle), settings, stop_with_stdin=stop_with_stdin)
 
 

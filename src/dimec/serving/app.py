@@ -50,10 +50,13 @@ class Place:
     Attributes:
         seat: on their board.
         families: what it counts, from one bundle to the next; None counts each bundle's anew.
+        replica: its name among servers that share an address and no board; it labels what it
+            counts.
     """
 
     seat: Seat = field(default_factory=lambda: Board.alone().seat(0))
     families: Families | None = None
+    replica: str = ""
 
 
 class TierApp(Starlette):
@@ -100,6 +103,7 @@ class TierApp(Starlette):
             lambda: self._batcher.elsewhere_running + self._batcher.running,
             place.seat,
             place.families,
+            place.replica,
         )
         self._tokeniser = (
             Tokeniser(bundle, self._batcher, model.threads) if manifest.takes == "text" else None

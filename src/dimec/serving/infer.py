@@ -107,10 +107,12 @@ class Inference:
             return error_response(
                 504, "the deadline has passed before there was an answer", "deadline"
             )
-        if isinstance(error, Stopped | asyncio.CancelledError):  # the latter by a drain only
+        cancelled = isinstance(error, asyncio.CancelledError)
+        if isinstance(error, Stopped) or (cancelled and self.stopped):
             exchange.closing = True
             return overloaded(STOPPING, 1)
-        if isinstance(error, Cancelled):
+        # But for a drain, only servers of others' cancel, once the client has gone.
+        if isinstance(error, Cancelled) or cancelled:
             return HttpResponse(CLIENT_GONE, b"", outcome="cancelled")
         exchange.error = error_fields(error)
         return error_response(500, "the model failed on this request; the server's log says why")

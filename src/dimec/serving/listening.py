@@ -71,12 +71,9 @@ def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
     return context
 
 
-def announce(
-    settings: ServerSettings, manifest: TierManifest, listener: socket.socket, log: JsonLog
-) -> None:
+def announce(settings: ServerSettings, manifest: TierManifest, port: int, log: JsonLog) -> None:
     """Say that a server can answer and where: a line on standard output, and in the log."""
-    # The name that was given, since a certificate may be for a name.
-    host, port = settings.host, listener.getsockname()[1]
+    host = settings.host  # the name that was given, since a certificate may be for a name
     secure = settings.tls_cert is not None
     url = f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     ready: dict[str, object] = {

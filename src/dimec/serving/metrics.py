@@ -103,6 +103,7 @@ class Metrics:
         running: runs of the graph that go on, asked for at every scrape.
         seat: of this process on the server's board; one of its own by default.
         families: those of this process, where it has some already.
+        replica: a label of everything, where several servers share an address; "" for none.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class Metrics:
         running: Callable[[], float],
         seat: Seat | None = None,
         families: Families | None = None,
+        replica: str = "",
     ) -> None:
+        self._replica = replica
         self._seat = seat or Board.alone().seat(0)
         self._families = families or Families()
         if manifest.takes == "text":
@@ -187,7 +190,25 @@ class Metrics:
         if folder := os.environ.get(SHARED_FOLDER):
             counted = CollectorRegistry()
             MultiProcessCollector(counted, folder)  # type: ignore[no-untyped-call]
-        return generate_latest(counted) + generate_latest(self._now)
+        both: list[Collector] = [counted, self._now]
+        if self._replica:
+            both = [_Labelled(one, {"replica": self._replica}) for one in both]
+        return b"".join(generate_latest(one) for one in both)
+
+
+class _Labelled(Collector):
+    """What another one collects, with further labels."""
+
+    def __init__(self, inner: Collector, labels: dict[str, str]) -> None:
+        self._inner, self._labels = inner, labels
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._inner.collect():
+            family.samples = [
+                sample._replace(labels={**sample.labels, **self._labels})
+                for sample in family.samples
+            ]
+            yield family
 
 
 class _Now(Collector):

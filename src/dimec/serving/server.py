@@ -172,7 +172,8 @@ class TierServer:
             await asyncio.sleep(1)
 
     def _announce(self) -> None:
-        announce(self._settings, self._bundle.manifest, self._listener, self._log)
+        port = self._listener.getsockname()[1]
+        announce(self._settings, self._bundle.manifest, port, self._log)
 
     # Stopping
 

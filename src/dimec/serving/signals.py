@@ -45,6 +45,11 @@ class Signals:
         self.leave: Callable[[str], None] = self.ask_to_stop
 
     def __enter__(self) -> Signals:
+        self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Take the signals; again, where a library has taken them meanwhile."""
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
                 self._loop.add_signal_handler(number, self._on_signal, number)
@@ -53,7 +58,6 @@ class Signals:
         hangup = getattr(signal, "SIGHUP", None)
         if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # nohup's
             self._loop.add_signal_handler(hangup, self._on_hangup)
-        return self
 
     def __exit__(self, *_: object) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -103,7 +103,8 @@ class Supervisor:
         self._spawn(self._listen_for_beats())
         await asyncio.sleep(0)  # a signal that came meanwhile is seen first
         if not self._signals.stop.is_set():
-            announce(self._settings, self._copy.original.manifest, self._listener, self._log)
+            port = self._listener.getsockname()[1]
+            announce(self._settings, self._copy.original.manifest, port, self._log)
         await self._signals.stop.wait()
         await self._drain()
 
