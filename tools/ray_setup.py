@@ -1,6 +1,6 @@
 """Build .ray/, an environment with Ray and this checkout's dimec, or see that it is up to date.
 
-``python tools/ray_setup.py`` installs what ``tools/ray.lock`` pins: ``dimec[ray]`` and Ray Data. It
+``python tools/ray_setup.py`` installs what ``tools/ray.lock`` pins for ``dimec[ray]``. It
 stands apart from .venv, which would grow by some forty packages that nothing else needs, on
 platforms that Ray has no wheels for. ``--lock`` resolves the lock file anew, with the versions of
 requirements.lock.
@@ -22,8 +22,8 @@ from setup_progress import StepProgress
 
 ROOT = setup_env.ROOT
 LOCK = ROOT / "tools" / "ray.lock"
-# Beside dimec[ray]: what the scorer's engine takes, and what installs dimec itself.
-BESIDE = ("ray[data]", "hatchling", "editables")
+# Beside dimec[ray]: what installs dimec itself.
+BESIDE = ("hatchling", "editables")
 
 HEADER = """\
 # The packages of .ray/, the environment of Ray that make conformance uses: installed without

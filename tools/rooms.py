@@ -26,7 +26,7 @@ LEVELS = (
     ("client", "data", "routing"),
     ("web",),
     ("policies", "serving"),
-    ("mobile",),
+    ("mobile", "scoring"),
     ("evaluation",),
     ("report",),
     ("runs",),

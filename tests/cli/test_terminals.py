@@ -90,6 +90,7 @@ JSON = (
     "simulate {folder}/fleet.toml --out {run}/fleet --json",
     "join a={run}/trace-test.safetensors b={run}/trace-test.safetensors "
     "--out {run}/both.safetensors --json",
+    "score {folder}/in.txt --run {run} --out {run}/scored --workers 1 --json",
     "contract rows {run} --out {run}/rows.jsonl --json",
     "bottleneck {run} --width 3 --bits 4 --epochs 2 --json",
     "compress {run} --method int8 --json",

@@ -32,10 +32,12 @@ def trace_once(model: Any, inputs: Sequence[str], max_tokens: int) -> Any:
 @contextmanager
 def traced_once() -> Iterator[None]:
     """Let exports take the trace of the same model that an earlier one in this process made."""
+    from dimec.training import scorer
     from dimec.training.export import writing
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writing, "trace_graph", trace_once)
+        patch.setattr(scorer, "trace_graph", trace_once)
         yield
 
 

@@ -11,6 +11,7 @@
     │   └── MismatchError          sound, but made by another model, task or set of exits
     ├── DivergedError              training produced values that are not finite
     ├── TrainingFailedError        a training in a process of its own ended with an error
+    ├── ScoringFailedError         the workers of a scoring cannot begin
     ├── ParityError                an exported graph does not answer as the trained model does
     ├── ProtocolError              a request or an answer is not what the protocol says
     ├── TierError                  a tier gave no usable answer; the mobile falls back on it
@@ -128,6 +129,10 @@ class DivergedError(DimecError):
 
 class TrainingFailedError(DimecError):
     """A training in a process of its own ended with an error; its last words are passed on."""
+
+
+class ScoringFailedError(DimecError):
+    """The workers of a scoring cannot begin; what they said stands on standard error."""
 
 
 class ParityError(DimecError):

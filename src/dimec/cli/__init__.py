@@ -26,6 +26,7 @@ from dimec.cli.map import map_app
 from dimec.cli.predict import predict
 from dimec.cli.profile import profile
 from dimec.cli.reproduce import PASSED_ON, reproduce
+from dimec.cli.score import score
 from dimec.cli.serve import serve
 from dimec.cli.simulate import simulate
 from dimec.cli.steps import evaluate, fit, report
@@ -119,7 +120,7 @@ def _root(
     pass
 
 
-_STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, up, demo)
+_STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, score, up, demo)
 _RESEARCH = (bottleneck, compress, join, profile, simulate)
 for _command in _STEPS:
     app.command(cls=Command)(_command)

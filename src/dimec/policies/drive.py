@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dimec.base.arrays import IntArray
+from dimec.base.arrays import FloatArray, IntArray
 from dimec.base.errors import ConfigError
 from dimec.policies.base import Outcome, one_hot, outcome_of
 from dimec.policies.step import Answer, Go, Signal, Site, Steps, Visit, Walk
@@ -67,24 +67,40 @@ def walked(steps: Steps, trace: Trace, deployment: Deployment, sample: int) -> t
     return walk, step.look
 
 
+def legs_of(
+    visits: Sequence[Sequence[Visit]], lengths: IntArray, width: int, tiers: int
+) -> list[Leg]:
+    """The paths of N inputs as legs, at least one.
+
+    Args:
+        visits: of each input, in order.
+        lengths: (N,) tokens of each.
+        width: numbers in a token's hidden state, which may travel in the text's place.
+        tiers: how many there are.
+    """
+    sent = {"text": text_bytes(lengths), "hidden": hidden_bytes(lengths, width)}
+    legs: list[Leg] = []
+    for position in range(max(map(len, visits), default=0)):
+        for tier in range(tiers):
+            legs += _leg(visits, position, tier, sent)
+    return legs or [leg(len(visits), 0, 0.0)]  # of no inputs
+
+
 def _outcome(
     walks: Sequence[Walk], answered: IntArray, trace: Trace, deployment: Deployment
 ) -> Outcome:
     visits = [walk.visits for walk in walks]
-    legs: list[Leg] = []
-    for position in range(max(map(len, visits), default=0)):
-        for tier in range(len(deployment)):
-            legs += _leg(visits, position, tier, trace)
-    legs = legs or [leg(len(trace), 0, deployment.exits[0])]  # of no samples
+    legs = legs_of(visits, trace.lengths, trace.embeddings.shape[1], len(deployment))
     return outcome_of(trace, deployment, legs, one_hot(answered, len(trace.exits)))
 
 
-def _leg(visits: Sequence[Sequence[Visit]], position: int, tier: int, trace: Trace) -> list[Leg]:
-    """The leg of those samples whose visit at this position is to this tier, if there are any."""
-    size, width = len(visits), trace.embeddings.shape[1]
+def _leg(
+    visits: Sequence[Sequence[Visit]], position: int, tier: int, sent: Mapping[str, FloatArray]
+) -> list[Leg]:
+    """The leg of those inputs whose visit at this position is to this tier, if there are any."""
+    size = len(visits)
     made = np.zeros(size)
     start, stop, ends, payload = (np.zeros(size) for _ in range(4))
-    sent = {"text": text_bytes(trace.lengths), "hidden": hidden_bytes(trace.lengths, width)}
     for i, path in enumerate(visits):
         if position < len(path) and path[position].tier == tier:
             visit = path[position]

@@ -79,7 +79,7 @@ class Export:
         """
         training, stored = run.training(), run.stored_policy()
         deployment = fitted_deployment(stored)
-        parts = _parts(run, training, deployment)
+        parts = parts_of(run, training, deployment)
         names = deployment.names
         check_tier_names(int8, option("int8"), names)
         precisions: dict[str, Precision] = {
@@ -167,7 +167,7 @@ class Export:
         return told
 
 
-def _parts(
+def parts_of(
     run: RunDirectory, training: Mapping[str, Any], deployment: Deployment
 ) -> tuple[Part, ...]:
     """The models behind the tiers, each checked to be the one that was trained.

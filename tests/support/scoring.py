@@ -1,0 +1,64 @@
+"""Scorers of tiny runs, texts in files, and answers read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dimec.base.progress import NoProgress
+from dimec.runs.workspace import RunDirectory
+from support.tiny import reviews
+
+
+def make_scorer_of(run: Path, policy: str | None, folder: Path) -> None:
+    """The scorer of a run and a policy, as dimec score makes it."""
+    from dimec.runs.scoring import policy_to_score
+    from dimec.scoring.scorer import settled
+    from dimec.training.scorer import make_scorer
+
+    opened = RunDirectory(run)
+    stored = policy_to_score(opened, policy)
+    make_scorer(opened, replace(stored, policy=settled(stored.policy)), folder, NoProgress())
+
+
+@cache
+def some_texts(size: int, seed: int = 5) -> tuple[str, ...]:
+    """Different short texts."""
+    return tuple(text for text, _ in reviews(size, seed))
+
+
+def write_texts(folder: Path, size: int) -> Path:
+    """Texts as Parquet, JSON lines and lines, each ``size`` of them, in a folder that is made."""
+    import pyarrow
+    from pyarrow import parquet
+
+    texts = some_texts(size)
+    (folder / "deep").mkdir(parents=True)
+    table = pyarrow.table({"text": texts, "label": ["x"] * size, "number": list(range(size))})
+    parquet.write_table(table, folder / "a.parquet", row_group_size=300)
+    lines = [json.dumps({"id": f"id-{n}", "text": text}) for n, text in enumerate(texts)]
+    (folder / "deep" / "b.jsonl").write_text("\n".join(lines), "utf-8")  # no newline at the end
+    (folder / "c.txt").write_text("".join(f"{text}\n" for text in texts), "utf-8")
+    return folder
+
+
+def read_answers(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of answers."""
+    if path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        return rows
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def answers_in(out: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of files of answers."""
+    return {name: (out / name).read_bytes() for name in names}
+
+
+OUTPUTS = ("a.parquet", "c.jsonl", "deep/b.jsonl", "score.json")
