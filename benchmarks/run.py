@@ -28,6 +28,7 @@ from benchmarks import (  # noqa: E402
     queues,
     reading,
     routing,
+    score,
     segments,
     serving,
     thresholds,
@@ -66,6 +67,7 @@ BENCHMARKS = {
     "queues": Benchmark(queues.Sizes(), queues.run),
     "network": Benchmark(network.Sizes(), network.run),
     "memory": Benchmark(memory.Sizes(), memory.run),
+    "score": Benchmark(score.Sizes(), score.run),
     "browser": Benchmark(browser.Sizes(), browser.run),
     "protocol": Benchmark(protocol.Sizes(), protocol.run),
     "against": Benchmark(against.Sizes(), against.run),
@@ -145,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
         "repeats": "measurements of each kind",
         "megabytes": "reading: of each file",
         "mobiles": "fleet: of the whole one",
-        "samples": "thresholds, routing, ledger, policies, against: number of samples",
+        "samples": "score: texts in files; thresholds, routing, ledger, policies, against: number "
+        "of samples",
         "fitted-on": "policies, against: samples of the validation split",
         "width": "routing, ledger, policies, against: of the embeddings; decision, looking: of "
         "the larger encoder",
@@ -155,9 +158,10 @@ def _parser() -> argparse.ArgumentParser:
         "batch-size": "training",
         "max-tokens": "training",
         "texts": "decision, looking, tiers, segments, serving, network, memory, protocol: in a "
-        "measurement; against: in a turn; queues: different ones; fleet: of a mobile in a day",
-        "few": "decision, looking: texts of the larger encoder; tiers, segments: texts to warm up "
-        "with",
+        "measurement; against, score: in a turn; queues: different ones; fleet: of a mobile in "
+        "a day",
+        "few": "decision, looking: texts of the larger encoder; tiers, segments, score: texts to "
+        "warm up with",
         "layers": "decision, looking: of the larger encoder",
         "threads": "tiers: the larger number; serving: of our server, and instances of Triton's",
         "clients": "serving, against: the larger number",
@@ -173,9 +177,9 @@ def _parser() -> argparse.ArgumentParser:
         "--run",
         type=_folder,
         metavar="FOLDER",
-        help="decision, looking, tiers, serving, queues, network, memory, protocol, against: a "
-        "fitted run on single texts; "
-        "by default a small one is trained, once, in benchmarks/out",
+        help="decision, looking, tiers, serving, queues, network, memory, protocol, against, "
+        "score: a fitted run on single texts; by default a small one is trained, once, in "
+        "benchmarks/out",
     )
     parser.add_argument(
         "--against",
