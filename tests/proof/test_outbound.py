@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dimec.serving.local import LocalTiers
 from support.offline import unseen_texts
 from support.tiny import environment
@@ -81,10 +83,12 @@ class TestOutboundCalls:
         words: list[str | Path] = ["predict", proof_bundle / "mobile", *unseen_texts(5)]
         assert watched(tmp_path, *words, "--state", tmp_path / "state.sqlite") == []
 
-    def test_a_server_calls_nobody(self, proof_bundle: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_server_calls_nobody(self, proof_bundle: Path, tmp_path: Path, workers: int) -> None:
         """It listens, and at the end of its standard input it stops."""
         log = tmp_path / "events.jsonl"
         words = ["serve", str(proof_bundle / "edge"), "--port", "0", "--stop-with-stdin"]
+        words += ["--workers", str(workers)]
         done = subprocess.run(
             [sys.executable, "-c", _WATCHED, log, *words],
             input="",
@@ -98,4 +102,9 @@ class TestOutboundCalls:
         events = [tuple(json.loads(line)) for line in log.read_text().splitlines()]
         assert "socket.bind" in {name for name, _ in events}
         assert {host for host, _ in addresses(events)} <= {"127.0.0.1"}
-        assert not [name for name, _ in events if not name.startswith("socket.")]
+        started = [arguments for name, arguments in events if not name.startswith("socket.")]
+        # Its own workers, and nothing else.
+        assert len(started) == (workers if workers > 1 else 0)
+        for program, words_of_it, *_ in started:
+            assert program == sys.executable
+            assert "'-m', 'dimec.serving.worker'" in words_of_it

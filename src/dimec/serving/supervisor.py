@@ -80,9 +80,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         try:
             with Signals(self._log, self._renew_soon, self._end) as self._signals:
-                if stop_with_stdin:
-                    self._signals.stop_with_stdin()
-                await self._run()
+                await self._run(stop_with_stdin)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -91,9 +89,12 @@ class Supervisor:
                 await worker.wait()
             os.close(self._board_file)
 
-    async def _run(self) -> None:
-        if not await self._start_all():
-            return
+    async def _run(self, stop_with_stdin: bool) -> None:
+        async with self._changing:  # a signal to take another bundle waits until all have this one
+            if not await self._start_all():
+                return
+        if stop_with_stdin:  # not before: what a worker that cannot start says is to be heard
+            self._signals.stop_with_stdin()
         self._listener.setblocking(False)
         self._listener.listen(BACKLOG)
         self._listen()
