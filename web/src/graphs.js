@@ -10,45 +10,6 @@ ort.env.wasm.numThreads = 1;
 // What fails is thrown as well, and the runtime's own lines would quote token ids.
 ort.env.logLevel = "fatal";
 
-// An ONNX model that gives back the one number that it is given.
-const SMALLEST = Uint8Array.from(
-  [
-    [
-      8, 7, 58, 55, 10, 16, 10, 1, 97, 18, 1, 98, 34, 8, 73, 100, 101, 110, 116, 105, 116, 121, 18,
-      1,
-    ],
-    [
-      103, 90, 15, 10, 1, 97, 18, 10, 10, 8, 8, 1, 18, 4, 10, 2, 8, 1, 98, 15, 10, 1, 98, 18, 10,
-      10,
-    ],
-    [8, 8, 1, 18, 4, 10, 2, 8, 1, 66, 4, 10, 0, 16, 13],
-  ].flat(),
-);
-
-/** @type {Promise<boolean> | null} */
-let started = null;
-
-/**
- * Have the runtime compiled, which takes longer than all else of a start, beside whatever comes
- * before the first graph is wanted. What fails here fails again, and is told, with that graph.
- *
- * @returns {Promise<boolean>} whether it runs a graph
- */
-export function startRuntime() {
-  started ??= tried();
-  return started;
-}
-
-async function tried() {
-  try {
-    const session = await ort.InferenceSession.create(SMALLEST, { executionProviders: ["wasm"] });
-    await session.release();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** A graph in memory, ready to run. */
 export class Graph {
   #session;

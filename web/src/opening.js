@@ -8,7 +8,6 @@ import { fallbackOrder } from "./course.js";
 import { Decisions } from "./decisions.js";
 import { Engine } from "./engine.js";
 import { ConfigError, shown } from "./errors.js";
-import { startRuntime } from "./graphs.js";
 import { loaderOf } from "./loader.js";
 import { NET_OPTIONS, reachOf } from "./net/reach.js";
 import { policyOf } from "./policies/kinds.js";
@@ -47,7 +46,6 @@ const OPTIONS = [...OWN, ...AUDIT_OPTIONS, ...NET_OPTIONS].sort();
 export async function partsOf(place, options) {
   const started = performance.now();
   checkOptions(options);
-  void startRuntime();
   const loader = await loaderOf(place);
   const cache = await cacheOf(loader.place, options.cache ?? true);
   const bundle = await openBundle(loader, cache, options.onProgress);

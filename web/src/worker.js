@@ -1,12 +1,7 @@
 /** A mobile in a module worker: the page stays free while layers run. See remote.js. */
 
 import { Channel } from "./channel.js";
-
-// Not all at once: the runtime is compiled while the other modules, and the bundle, are fetched.
-const runtime = import("./graphs.js").then(({ startRuntime }) => startRuntime());
-runtime.catch(() => undefined); // the next import fails likewise, and is told
-const modules = import("./mobile.js");
-modules.catch(() => undefined); // told to whoever opens
+import { Mobile } from "./mobile.js";
 
 /** What a mobile tells of itself at once. */
 const TOLD = /** @type {const} */ (["policy", "adaptive", "tiers", "labels", "pairs"]);
@@ -36,7 +31,6 @@ const channel = new Channel(/** @type {any} */ (globalThis), {
    * @param {boolean} watched whether the page wants to know how far it is
    */
   async open(place, options, watched) {
-    const { Mobile } = await modules;
     const onProgress = (/** @type {unknown} */ told) => void channel.call("progress", told);
     mobile = await Mobile.open(place, watched ? { ...options, onProgress } : options);
     return Object.fromEntries(TOLD.map((name) => [name, mobile[name]]));

@@ -6,7 +6,6 @@ import { test } from "node:test";
 import { CorruptArtefactError } from "../src/errors.js";
 import { bigramRow, shareBins, sidesOf } from "../src/exit0_rows.js";
 import { ofHalf } from "../src/float16.js";
-import { startRuntime } from "../src/graphs.js";
 import { sha256 } from "../src/hashing.js";
 import { argmax, roundHalfEven, sigmoid, softmax } from "../src/numbers.js";
 import { agreements, entropy } from "../src/policies/exits.js";
@@ -21,11 +20,6 @@ import { costOf } from "../src/tiers.js";
 import { cut, pairSizes } from "../src/truncation.js";
 import { Turns } from "../src/turns.js";
 import { assertClose, paperTiers } from "./support.js";
-
-test("the runtime runs a graph before there is a bundle, and is started once", async () => {
-  assert.equal(await startRuntime(), true);
-  assert.equal(startRuntime(), startRuntime());
-});
 
 test("halves are the numbers that the standard says", () => {
   /** @type {[number, number][]} */
