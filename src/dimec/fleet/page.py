@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from dimec.report.html import figure_html
+from dimec.report.html import figure_html, page_style
 from dimec.report.style import Drawing, Series, drawing_style, new_axes, tier_marks, to_svg
 
 
@@ -60,10 +60,9 @@ def page_of(result: Mapping[str, Any], drawings: Sequence[Drawing]) -> str:
     """The whole page; everything that comes from data is escaped."""
     told = result["result"]
     template = Template(files("dimec.fleet").joinpath("page.html").read_text("utf-8"))
-    style = files("dimec.report").joinpath("page.html").read_text("utf-8")
     settings = result["settings"]
     return template.substitute(
-        style=style.split("<style>")[1].split("</style>")[0],
+        style=page_style(),
         subtitle=escape(
             f"{settings['mobiles']:,} mobiles · {settings['hours']:g} hours · "
             f"{settings['policy']['system']} · seed {settings['seed']}"

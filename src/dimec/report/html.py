@@ -70,6 +70,7 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
     pools = inputs.pools if isinstance(inputs, PooledInputs) else None
     template = Template(files("dimec.report").joinpath("page.html").read_text("utf-8"))
     return template.substitute(
+        style=page_style(),
         title=escape(f"dimec report: {task}"),
         subtitle=escape(" · ".join(under)),
         summary="\n".join(f"<p>{escape(told)}</p>" for told in _summary(ledger, pools)),
@@ -79,6 +80,11 @@ def render_page(inputs: ReportInputs, drawings: Sequence[Drawing]) -> str:
         figures="\n".join(map(figure_html, drawings)),
         settings=_settings(ledger, None if pools is None else len(pools)),
     )
+
+
+def page_style() -> str:
+    """The style sheet of this page and of others that look like it."""
+    return files("dimec.report").joinpath("page.css").read_text("utf-8")
 
 
 def _summary(ledger: Ledger, pools: NDArray[np.int64] | None) -> list[str]:
