@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import setup_env
-from setup_env import SetupError, count_packages, digest, hold_lock, run_step, venv_python
+from setup_env import SetupError, count_packages, digest, keep_current, run_step, venv_python
 from setup_progress import StepProgress
 
 ROOT = setup_env.ROOT
@@ -45,17 +45,7 @@ def set_up(root: Path = ROOT) -> Path:
         SetupError: it could not be installed.
     """
     folder = root / ".kserve"
-    stamp = folder / setup_env.STAMP
-
-    def current() -> bool:
-        return stamp.exists() and stamp.read_text(encoding="utf-8") == wanted_stamp(folder)
-
-    if current():
-        return folder
-    with hold_lock(root / ".kserve.lock") as lock:
-        if not current():  # another set-up may have done it meanwhile
-            install(folder, lock)
-            stamp.write_text(wanted_stamp(folder), encoding="utf-8")
+    keep_current(folder, lambda: wanted_stamp(folder), install)
     return folder
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -142,10 +142,10 @@ def test_what_cannot_be_served_is_one_line(
     assert "cannot listen on 203.0.113.7" in complaint(tier, "--host", "203.0.113.7")
 
 
-@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
 def test_without_ray_a_cluster_is_refused_with_the_extra_that_it_needs(
-    cli: Callable[..., Said], tier: Path
+    cli: Callable[..., Said], tier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
     said = cli("serve", tier, "--ray").complaint()
     assert said.startswith("dimec serve --ray needs the package 'ray'")
     assert said.endswith("pip install 'dimec[ray]'")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import triton_setup
-from setup_env import STAMP, SetupError
-from triton_setup import LOCK, check_platform, set_up, wanted_stamp
+from setup_env import SetupError
+from triton_setup import LOCK, check_platform
 
 
 @pytest.fixture
@@ -53,30 +53,6 @@ def test_another_python_is_refused(fitting: pytest.MonkeyPatch) -> None:
     fitting.setattr(triton_setup, "PYTHONS", ((3, 8), (3, 9)))
     with pytest.raises(SetupError, match=r"Python 3\.8 or 3\.9, this is Python 3\.1\d$"):
         check_platform()
-
-
-def test_it_is_installed_once_and_again_after_a_failure(
-    fitting: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made: list[Path] = []
-
-    def install(folder: Path, lock: int) -> None:
-        folder.mkdir(exist_ok=True)
-        made.append(folder)
-        if len(made) == 1:
-            raise SetupError("no network")
-
-    fitting.setattr(triton_setup, "install", install)
-    with pytest.raises(SetupError, match="no network"):
-        set_up(tmp_path)
-    folder = tmp_path / ".triton"
-    assert not (folder / STAMP).exists()
-    assert set_up(tmp_path) == set_up(tmp_path) == folder
-    assert made == [folder] * 2
-    (folder / STAMP).write_text("of an older lock file")
-    set_up(tmp_path)
-    assert made == [folder] * 3
-    assert (folder / STAMP).read_text() == wanted_stamp(folder)
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "tokenizers"])
