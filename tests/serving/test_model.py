@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.bundle.folders import TierBundle, file_records, write_manifest
-from dimec.serving.model import TierModel, _Line
+from dimec.serving.model import Pace, TierModel, _Line
 from support.served import FAILING, expected, inputs_of, paper_records
 
 
@@ -20,7 +21,7 @@ def test_it_answers_as_the_graph_does(tier: Path, threads: int) -> None:
     for alone in (True, False):
         np.testing.assert_allclose(model(inputs, alone), expected(inputs), atol=1e-6)
     assert model.threads == threads
-    assert 8 <= model.overhead <= 64
+    assert 8 <= model.pace.overhead <= 64
 
 
 def test_what_a_run_costs_before_its_first_token_is_measured_in_tokens() -> None:
@@ -30,6 +31,16 @@ def test_what_a_run_costs_before_its_first_token_is_measured_in_tokens() -> None
     for seconds, bound in ((lambda tokens: 1e-3 * tokens, 8), (lambda tokens: 1.0, 64)):
         assert _Line.through(8, 64, seconds).overhead == bound
     assert _Line.through(3, 3, lambda tokens: 1e-3).overhead == 64
+
+
+def test_what_another_has_measured_is_not_measured_again(tier: Path) -> None:
+    bundle = TierBundle.open(tier)
+    for pace in (Pace(20.0), Pace(12.5, 1), Pace(12.5, 48)):
+        model = TierModel(bundle, 2, pace)
+        assert model.pace == pace == Pace.of_json(json.loads(json.dumps(pace.to_json())))
+        for alone in (True, False):
+            inputs = inputs_of([3, 7, 1])
+            np.testing.assert_allclose(model(inputs, alone), expected(inputs), atol=1e-6)
 
 
 def test_by_default_it_takes_the_processors_of_this_process(

@@ -30,7 +30,7 @@ from dimec.serving.exchange import (
 from dimec.serving.infer import STOPPING, Inference, overloaded
 from dimec.serving.logs import JsonLog, error_fields
 from dimec.serving.metrics import Families, Metrics, RequestOutcome
-from dimec.serving.model import TierModel
+from dimec.serving.model import Pace, TierModel
 from dimec.serving.routes import Endpoints, refuse
 from dimec.serving.settings import LogLevel, ServerSettings
 from dimec.serving.tokenising import Tokeniser
@@ -73,10 +73,16 @@ class TierApp(Starlette):
         metrics: its counters.
         inference: what answers inferences.
         log: where its lines go.
+        pace: how fast its graph is here.
     """
 
     def __init__(
-        self, bundle: TierBundle, settings: ServerSettings, log: JsonLog, place: Place | None = None
+        self,
+        bundle: TierBundle,
+        settings: ServerSettings,
+        log: JsonLog,
+        place: Place | None = None,
+        pace: Pace | None = None,
     ) -> None:
         place = place or Place()
         self._manifest = manifest = bundle.manifest
@@ -87,11 +93,12 @@ class TierApp(Starlette):
         self.log = log
         self.draining = self.changed_on_disk = False
         self.busy = 0
-        model = TierModel(bundle, settings.threads)
+        model = TierModel(bundle, settings.threads, pace)
+        self.pace = model.pace
         self._batcher = Batcher(
             model,
             workers=ceil(model.threads / place.seat.board.workers),
-            limits=RunLimits(settings.max_batch, model.overhead),
+            limits=RunLimits(settings.max_batch, model.pace.overhead),
             queue=settings.queue,
             padding=manifest.padding,
             observe=lambda rows, seconds: self.metrics.observe_run(rows, seconds),
@@ -256,6 +263,7 @@ def create_app(
     settings: ServerSettings,
     log: JsonLog | None = None,
     place: Place | None = None,
+    pace: Pace | None = None,
 ) -> TierApp:
     """The application of one tier, with its graph loaded.
 
@@ -264,9 +272,10 @@ def create_app(
         settings: limits and the token; address and TLS are the server's matter.
         log: where its lines go; standard error by default.
         place: among the processes of a server; by default there is no other.
+        pace: of the graph, where another process has measured it.
 
     Raises:
         ConfigError: the first tier's bundle, or a token that no header can carry.
         ArtefactError: the graph, or a tokenizer of the tier's own, cannot be used.
     """
-    return TierApp(bundle, settings, log or JsonLog(settings.log_level), place)
+    return TierApp(bundle, settings, log or JsonLog(settings.log_level), place, pace)

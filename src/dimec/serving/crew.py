@@ -80,8 +80,8 @@ class WorkerProcess:
         assert self._process is not None
         return self._process.pid
 
-    async def ready(self) -> None:
-        """Wait until it can answer.
+    async def ready(self) -> Message:
+        """Wait until it can answer; what it says then.
 
         Raises:
             DimecError: as it says itself.
@@ -94,9 +94,10 @@ class WorkerProcess:
         if message["said"] != "ready":
             code = await self.wait()
             raise ServerError(f"worker {self.number} ended with {code} before it was ready")
+        return message
 
-    async def ask(self, message: Message) -> None:
-        """Have something prepared, and wait for that.
+    async def ask(self, message: Message) -> Message:
+        """Have something prepared, and wait for that; what it says then.
 
         Raises:
             DimecError: it refuses, and says why; a worker that ends meanwhile refuses nothing,
@@ -108,6 +109,7 @@ class WorkerProcess:
             answer = await self._answer
         if answer["said"] == "refused":
             raise ServerError(answer["reason"])
+        return answer
 
     def say(self, message: Message) -> None:
         """Send a message, unless it has ended."""

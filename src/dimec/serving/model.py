@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,30 @@ class _Line:
         return min(max(self.start / self.each, least), most) if self.each > 0 else most
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast a graph is here, measured once: a machine that is busy measures anything.
+
+    Attributes:
+        overhead: what a run costs before its first token, in tokens.
+        worth: the fewest tokens that all threads are quicker with than one; inf: none are.
+    """
+
+    overhead: float
+    worth: float = inf
+
+    def to_json(self) -> dict[str, float | None]:
+        """JSON values, which have no infinity."""
+        return {"overhead": self.overhead, "worth": None if self.worth == inf else self.worth}
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, float | None]) -> Self:
+        """What :meth:`to_json` gave."""
+        overhead, worth = value["overhead"], value["worth"]
+        assert overhead is not None
+        return cls(overhead, inf if worth is None else worth)
+
+
 class TierModel:
     """What a tier computes: token ids in, probabilities out.
 
@@ -58,18 +82,21 @@ class TierModel:
     Attributes:
         manifest: of the bundle.
         threads: processor threads.
-        overhead: what a run costs before its first token, in tokens, as measured at the start.
+        pace: as measured at the start, or as given.
 
     Args:
         bundle: of any tier but the first.
         threads: processor threads; None takes as many as this process may use.
+        pace: as another process that serves the same bundle here has measured it.
 
     Raises:
         ConfigError: the bundle is the first tier's.
         ArtefactError: the graph cannot be loaded, or is not the one that the manifest describes.
     """
 
-    def __init__(self, bundle: TierBundle, threads: int | None) -> None:
+    def __init__(
+        self, bundle: TierBundle, threads: int | None, pace: Pace | None = None
+    ) -> None:
         if bundle.manifest.is_first:
             first, *others = bundle.manifest.names
             beside = " or ".join(f"{name}/" for name in others)
@@ -82,25 +109,30 @@ class TierModel:
         self.threads = threads or processors()
         self.path = bundle.file("model.onnx")
         with bundle.hold() as held:
-            self._load(held)
+            self.pace = self._load(held, pace)
 
-    def _load(self, held: Held) -> None:
+    def _load(self, held: Held, pace: Pace | None) -> Pace:
         def graph(threads: int) -> Graph:
             path = held.folder / self.path.name
             return Graph(path, threads=threads, known_as=self.path, memory=held.memory)
 
         self._single = graph(1)
         self._check(self._single)
+        several = self.threads > 1 and (pace is None or pace.worth < inf)
+        self._all = graph(self.threads) if several else self._single
+        found = pace or self._measured()
+        if found.worth == inf:
+            self._all = self._single
+        return found
+
+    def _measured(self) -> Pace:
         short, long = (min(n, self.manifest.max_tokens) for n in (8, 64))
         single = _Line.through(short, long, lambda n: self._seconds(self._single, n))
-        self.overhead = single.overhead
-        self._all = self._single
-        self._worth = inf  # the fewest tokens that all threads are quicker with
-        if self.threads > 1:
-            every = graph(self.threads)
-            line = _Line.through(short, long, lambda n: self._seconds(every, n))
-            self._worth = next((n for n in _SIZES if line(n) < 0.9 * single(n)), inf)
-            self._all = every if self._worth < inf else self._single
+        if self._all is self._single:
+            return Pace(single.overhead)
+        line = _Line.through(short, long, lambda n: self._seconds(self._all, n))
+        worth = next((n for n in _SIZES if line(n) < 0.9 * single(n)), inf)
+        return Pace(single.overhead, worth)
 
     def __call__(
         self, inputs: Mapping[str, npt.NDArray[np.int64]], alone: bool
@@ -116,7 +148,7 @@ class TierModel:
             ArithmeticError: the graph's answer is not finite.
             Exception: whatever the runtime raises.
         """
-        worth = alone and inputs["input_ids"].size >= self._worth
+        worth = alone and inputs["input_ids"].size >= self.pace.worth
         graph = self._all if worth else self._single
         probabilities: npt.NDArray[Any] = graph(**inputs)[0]
         if not np.isfinite(probabilities).all():

@@ -10,6 +10,7 @@ from dimec.bundle.folders import TierBundle
 from dimec.serving.app import Place, TierApp, create_app
 from dimec.serving.exchange import Receive, Scope, Send
 from dimec.serving.logs import JsonLog, error_fields
+from dimec.serving.model import Pace
 from dimec.serving.settings import ServerSettings
 from dimec.serving.watching import LOOK, difference, stamps
 
@@ -28,6 +29,7 @@ class Standing:
         log: for what becomes of bundles.
         connections: how many there are, for the metrics.
         place: of this process among those of the server; by default there is no other.
+        pace: of the bundle's graph, where another of them has measured it.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Standing:
         log: JsonLog,
         connections: Callable[[], float],
         place: Place | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._bundle = bundle
         self._settings = settings
@@ -46,7 +49,7 @@ class Standing:
         self._seen = stamps(bundle)
         self._old: set[TierApp] = set()
         self._taking = asyncio.Lock()
-        self.app = self.make(bundle)
+        self.app = self.make(bundle, pace)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -120,8 +123,8 @@ class Standing:
         self._seen = seen if seen.keys() == stamps(bundle).keys() else stamps(bundle)
         return bundle, app
 
-    def make(self, bundle: TierBundle) -> TierApp:
+    def make(self, bundle: TierBundle, pace: Pace | None = None) -> TierApp:
         """The application of a bundle; it answers nothing yet."""
-        app = create_app(bundle, self._settings, self._log, self._place)
+        app = create_app(bundle, self._settings, self._log, self._place, pace)
         app.metrics.connections = self._connections
         return app

@@ -59,6 +59,7 @@ class Supervisor:
         self._log = log
         self._count = settings.processes
         self._copy = Copy(bundle)
+        self._pace: Any = None  # of the copy's graph, as the first worker measures it
         self._seen = stamps(bundle)
         self._board_file = board_file(self._count)
         self._board = Board.at(self._board_file, self._count)
@@ -117,8 +118,8 @@ class Supervisor:
     # Workers
 
     async def _start_all(self) -> bool:
-        """All workers side by side; returns False where a signal to stop came first."""
-        starting = asyncio.gather(*map(self._start, range(self._count)))
+        """All workers; returns False where a signal to stop came first."""
+        starting = asyncio.ensure_future(self._start_each())
         stopping = asyncio.ensure_future(self._signals.stop.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -129,6 +130,11 @@ class Supervisor:
         with suppress(asyncio.CancelledError):
             await starting
         return False
+
+    async def _start_each(self) -> None:
+        """The first alone, which measures the graph; then the others, side by side."""
+        await self._start(0)
+        await asyncio.gather(*map(self._start, range(1, self._count)))
 
     async def _start(self, number: int) -> None:
         """Start a worker and wait until it is ready.
@@ -143,13 +149,14 @@ class Supervisor:
             "folders": [str(self._copy.path), str(self._folder)],
             "worker": number,
             "workers": self._count,
+            "pace": self._pace,
         }
         worker = WorkerProcess(number, self._folder)
         self._workers[number] = worker
         worker.leaving = self._drain_one
         await worker.start(told, self._board_file)
         try:
-            await worker.ready()
+            self._pace = (await worker.ready())["pace"]
         except DimecError as error:
             private, known = str(self._copy.path), str(self._copy.original.path)
             raise type(error)(str(error).replace(private, known)) from None
@@ -295,14 +302,15 @@ class Supervisor:
     async def _renew(self) -> None:
         """Have all workers answer from what is on the disk now, or none."""
         async with self._changing:
-            copy = None
+            copy = pace = None
             try:
                 seen = await asyncio.to_thread(stamps, self._copy.original)
                 copy = await asyncio.to_thread(Copy.of_disk, self._copy.original)
                 # One after the other, so that the others have the processor meanwhile.
                 workers = [w for w in self._workers.values() if self._takes(w)]
                 for worker in workers:
-                    await worker.ask({"do": "prepare", "bundle": str(copy.path)})
+                    order = {"do": "prepare", "bundle": str(copy.path), "pace": pace}
+                    pace = (await worker.ask(order)).get("pace", pace)
             except (DimecError, OSError) as error:
                 reason = str(error)
                 if copy is not None:
@@ -314,7 +322,7 @@ class Supervisor:
                 return
             for worker in workers:
                 worker.say({"do": "commit"})
-            old, self._copy, self._seen = self._copy, copy, seen
+            old, self._copy, self._seen, self._pace = self._copy, copy, seen, pace
             old.close()
             self._board.state(Fact.CHANGED, False)
             self._log("info", "bundle taken", version=copy.original.manifest.version)

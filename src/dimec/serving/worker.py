@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dimec.serving.app import TierApp
     from dimec.serving.doors import Adopter
     from dimec.serving.logs import JsonLog
+    from dimec.serving.model import Pace
     from dimec.serving.signals import Signals
     from dimec.serving.standing import Standing
 
@@ -39,6 +40,7 @@ class WorkerServer(TierServer):
         log: for everything that happens.
         seat: on the board of the server.
         folders: what is removed where the supervisor is gone and cannot do so.
+        pace: of the bundle's graph, where another worker has measured it.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class WorkerServer(TierServer):
         log: JsonLog,
         seat: Seat,
         folders: list[str],
+        pace: Pace | None,
     ) -> None:
         super().__init__(bundle, settings, sock, tls_context(settings), log)
         self._seat = seat
         self._folders = folders
+        self._pace = pace
         self._adopter: Adopter | None = None
         self._signals: Signals | None = None
         self._prepared: tuple[CopiedBundle, TierApp] | None = None
@@ -85,7 +89,7 @@ class WorkerServer(TierServer):
 
         connections = partial(self._seat.board.whole, Cell.CONNECTIONS)
         place = Place(self._seat, Families())
-        return Copied(self._bundle, self._settings, self._log, connections, place)
+        return Copied(self._bundle, self._settings, self._log, connections, place, self._pace)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, app: Standing) -> Adopter:
         from dimec.serving.doors import Adopter, Doors
@@ -100,7 +104,8 @@ class WorkerServer(TierServer):
         self._seat.put(Cell.PID, os.getpid())
         self._beat(asyncio.get_running_loop())
         self._seat.put(Cell.READY, 1)
-        self._say({"said": "ready"})
+        assert self._standing is not None
+        self._say({"said": "ready", "pace": self._standing.app.pace.to_json()})
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Say that the event loop turns, again and again."""
@@ -144,24 +149,25 @@ class WorkerServer(TierServer):
     # A new bundle: first all load it, then all answer from it
 
     def _prepare(self, message: Message) -> None:
-        task = asyncio.get_running_loop().create_task(self._load(message["bundle"]))
+        task = asyncio.get_running_loop().create_task(self._load(message))
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)
 
-    async def _load(self, path: str) -> None:
+    async def _load(self, message: Message) -> None:
         from dimec.serving.logs import error_fields
 
         assert self._standing is not None
-        make = self._standing.make
+        make, pace = self._standing.make, _pace(message)
         try:
-            bundle = await asyncio.to_thread(CopiedBundle.open, path)
-            self._prepared = bundle, await asyncio.to_thread(make, bundle)
+            bundle = await asyncio.to_thread(CopiedBundle.open, message["bundle"])
+            app = await asyncio.to_thread(make, bundle, pace)
         except DimecError as error:
             self._say({"said": "refused", "reason": str(error)})
         except Exception as error:
             self._say({"said": "refused", "reason": str(error_fields(error))})
         else:
-            self._say({"said": "prepared"})
+            self._prepared = bundle, app
+            self._say({"said": "prepared", "pace": app.pace.to_json()})
 
     def _commit(self, message: Message) -> None:
         assert self._standing is not None
@@ -194,7 +200,7 @@ def main(arguments: list[str]) -> int:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             bundle = CopiedBundle.open(told["bundle"])
             seat = board.seat(told["worker"])
-            server = WorkerServer(bundle, settings, sock, log, seat, told["folders"])
+            server = WorkerServer(bundle, settings, sock, log, seat, told["folders"], _pace(told))
             runner.run(server.run(False))
     except DimecError as error:
         failed = {"said": "failed", "kind": type(error).__name__, "reason": str(error)}
@@ -204,6 +210,13 @@ def main(arguments: list[str]) -> int:
     finally:
         log.close()
     return 0
+
+
+def _pace(told: Message) -> Pace | None:
+    """What another worker has measured, if any has."""
+    from dimec.serving.model import Pace
+
+    return None if told["pace"] is None else Pace.of_json(told["pace"])
 
 
 def _first_line(sock: socket.socket) -> Any:
