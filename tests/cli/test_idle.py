@@ -61,6 +61,7 @@ TABLE = (
     ("serve BUNDLE/edge --downscale-delay 2", "--downscale-delay", "--ray, a cluster"),
     ("serve BUNDLE/edge --replica-cpus 2", "--replica-cpus", "--ray, a cluster"),
     ("serve BUNDLE/edge --ray --workers 2", "--workers", "--ray, whose replicas"),
+    ("serve BUNDLE/edge --ray --no-pin", "--no-pin", "--ray, whose replicas"),
     ("map select RUN --by easy --seed 1", "--seed", "--by random"),
     ("bottleneck RUN --tail-learning-rate 0.1", "--tail-learning-rate", "--train-tail"),
     ("compress RUN --method heads --epochs 2", "--epochs", "--method magnitude"),

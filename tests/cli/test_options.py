@@ -77,7 +77,9 @@ def test_an_option_with_no_file_behind_it_has_the_settings_default(
     options = options_of(command)
     for name, setting in settings_in(settings).items():
         several = setting.option.repeated and not setting.default  # none are typed as None
-        assert options[name].default == (None if several else setting.default)
+        # A flag says the contrary of its setting's default.
+        default = False if setting.kind is bool else setting.default
+        assert options[name].default == (None if several else default)
 
 
 def test_what_a_server_has_no_option_for_are_its_time_limits_and_sizes() -> None:

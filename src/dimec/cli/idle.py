@@ -163,7 +163,7 @@ RULES = (
     ),
     Idle(
         "serve",
-        ("workers",),
+        ("workers", "pin"),
         _beside("on_ray"),
         "with --ray, whose replicas are one process each: see --max-replicas",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -31,6 +31,7 @@ from dimec.serving.infer import STOPPING, Inference, overloaded
 from dimec.serving.logs import JsonLog, error_fields
 from dimec.serving.metrics import Families, Metrics, RequestOutcome
 from dimec.serving.model import Pace, TierModel
+from dimec.serving.pinning import Pin
 from dimec.serving.routes import Endpoints, refuse
 from dimec.serving.settings import LogLevel, ServerSettings
 from dimec.serving.tokenising import Tokeniser
@@ -52,11 +53,13 @@ class Place:
         families: what it counts, from one bundle to the next; None counts each bundle's anew.
         replica: its name among servers that share an address and no board; it labels what it
             counts.
+        pin: its core, where each of them has one.
     """
 
     seat: Seat = field(default_factory=lambda: Board.alone().seat(0))
     families: Families | None = None
     replica: str = ""
+    pin: Pin | None = None
 
 
 class TierApp(Starlette):
@@ -93,8 +96,12 @@ class TierApp(Starlette):
         self.log = log
         self.draining = self.changed_on_disk = False
         self.busy = 0
-        model = TierModel(bundle, settings.threads, pace)
+        pin = place.pin
+        with nullcontext() if pin is None else pin.free():
+            model = TierModel(bundle, settings.threads, pace)
         self.pace = model.pace
+        if pace is None:
+            log("info", "graph measured", **model.pace.to_json())
         self._batcher = Batcher(
             model,
             workers=ceil(model.threads / place.seat.board.workers),
@@ -103,6 +110,7 @@ class TierApp(Starlette):
             padding=manifest.padding,
             observe=lambda rows, seconds: self.metrics.observe_run(rows, seconds),
             seat=place.seat,
+            begin=None if pin is None else pin.stay,
         )
         self.metrics = Metrics(
             manifest,

@@ -45,6 +45,7 @@ class Batcher:
         padding: the token id that fills up a batch.
         observe: called with (rows, seconds) after every run.
         seat: of this process among those that share the bound of the queue; none do by default.
+        begin: is called in each thread that runs the graph, before it does.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Batcher:
         padding: int,
         observe: Callable[[int, float], None] = lambda rows, seconds: None,
         seat: Seat | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         self._run = run
         self._workers = workers
@@ -64,7 +66,7 @@ class Batcher:
         self._capacity = queue
         self._padding = padding
         self._observe = observe
-        self._threads = Threads(workers, "graph")
+        self._threads = Threads(workers, "graph", begin)
         self._queue: deque[Entry] = deque()
         self._admitted: set[Entry] = set()  # whose rows are still to come
         self._running = 0

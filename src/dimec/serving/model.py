@@ -94,9 +94,7 @@ class TierModel:
         ArtefactError: the graph cannot be loaded, or is not the one that the manifest describes.
     """
 
-    def __init__(
-        self, bundle: TierBundle, threads: int | None, pace: Pace | None = None
-    ) -> None:
+    def __init__(self, bundle: TierBundle, threads: int | None, pace: Pace | None = None) -> None:
         if bundle.manifest.is_first:
             first, *others = bundle.manifest.names
             beside = " or ".join(f"{name}/" for name in others)

@@ -38,6 +38,7 @@ class ServerSettings(BaseModel):
         threads: processor threads of the graph; None takes as many as this process may use.
         workers: processes that answer; None takes one a thread, and one where the system cannot
             hand connections from process to process.
+        pin: keep each worker on a core of its own, where there are as many of them as cores.
         max_batch: rows of one request, and of one run of the graph.
         queue: rows that may wait for the graph.
         max_body: bytes of a request's body.
@@ -78,6 +79,15 @@ class ServerSettings(BaseModel):
         int | None,
         Option("Processes that share the address; default one a thread.", panel=LIMITS),
     ] = Field(None, ge=1, le=256)
+    pin: Annotated[
+        bool,
+        Option(
+            "Let the system move workers from core to core; else each keeps one of its own where "
+            "there are as many workers as cores.",
+            spelling="--no-pin",
+            panel=LIMITS,
+        ),
+    ] = True
     max_batch: Annotated[int, Option("Rows of one request.", panel=LIMITS)] = Field(
         64, ge=1, le=4096
     )

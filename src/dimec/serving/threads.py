@@ -19,11 +19,13 @@ class Threads:
     Args:
         count: how many.
         name: of them, for whoever looks at the process.
+        begin: is called in each of them before all else.
     """
 
-    def __init__(self, count: int, name: str) -> None:
+    def __init__(self, count: int, name: str, begin: Callable[[], None] | None = None) -> None:
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self.submit: Callable[[Call], None] = self._calls.put
+        self._begin = begin
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True)
             for number in range(count)
@@ -39,6 +41,8 @@ class Threads:
             thread.join()
 
     def _work(self) -> None:
+        if self._begin is not None:
+            self._begin()
         while (call := self._calls.get()) is not None:
             call()
             del call  # while it waits for the next one it keeps nothing of this one

@@ -18,6 +18,7 @@ from dimec.serving.board import Board, Cell, Seat
 from dimec.serving.channel import CONNECTION, Channel, Message
 from dimec.serving.copies import CopiedBundle
 from dimec.serving.listening import tls_context
+from dimec.serving.pinning import Pin, pin_of
 from dimec.serving.server import TierServer, loop_factory
 from dimec.serving.settings import ServerSettings
 
@@ -41,6 +42,7 @@ class WorkerServer(TierServer):
         seat: on the board of the server.
         folders: what is removed where the supervisor is gone and cannot do so.
         pace: of the bundle's graph, where another worker has measured it.
+        pin: its core, where it has one.
     """
 
     def __init__(
@@ -52,11 +54,12 @@ class WorkerServer(TierServer):
         seat: Seat,
         folders: list[str],
         pace: Pace | None,
+        pin: Pin | None,
     ) -> None:
         super().__init__(bundle, settings, sock, tls_context(settings), log)
         self._seat = seat
         self._folders = folders
-        self._pace = pace
+        self._pace, self._pin = pace, pin
         self._adopter: Adopter | None = None
         self._signals: Signals | None = None
         self._prepared: tuple[CopiedBundle, TierApp] | None = None
@@ -88,7 +91,7 @@ class WorkerServer(TierServer):
                 """Nobody changes a copy; the supervisor watches what it was made of."""
 
         connections = partial(self._seat.board.whole, Cell.CONNECTIONS)
-        place = Place(self._seat, Families())
+        place = Place(self._seat, Families(), pin=self._pin)
         return Copied(self._bundle, self._settings, self._log, connections, place, self._pace)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, app: Standing) -> Adopter:
@@ -101,6 +104,8 @@ class WorkerServer(TierServer):
         return self._adopter
 
     def _announce(self) -> None:
+        if self._pin is not None:
+            self._pin.stay()
         self._seat.put(Cell.PID, os.getpid())
         self._beat(asyncio.get_running_loop())
         self._seat.put(Cell.READY, 1)
@@ -195,12 +200,14 @@ def main(arguments: list[str]) -> int:
 
     settings = ServerSettings.of(**told["settings"])
     log = JsonLog(settings.log_level, always={"worker": told["worker"]})
-    board = Board.at(int(arguments[1]), told["workers"])
+    number, count = told["worker"], told["workers"]
+    board = Board.at(int(arguments[1]), count)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             bundle = CopiedBundle.open(told["bundle"])
-            seat = board.seat(told["worker"])
-            server = WorkerServer(bundle, settings, sock, log, seat, told["folders"], _pace(told))
+            seat, pin = board.seat(number), pin_of(number, count, settings.pin)
+            folders, pace = told["folders"], _pace(told)
+            server = WorkerServer(bundle, settings, sock, log, seat, folders, pace, pin)
             runner.run(server.run(False))
     except DimecError as error:
         failed = {"said": "failed", "kind": type(error).__name__, "reason": str(error)}
