@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dimec.mobile.batch.lines import Line
     from dimec.mobile.core import Text
 
-FORMATS = ("text", "csv", "tsv", "json", "jsonl", "parquet")
+FORMATS = ("text", "csv", "tsv", "json", "jsonl", "parquet", "arrow")
 _TEXTS, _PAIRS, _IDS = ("text", "sentence", "sentence1"), ("pair", "sentence2"), ("id",)
 _LULL, _AHEAD = 0.05, 64  # seconds; rows of a stream that may wait
 

@@ -199,6 +199,7 @@ def _over_config(
 ) -> tuple[dict[str, Any], int]:
     """The settings of a TOML file with the options that were given laid over them."""
     from dimec.base.storage import expanded
+    from dimec.settings.data import keeps_splits
     from dimec.settings.run import GROUPS, RunSettings
 
     settings = RunSettings.load(expanded(config))
@@ -209,8 +210,9 @@ def _over_config(
         flat |= dict.fromkeys(_PARTS)
     elif any(given[split] is not None for split in _PARTS):
         flat["task"] = flat["split_column"] = None
-    if given["split_column"] is not None or flat["task"] is None:
-        del flat["predefined_splits"]  # the column is more than what the file says of it
+    told = given["task"] is not None and any(map(keeps_splits, (given["task"], flat["task"])))
+    if given["split_column"] is not None or flat["task"] is None or told:
+        del flat["predefined_splits"]  # what is typed is more than what the file says of it
     flat["tier"] = [tier.model_dump() for tier in settings.tier] or None
     if given.get("tier") or flat["tier"] is None:
         flat["tier"] = given.get("tier")

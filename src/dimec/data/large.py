@@ -12,6 +12,7 @@ from dimec.data.columnar import Choice, Columns, read_columns
 from dimec.data.columns import TextColumn
 from dimec.data.dataset import SPLITS, Dataset
 from dimec.data.files import default_pair_column, default_text_column
+from dimec.data.label_studio import is_export
 from dimec.data.labels import label_texts, sorted_names, split_called
 
 LARGE = 4 << 20  # bytes; for less it is not worth the import of Arrow
@@ -54,7 +55,7 @@ def large_dataset(
 
 def _choice(names: tuple[str, ...], columns: Mapping[str, str | None]) -> Choice | None:
     text = columns["text_column"] or default_text_column(names)
-    if text is None:
+    if text is None or is_export(names):  # of those, rows are told together
         return None
     pair = columns["pair_column"] or default_pair_column(names, text)
     split = columns["split_column"]

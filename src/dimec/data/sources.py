@@ -25,6 +25,7 @@ _KINDS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+_BINARY = {".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
 _MARKS = (  # UTF-32's little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -34,6 +35,7 @@ _MARKS = (  # UTF-32's little-endian mark begins with that of UTF-16
 )
 _NO_TEXT = {
     b"PAR1": "a Parquet file; read it as parquet:FILE",
+    b"ARROW1": "an Arrow file; read it as arrow:FILE",
     b"PK\x03\x04": "a zip archive, as Excel's workbooks are; save or unpack it as CSV",
     b"\x1f\x8b": "compressed with gzip; let its name end in .gz",
 }
@@ -41,14 +43,14 @@ _CHUNK = 2**20
 
 
 def kind_of(path: Path | str) -> str | None:
-    """``"csv"``, ``"tsv"``, ``"json"``, ``"jsonl"`` or ``"parquet"`` by a file's ending.
+    """A file's kind by its ending: csv, tsv, json, jsonl, parquet or arrow.
 
-    Case does not matter. All but Parquet, which compresses by itself, may end in ``.gz`` too. None
-    for another ending.
+    Case does not matter. Those of text may end in ``.gz`` too; the others compress by themselves.
+    None for another ending.
     """
     name = Path(path).name.lower()
-    if name.endswith(".parquet"):
-        return "parquet"
+    if (kind := _BINARY.get(Path(name).suffix)) is not None:
+        return kind
     return _KINDS.get(Path(name.removesuffix(".gz")).suffix)
 
 

@@ -1,4 +1,4 @@
-"""Reading tables of text: CSV, TSV, JSON, JSON lines and Parquet, with the line of every error.
+"""Reading tables: CSV, TSV, JSON, JSON lines, Parquet and Arrow, with the line of every error.
 
 Lines are cut at newlines only (a carriage return before one is dropped), never at the other
 characters that Unicode counts as line breaks, because those occur inside texts. Wholly empty lines
@@ -37,7 +37,7 @@ from dimec.data.sources import (
 
 __all__ = ["ABSENT", "KINDS", "Table", "kind_of", "read_table", "read_text"]
 
-KINDS = ("csv", "tsv", "jsonl", "json", "parquet")
+KINDS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
 _TABS = Form("\t", quoting=False)
 
 
@@ -48,10 +48,10 @@ class Table:
     Attributes:
         path: the file.
         columns: its column names.
-        rows: per row the line it starts on and one cell per column; cells are text, except in JSON
-            and Parquet. A JSON object without one of the columns has :data:`ABSENT` there.
-        unit: what the numbers in ``rows`` count: ``"line"``, or ``"row"`` for Parquet and for
-            JSON arrays.
+        rows: per row the line it starts on and one cell per column; cells are text, except in JSON,
+            Parquet and Arrow. A JSON object without one of the columns has :data:`ABSENT` there.
+        unit: what the numbers in ``rows`` count: ``"line"``, or ``"row"`` for Parquet, Arrow
+            and JSON arrays.
         headed: whether the names of the columns are a first line, which may be a row in truth.
     """
 
@@ -98,13 +98,13 @@ def read_table(
 ) -> Table:
     """Read a file of one of :data:`KINDS`.
 
-    All but Parquet may be compressed (``.gz``). CSV follows RFC 4180: quoted fields may hold
+    Those of text may be compressed (``.gz``). CSV follows RFC 4180: quoted fields may hold
     delimiters, quotes and newlines. TSV has no quoting: a ``"`` is a plain character. JSON is an
     array of objects, JSON lines an object a line; what is one is read as such where it is called
     the other.
 
     Args:
-        path: a regular file.
+        path: a regular file; of ``arrow`` also a split that ``datasets`` saved, a folder.
         kind: one of :data:`KINDS`; :func:`kind_of` tells it by a file's ending.
         delimiter: of CSV: a character or its name (:func:`dimec.data.delimited.delimiter_of`);
             default: what is certain (:func:`dimec.data.delimited.find_form`).
@@ -114,11 +114,15 @@ def read_table(
     Raises:
         ConfigError: an option that the kind does not have, or that has no such value.
         DataError: the file is missing, damaged, in another encoding, or a row cannot be parsed.
-        MissingExtraError: Parquet without pyarrow.
+        MissingExtraError: Parquet or Arrow without pyarrow.
     """
     check_options(kind, delimiter=delimiter, encoding=encoding, header=header)
     if kind == "parquet":
         return read_parquet(path)
+    if kind == "arrow":
+        from dimec.data.arrow import read_arrow  # which stands on this module
+
+        return read_arrow(path)
     text = read_text(path, encoding)
     if kind in ("json", "jsonl"):
         return _json_table(path, text, kind)
@@ -143,9 +147,9 @@ def check_options(
     if delimiter is not None and kind != "csv":
         hint = "; for quoted fields with tabs between, read it as csv" if kind == "tsv" else ""
         raise ConfigError(f"{option('delimiter')} is of csv, a {kind} file has none{hint}")
-    if encoding is not None and kind == "parquet":
+    if encoding is not None and kind in ("parquet", "arrow"):
         raise ConfigError(
-            f"{option('encoding')} is of text files, Parquet has its own; leave it out"
+            f"{option('encoding')} is of text files, {kind.capitalize()} has its own; leave it out"
         )
     if not header and kind not in ("csv", "tsv"):
         raise ConfigError(f"{option('header')} is of csv and tsv; {kind} names its columns itself")

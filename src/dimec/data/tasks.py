@@ -12,8 +12,10 @@ from dimec.base.errors import ConfigError, DataError, option, quoted
 from dimec.base.metrics import METRICS
 from dimec.base.storage import expanded
 from dimec.data import files, glue, vader
+from dimec.data.arrow import SAVED, splits_saved
 from dimec.data.dataset import SPLITS, Dataset
 from dimec.data.frames import is_table, table_of
+from dimec.data.label_studio import is_export, labelled_rows
 from dimec.data.labels import split_called
 from dimec.data.large import large_dataset
 from dimec.data.parts import labelled_parts
@@ -44,8 +46,9 @@ def load_task(
     Args:
         task: ``glue/NAME`` (sst2, cola, mrpc, qnli, qqp, mnli, rte), ``vader/NAME`` (movies,
             tweets, amazon, nyt), or a file: ``csv:PATH``, ``tsv:PATH``, ``jsonl:PATH``,
-            ``json:PATH``, ``parquet:PATH``, or its path alone where the ending tells the kind. A
-            table in memory (:func:`dimec.data.frames.table_of`). Or a mapping of splits (train,
+            ``json:PATH``, ``parquet:PATH``, ``arrow:PATH``, or its path alone where the ending
+            tells the kind; exports of Label Studio are known by their columns. ``datasets:PATH``, a
+            folder of splits that ``DatasetDict.save_to_disk`` wrote. A table in memory (:func:`dimec.data.frames.table_of`). Or a mapping of splits (train,
             validation, test) to files or tables, with at least training and one other.
         data_dir: for ``glue/``: the folder with the tasks' folders; default ``DIMEC_DATA``.
         text_column: for files and tables, as the next three; see
@@ -79,7 +82,7 @@ def load_task(
         dataset = _named_task(task, data_dir)
     else:
         name = task if isinstance(task, str) else "a table"
-        if isinstance(task, str) and file_of(task) is None:
+        if isinstance(task, str) and saved_folder(task) is None and file_of(task) is None:
             raise ConfigError(_unknown(task))
         _refuse(name, {"data_dir": data_dir}, "it is of glue tasks only")
         dataset = _rows_of(task, columns, form)
@@ -95,6 +98,12 @@ def file_of(task: str) -> tuple[str, Path] | None:
     # A prefix that is no kind, such as ndjson:, is not a part of a file's name.
     found = None if colon and kind.isalpha() else kind_of(task)
     return None if found is None else (found, expanded(task))
+
+
+def saved_folder(task: str) -> Path | None:
+    """The folder of splits that ``datasets:FOLDER`` names; None for anything else."""
+    kind, colon, path = task.partition(":")
+    return expanded(path) if colon and kind == SAVED else None
 
 
 def _named_task(task: str, data_dir: Path | str | None) -> Dataset:
@@ -113,11 +122,16 @@ def _rows_of(source: Any, columns: Mapping[str, Any], form: Mapping[str, object]
     if (quick := _large(source, splits, columns, form)) is not None:
         return quick
     if splits is None:
-        table, name = _table(source, "the table", form)
-        return files.labelled(table, name, **columns)
-    tables = {split: _table(part, f"the {split} table", form) for split, part in splits.items()}
-    parts = {split: table for split, (table, _) in tables.items()}
-    return labelled_parts(parts, _joined_name([name for _, name in tables.values()]), **columns)
+        table, name, left_out = _table(source, "the table", columns, form)
+        return replace(files.labelled(table, name, **columns), source_rows=left_out)
+    read = {
+        split: _table(part, f"the {split} table", columns, form) for split, part in splits.items()
+    }
+    joined = _joined_name([name for _, name, _ in read.values()])
+    task = source if isinstance(source, str) else joined
+    dataset = labelled_parts({split: table for split, (table, _, _) in read.items()}, task, **columns)
+    notes = (f"{split}: {note}" for split, (_, _, note) in read.items() if note)
+    return replace(dataset, source_rows="; ".join(notes))
 
 
 def _joined_name(names: Sequence[str]) -> str:
@@ -146,7 +160,9 @@ def _large(
 
 
 def _splits_of(source: Any) -> dict[str, Any] | None:
-    """Split → source, where a mapping has names of splits as its keys; else None."""
+    """Split → source, of a mapping with names of splits as its keys or a folder; else None."""
+    if isinstance(source, str) and (folder := saved_folder(source)) is not None:
+        return dict(splits_saved(folder))
     if not isinstance(source, Mapping) or not source:
         return None
     called = {key: split_called(str(key)) for key in source}  # datasets' keys need not be str
@@ -173,11 +189,24 @@ def _check_keys(source: Mapping[Any, Any], called: Mapping[Any, str | None]) -> 
         )
 
 
-def _table(source: Any, name: str, form: Mapping[str, object]) -> tuple[Table, str]:
-    """The rows of a file or of a table in memory, and what they are called."""
-    if not isinstance(source, str | Path):
+def _table(
+    source: Any, name: str, columns: Mapping[str, Any], form: Mapping[str, object]
+) -> tuple[Table, str, str]:
+    """The rows of a file or of a table in memory, what they are called, and what is left out."""
+    if isinstance(source, str | Path):
+        table, name = _read(source, name, form)
+    else:
         _refuse(name, form, "it is of files only")
-        return table_of(source, name), name
+        table = table_of(source, name)
+    if not is_export(table.columns):
+        return table, name, ""
+    asked = {key: columns[key] for key in ("label_column", "text_column", "pair_column")}
+    labelled, left_out = labelled_rows(table, **asked)
+    return labelled, name, left_out
+
+
+def _read(source: str | Path, name: str, form: Mapping[str, object]) -> tuple[Table, str]:
+    """The rows of a file, and what they are called."""
     if (found := file_of(str(source))) is None:
         raise ConfigError(
             f"{name}: expected a file such as reviews.csv or csv:PATH, got {quoted(str(source))}; "
@@ -206,7 +235,7 @@ def _unknown(task: str) -> str:
     hint = f"did you mean {quoted(guess[0], 80)}? " if guess else ""
     return (
         f"unknown task {quoted(task, 60)}; {hint}tasks are {', '.join(TASK_NAMES)}, and files as "
-        f"{', '.join(f'{kind}:PATH' for kind in KINDS)}"
+        f"{', '.join(f'{kind}:PATH' for kind in (*KINDS, SAVED))}"
     )
 
 

@@ -95,6 +95,8 @@ def take_in(
         found = replace(found, lengths=measure(splits, count, max_tokens))
     for line in describe(found):
         progress.say(line)
+    if dataset.source_rows:
+        progress.say(dataset.source_rows)
     if found.lengths is None:
         progress.say("tokens a text: counted once the encoder is loaded")
     return Intake(data, max_tokens, splits, data_fingerprint(dataset, data), found, table)

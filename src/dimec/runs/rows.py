@@ -53,7 +53,7 @@ def data_fingerprint(dataset: Dataset, data: DataSettings) -> str:
     lines = [dataset.fingerprint()]
     if data.train_rows is not None:
         lines.append(selection_sha256(data.train_rows))
-    if dataset.predefined is not None and (data.split_column or data.train):
+    if dataset.predefined is not None and data.own_splits:
         splits = "\n".join(dataset.predefined).encode()
         lines.append(f"{_SPLITS}{hashlib.sha256(splits).hexdigest()}")
     return "\n".join(lines)

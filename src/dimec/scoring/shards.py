@@ -100,7 +100,7 @@ def _fixed(pattern: Path) -> Path:
 
 def _shard(path: Path, name: PurePosixPath, layout: Layout) -> Shard:
     known = kind_of(path)
-    if known in ("csv", "tsv", "json"):
+    if known in ("csv", "tsv", "json", "arrow"):
         raise DataError(
             f"{path}: {known} is not read here, since it cannot be cut into parts safely; write it "
             "as Parquet or JSON lines, or answer it with: dimec predict --input"

@@ -36,7 +36,8 @@ class DataSettings(Settings):
         str | None,
         Option(
             "glue/sst2 (cola, mrpc, qnli, qqp, mnli, rte), vader/movies (tweets, amazon, "
-            "nyt), or csv:FILE (tsv:, jsonl:, json:, parquet:)."
+            "nyt), or csv:FILE (tsv:, jsonl:, json:, parquet:, arrow:; exports of Label Studio "
+            "too), or datasets:FOLDER, the splits that DatasetDict.save_to_disk wrote."
         ),
     ] = None
     train: Annotated[
@@ -150,6 +151,11 @@ class DataSettings(Settings):
         """What messages call it."""
         return self.task or " + ".join(self._parts.values())
 
+    @property
+    def own_splits(self) -> bool:
+        """Whether the user's files say which row is in which split."""
+        return bool(self.split_column or self.train or keeps_splits(self.task))
+
     @model_validator(mode="before")
     @classmethod
     def _a_column_means_splits(cls, values: Any) -> Any:
@@ -158,6 +164,13 @@ class DataSettings(Settings):
         if values.get("task") is None and values.get("train") is not None:
             if values.get("predefined_splits", True) is not True:
                 raise ValueError("files for each split are predefined splits; leave the option out")
+            return {**values, "predefined_splits": True}
+        if keeps_splits(values.get("task")):
+            if values.get("predefined_splits", True) is not True:
+                raise ValueError(
+                    f"{values['task']} has predefined splits; leave the option out, or read one of "
+                    "its folders as arrow:FOLDER, which is split anew"
+                )
             return {**values, "predefined_splits": True}
         if values.get("split_column") is None:
             return values
@@ -183,15 +196,14 @@ class DataSettings(Settings):
                 f"expected {option('task')}, or {option('train')} with {option('validation')} or "
                 f"{option('test')} or both; say what to train on"
             )
-        if self.task is None and self.split_column is not None:
-            raise ValueError(
-                f"{option('split_column')} does not go with files for each split; leave it out"
-            )
+        if (self.task is None or keeps_splits(self.task)) and self.split_column is not None:
+            what = "files for each split" if self.task is None else self.task
+            raise ValueError(f"{option('split_column')} does not go with {what}; leave it out")
         return self
 
     @model_validator(mode="after")
     def _splits_of_a_file_are_in_a_column(self) -> Self:
-        if names_file(self.task) and self.predefined_splits and self.split_column is None:
+        if names_file(self.task) and self.predefined_splits and not self.own_splits:
             raise ValueError(
                 f"{option('predefined_splits')} needs the column of a file that says which row is "
                 f"in which split; name it with {option('split_column')}, or leave the option out"
@@ -205,6 +217,11 @@ def names_file(task: str | None) -> bool:
     The tasks with names have neither a colon nor an ending.
     """
     return task is not None and (":" in task or Path(task).suffix != "")
+
+
+def keeps_splits(task: object) -> bool:
+    """Whether a task is a folder of splits: ``datasets:FOLDER``."""
+    return isinstance(task, str) and task.startswith("datasets:")
 
 
 def absolute_data(data: DataSettings) -> DataSettings:

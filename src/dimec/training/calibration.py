@@ -64,7 +64,7 @@ def read_texts(
 ) -> tuple[Dataset, npt.NDArray[np.int64]]:
     """The texts of a file, and their labels where it has any.
 
-    A table (.csv, .tsv, .json, .jsonl, .parquet) has the columns that the run was trained on, and
+    A table (.csv, .tsv, .json, .jsonl, .parquet, .arrow) has the columns that the run was trained on, and
     may have ``id`` and a label; any other file has a text a line.
 
     Args:
@@ -86,7 +86,7 @@ def read_texts(
             path,
             kind,
             delimiter=data.delimiter if csv else None,
-            encoding=data.encoding if kind != "parquet" else None,
+            encoding=data.encoding if kind not in ("parquet", "arrow") else None,
             header=data.header or kind not in ("csv", "tsv"),
         )
     text = data.text_column if data.text_column in table.columns else None

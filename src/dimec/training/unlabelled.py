@@ -54,7 +54,7 @@ def read_unlabelled(
             path,
             kind,
             delimiter=data.delimiter if kind == "csv" else None,
-            encoding=data.encoding if kind != "parquet" else None,
+            encoding=data.encoding if kind not in ("parquet", "arrow") else None,
             header=data.header or kind not in ("csv", "tsv"),
         )
         rows = _of_table(table, data, pairs)
