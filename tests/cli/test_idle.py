@@ -153,7 +153,7 @@ def test_a_token_of_the_environment_is_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_every_rule_is_about_options_that_there_are() -> None:
     commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    commands |= commands.pop("map").commands | commands.pop("trace").commands
+    commands = commands.pop("map").commands | commands.pop("trace").commands | commands
     for rule in RULES:
         commands[rule.command].complete()
         names = {param.name for param in commands[rule.command].params}

@@ -87,6 +87,7 @@ JSON = (
     "traces show mrpc/minilm-joint/0 --json",
     "traces get mrpc/minilm-joint/0 --out {run}/got.safetensors --json",
     "trace import {folder}/records.csv --out {run}/records --overwrite --json",
+    "trace export {run}/trace-test.safetensors {run}/trace.parquet --json",
     "simulate {folder}/fleet.toml --out {run}/fleet --json",
     "join a={run}/trace-test.safetensors b={run}/trace-test.safetensors "
     "--out {run}/both.safetensors --json",

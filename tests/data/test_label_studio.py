@@ -114,7 +114,9 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
         task("b", annotation("y"), annotation("de", control="language"), body="B"),
     ]
     file = written(tmp_path / "two.json", tasks)
-    with pytest.raises(DataError, match="has 'sentiment', 'language', and one of them is the label"):
+    with pytest.raises(
+        DataError, match="has 'sentiment', 'language', and one of them is the label"
+    ):
         load_task(file)
     chosen = load_task(file, label_column="language", text_column="body")
     assert rows_of(chosen) == [("A", "en"), ("B", "de")]
@@ -135,9 +137,7 @@ def test_files_for_each_split_may_be_exports(tmp_path: Path) -> None:
     assert dataset.source_rows == f"train: {NOTE}"
 
 
-def test_a_large_csv_is_told_together_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_csv_is_told_together_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "LARGE", 0)
     file = as_csv(tmp_path / "export.csv", FLAT, ordered=True)
     assert rows_of(load_task(file)) == [("good", "pos"), ("dull", "neg")]

@@ -12,13 +12,15 @@ from typing import Annotated
 
 import typer
 
-import dimec.cli.trace_import  # noqa: F401  # a command of dimec trace
+import dimec.cli.trace_export
+import dimec.cli.trace_import  # noqa: F401  # commands of dimec trace
 from dimec.base.errors import ContractRefusedError, DimecError
 from dimec.cli.bottleneck import bottleneck
 from dimec.cli.command import HELP_OPTIONS, Command
 from dimec.cli.compress import compress
 from dimec.cli.contract import contract_app
 from dimec.cli.demo import demo
+from dimec.cli.evaluate import evaluate
 from dimec.cli.export import export
 from dimec.cli.inspect import inspect
 from dimec.cli.join import join
@@ -29,7 +31,7 @@ from dimec.cli.reproduce import PASSED_ON, reproduce
 from dimec.cli.score import score
 from dimec.cli.serve import serve
 from dimec.cli.simulate import simulate
-from dimec.cli.steps import evaluate, fit, report
+from dimec.cli.steps import fit, report
 from dimec.cli.streams import (
     flush_output,
     refused_by_system,

@@ -1,5 +1,7 @@
-"""Arrow's own files, and what ``datasets`` keeps in them: ``Dataset.save_to_disk`` writes a folder of
-such files for a split, ``DatasetDict.save_to_disk`` a folder of those folders.
+"""Arrow's own files, and what ``datasets`` keeps in them.
+
+``Dataset.save_to_disk`` writes a folder of such files for a split, ``DatasetDict.save_to_disk`` a
+folder of those folders.
 
 They are read by pyarrow alone; ``datasets`` need not be installed.
 """
@@ -83,9 +85,11 @@ def _files_of(folder: Path) -> tuple[Path, ...]:
             f"a {_STATE}; write one so, or name a file in it"
         )
     state = _json_of(folder / _STATE)
-    files = state.get("_data_files")
-    names = [one.get("filename") for one in files or () if isinstance(one, dict)]
-    if not names or not all(isinstance(name, str) for name in names):
+    try:
+        names = [str(one["filename"]) for one in state["_data_files"]]
+    except (KeyError, TypeError):
+        names = []
+    if not names:
         raise DataError(f"{folder / _STATE} names no files; save the split again")
     if state.get("_indices_data_files"):
         raise DataError(

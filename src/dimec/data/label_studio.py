@@ -87,9 +87,9 @@ def labelled_rows(
             kept.append((task, name))
     if not kept:
         raise DataError(
-            f"{table.path}: no task of this Label Studio export has a choice {quoted(control)} that "
-            f"its annotators agree on ({empty} without one, {divided} divided); label some, or "
-            f"name other choices with {option('label_column')}"
+            f"{table.path}: no task of this Label Studio export has a choice {quoted(control)} "
+            f"that its annotators agree on ({empty} without one, {divided} divided); label some, "
+            f"or name other choices with {option('label_column')}"
         )
     names = dict.fromkeys(name for task, _ in kept for name in task.cells if name != label)
     rows = [

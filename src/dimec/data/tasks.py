@@ -48,8 +48,9 @@ def load_task(
             tweets, amazon, nyt), or a file: ``csv:PATH``, ``tsv:PATH``, ``jsonl:PATH``,
             ``json:PATH``, ``parquet:PATH``, ``arrow:PATH``, or its path alone where the ending
             tells the kind; exports of Label Studio are known by their columns. ``datasets:PATH``, a
-            folder of splits that ``DatasetDict.save_to_disk`` wrote. A table in memory (:func:`dimec.data.frames.table_of`). Or a mapping of splits (train,
-            validation, test) to files or tables, with at least training and one other.
+            folder of splits that ``DatasetDict.save_to_disk`` wrote. A table in memory
+            (:func:`dimec.data.frames.table_of`). Or a mapping of splits (train, validation, test)
+            to files or tables, with at least training and one other.
         data_dir: for ``glue/``: the folder with the tasks' folders; default ``DIMEC_DATA``.
         text_column: for files and tables, as the next three; see
             :func:`dimec.data.files.labelled`.
@@ -129,7 +130,9 @@ def _rows_of(source: Any, columns: Mapping[str, Any], form: Mapping[str, object]
     }
     joined = _joined_name([name for _, name, _ in read.values()])
     task = source if isinstance(source, str) else joined
-    dataset = labelled_parts({split: table for split, (table, _, _) in read.items()}, task, **columns)
+    dataset = labelled_parts(
+        {split: table for split, (table, _, _) in read.items()}, task, **columns
+    )
     notes = (f"{split}: {note}" for split, (_, _, note) in read.items() if note)
     return replace(dataset, source_rows="; ".join(notes))
 

@@ -9,58 +9,12 @@ from typing import Any, Self
 
 from dimec.base.errors import ConfigError, CorruptArtefactError
 from dimec.base.storage import read_json, write_json
+from dimec.base.tables import as_pandas, read_table_file, write_table
+from dimec.evaluation.ledger_row import LedgerRow, share_key
+from dimec.evaluation.ledger_table import KEY, MADE_BY, ledger_fields, ledger_table
 from dimec.tiers.names import TIER_NAMES
 
-
-@dataclass(frozen=True)
-class LedgerRow:
-    """What one policy does to accuracy and cost. Fractions, not percent.
-
-    Attributes:
-        policy: its name.
-        accuracy: share of right answers.
-        metric: the task's own score.
-        drop: accuracy of the last tier minus this accuracy; above 0 the policy is worse.
-        drop_low, drop_high: 95 % interval of ``drop``.
-        cost: mean cost of an answer in units of λ.
-        reduction: 1 - cost / cost of the last tier; above 0 the policy is cheaper.
-        reduction_low, reduction_high: 95 % interval of ``reduction``.
-        share_mobile, share_edge, share_cloud: shares of the answers given by the paper's tiers;
-            None for one that is not among the tiers. They are in ``shares`` too.
-        gain: accuracy minus that of ``random@POLICY``, what the router's choice of *which* samples
-            go where is worth; None where there is no such row.
-        gain_low, gain_high: 95 % interval of ``gain``.
-        shares: of the answers given by each tier, by its name, in order; ledgers of old versions
-            have the paper's three.
-    """
-
-    policy: str
-    accuracy: float
-    metric: float
-    drop: float
-    drop_low: float
-    drop_high: float
-    cost: float
-    reduction: float
-    reduction_low: float
-    reduction_high: float
-    share_mobile: float | None = None
-    share_edge: float | None = None
-    share_cloud: float | None = None
-    gain: float | None = None
-    gain_low: float | None = None
-    gain_high: float | None = None
-    shares: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        paper = {name: getattr(self, share_key(name)) for name in TIER_NAMES}
-        told = {name: share for name, share in paper.items() if share is not None}
-        object.__setattr__(self, "shares", {**self.shares, **told})
-
-
-def share_key(tier: str) -> str:
-    """``share_mobile`` for ``mobile``."""
-    return f"share_{tier}"
+__all__ = ["Ledger", "LedgerRow", "share_key"]
 
 
 @dataclass(frozen=True)
@@ -126,3 +80,39 @@ class Ledger:
             raise CorruptArtefactError(
                 f"{path} is not a ledger ({error}); make it again with: {made_by}"
             ) from None
+
+    def to_arrow(self) -> Any:
+        """A ``pyarrow.Table``, a row a policy: :mod:`dimec.evaluation.ledger_table`.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+        """
+        return ledger_table(self.rows, self.tiers, self.metric_name, dict(self.context))
+
+    def to_pandas(self) -> Any:
+        """The same as a ``pandas.DataFrame``, and as to errors."""
+        return as_pandas(self.to_arrow(), KEY)
+
+    def to_parquet(self, path: Path | str) -> None:
+        """Write the same to a Parquet file, or to an Arrow one where it ends in ``.arrow``.
+
+        Raises:
+            ConfigError: another ending.
+            StorageError: it cannot be written.
+        """
+        write_table(Path(path), self.to_arrow())
+
+    @classmethod
+    def from_arrow(cls, table: Any) -> Self:
+        """The ledger of what :meth:`to_arrow` or :meth:`to_pandas` made, or of some of its rows.
+
+        Raises:
+            DataError, ArtefactError: it is of something else, or lacks a column.
+            MissingExtraError: pyarrow is not installed.
+        """
+        return cls(*ledger_fields(table))
+
+    @classmethod
+    def from_parquet(cls, path: Path | str) -> Self:
+        """Read what :meth:`to_parquet` wrote; errors as :meth:`from_arrow`."""
+        return cls.from_arrow(read_table_file(Path(path), MADE_BY))

@@ -24,7 +24,7 @@ _LISTS_OF_TEXTS = ("guids", "label_names")
 _LAYERS = ("exits", "tiers")
 _SINCE_2 = ("sources", "tier_sources", "models")
 METADATA = (*_TEXTS, *_LISTS_OF_TEXTS, *_LAYERS, *_SINCE_2)
-_WHERE_TRUE = ("answers_only", "outcomes_only")  # written where it is so, not said elsewhere
+WHERE_TRUE = ("answers_only", "outcomes_only")  # written where it is so, not said elsewhere
 
 _KIND = "trace"
 _MADE_BY = "dimec train"
@@ -45,7 +45,7 @@ def write_trace(
 def metadata_of(trace: Any) -> dict[str, Any]:
     """What the file of a :class:`dimec.traces.trace.Trace` says of it beside its arrays."""
     said = {name: getattr(trace, name) for name in METADATA}
-    return said | {name: True for name in _WHERE_TRUE if getattr(trace, name)}
+    return said | {name: True for name in WHERE_TRUE if getattr(trace, name)}
 
 
 def read_trace(path: Path) -> dict[str, Any]:
@@ -68,20 +68,21 @@ def read_trace(path: Path) -> dict[str, Any]:
         if name.startswith(_EXTRA)
     }
     needed = set(METADATA) - (set(_SINCE_2) if version == 1 else set())
-    said = metadata.keys() - set(_WHERE_TRUE)
+    said = metadata.keys() - set(WHERE_TRUE)
     if odd := (arrays.keys() ^ set(ARRAYS)) | (said ^ needed):
         raise _other(path, ", ".join(map(quoted, sorted(odd)[:3])))
     for name, value in metadata.items():
-        if not _fits(name, value):
+        if not fits(name, value):
             raise _other(path, f"{name} is of another type")
     lists = {name: tuple(value) for name, value in metadata.items() if isinstance(value, list)}
     return {**arrays, **metadata, **lists, "extra": extra}
 
 
-def _fits(name: str, value: object) -> bool:
+def fits(name: str, value: object) -> bool:
+    """Whether a value is of the type that a trace's metadata has under a name."""
     if name in _TEXTS:
         return isinstance(value, str)
-    if name in _WHERE_TRUE:
+    if name in WHERE_TRUE:
         return value is True
     if name == "models":
         return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())

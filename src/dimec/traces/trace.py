@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, DataError, MismatchError, quoted, shown
+from dimec.base.tables import as_pandas, read_table_file, write_table
 from dimec.traces.file import ARRAYS, metadata_of, read_trace, write_trace
 from dimec.traces.sources import joint_model, layers_of, listed, names_of
+from dimec.traces.tables import KEY, MADE_BY, trace_fields, trace_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,3 +302,43 @@ class Trace:
             ArtefactError: missing, truncated, altered, not a trace, or one of a later version.
         """
         return cls(**read_trace(Path(path)))
+
+    def to_arrow(self, *, embeddings: bool = True) -> Any:
+        """A ``pyarrow.Table``, a row a sample; its columns: :mod:`dimec.traces.tables`.
+
+        Args:
+            embeddings: whether they are among its columns.
+
+        Raises:
+            DataError: two classes have one name.
+            MissingExtraError: pyarrow is not installed.
+        """
+        return trace_table(self, embeddings=embeddings)
+
+    def to_pandas(self, *, embeddings: bool = True) -> Any:
+        """The same as a ``pandas.DataFrame``, with categories for names; errors as there."""
+        return as_pandas(self.to_arrow(embeddings=embeddings), KEY)
+
+    def to_parquet(self, path: Path | str, *, embeddings: bool = True) -> None:
+        """Write the same to a Parquet file, or to an Arrow one where it ends in ``.arrow``.
+
+        Raises:
+            ConfigError: another ending.
+            StorageError: it cannot be written.
+        """
+        write_table(Path(path), self.to_arrow(embeddings=embeddings))
+
+    @classmethod
+    def from_arrow(cls, table: Any) -> Self:
+        """The trace of what :meth:`to_arrow` or :meth:`to_pandas` made, or of some of its rows.
+
+        Raises:
+            DataError, ArtefactError: it is of something else, or lacks a column.
+            MissingExtraError: pyarrow is not installed.
+        """
+        return cls(**trace_fields(table))
+
+    @classmethod
+    def from_parquet(cls, path: Path | str) -> Self:
+        """Read what :meth:`to_parquet` wrote; errors as :meth:`from_arrow`."""
+        return cls.from_arrow(read_table_file(Path(path), MADE_BY))

@@ -64,8 +64,8 @@ def read_texts(
 ) -> tuple[Dataset, npt.NDArray[np.int64]]:
     """The texts of a file, and their labels where it has any.
 
-    A table (.csv, .tsv, .json, .jsonl, .parquet, .arrow) has the columns that the run was trained on, and
-    may have ``id`` and a label; any other file has a text a line.
+    A table (.csv, .tsv, .json, .jsonl, .parquet, .arrow) has the columns that the run was trained
+    on, and may have ``id`` and a label; any other file has a text a line.
 
     Args:
         path: the file.
