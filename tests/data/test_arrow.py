@@ -11,12 +11,13 @@ from typing import Any
 
 import pyarrow
 import pytest
-from pyarrow import ipc
 
 from dimec.base.errors import ConfigError, DataError
 from dimec.data import Dataset, load_task
 from dimec.data.arrow import read_arrow, splits_saved
 from dimec.settings.data import DataSettings
+from support import exports
+from support.exports import write
 
 TEXTS, CODES = ["good", "bad", "so", "dull"], [1, 0, 1, 0]
 NAMED = [("good", "pos"), ("bad", "neg"), ("so", "pos"), ("dull", "neg")]
@@ -32,21 +33,8 @@ def rows_of(dataset: Dataset) -> list[tuple[str, str]]:
     return list(zip(dataset.texts, names, strict=True))
 
 
-def write(path: Path, table: pyarrow.Table, *, stream: bool = False) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (ipc.new_stream if stream else ipc.new_file)(path, table.schema) as writer:
-        writer.write_table(table, max_chunksize=3)
-    return path
-
-
-def save(folder: Path, table: pyarrow.Table = TABLE) -> Path:
-    """A split as ``datasets`` saves it, in two files."""
-    names = [f"data-{part:05}-of-00002.arrow" for part in range(2)]
-    for part, name in enumerate(names):
-        write(folder / name, table.slice(3 * part, 3), stream=True)
-    state = {"_data_files": [{"filename": name} for name in names], "_split": None}
-    (folder / "state.json").write_text(json.dumps(state))
-    return folder
+def save(folder: Path) -> Path:
+    return exports.save(folder, TABLE)
 
 
 def save_splits(folder: Path, *names: str) -> Path:

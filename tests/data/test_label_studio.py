@@ -16,22 +16,7 @@ from hypothesis import strategies as st
 
 from dimec.base.errors import DataError
 from dimec.data import Dataset, large, load_task
-
-Json = dict[str, Any]
-
-
-def annotation(*choices: str, control: str = "sentiment", **more: Any) -> Json:
-    """An annotation as Label Studio exports it, with a rating beside the choices."""
-    chosen = {"id": "a1", "type": "choices", "from_name": control, "to_name": "text"}
-    rated = {"id": "r1", "type": "rating", "from_name": "stars", "value": {"rating": 3}}
-    result = [rated, chosen | {"origin": "manual", "value": {"choices": list(choices)}}]
-    state = {"was_cancelled": False, "ground_truth": False, "lead_time": 3.1, "result_count": 2}
-    return {"id": 7, "completed_by": 1, "result": result, **state, **more}
-
-
-def task(text: str, *annotations: Json, **data: Any) -> Json:
-    made = {"id": 1, "annotations": list(annotations), "drafts": [], "predictions": [], "meta": {}}
-    return {**made, "data": {"text": text, **data}, "inner_id": 1, "project": 1}
+from support.exports import Json, annotation, task
 
 
 def flat(number: int, text: str, choice: Any, **more: Any) -> Json:

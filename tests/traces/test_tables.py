@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         with pytest.raises(CorruptArtefactError):
             Trace.from_arrow(with_metadata(table, KEY, {**kept, name: 7.5}))
     with pytest.raises(DataError, match="two columns 'a'; give its classes"):
-        make_trace(3, label_names=("a", "a", "b")).to_arrow()
+        make_trace(3, label_names=("a", "a")).to_arrow()
     with pytest.raises(ConfigError, match=r"ends in \.parquet, \.arrow, \.feather, got"):
         trace.to_parquet(tmp_path / "a.csv")
     with pytest.raises(MissingArtefactError, match="make it with: dimec trace export"):
