@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,17 @@ def test_other_tools_read_the_file(tmp_path: Path) -> None:
     assert right == trace.correct[:, 1].mean()
     with pytest.raises(DataError, match="polars drops it"):
         Trace.from_arrow(frame)
+
+
+def test_the_code_of_the_page_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/data.md", "exec"), names)
+    longer = names["trace"].lengths > 40
+    assert 0 < len(names["long"]) == longer.sum() < len(longer)
+    (row,) = names["ledger"].rows
+    assert row.reduction_low <= row.reduction <= row.reduction_high
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from dimec.training.batching import encode
 from dimec.training.exit0.run import exit0_of
 from dimec.training.prepare import load_tokenizer
 from dimec.training.transfer import record_other
+from support.exports import save
 from support.tiny import reviews, write_reviews
 
 
@@ -68,6 +70,21 @@ def test_a_file_that_training_had_is_refused(run_copy: Callable[..., Path], tmp_
             with pytest.raises(ConfigError, match="was trained on rows of"):
                 record_other(run, DataSettings(task=task))
     assert len(record_other(run, DataSettings(task=parts["test"]))) == 20
+
+
+def test_a_saved_split_that_training_had_is_refused(
+    run_copy: Callable[..., Path], tmp_path: Path
+) -> None:
+    run, rows, folder = Run(run_copy()), reviews(60, seed=6), tmp_path / "saved"
+    for start, name in enumerate(("train", "dev", "test")):
+        texts, labels = zip(*rows[start::3], strict=True)
+        save(folder / name, pyarrow.table({"text": texts, "label": labels}))
+    data = DataSettings(task=f"datasets:{folder}")
+    run.settings().model_copy(update={"data": data}).save(run.config_path)
+    for task in (f"arrow:{folder}/train", f"arrow:{folder}/dev/data-00000-of-00002.arrow"):
+        with pytest.raises(ConfigError, match="was trained on rows of"):
+            record_other(run, DataSettings(task=task))
+    assert len(record_other(run, DataSettings(task=f"arrow:{folder}/test"))) == 20
 
 
 def test_labels_with_other_names_are_refused(finished_run: Path, tmp_path: Path) -> None:

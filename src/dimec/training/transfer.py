@@ -10,8 +10,9 @@ import numpy as np
 from dimec.base.errors import ConfigError, DataError, option
 from dimec.base.progress import Progress
 from dimec.data import Dataset, split_dataset
+from dimec.data.labels import split_called
 from dimec.data.splits import check_part, stratified_sample
-from dimec.data.tasks import file_of
+from dimec.data.tasks import file_of, saved_folder
 from dimec.runs.rows import read_dataset
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.data import DataSettings, absolute_data
@@ -140,10 +141,15 @@ def _is_own(run: RunDirectory, dataset: Dataset, data: DataSettings) -> bool:
 
 
 def _is_a_part(run: RunDirectory, data: DataSettings) -> bool:
-    """Whether the rows are those of a file that the run was trained or chosen by."""
+    """Whether the rows are of a file, or a saved split, that the run was trained or chosen by."""
     trained = run.settings().data
     own = {file_of(file) for file in (trained.train, trained.validation) if file is not None}
-    return data.task is not None and file_of(data.task) in own - {None}
+    found = None if data.task is None else file_of(data.task)
+    if found is not None and trained.task is not None and (folder := saved_folder(trained.task)):
+        _, part = found
+        saved = part if part.suffix == "" else part.parent  # or one of the files in it
+        return saved.parent == folder and split_called(saved.name) in ("train", "validation")
+    return found is not None and found in own
 
 
 def _with_labels_of(run: RunDirectory, dataset: Dataset) -> Dataset:
