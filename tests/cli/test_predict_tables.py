@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 
+from support.exports import write
 from support.predicting import answers, piped
 from support.tiny import Said, command, environment
 
@@ -40,6 +42,12 @@ class TestTables:
         (tmp_path / name).write_text(content)
         options = ("--input", tmp_path / name, "--text-column", "review", *words)
         assert [a["id"] for a in answers(cli("predict", bundle, *options))] == ["7", "b"]
+
+    def test_an_arrow_file_is_a_table_too(self, bundle: Path, cli: Cli, tmp_path: Path) -> None:
+        table = pyarrow.table({"text": ["moving", "dull"], "id": ["7", "b"]})
+        path = write(tmp_path / "a.arrow", table)
+        found = answers(cli("predict", bundle, "--input", path))
+        assert [a["id"] for a in found] == ["7", "b"]
 
     @pytest.mark.parametrize("name", ["csv:~/rows", "~/rows.csv"])
     def test_a_file_is_named_as_for_training(

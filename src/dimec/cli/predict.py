@@ -74,8 +74,8 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="A table (.csv, .tsv, .json, .jsonl, .parquet, csv:FILE), else a text a line or "
-            'JSON lines {"text": …, "pair": …, "id": …}; - for standard input.',
+            help="A table (.csv, .tsv, .json, .jsonl, .parquet, .arrow, csv:FILE), else a text a "
+            'line or JSON lines {"text": …, "pair": …, "id": …}; - for standard input.',
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -83,7 +83,7 @@ def predict(
         str | None,
         typer.Option(
             "--format",
-            help="text, csv, tsv, json, jsonl or parquet; default: by the file's ending.",
+            help="text, csv, tsv, json, jsonl, parquet or arrow; default: by the file's ending.",
             rich_help_panel=FILES,
         ),
     ] = None,

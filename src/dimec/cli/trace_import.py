@@ -41,8 +41,8 @@ def import_(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="Others' records: a file of CSV, TSV, JSON, JSON lines or Parquet, by its ending, "
-            "or csv:FILE.",
+            help="Others' records: a file of CSV, TSV, JSON, JSON lines, Parquet or Arrow, by "
+            "its ending, or csv:FILE.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the traces go.")],

@@ -161,8 +161,8 @@ def read_labels_file(path: Path, texts: Dataset, names: Sequence[str]) -> npt.ND
     kind = kind_of(path)
     if kind is None:
         raise DataError(
-            f"{path}: labels are read from .csv, .tsv, .json, .jsonl or .parquet, with the columns "
-            "id and label"
+            f"{path}: labels are read from .csv, .tsv, .json, .jsonl, .parquet or .arrow, with "
+            "the columns id and label"
         )
     table = read_table(path, kind)
     ids, codes = _ids(table, path, needed=True), _codes(table, "label", names)
