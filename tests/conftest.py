@@ -244,17 +244,25 @@ def named_bundle(
 
 
 @pytest.fixture(scope="session")
-def pair_bundle(
-    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, one_trace: None
-) -> Path:
-    """A tiny run on pairs of texts, exported; not to be changed. Its run is beside it."""
+def pair_run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> Path:
+    """A trained and fitted tiny run on pairs of texts; not to be changed."""
 
     def make(folder: Path) -> None:
         from support.tiny import train_tiny_pairs
 
-        run = train_tiny_pairs(folder, tiny_backbone)
-        run.fit()
-        run.export(folder / "bundle")
+        train_tiny_pairs(folder, tiny_backbone).fit()
+
+    return own_copy(tmp_path_factory, "pair-run", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def pair_bundle(tmp_path_factory: pytest.TempPathFactory, pair_run: Path, one_trace: None) -> Path:
+    """A tiny run on pairs of texts, exported; not to be changed. Its run is beside it."""
+
+    def make(folder: Path) -> None:
+        from dimec.runs.run import Run
+
+        Run(shutil.copytree(pair_run, folder / "run")).export(folder / "bundle")
 
     return own_copy(tmp_path_factory, "pairs", make) / "bundle"
 
