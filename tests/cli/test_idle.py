@@ -70,6 +70,7 @@ TABLE = (
     ("compress RUN --method magnitude --rows 9", "--rows", "--method heads"),
     ("compress RUN --method heads --student x", "--student", "--method student"),
     ("trace record RUN --task vader/tweets --seed 1", "--seed", "--limit"),
+    ("trace record RUN --task vader/tweets --engine torch --workers 2", "--workers", "torch"),
     ("trace record RUN --task vader/tweets --text-column x", "--text-column", "vader/tweets"),
     ("trace import x.csv --out y --validation z --seed 1", "--seed", "--validation"),
     ("trace import x.csv --out y --split-column z --validation-share 1", "share", "--split-column"),
@@ -127,6 +128,7 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
         ("import", ("seed", "validation_share"), {}),
         ("record", ("seed",), {"rows": "test", "limit": None}),
         ("record", ("seed",), {"rows": "all", "limit": 3}),
+        ("record", ("workers",), {"engine": None}),
         ("predict", ("timeout", "ca"), {"edge": None, "tier": None, "cloud": "https://far.test"}),
         (
             "predict",

@@ -54,4 +54,6 @@ def test_what_cannot_be_traced_is_refused_and_leaves_nothing(
         "rows is 'some'"
         in cli("trace", "record", run, "--task", f"csv:{wrong}", "--rows", "some").complaint()
     )
+    words = ("trace", "record", run, "--task", f"csv:{wrong}", "--engine", "spark")
+    assert "--engine: expected torch or local or ray, got 'spark'" in cli(*words).complaint()
     assert not (run / "streams").exists()

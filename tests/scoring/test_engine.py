@@ -9,19 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dimec.base.errors import ConfigError, CorruptArtefactError
+from dimec.base.errors import ConfigError, CorruptArtefactError, ParityError
 from dimec.base.progress import NoProgress
 from dimec.policies import system
 from dimec.runs.run import Run
 from dimec.runs.scoring import policy_to_score
+from dimec.runs.workspace import RunDirectory
 from dimec.scoring import engine as engine_module
 from dimec.scoring.batches import windows
 from dimec.scoring.engine import Answers, Engine
 from dimec.scoring.scorer import Scorer, settled
+from dimec.training import scorer as scorer_module
+from dimec.training.export import quantise
+from dimec.training.export.parity_rows import ParityRows, load_rows
+from dimec.training.recording import Workers, record_by_workers
 from dimec.training.scorer import make_scorer
-from support.scoring import make_scorer_of, some_texts
+from dimec.training.transfer import record_rows
+from support.own_tiers import fitted_own
+from support.scoring import OFF, assert_same_trace, here, make_scorer_of, some_texts
 
-_OFF = 1e-5  # of a probability, from torch in other batches
 POLICIES = (None, "cascade", "pabee", "deebert", "exit-cascade", "all-edge", "dimec")
 
 
@@ -61,11 +67,19 @@ def assert_as_replayed(run: Run, policy: str | None, answers: Answers) -> None:
     outcome = settled(stored.policy).replay(trace, run.deployment())
     exits = outcome.answers.argmax(axis=1)
     rows = np.arange(len(trace))
-    assert np.abs(answers.probabilities - trace.probabilities[rows, exits]).max() < _OFF
+    assert np.abs(answers.probabilities - trace.probabilities[rows, exits]).max() < OFF
     np.testing.assert_array_equal(answers.codes, trace.predictions[rows, exits])
     np.testing.assert_array_equal(answers.tiers, outcome.tiers.argmax(axis=1))
     np.testing.assert_array_equal(answers.costs, outcome.cost)
     np.testing.assert_array_equal(answers.sent, outcome.usage.bytes.sum(axis=1))
+
+
+def assert_recorded_as_torch_does(run: Run, folder: Path) -> None:
+    """Hold what workers record of the test split against what torch does."""
+    test = run.splits().test
+    workers = Workers(here, folder / "parts")
+    trace = record_by_workers(run, test, workers, split="test")
+    assert_same_trace(trace, record_rows(run, test, split="test"))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -78,9 +92,10 @@ def test_answers_are_those_of_the_replayed_trace(
 
 
 def test_tiers_with_a_model_each_and_tokenizers_that_differ(
-    own_bundle: Path, tmp_path: Path, one_trace: None
+    own_run: Path, tmp_path: Path, one_trace: None
 ) -> None:
-    run = Run(own_bundle.parent / "run")
+    run = fitted_own(own_run, tmp_path / "run")
+    assert_recorded_as_torch_does(run, tmp_path)
     paths: set[str] = set()
     for policy in ("exit-cascade", "all-cloud"):
         try:
@@ -98,8 +113,9 @@ def test_tiers_with_a_model_each_and_tokenizers_that_differ(
     assert any(run.deployment().names[-1] in path for path in paths)
 
 
-def test_pairs(pair_bundle: Path, tmp_path: Path, one_trace: None) -> None:
-    run = Run(pair_bundle.parent / "run")
+def test_pairs(pair_run: Path, tmp_path: Path, one_trace: None) -> None:
+    run = Run(pair_run)
+    assert_recorded_as_torch_does(run, tmp_path)
     make_scorer_of(run.path, None, tmp_path / "scorer")
     test = run.splits().test
     assert test.pairs is not None
@@ -116,7 +132,7 @@ def test_a_text_by_itself_and_among_others(torn: Path, monkeypatch: pytest.Monke
         assert answers.paths == together.paths
         np.testing.assert_array_equal(answers.codes, together.codes)
         np.testing.assert_array_equal(answers.costs, together.costs)
-        assert np.abs(answers.probabilities - together.probabilities).max() < _OFF
+        assert np.abs(answers.probabilities - together.probabilities).max() < OFF
 
 
 def _one_by_one(engine: Engine, texts: list[str]) -> Answers:
@@ -139,6 +155,43 @@ def test_deeper_layers_run_only_for_texts_that_go_there(
     answers = engine.answer(some_texts(200))
     last = [int(path.rpartition(":")[2]) for path in answers.paths]
     assert run == {stop: sum(one >= stop for one in last) for stop in part.stops}
+
+
+class TestInt8:
+    def test_answers_are_those_of_fp32_but_for_few(
+        self, made: Callable[[str | None], Path], finished_run: Path, tmp_path: Path
+    ) -> None:
+        make_scorer_of(finished_run, "all-cloud", tmp_path / "int8", "int8")
+        texts = some_texts(300)
+        engines = [Engine.open(made("all-cloud")), Engine.open(tmp_path / "int8")]
+        assert [one.scorer.manifest.precision for one in engines] == ["fp32", "int8"]
+        whole, small = (one.answer(texts) for one in engines)
+        assert (whole.codes == small.codes).mean() >= 0.99
+        assert 0 < np.abs(whole.probabilities - small.probabilities).max() < 0.05
+        alone = _one_by_one(engines[1], list(texts[:20]))  # no text's scales depend on others
+        assert np.abs(alone.probabilities - small.probabilities[:20]).max() < OFF
+        sizes = [
+            sum(record.bytes for record in one.scorer.manifest.files.values()) for one in engines
+        ]
+        assert sizes[1] < 0.6 * sizes[0]
+
+    def test_graphs_that_answer_otherwise_are_refused(
+        self, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_trace: None
+    ) -> None:
+        monkeypatch.setattr(quantise, "_LEVELS", 1)  # all that is left of a weight is its sign
+        with pytest.raises(ParityError, match=r"in int8 agree .* expected 99 %.* precision fp32"):
+            make_scorer_of(finished_run, "all-cloud", tmp_path / "int8", "int8")
+        assert not (tmp_path / "int8").exists()
+
+    def test_few_rows_show_too_little(
+        self, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_trace: None
+    ) -> None:
+        def few(run: RunDirectory, max_tokens: int) -> ParityRows:
+            return ParityRows(load_rows(run, max_tokens).texts[:60], None)
+
+        monkeypatch.setattr(scorer_module, "load_rows", few)
+        with pytest.raises(ParityError, match=r"of 60 rows .* which shows 95\.\d %"):
+            make_scorer_of(finished_run, "all-cloud", tmp_path / "int8", "int8")
 
 
 def test_no_text_at_all(made: Callable[[str | None], Path]) -> None:

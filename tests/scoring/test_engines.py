@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from dimec.scoring.pieces import Task
 from dimec.scoring.run import Scored, score
 from dimec.scoring.scorer import Scorer
 from dimec.scoring.shards import find_shards
-from support.scoring import OUTPUTS, answers_in, read_answers, write_texts
+from support.scoring import OUTPUTS, answers_in, here, read_answers, write_texts
 from support.tiny import Said, command, environment
 
 SIZE = 4_300  # a chunk and a bit, so that workers speak in the middle of a part
@@ -133,7 +134,7 @@ def test_a_part_at_which_all_die_leaves_its_file_out(
     assert answers_in(begun, others) == answers_in(undisturbed, others)
     assert not (begun / "c.jsonl").exists()
     shutil.copyfile(texts / "c.txt", own / "c.txt")
-    again = scored_here(own, begun, partial(run_local, workers=1))
+    again = scored_here(own, begun, here)
     assert (again.files, again.reused, again.failed) == (1, 2, {})
     assert answers_in(begun, OUTPUTS) == answers_in(undisturbed, OUTPUTS)
 
@@ -159,31 +160,45 @@ class TestCommand:
         line = ("score", texts, "--run", finished_run, "--out", begun, "--workers", "2", *WORDS)
         return command(*line)
 
-    def once_it_works(self, process: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
-        """Wait until a part is being written; the workers."""
+    def once_it_works(
+        self, process: subprocess.Popen[str], out: Path, *, done: bool
+    ) -> list[psutil.Process]:
+        """Wait until a part is being written, where ``done`` behind one that is; the workers."""
         while process.poll() is None:
             workers = workers_of(psutil.Process(process.pid))
-            if any(is_writing(worker, out) for worker in workers):
+            if done and not any((out / INNER / "done").rglob("*.json")):
+                pass
+            elif any(is_writing(worker, out) for worker in workers):
                 return workers
             time.sleep(0.005)  # a file appears, of which nobody tells
         raise AssertionError(process.communicate())
 
     def started(self, words: list[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
+        return subprocess.Popen(
+            words,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            start_new_session=True,
+        )
 
     def test_stopped_killed_and_started_again(
         self, words: list[str], begun: Path, undisturbed: Path
     ) -> None:
-        for sign in (signal.SIGTERM, signal.SIGKILL):  # Ctrl-C goes the way of the first
+        # The last one as Ctrl-C in a terminal sends it, when a file is done and another begun.
+        for sign in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
             with self.started(words) as process:
-                workers = self.once_it_works(process, begun)
-                process.send_signal(sign)
+                workers = self.once_it_works(process, begun, done=sign == signal.SIGINT)
+                os.killpg(process.pid, sign)
                 _, said = process.communicate(timeout=60)
             assert process.returncode == (-sign if sign == signal.SIGKILL else 130), said
             assert ("finished work is kept" in said) == (sign != signal.SIGKILL)
             _, alive = psutil.wait_procs(workers, timeout=60)
             assert alive == []
+        kept = [name for name in OUTPUTS if (begun / name).exists()]
+        assert 0 < len(kept) < 3
         done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=True)
+        assert f"has the answers to {len(kept)} files" in done.stderr
         assert f"{3 * SIZE:,} answers in 3 files" in done.stdout
         assert answers_in(begun, OUTPUTS) == answers_in(undisturbed, OUTPUTS)
         assert not [*begun.rglob("*.tmp")]
@@ -193,7 +208,7 @@ def test_parts_of_any_size_give_the_same_answers(
     texts: Path, begun: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(survey_module.survey, "__defaults__", (4096,))
-    scored = scored_here(texts, begun, partial(run_local, workers=2))
+    scored = scored_here(texts, begun, here)
     assert scored.rows == 3 * SIZE
     names = ("c.jsonl", "deep/b.jsonl")
     assert answers_in(begun, names) == answers_in(undisturbed, names)
@@ -205,19 +220,18 @@ def test_what_is_done_is_left_and_what_has_changed_is_answered_again(
 ) -> None:
     own = Path(shutil.copytree(texts, tmp_path / "in"))
     (own / "a.parquet").unlink()
-    run = partial(run_local, workers=1)
-    assert scored_here(own, begun, run).files == 2
+    assert scored_here(own, begun, here).files == 2
     before = (begun / "c.jsonl").stat().st_mtime_ns
     with (own / "deep" / "b.jsonl").open("a") as stream:
         stream.write('\n{"text": "one more"}\n{"text": 1}\n')
-    changed = scored_here(own, begun, run)
+    changed = scored_here(own, begun, here)
     assert (changed.files, changed.reused) == (0, 1)
     (problem,) = changed.failed.values()
     assert f"line {SIZE + 2}: expected a text, got 1" in problem
     assert (begun / "c.jsonl").stat().st_mtime_ns == before
     text = (own / "deep" / "b.jsonl").read_text("utf-8")
     (own / "deep" / "b.jsonl").write_text(text.replace('{"text": 1}\n', ""), "utf-8")
-    assert scored_here(own, begun, run).rows == SIZE + 1
+    assert scored_here(own, begun, here).rows == SIZE + 1
     assert len(read_answers(begun / "deep" / "b.jsonl")) == SIZE + 1
 
 
@@ -230,6 +244,8 @@ class TestRefused:
         line = cli(*words, *WORDS, "--probabilities").complaint()
         assert "another layout" in line
         assert "name another folder" in line
+        line = cli(*words, *WORDS, "--precision", "int8").complaint()
+        assert "another precision (fp32, now int8)" in line
 
     def test_a_folder_of_something_else(
         self, cli: Callable[..., Said], texts: Path, tmp_path: Path, finished_run: Path
@@ -249,6 +265,7 @@ class TestRefused:
     ) -> None:
         words = ("score", texts / "a.parquet", "--run", finished_run, *WORDS, "--out")
         assert "expected local or ray" in cli(*words, begun, "--engine", "spark").complaint()
+        assert "expected fp32 or int8" in cli(*words, begun, "--precision", "int4").complaint()
         for out in (begun, tmp_path / "new"):  # where the graphs are, and where they are not
             said = cli(*words, out, "--pair-column", "number").complaint()
             assert "--pair-column does nothing: this model takes one text" in said

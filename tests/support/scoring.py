@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dimec.base.progress import NoProgress
 from dimec.runs.workspace import RunDirectory
 from support.tiny import reviews
 
+if TYPE_CHECKING:
+    from dimec.bundle.manifest import Precision
+    from dimec.scoring.events import Event
+    from dimec.scoring.pieces import Task
+    from dimec.traces.trace import Trace
 
-def make_scorer_of(run: Path, policy: str | None, folder: Path) -> None:
+OFF = 1e-5  # of a probability, or a component of an embedding, from torch in other batches
+
+
+def make_scorer_of(
+    run: Path, policy: str | None, folder: Path, precision: Precision = "fp32"
+) -> None:
     """The scorer of a run and a policy, as dimec score makes it."""
     from dimec.runs.scoring import policy_to_score
     from dimec.scoring.scorer import settled
@@ -22,7 +34,45 @@ def make_scorer_of(run: Path, policy: str | None, folder: Path) -> None:
 
     opened = RunDirectory(run)
     stored = policy_to_score(opened, policy)
-    make_scorer(opened, replace(stored, policy=settled(stored.policy)), folder, NoProgress())
+    stored = replace(stored, policy=settled(stored.policy))
+    make_scorer(opened, stored, folder, NoProgress(), precision)
+
+
+def here(folder: Path, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> Iterator[Event]:
+    """Tasks done in this process, one after the other, where no process of its own is tried."""
+    from dimec.base.errors import DimecError
+    from dimec.scoring.events import Done, Failed, Read
+    from dimec.scoring.work import open_work
+
+    work = open_work(folder)
+    for task in tasks:
+        if wanted(task):
+            try:
+                tally = work(task, lambda rows: None)
+            except DimecError as error:
+                yield Failed(task, str(error), type(error).__name__)
+            else:
+                yield Read(task.piece.rows)
+                yield Done(task, tally)
+
+
+def assert_same_trace(found: Trace, expected: Trace) -> None:
+    """The same but for the last digits of what the models say."""
+    for name in ("embeddings", "probabilities"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert ours.dtype == theirs.dtype
+        assert np.abs(ours - theirs).max() < OFF
+    for name in ("labels", "lengths"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert found.extra.keys() == expected.extra.keys()
+    for name, column in expected.extra.items():
+        np.testing.assert_array_equal(found.extra[name], column)
+    arrays = ("embeddings", "probabilities", "labels", "lengths", "extra")
+    ours, theirs = (
+        {name: value for name, value in vars(trace).items() if name not in arrays}
+        for trace in (found, expected)
+    )
+    assert ours == theirs
 
 
 @cache

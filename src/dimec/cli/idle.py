@@ -196,6 +196,12 @@ RULES = (
         "without --limit or --rows test: all rows are taken",
     ),
     Idle(
+        "record",
+        ("workers",),
+        lambda given: given["engine"] == "torch",
+        "with --engine torch, which is one process; take local or ray, or leave one of the two out",
+    ),
+    Idle(
         "import",
         ("validation_share", "seed"),
         lambda given: "validation" in given or "split_column" in given,

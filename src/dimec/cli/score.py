@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimec.base.errors import ArtefactError, ConfigError, DataError, quoted
+from dimec.base.errors import ArtefactError, ConfigError, DataError
 from dimec.cli.common import AsJson, open_run, print_json, progress_bar
+from dimec.cli.engines import ENGINES, check_choice, ended_in_order, engine_of
 
 if TYPE_CHECKING:
     from dimec.base.progress import Progress
     from dimec.runs.run import Run
     from dimec.scoring.job import Job
-    from dimec.scoring.run import Execute, Scored
+    from dimec.scoring.run import Scored
 
-_ENGINES = ("local", "ray")
+PRECISIONS = ("fp32", "int8")
 _SHOWN = 5  # files that are left out, of which the reason is told
 COLUMNS = "Columns"
 
@@ -92,6 +89,13 @@ def score(
             "machines need the same folders under the same paths."
         ),
     ] = "local",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="fp32, or int8: 8-bit weights as of dimec export --int8, faster; refused where "
+            "labels or first steps differ on more than 1 % of rows of the run."
+        ),
+    ] = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Answer files of texts as the run's policy would, all tiers being here: label, path and cost.
@@ -117,17 +121,17 @@ def score(
     from dimec.scoring.run import score as score_files
     from dimec.scoring.shards import find_shards
 
-    if engine not in _ENGINES:
-        raise ConfigError(f"--engine: expected {' or '.join(_ENGINES)}, got {quoted(engine)}")
+    check_choice("--engine", engine, ENGINES)
+    check_choice("--precision", precision, PRECISIONS)
     opened = open_run(run)
     names = tuple(dict.fromkeys(name.strip() for name in keep.split(",") if name.strip()))
     layout = Layout(text_column, pair_column, names, write, probabilities)  # type: ignore[arg-type]
     shards = find_shards(texts, layout, out)
-    execute = _engine(engine, workers)
+    execute = engine_of(engine, workers)
     if pair_column is not None:
         _check_pairs(opened, out)
-    with _ended_in_order(), progress_bar() as progress:
-        identity, make = _scorer(opened, policy)
+    with ended_in_order(), progress_bar() as progress:
+        identity, make = _scorer(opened, policy, precision)
         with Job.held(out, identity, layout) as job:
             _have_scorer(job, make, progress)
             scored = score_files(job, shards, execute, progress)
@@ -137,7 +141,7 @@ def score(
 Make = Callable[[Path, "Progress"], Any]
 
 
-def _scorer(run: Run, policy: str | None) -> tuple[Mapping[str, Any], Make]:
+def _scorer(run: Run, policy: str | None, precision: str) -> tuple[Mapping[str, Any], Make]:
     """Whose the answers are, and what makes the graphs where they are not there yet."""
     from importlib.metadata import version
 
@@ -149,6 +153,7 @@ def _scorer(run: Run, policy: str | None) -> tuple[Mapping[str, Any], Make]:
     identity = {
         "run": str(run.training()["model"]),
         "policy": f"{stored.policy.name}, sha256 {policy_digest(stored)}",
+        "precision": precision,
         "packages": {name: version(name) for name in PACKAGES},
     }
 
@@ -156,7 +161,7 @@ def _scorer(run: Run, policy: str | None) -> tuple[Mapping[str, Any], Make]:
         progress.say("loading torch")
         from dimec.training.scorer import make_scorer
 
-        make_scorer(run, stored, folder, progress)
+        make_scorer(run, stored, folder, progress, precision)  # type: ignore[arg-type]  # checked
 
     return identity, make
 
@@ -187,43 +192,6 @@ def _check_pairs(run: Run, out: Path) -> None:
             "--pair-column does nothing: this model takes one text; leave it out, and name the "
             "text's column by --text-column"
         )
-
-
-def _engine(name: str, workers: int | None) -> Execute:
-    """What does the work.
-
-    Raises:
-        MissingExtraError: ray is not installed.
-    """
-    if name == "ray":
-        from dimec.scoring.ray_engine import require_ray, run_ray
-
-        require_ray()
-        return partial(run_ray, workers=workers)
-    from dimec.scoring.local import run_local
-
-    return partial(run_local, workers=workers or _cores())
-
-
-def _cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Within this, SIGTERM ends the work as Ctrl-C does: the workers first."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(scored: Scored, out: Path, as_json: bool) -> None:

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dimec.base.arrays import Float32Array, FloatArray
-from dimec.bundle.exit0 import EXIT0, Exit0
 from dimec.policies.drive import legs_of
 from dimec.policies.step import Visit
 from dimec.scoring.batches import windows
-from dimec.scoring.part import Part, Text
+from dimec.scoring.part import Models, Text
 from dimec.scoring.scorer import Scorer
 from dimec.scoring.walking import Window
 from dimec.tiers.paths import usage_of
@@ -61,11 +60,8 @@ class Engine:
         self.scorer, self.labels, self.pairs = scorer, manifest.labels, manifest.pairs
         self._deployment = scorer.deployment
         self.names = self._deployment.names
-        self._parts = [
-            Part(scorer.path / f"model-{number}", record)
-            for number, record in enumerate(manifest.parts)
-        ]
-        self._exit0 = Exit0.load(scorer.path / EXIT0) if manifest.exit0 else None
+        models = Models.load(scorer.path, manifest)
+        self._parts, self._exit0 = models.parts, models.exit0
 
     @classmethod
     def open(cls, path: Path) -> Self:

@@ -33,12 +33,12 @@ from dimec.scoring.writing import put_together
 
 INNER, SCORER_FOLDER, SUMMARY = ".score", "scorer", "score.json"
 _JOB = "job.json"
-_MADE_BY = "dimec score"
+ANSWERED_BY, RECORDED_BY = "dimec score", "dimec trace record"
 Tally = Mapping[str, Any]
 
 
 class Job:
-    """A folder of answers that this process holds.
+    """A folder of answers, or of parts of a trace, that this process holds.
 
     Attributes:
         out: the folder.
@@ -48,6 +48,7 @@ class Job:
     def __init__(self, out: Path, layout: Layout) -> None:
         self.out, self.layout = out.absolute(), layout
         self._inner = self.out / INNER
+        self._made_by = RECORDED_BY if layout.records else ANSWERED_BY
 
     @classmethod
     @contextmanager
@@ -70,14 +71,14 @@ class Job:
         known = job._inner.exists() or not out.exists()
         if not known and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(
-                f"{out} holds something else than answers of dimec score; name a new folder"
+                f"{out} holds something else than the work of {job._made_by}; name a new folder"
             )
         with storage_errors(out):
             job._inner.mkdir(parents=True, exist_ok=True)
         lock = take_lock(
             job._inner / "lock",
-            f"{out} is being written by another dimec score; wait for it to end, or name another "
-            "folder",
+            f"{out} is being written by another {job._made_by}; wait for it to end, or name "
+            "another folder",
         )
         try:
             wanted = {**identity, "layout": _as_json(layout)}
@@ -93,12 +94,12 @@ class Job:
             lock.release()
 
     def _check(self, wanted: Mapping[str, Any]) -> None:
-        found = read_json(self._inner / _JOB, _MADE_BY)
+        found = read_json(self._inner / _JOB, self._made_by)
         known = found if isinstance(found, dict) else {}
         for name, value in json.loads(json.dumps(wanted)).items():
             if known.get(name) != value:
                 raise MismatchError(
-                    f"{self.out} holds answers of another {name} ({_told(known.get(name))}, now "
+                    f"{self.out} holds the work of another {name} ({_told(known.get(name))}, now "
                     f"{_told(value)}); name another folder, or remove that one to begin anew"
                 )
 
@@ -181,7 +182,7 @@ def read_layout(folder: Path) -> Layout:
     Raises:
         ArtefactError: there is no job.
     """
-    told = read_json(folder / INNER / _JOB, _MADE_BY)["layout"]
+    told = read_json(folder / INNER / _JOB, ANSWERED_BY)["layout"]
     return Layout(**{**told, "keep": tuple(told["keep"])})
 
 
@@ -192,7 +193,7 @@ def _as_json(layout: Layout) -> dict[str, Any]:
 def _tally(path: Path) -> Tally:
     """A tally that was written; empty where there is none."""
     try:
-        found = read_json(path, _MADE_BY)
+        found = read_json(path, ANSWERED_BY)
     except ArtefactError:
         return {}
     return found if isinstance(found, dict) else {}

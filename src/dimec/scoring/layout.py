@@ -9,7 +9,7 @@ from typing import Literal
 from dimec.base.errors import ConfigError, DataError, option, quoted
 
 Kind = Literal["parquet", "jsonl", "text"]
-Write = Literal["parquet", "jsonl"]
+Write = Literal["parquet", "jsonl", "safetensors"]
 
 TEXTS, PAIRS = ("text", "sentence", "sentence1"), ("pair", "sentence2")
 ALL = "all"  # columns to keep
@@ -28,6 +28,7 @@ class Layout:
             texts. ``id`` is kept wherever it is there.
         write: ``parquet`` or ``jsonl``; None: Parquet for Parquet, else JSON lines.
         probabilities: whether those of every class are written.
+        records: whether a trace is recorded, in place of all that: what every exit says.
     """
 
     text_column: str | None = None
@@ -35,6 +36,7 @@ class Layout:
     keep: tuple[str, ...] = ()
     write: Write | None = None
     probabilities: bool = False
+    records: bool = False
 
     def __post_init__(self) -> None:
         if self.write not in (None, "parquet", "jsonl"):
@@ -44,6 +46,8 @@ class Layout:
 
     def written_as(self, kind: Kind) -> Write:
         """What the answers to a file of a kind are written as."""
+        if self.records:
+            return "safetensors"
         return self.write or ("parquet" if kind == "parquet" else "jsonl")
 
     def texts(self, names: Sequence[str], where: str, pairs: bool) -> tuple[str, str | None]:

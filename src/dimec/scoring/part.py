@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,11 @@ import numpy.typing as npt
 from dimec.base.arrays import Float32Array, IntArray
 from dimec.base.errors import DataError
 from dimec.bundle.cutting import Cutter
+from dimec.bundle.exit0 import EXIT0, Exit0
 from dimec.bundle.graphs import Graph, run_segment
 from dimec.bundle.tokens import encode
 from dimec.scoring.batches import batches, mask_of, padded_hidden, padded_ids
-from dimec.scoring.scorer import PartRecord
+from dimec.scoring.scorer import PartRecord, ScorerManifest
 
 Text = str | tuple[str, str]
 _TOGETHER = 1024  # texts that are tokenised together
@@ -164,3 +165,23 @@ class States:
     def drop(self, row: int) -> None:
         """Let go of a text that has its answer."""
         self._rows[row] = None
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What a scorer runs, in memory.
+
+    Attributes:
+        parts: the models, the first tier's first.
+        exit0: of the first, where there is one and it is looked at.
+    """
+
+    parts: Sequence[Part]
+    exit0: Exit0 | None
+
+    @classmethod
+    def load(cls, path: Path, manifest: ScorerManifest) -> Self:
+        """Those of a scorer's folder, which was checked."""
+        records = enumerate(manifest.parts)
+        parts = [Part(path / f"model-{number}", record) for number, record in records]
+        return cls(parts, Exit0.load(path / EXIT0) if manifest.exit0 else None)

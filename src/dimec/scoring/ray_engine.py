@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dimec.base.errors import DimecError, MissingExtraError, ScoringFailedError, shown
-from dimec.scoring.engine import Engine
 from dimec.scoring.events import Done, Event, Failed, Read
-from dimec.scoring.job import INNER, SCORER_FOLDER, read_layout
-from dimec.scoring.pieces import Task, answer_piece
+from dimec.scoring.pieces import Task
+from dimec.scoring.work import open_work
 
 # Before ray is imported: it calls home otherwise.
 _SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
@@ -42,19 +41,17 @@ class Actor:
     """
 
     def __init__(self, folder: str) -> None:
-        path = Path(folder)
-        self._layout = read_layout(path)
-        self._engine = Engine.open(path / INNER / SCORER_FOLDER)
+        self._work = open_work(Path(folder))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Tasks as JSON, and what came of each."""
-        said = [self._answer(task) for task in batch["task"]]
+        said = [self._do(task) for task in batch["task"]]
         return {"task": list(batch["task"]), "said": [json.dumps(one) for one in said]}
 
-    def _answer(self, task: str) -> dict[str, Any]:
+    def _do(self, task: str) -> dict[str, Any]:
         read = Task.of_json(json.loads(task))
         try:
-            return {"done": answer_piece(self._engine, read, self._layout, lambda rows: None)}
+            return {"done": self._work(read, lambda rows: None)}
         except DimecError as error:
             return {"failed": str(error), "kind": type(error).__name__}
 

@@ -1,9 +1,10 @@
-"""All files of a job, by whichever engine; and what came of it."""
+"""All files of a job, answered or recorded, by whichever engine; and what came of it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,16 @@ from typing import Any
 from dimec.base import errors
 from dimec.base.errors import DataError, DimecError
 from dimec.base.progress import Progress
-from dimec.scoring.events import Done, Event, Failed, Read
+from dimec.scoring.events import Done, Event, Failed, Read, Stopped
 from dimec.scoring.job import Job
 from dimec.scoring.pieces import Task
+from dimec.scoring.reading import CHUNK
 from dimec.scoring.shards import Shard
 from dimec.scoring.survey import survey
+
+# Rows of a part of a trace: what is lost at most where a process is killed. Other than with files
+# of answers there is one file, so that smaller parts keep all cores busy.
+RECORDED = CHUNK
 
 # Does tasks of the job in a folder, and asks of each before it begins whether it is still wanted.
 Execute = Callable[[Path, Sequence[Task], Callable[[Task], bool]], Iterator[Event]]
@@ -90,7 +96,7 @@ def score(job: Job, shards: Sequence[Shard], execute: Execute, progress: Progres
     start = time.monotonic()
     for output in [output for output, left in files.left.items() if not left]:
         job.finish(files.tasks[output])
-    _follow(job, files, execute, todo, progress)
+    _answer(job, files, execute, todo, progress)
     rows = sum(task.piece.rows for task in todo if task.shard.output not in files.failed)
     told = {str(s.path): files.failed[s.output] for s in shards if s.output in files.failed}
     done = sum(output not in files.failed for output in files.tasks)
@@ -111,29 +117,83 @@ def _enlist(job: Job, shard: Shard, files: _Files, todo: list[Task], progress: P
     return True
 
 
-def _follow(
+def record(job: Job, shard: Shard, execute: Execute, progress: Progress) -> list[Task]:
+    """Record all parts of a file that are not recorded yet.
+
+    Args:
+        job: held, with a layout that records.
+        shard: the file.
+        execute: does the tasks.
+        progress: where to report to.
+
+    Returns:
+        All parts in order, whose targets are there now.
+
+    Raises:
+        DataError: a row that the models cannot take; names it.
+        StorageError: the disk is full or refuses to write.
+        DimecError: no worker can begin.
+    """
+    tasks = job.tasks(shard, survey(shard, RECORDED))
+    todo = [task for task in tasks if not job.finished(task)]
+    if len(todo) < len(tasks):
+        done = sum(task.piece.rows for task in tasks) - sum(task.piece.rows for task in todo)
+        progress.say(f"{job.out} has what was said of {done:,} rows; going on behind them")
+    with closing(_follow(job.out, execute, todo, lambda task: True, "record", progress)) as events:
+        for event in events:
+            if isinstance(event, Failed):
+                raise _error(event.kind, event.message)
+    return tasks
+
+
+def _answer(
     job: Job, files: _Files, execute: Execute, todo: Sequence[Task], progress: Progress
 ) -> None:
     """Have the tasks done, and each file put together when its last part is."""
+
+    def wanted(task: Task) -> bool:
+        return task.shard.output not in files.failed
+
+    with closing(_follow(job.out, execute, todo, wanted, "score", progress)) as events:
+        for event in events:
+            output = event.task.shard.output
+            if isinstance(event, Done):
+                files.left[output] -= 1
+                if not files.left[output] and output not in files.failed:
+                    job.finish(files.tasks[output])
+            elif event.kind == "DataError":
+                files.failed.setdefault(output, event.message)
+                progress.say(f"left out: {event.message}")
+            else:
+                raise _error(event.kind, event.message)
+
+
+def _follow(
+    folder: Path,
+    execute: Execute,
+    todo: Sequence[Task],
+    wanted: Callable[[Task], bool],
+    stage: str,
+    progress: Progress,
+) -> Generator[Done | Failed, None, None]:
+    """Have the tasks of a job's folder done; what becomes of each, while progress is told.
+
+    Raises:
+        DimecError: no worker can begin.
+    """
     if not todo:
         return
     clock = _Clock(sum(task.piece.rows for task in todo))
-    progress.start("score", clock.total)
-    events = execute(job.out, todo, lambda task: task.shard.output not in files.failed)
+    progress.start(stage, clock.total)
+    events = execute(folder, todo, wanted)
     try:
         for event in events:
             if isinstance(event, Read):
                 progress.advance(event.rows, clock.note(event.rows))
-            elif isinstance(event, Done):
-                output = event.task.shard.output
-                files.left[output] -= 1
-                if not files.left[output] and output not in files.failed:
-                    job.finish(files.tasks[output])
-            elif isinstance(event, Failed) and event.kind == "DataError":
-                files.failed.setdefault(event.task.shard.output, event.message)
-                progress.say(f"left out: {event.message}")
-            else:
+            elif isinstance(event, Stopped):
                 raise _error(event.kind, event.message)
+            else:
+                yield event
     finally:
         close = getattr(events, "close", None)
         if close is not None:

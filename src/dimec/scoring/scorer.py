@@ -1,13 +1,14 @@
-"""A scorer: the folder that worker processes answer from, of a run and a policy.
+"""A scorer: the folder that worker processes answer or record from, of a run and a policy.
 
 ::
 
     scorer.json              what the models take, where they are cut, files with their sha256
-    policy.json, policy.safetensors
+    policy.json, policy.safetensors    where texts are answered; none where a trace is recorded
     exit0.safetensors        where the run has an exit 0 and the policy looks at it
     model-0/tokenizer.json
     model-0/embed.onnx       token ids → embeddings, and their pooled mean
-    model-0/layers-2.onnx …  on from there, to each exit that the policy may stop at
+    model-0/layers-2.onnx …  on from there, to each exit that the policy may stop at, or, for a
+                             trace, that there is
     model-1/model.onnx …     of tiers with a model of their own: as the first, or whole where it
                              can stop at its last exit only
 
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, shown
 from dimec.base.storage import file_sha256, read_json, write_json
-from dimec.bundle.manifest import FileRecord
+from dimec.bundle.manifest import FileRecord, Precision
 from dimec.policies.base import Adaptable, Policy
 from dimec.policies.kinds import POLICY, StoredPolicy
 from dimec.policies.step import Site, Steps
@@ -76,9 +77,10 @@ class ScorerManifest(_Frozen):
 
     Attributes:
         model: fingerprint of the run's model.
-        policy: name of the policy.
+        policy: name of the policy; None of a scorer that records.
         labels: names of the C classes.
         pairs: whether an input is a pair of texts.
+        precision: of the weights.
         exits, sources: of the site that the policy walks; 0 among the exits where there is exit 0.
         exit0: whether the file of exit 0 is there.
         parts: the models, the first tier's first.
@@ -89,7 +91,8 @@ class ScorerManifest(_Frozen):
     kind: Literal["dimec scorer"] = "dimec scorer"
     format: Literal[1] = FORMAT
     model: str
-    policy: str
+    policy: str | None
+    precision: Precision = "fp32"
     labels: tuple[str, ...] = Field(min_length=1)
     pairs: bool
     exits: tuple[int, ...]
@@ -124,19 +127,29 @@ class Scorer:
         Raises:
             ArtefactError: missing, altered, or no scorer.
         """
-        record = read_json(path / SCORER, MADE_BY)
-        try:
-            manifest = ScorerManifest.model_validate(record)
-        except ValidationError as error:
-            raise _damaged(path / SCORER, shown(str(error).splitlines()[0], 120)) from None
-        for name, expected in manifest.files.items():
-            file = path / name
-            if not file.is_file() or file_sha256(file) != expected.sha256:
-                raise _damaged(file, "it is missing, or was altered after it was written")
+        manifest = open_manifest(path)
         try:
             return cls(path, manifest, StoredPolicy.load(path))
         except (ConfigError, KeyError) as error:
             raise _damaged(path / POLICY, shown(str(error), 120)) from None
+
+
+def open_manifest(path: Path) -> ScorerManifest:
+    """Read what a scorer says of itself, and check every file of it.
+
+    Raises:
+        ArtefactError: missing, altered, or no scorer.
+    """
+    record = read_json(path / SCORER, MADE_BY)
+    try:
+        manifest = ScorerManifest.model_validate(record)
+    except ValidationError as error:
+        raise _damaged(path / SCORER, shown(str(error).splitlines()[0], 120)) from None
+    for name, expected in manifest.files.items():
+        file = path / name
+        if not file.is_file() or file_sha256(file) != expected.sha256:
+            raise _damaged(file, "it is missing, or was altered after it was written")
+    return manifest
 
 
 def write_manifest(path: Path, fields: dict[str, Any]) -> ScorerManifest:
@@ -182,5 +195,5 @@ def settled(policy: Policy) -> Policy:
 def _damaged(path: Path, problem: str) -> CorruptArtefactError:
     return CorruptArtefactError(
         f"{path} cannot be used: {problem}; remove the folder {path.parent} and run the same "
-        f"{MADE_BY} again, which makes it anew"
+        "command again, which makes it anew"
     )

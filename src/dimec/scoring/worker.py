@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dimec.base.errors import DimecError
-from dimec.scoring.engine import Engine
-from dimec.scoring.job import INNER, SCORER_FOLDER, read_layout
-from dimec.scoring.pieces import Task, answer_piece
+from dimec.scoring.pieces import Task
+from dimec.scoring.work import open_work
 
 
 def work(folder: Path, tasks: TextIO, out: TextIO) -> None:
-    """Answer every task.
+    """Answer, or record, every task.
 
     Raises:
         BrokenPipeError: nobody listens.
@@ -31,12 +30,12 @@ def work(folder: Path, tasks: TextIO, out: TextIO) -> None:
         out.write(json.dumps(said) + "\n")
         out.flush()
 
-    layout, engine = read_layout(folder), Engine.open(folder / INNER / SCORER_FOLDER)
+    do = open_work(folder)
     tell(ready=True)
     for line in tasks:
         task = Task.of_json(json.loads(line))
         try:
-            tally = answer_piece(engine, task, layout, lambda rows: tell(read=rows))
+            tally = do(task, lambda rows: tell(read=rows))
         except DimecError as error:
             tell(failed=str(error), kind=type(error).__name__)
         else:

@@ -24,6 +24,7 @@ from dimec.training.inference import record_trace
 from dimec.training.own_finish import join_tiers
 from dimec.training.prepare import load_tokenizer, make_accelerator
 from dimec.training.ready import load_model
+from dimec.training.recording import Workers, record_by_workers
 
 STREAM = "stream"
 
@@ -36,6 +37,7 @@ def record_other(
     limit: int | None = None,
     seed: int | None = None,
     dataset: Dataset | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Run a trained model once over the rows of another task, in the task's order.
@@ -49,6 +51,7 @@ def record_other(
         limit: keep a stratified, seeded sample of this many.
         seed: of the split and the sample; that of the run by default.
         dataset: the rows of ``data``, where they are read already.
+        workers: who does it in place of this process, on graphs; the same but for rounding.
         progress: where to report to.
 
     Raises:
@@ -73,6 +76,8 @@ def record_other(
     dataset = _with_labels_of(run, dataset)
     if limit is not None:
         dataset = stratified_sample(dataset, limit, seed=seed)
+    if workers is not None:
+        return record_by_workers(run, dataset, workers, split=STREAM, progress=progress)
     return _recorded(run, dataset, STREAM, fingerprint, progress)
 
 

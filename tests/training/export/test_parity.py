@@ -26,10 +26,10 @@ from dimec.training import MultiExitClassifier
 from dimec.training.export.parity import (
     Reference,
     _mixed_batches,
-    _same_routes,
     check_tier,
     check_tokenizer,
     make_reference,
+    same_routes,
 )
 from dimec.training.export.parity_rows import load_rows
 from dimec.training.export.verdict import require_parity
@@ -147,9 +147,9 @@ def test_a_route_may_differ_only_where_two_are_equally_near() -> None:
     steps = policy.steps(Site(Deployment.paper((1, 2, 4)), (1, 2, 4)))
     expected = np.array([[0.0, 0.0], [1.0 - 1e-7, 0.0], [0.9, 0.0]], np.float32)
     tie = np.array([[0.0, 0.0], [1.0 + 1e-6, 0.0], [0.9, 0.0]], np.float32)
-    assert _same_routes(steps, tie, expected, lengths) == 1
+    assert same_routes(steps, tie, expected, lengths) == 1
     moved = np.array([[0.0, 0.0], [1.0, 0.0], [1.1, 0.0]], np.float32)
-    assert _same_routes(steps, moved, expected, lengths) == pytest.approx(2 / 3)
+    assert same_routes(steps, moved, expected, lengths) == pytest.approx(2 / 3)
 
 
 class _ByLength(FixedSteps):
@@ -167,9 +167,9 @@ class _ByLength(FixedSteps):
 def test_a_policy_that_measures_no_margin_has_to_take_the_same_first_step() -> None:
     expected = np.array([[0.5], [0.5], [1.0]], np.float32)
     lengths = np.array([9, 10, 9])
-    assert _same_routes(_ByLength(), expected, expected, lengths) == 1
+    assert same_routes(_ByLength(), expected, expected, lengths) == 1
     got = np.array([[0.5], [0.5], [1.0 + 1e-6]], np.float32)
-    assert _same_routes(_ByLength(), got, expected, lengths) == pytest.approx(2 / 3)
+    assert same_routes(_ByLength(), got, expected, lengths) == pytest.approx(2 / 3)
 
 
 @given(st.integers(1, 400))

@@ -224,7 +224,7 @@ def _compare(
     embeddings, wanted = np.concatenate([answer[1] for answer in answers]), reference.embeddings
     moved = float(np.abs(embeddings - wanted[order]).max())
     routes = (
-        _same_routes(reference.steps, embeddings, wanted[order], reference.lengths[order])
+        same_routes(reference.steps, embeddings, wanted[order], reference.lengths[order])
         if np.isfinite(moved)
         else 0.0
     )
@@ -247,7 +247,7 @@ def _worst(parts: Sequence[ExitParity]) -> ExitParity:
     return ExitParity(parts[0].exit, difference, min(part.agreement for part in parts))
 
 
-def _same_routes(
+def same_routes(
     steps: Steps, got: Float32Array, expected: Float32Array, lengths: npt.NDArray[np.integer]
 ) -> float:
     """Share of rows on the same route; where two routes tie but for rounding, either is right.
