@@ -23,9 +23,9 @@ def test_turns_and_processes_of_a_small_run(
     )
     found = score.run(score.Sizes(texts=12, few=2, repeats=1, samples=30), 0)
     names = [figure.name for figure in found.figures]
-    assert names[:5] == [f"{n}, rows a core" for n in found.runs["turns"]]
+    assert names[:6] == [f"{n}, rows a core" for n in found.runs["turns"]]
     goals = {figure.name: figure.goal for figure in found.figures if figure.goal}
     assert list(goals.values()) == [3.0, 1.8]
-    assert next(iter(goals)).endswith(f" / {score.FULL}")  # held to equal work
+    assert next(iter(goals)).endswith(f" / {score.SMALL}")
     assert {name: len(spans) for name, spans in found.runs["processes"].items()} == {"1": 1, "2": 1}
     assert all(figure.value > 0 for figure in found.figures)
