@@ -16,6 +16,7 @@ from support.shared import made_once, own_copy
 
 if TYPE_CHECKING:
     from support.builders import TraceFactory
+    from support.hub import FakeHub
     from support.tiny import Said
 
 # Before anything of dimec is imported: no test may reach for a model hub, and a tokenizer that
@@ -277,6 +278,22 @@ def own_bundle(tmp_path_factory: pytest.TempPathFactory, own_run: Path, one_trac
         fitted_own(own_run, folder / "run").export(folder / "bundle")
 
     return own_copy(tmp_path_factory, "own-bundle", make) / "bundle"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
+    """A small hub on this machine, which the client in this process may ask; a cache of its own."""
+    from huggingface_hub import constants
+
+    from support.hub import OWNER, fake_hub
+
+    with fake_hub() as hub:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_TOKEN", OWNER)
+        monkeypatch.setenv("DIMEC_CACHE", str(tmp_path / "cache"))
+        yield hub
 
 
 @pytest.fixture

@@ -97,7 +97,16 @@ def test_only_what_drives_the_work_reaches_for_training_and_serving_and_only_ins
 
 def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only() -> None:
     heavy = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "datasets"}
-    heavy |= {"onnx", "onnxscript", "onnxruntime", "pandas", "polars", "sklearn", "scipy"}
+    heavy |= {
+        "huggingface_hub",
+        "onnx",
+        "onnxscript",
+        "onnxruntime",
+        "pandas",
+        "polars",
+        "sklearn",
+        "scipy",
+    }
     network = {"starlette": "serving", "uvicorn": "serving", "httpx2": "client"}
     homes = dict.fromkeys(heavy, "training") | network
     elsewhere = [
@@ -112,7 +121,7 @@ def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only() -> Non
 _BLOCKED = """
 import importlib, pkgutil, sys
 BLOCKED = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "onnx"}
-BLOCKED |= {"pandas", "polars", "datasets", "sklearn", "scipy"}
+BLOCKED |= {"huggingface_hub", "pandas", "polars", "datasets", "sklearn", "scipy"}
 BLOCKED |= {"starlette", "uvicorn", "uvloop", "httptools", "prometheus_client", "onnxscript"}
 class Blocker:
     def find_spec(self, name, path=None, target=None):

@@ -16,6 +16,8 @@
     ├── ProtocolError              a request or an answer is not what the protocol says
     ├── TierError                  a tier gave no usable answer; the mobile falls back on it
     ├── ServerError                a server could not start, or went away
+    ├── HubError                   the hub lacks what was asked for, or refuses it
+    │   └── HubUnreachableError    it does not answer, or must not be asked
     ├── RunBusyError               another process works in the run directory
     ├── StateBusyError             another process holds the mobile's state
     ├── StorageError               the disk is full or refuses to write
@@ -176,6 +178,14 @@ class TierError(DimecError):
 
 class ServerError(DimecError):
     """A server could not start, or went away."""
+
+
+class HubError(DimecError):
+    """The hub has not what was asked for, or does not give or take it."""
+
+
+class HubUnreachableError(HubError):
+    """The hub does not answer, or must not be asked; what is on this machine may do."""
 
 
 class RunBusyError(DimecError):

@@ -27,6 +27,7 @@ from dimec.cli.join import join
 from dimec.cli.map import map_app
 from dimec.cli.predict import predict
 from dimec.cli.profile import profile
+from dimec.cli.push import pull, push
 from dimec.cli.reproduce import PASSED_ON, reproduce
 from dimec.cli.score import score
 from dimec.cli.serve import serve
@@ -122,7 +123,21 @@ def _root(
     pass
 
 
-_STEPS = (train, fit, evaluate, report, export, inspect, serve, predict, score, up, demo)
+_STEPS = (
+    train,
+    fit,
+    evaluate,
+    report,
+    export,
+    inspect,
+    serve,
+    predict,
+    score,
+    up,
+    demo,
+    push,
+    pull,
+)
 _RESEARCH = (bottleneck, compress, join, profile, simulate)
 for _command in _STEPS:
     app.command(cls=Command)(_command)

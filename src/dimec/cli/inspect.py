@@ -32,6 +32,9 @@ def inspect(
     graphs; the base is the runtime without a graph. Of a run it shows each tier's model: size,
     operations, and milliseconds where its encoder has a layer profile.
     """
+    from dimec.hub.kept import local_folder
+
+    path = local_folder(path)
     if (path / "training.json").is_file():
         _inspect_run(path, as_json)
     else:

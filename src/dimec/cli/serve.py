@@ -66,6 +66,7 @@ def serve(
         dimec serve bundles/mine/cloud --ray --ray-address auto --host 0.0.0.0 --max-replicas 8
     """
     from dimec.bundle.folders import TierBundle, is_whole
+    from dimec.hub.kept import local_folder
     from dimec.serving.scaling import Scaling
     from dimec.serving.server import serve as run_server
     from dimec.serving.settings import ServerSettings
@@ -75,6 +76,7 @@ def serve(
     typed = {name: value for name, value in given.items() if value is not None}
     scaling = Scaling.of(**{name: typed.pop(name) for name in Scaling.model_fields.keys() & typed})
     settings = ServerSettings.of(token=token, **typed)
+    bundle = local_folder(bundle)
     if is_whole(bundle):
         raise ConfigError(_one_tier_of(bundle))
     if on_ray:

@@ -71,7 +71,10 @@ def up(
 
         dimec up bundles/mine --web --open
     """
+    from dimec.hub.kept import local_folder
+
     try:
+        bundle = local_folder(bundle)
         if web:
             _serve_page(bundle, port, log, open_page)
             return

@@ -24,6 +24,7 @@ from dimec.bundle.folders import open_mobile_bundle
 from dimec.bundle.footprint import resident_bytes
 from dimec.bundle.graphs import pad_batch
 from dimec.contract.promise import promise_in
+from dimec.hub.kept import local_folder
 from dimec.mobile.audit import Audit, AuditOptions
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, check_fallback, fallback_order
@@ -60,7 +61,7 @@ class Engine:
         audit: of the answers, and the safe policy after its alarm.
 
     Args:
-        bundle: the mobile tier's folder, or the folder above it.
+        bundle: the mobile tier's folder, or the folder above it, or ``hub:ORG/NAME@REVISION``.
         state: path of the state file; None for the default one, ``":memory:"`` for none.
         adaptive: whether the policy learns; None for what was fitted.
         fallback: ``"accuracy"`` or ``"cost"``, see :func:`dimec.mobile.course.fallback_order`.
@@ -88,7 +89,7 @@ class Engine:
         self._memory_base = resident_bytes()
         check_fallback(fallback)
         self.fallback = fallback
-        self.bundle = open_mobile_bundle(bundle)
+        self.bundle = open_mobile_bundle(local_folder(bundle))
         manifest = self.bundle.manifest
         self.deployment = deployment = manifest.deployment
         self.names = deployment.names

@@ -80,7 +80,8 @@ class Mobile:
         """Load a bundle, and take hold of its state.
 
         Args:
-            bundle: the mobile tier's folder, or the folder above it.
+            bundle: the mobile tier's folder, or the folder above it, or ``hub:ORG/NAME@REVISION``
+                of one that was pushed; what is pinned to a commit is fetched once.
             tiers: name of a tier → address of its server, such as ``http://127.0.0.1:8001``; a
                 tier without one is never reached, and the next best answers.
             edge, cloud: addresses of tiers of these names.

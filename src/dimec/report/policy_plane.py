@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,25 +76,8 @@ def draw_policy_plane(ledger: Ledger, curves: Curves | None = None) -> Drawing:
     Raises:
         CorruptArtefactError: the ledger's contract cannot be read.
     """
-    names, points, bars = policy_points(ledger)
-    lines = curve_lines(ledger, curves)
     with drawing_style("accuracy_cost"):
-        figure, axes = new_axes(width=6.4, height=4.6)
-        if curves is not None:
-            draw_curves(axes, curves, lines)
-        draw_contract(axes, ledger)
-        _draw_points(axes, ledger, names, points, bars, lines)
-        axes.set_xlabel("cost per input (λ): cheaper to the left")
-        axes.set_ylabel("accuracy (%)")
-        axes.grid()
-        axes.margins(0.12)
-        if curves is not None:
-            more, places = nameless(ledger, curves)
-            names, points = [*names, *more], np.concatenate([points, places])
-            bars = np.concatenate([bars, places[:, [0, 0, 1, 1]]])
-        if len(names):
-            _write_names(figure, axes, names, points, bars)
-        svg = to_svg(figure)
+        svg = to_svg(_plane(ledger, curves))
     told = [
         f"{row.policy} {percent(row.accuracy)} % at {number(row.cost)} λ" for row in ledger.rows
     ]
@@ -107,6 +91,36 @@ def draw_policy_plane(ledger: Ledger, curves: Curves | None = None) -> Drawing:
         svg,
         with_curves(policy_series(ledger), curves) if curves is not None else policy_series(ledger),
     )
+
+
+def policy_plane_png(ledger: Ledger, curves: Curves | None = None) -> bytes:
+    """The same picture as a PNG, for pages that show no SVG."""
+    with drawing_style("accuracy_cost"):
+        stream = io.BytesIO()
+        _plane(ledger, curves).savefig(stream, format="png", dpi=150, metadata={"Software": None})
+        return stream.getvalue()
+
+
+def _plane(ledger: Ledger, curves: Curves | None) -> Figure:
+    """The figure, drawn within its style."""
+    names, points, bars = policy_points(ledger)
+    lines = curve_lines(ledger, curves)
+    figure, axes = new_axes(width=6.4, height=4.6)
+    if curves is not None:
+        draw_curves(axes, curves, lines)
+    draw_contract(axes, ledger)
+    _draw_points(axes, ledger, names, points, bars, lines)
+    axes.set_xlabel("cost per input (λ): cheaper to the left")
+    axes.set_ylabel("accuracy (%)")
+    axes.grid()
+    axes.margins(0.12)
+    if curves is not None:
+        more, places = nameless(ledger, curves)
+        names, points = [*names, *more], np.concatenate([points, places])
+        bars = np.concatenate([bars, places[:, [0, 0, 1, 1]]])
+    if len(names):
+        _write_names(figure, axes, names, points, bars)
+    return figure
 
 
 def _look(name: str, routers: set[str], tiers: tuple[str, ...]) -> dict[str, Any]:
