@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dimec.mobile import AsyncMobile, Mobile, Prediction
     from dimec.routing import CentroidRouter
     from dimec.runs.run import Run
-    from dimec.runs.train import train
+    from dimec.runs.train import track, train
     from dimec.tiers.costs import CostModel
     from dimec.tiers.deployment import Deployment
     from dimec.traces.collection import Collection, load_trace
@@ -47,6 +47,7 @@ _HOMES = {
     "load_task": "dimec.data",
     "load_trace": "dimec.traces.collection",
     "search_thresholds": "dimec.cartography.thresholds",
+    "track": "dimec.runs.train",
     "train": "dimec.runs.train",
 }
 
@@ -71,6 +72,7 @@ __all__ = [
     "load_task",
     "load_trace",
     "search_thresholds",
+    "track",
     "train",
 ]
 

@@ -79,6 +79,7 @@ JSON = (
     "fit {run} --json",
     "evaluate {run} --draws 20 --json",
     "report {run} --json",
+    "track {run} --to tensorboard --json",
     "export {run} {run}/exported --overwrite --json",
     "inspect {bundle}/mobile --json",
     "map select {folder}/recorded --by easy --json",

@@ -9,11 +9,12 @@ import pytest
 
 import kserve_setup
 import ray_setup
+import trackers_setup
 import triton_setup
 from setup_env import STAMP, SetupError
 
 
-@pytest.mark.parametrize("module", [kserve_setup, ray_setup, triton_setup])
+@pytest.mark.parametrize("module", [kserve_setup, ray_setup, trackers_setup, triton_setup])
 def test_it_is_installed_once_and_again_after_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: ModuleType
 ) -> None:

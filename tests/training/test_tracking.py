@@ -15,10 +15,9 @@ from dimec.base.errors import ConfigError, MissingExtraError
 from dimec.base.storage import read_json, write_json
 from dimec.runs.run import Run
 from dimec.runs.trackers import TRACKERS, check_tracker
-from dimec.settings.run import RunSettings
-from dimec.training.stages import EpochRecord
-from dimec.training.tracking import plain, values_of
+from dimec.training.telling import plain
 from support.listeners import Killed
+from support.tensorboard import scalars
 from support.tiny import Said
 
 EPOCHS = 3
@@ -38,18 +37,6 @@ def train(folder: Path, table: Path, backbone: Path, **options: Any) -> Run:
         "exit0": False,
     }
     return dimec.train(out=folder, track="tensorboard", **values | options)
-
-
-def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """Name → (step, value) of all that TensorBoard shows of a run."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run / "tracking" / "tensorboard"))
-    events.Reload()
-    return {
-        tag: [(one.step, one.value) for one in events.Scalars(tag)]
-        for tag in events.Tags()["scalars"]
-    }
 
 
 def check(run: Run) -> None:
@@ -86,7 +73,9 @@ def test_a_resumed_training_goes_on_in_the_same_run(
     assert [step for step, _ in scalars(folder)["loss"]] == [1, 2]
     run = go_on()
     check(run)
-    assert read_json(marker, "dimec train") == {**known, "epochs": EPOCHS}
+    now = read_json(marker, "dimec train")
+    assert now.pop("parts").keys() == {"map"}
+    assert now == {**known, "epochs": EPOCHS}
     assert known["name"].startswith("mine-")
     # The settings once, as the run has them.
     (stored,) = (folder / "tracking" / "tensorboard").glob("*/hparams.yml")
@@ -113,31 +102,6 @@ def test_a_run_that_is_discarded_is_begun_anew_there_too(
     folder = tmp_path / "mine"
     train(folder, tiny_reviews, tiny_backbone)
     check(train(folder, tiny_reviews, tiny_backbone, seed=1, overwrite=True))
-
-
-def test_the_task_score_stands_beside_the_accuracy() -> None:
-    record = EpochRecord(4, 0.5, 2.0, 1.0, (0.7, 0.8), (0.1, 0.2), 2, (0.6, 0.4))
-    assert values_of(record, (2, 6), "mcc") == {
-        "loss": 0.5,
-        "stage": 2,
-        "seconds/training": 2.0,
-        "seconds/validation": 1.0,
-        "accuracy/exit-2": 0.7,
-        "accuracy/exit-6": 0.8,
-        "mcc/exit-2": 0.1,
-        "mcc/exit-6": 0.2,
-        "validation_loss/exit-2": 0.6,
-        "validation_loss/exit-6": 0.4,
-    }
-
-
-def test_settings_are_told_as_plain_values() -> None:
-    settings = RunSettings.of({"data": {"task": "csv:a.csv"}, "training": {"epochs": 7}, "seed": 3})
-    told = plain(settings)
-    assert told["training.epochs"] == 7
-    assert told["data.task"] == "csv:a.csv"
-    assert told["seed"] == 3
-    assert all(isinstance(value, bool | int | float | str) for value in told.values())
 
 
 def test_an_unknown_tracker_is_refused_before_anything_is_read(

@@ -40,6 +40,7 @@ from dimec.cli.streams import (
 )
 from dimec.cli.trace import trace_app
 from dimec.cli.traces import traces_app
+from dimec.cli.track import track
 from dimec.cli.train import train
 from dimec.cli.up import up
 
@@ -134,6 +135,7 @@ _STEPS = (
     predict,
     score,
     up,
+    track,
     demo,
     push,
     pull,

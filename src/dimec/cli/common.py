@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dimec.evaluation.ledger import Ledger
     from dimec.report.blocks import Column
     from dimec.runs.run import Run
+    from dimec.tiers.costs import CostModel
 
 _COLUMNS = 80  # of a table that goes to a file or a pipe
 
@@ -149,6 +150,15 @@ def show_scenarios(report: Path, names: Sequence[str]) -> None:
         for title, key in figures.items():
             columns.append(Column(title, [f"{row[key]:.4g}" for row in told]))
         show_columns(*columns, title=f"scenario {name}")
+
+
+def costs_of(*prices: float | None) -> CostModel:
+    """The paper's prices, and in their place what is given, in the order of fit's options."""
+    from dimec.tiers.costs import CostModel
+
+    names = ("mobile_layer", "edge_layer", "offload_edge", "offload_cloud", "cloud_charge")
+    given = {name: p for name, p in zip(names, prices, strict=True) if p is not None}
+    return CostModel(**given)
 
 
 def print_json(value: Any) -> None:

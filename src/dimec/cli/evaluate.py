@@ -20,6 +20,7 @@ from dimec.cli.common import (
     show_ledger,
     show_scenarios,
 )
+from dimec.cli.track import tell_trackers
 
 
 def evaluate(
@@ -95,6 +96,7 @@ def evaluate(
         )
     if ledger_file is not None:
         ledger.to_parquet(ledger_file)
+    tell_trackers(run)
     if as_json:
         print_json(ledger.to_dicts())
         return

@@ -14,6 +14,7 @@ from dimec.cli.common import (
     RunOrNone,
     RunPath,
     TraceName,
+    costs_of,
     open_run,
     open_run_or_trace,
     print_json,
@@ -21,11 +22,11 @@ from dimec.cli.common import (
     progress_bar,
     show_ledger,
 )
+from dimec.cli.track import tell_trackers
 from dimec.settings.lists import numbers_of, pairs_of, prices_of, tiers_of
 
 if TYPE_CHECKING:
     from dimec.runs.run import Run
-    from dimec.tiers.costs import CostModel
 
 CONTRACT = "Contract"
 
@@ -199,7 +200,7 @@ def fit(
         )
     of_tiers: dict[str, Any] = {
         "tiers": tiers_of("--tiers", tiers),
-        "cost_model": _costs(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge),
+        "cost_model": costs_of(mobile_layer, edge_layer, offload_edge, offload_cloud, cloud_charge),
         "tier_prices": prices_of("--tier-price", tier_prices or ()),
         "price_by": check_price_by(price_by),
     }
@@ -225,6 +226,7 @@ def fit(
         result: Any = _fit_contract(run, {"policy": policy, **contract, **of_tiers})
     else:
         result = run.fit(policy=policy or "dimec", **of_policy, **of_tiers)
+    tell_trackers(run)
     if as_json:
         print_json(asdict(result))
         return
@@ -267,11 +269,3 @@ def _each_once(option: str, values: tuple[float, ...] | None) -> tuple[float, ..
         if value in (values or ())[:place]:
             raise ConfigError(f"{option}: {value:g} is there twice; give each value once")
     return values
-
-
-def _costs(*prices: float | None) -> CostModel:
-    from dimec.tiers.costs import CostModel
-
-    names = ("mobile_layer", "edge_layer", "offload_edge", "offload_cloud", "cloud_charge")
-    given = {name: p for name, p in zip(names, prices, strict=True) if p is not None}
-    return CostModel(**given)

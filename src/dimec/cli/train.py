@@ -57,8 +57,9 @@ def train(
         str | None,
         typer.Option(
             metavar="TRACKER",
-            help="tensorboard, trackio or mlflow: tell it the settings, and of each epoch the "
-            "losses and the exits' scores. A resumed run goes on in the same one there.",
+            help="tensorboard, trackio, mlflow, or one of another package: tell it the settings, "
+            "of each epoch the losses and the exits' scores, and of what is fitted and evaluated "
+            "later. A resumed run goes on in the same one there.",
         ),
     ] = None,
     as_json: AsJson = False,

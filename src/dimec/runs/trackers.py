@@ -1,13 +1,46 @@
-"""The experiment trackers that a training can be told to."""
+"""The experiment trackers that a run can be told to: dimec's three, and those of other packages.
+
+A package of others brings one by an entry point of the group ``dimec.trackers``: the tracker's name
+for ``--track``, and a callable that makes an accelerate ``GeneralTracker``; see
+:func:`dimec.training.tracking.made_by_package` for what it is given.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 
 from dimec.base.errors import ConfigError, MissingExtraError
+from dimec.base.storage import read_json
+from dimec.runs.workspace import RunDirectory
 
+GROUP = "dimec.trackers"
+FOLDER = "tracking"  # in the run directory
 # Each by the name of its package, and of the extra that installs it.
 TRACKERS = {"tensorboard": "track", "trackio": "trackio", "mlflow": "mlflow"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a tracker knows of a run.
+
+    Attributes:
+        name: of the run there.
+        epochs: how many it was told of.
+        parts: what else it was told of: ``"map"``, ``"fit"``, ``"ledger"``.
+        new: what of ``"epochs"`` and those it did not know before.
+    """
+
+    name: str
+    epochs: int
+    parts: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+def packaged() -> dict[str, EntryPoint]:
+    """The trackers of other packages by name; none of dimec's own names."""
+    return {one.name: one for one in entry_points(group=GROUP) if one.name not in TRACKERS}
 
 
 def check_tracker(kind: str | None) -> None:
@@ -20,6 +53,39 @@ def check_tracker(kind: str | None) -> None:
     if kind is None:
         return
     if kind not in TRACKERS:
-        raise ConfigError(f"expected the tracker {' or '.join(TRACKERS)}, got {kind!r}")
+        others = packaged()
+        if kind not in others:
+            known = " or ".join((*TRACKERS, *others))
+            raise ConfigError(f"expected the tracker {known}, got {kind!r}")
+        return
     if importlib.util.find_spec(kind) is None:
         raise MissingExtraError(kind, TRACKERS[kind], f"tracking with {kind}")
+
+
+def home_of(run: RunDirectory) -> RunDirectory:
+    """The run directory whose training a tracker knows as this run's: of a grid its best point's.
+
+    Raises:
+        ArtefactError: the grid's record is damaged.
+    """
+    if not run.grid_record_path.exists():
+        return run
+    best = read_json(run.grid_record_path, f"dimec train --grid --out {run.typed}")["best"]
+    return RunDirectory(run.grid_path / point_name(best["batch_size"], best["learning_rate"]))
+
+
+def point_name(batch_size: int, learning_rate: float) -> str:
+    """The folder of a point of a grid.
+
+    Example:
+        >>> point_name(8, 2e-5)
+        'bs08-lr2e-05'
+    """
+    return f"bs{batch_size:02d}-lr{learning_rate:g}"
+
+
+def trackers_of(run: RunDirectory) -> tuple[str, ...]:
+    """The trackers that were told of a run's training, or of that of one of its tiers' models."""
+    places = [run, home_of(run), *run.tier_runs().values()]
+    found = (file.stem for one in places for file in (one.path / FOLDER).glob("*.json"))
+    return tuple(sorted(set(found)))

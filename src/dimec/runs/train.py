@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dimec.base.errors import ConfigError
+from dimec.base.errors import ConfigError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.runs.run import Run
-from dimec.runs.trackers import check_tracker
+from dimec.runs.trackers import Told, check_tracker, trackers_of
 from dimec.runs.workspace import RunDirectory
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def train(
         backbone: a folder, a hub name, or a packaged encoder: ``minilm-l6``, ``mpnet-base``.
         exits: layers with a classifier, or ``"all"``; by default a third, a half and all layers.
         overwrite: discard what ``out`` holds.
-        track: ``"tensorboard"``, ``"trackio"`` or ``"mlflow"``, which is told of each epoch.
+        track: ``"tensorboard"``, ``"trackio"``, ``"mlflow"`` or a tracker of another package, which
+            is told of each epoch; :func:`track` tells it of what comes after.
         progress: where to report to, for example :class:`dimec.base.progress.RichProgress`.
         seed: of the split, the initialisation and the order.
         options: any other setting of ``DataSettings``, ``ModelSettings``, ``TrainingSettings`` or
@@ -76,6 +77,36 @@ def train(
         settings, out, overwrite=overwrite, progress=progress, intake=intake, track=track
     )
     return Run(run.path)
+
+
+def track(run: RunDirectory, to: str | None = None) -> dict[str, Told]:
+    """Tell trackers of a trained run what they do not know of it: what was fitted, the ledger.
+
+    ``dimec fit`` and ``dimec evaluate`` do so for a run that was trained with ``--track``.
+
+    Args:
+        run: trained; fitted and evaluated, or not yet.
+        to: the tracker; by default each that was told of the run's training.
+
+    Returns:
+        What each tracker knows of it now.
+
+    Raises:
+        DimecError: see :func:`dimec.training.told_later.tell_run`.
+    """
+    kinds = trackers_of(run) if to is None else (to,)
+    for kind in kinds:
+        check_tracker(kind)
+    run.training()  # a run that is not trained is refused before torch is loaded
+    run.require_model()
+    if not kinds:
+        raise ConfigError(
+            f"no tracker was told of the training of {run.path}; name one with {option('to')}, "
+            f"such as {option('to', 'tensorboard')}"
+        )
+    from dimec.training.told_later import tell_run
+
+    return {kind: tell_run(run, kind) for kind in kinds}
 
 
 def settings_of(values: dict[str, Any], seed: int) -> RunSettings:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -88,64 +90,116 @@ def _train(state: TrainState, epoch: int, before: int) -> tuple[float, Float32Ar
     takes every W-th row of a batch of the size that was asked for, and weighs its loss so that the
     mean of the processes' gradients is the gradient of the whole batch.
     """
-    training, accelerator, encoded = (
-        state.settings.training,
-        state.accelerator,
-        state.encoded["train"],
-    )
-    stage, model = state.stage, state.model
-    rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    rng = np.random.default_rng([state.settings.seed, before + epoch])
-    batches = training_batches(encoded.lengths, training.batch_size, rng)
-    seed = np.random.SeedSequence([state.settings.seed, before + epoch, rank]).generate_state(1)[0]
-    torch.manual_seed(int(seed))
-    labels = torch.from_numpy(state.labels).to(device)
-    objective, lesson = Objective(stage.weights, state.settings.distillation), state.lesson
-    depths = []
-    if lesson is not None and lesson.hidden is not None:
-        depths = lesson.layers_for(stage.exits, model.exits[-1])
-    steps = training.epochs * len(batches)
-    kept: TrainingLogits | None = None
-    if training.record_train:
-        kept = TrainingLogits(len(labels), len(stage.exits), model.config.num_labels, accelerator)
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    seen = reported = 0
+    encoded, world = state.encoded["train"], state.accelerator.num_processes
+    work = _begin(state, before + epoch)
     state.wrapped.train()
-    state.progress.start(f"{state.prefix}epoch {epoch + 1} of {training.epochs}", len(encoded))
-    for number, rows in enumerate(batches):
-        step = epoch * len(batches) + number
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, steps, stage.learning_rate, training.warmup)
-        mine, weight = part_of(rows, rank, world)
-        parts = np.array_split(mine, min(training.accumulate or 1, len(mine)))
-        for part in parts:
-            # The processes add up their gradients once a step, with the last part.
-            alone = nullcontext() if part is parts[-1] else accelerator.no_sync(state.wrapped)
-            with alone:
-                with torch.autocast(device.type, torch.bfloat16, enabled=state.bf16):
-                    output = state.wrapped(**encoded.batch(part, device), exits=stage.exits)
-                at = torch.from_numpy(part).to(device)
-                taught = None if lesson is None else lesson.of(part, depths, device)
-                losses = objective(output, labels[at], taught)
-                if kept is not None and weight:
-                    kept.add(at, output.logits)
-                loss = losses.sum() * weight / len(rows)
-                accelerator.backward(loss * world)
-            total += loss.detach() * len(rows)
-        accelerator.clip_grad_norm_(model.parameters(), training.max_grad_norm)
-        state.optimizer.step()
-        state.optimizer.zero_grad()
+    state.progress.start(
+        f"{state.prefix}epoch {epoch + 1} of {state.settings.training.epochs}", len(encoded)
+    )
+    seen = reported = 0
+    for number, rows in enumerate(work.batches):
+        _step(work, epoch * len(work.batches) + number, rows)
         seen += len(rows)
-        if number % _REPORT_EVERY == 0 or number == len(batches) - 1:
-            mean = float(total) * world / seen
+        if number % _REPORT_EVERY == 0 or number == len(work.batches) - 1:
+            mean = float(work.total) * world / seen
             if not math.isfinite(mean):
                 raise _diverged(state, epoch, "the loss")
             state.progress.advance(seen - reported, f"loss {mean:.3f}")
             reported = seen
     state.progress.end()
-    loss_of_all = float(accelerator.reduce(total, reduction="sum")) / len(encoded)
+    total, kept = state.accelerator.reduce(work.total, reduction="sum"), work.kept
     # Of texts without labels there are no dynamics.
-    return loss_of_all, None if kept is None else kept.collect()[: len(state.splits.train)]
+    recorded = None if kept is None else kept.collect()[: len(state.splits.train)]
+    return float(total) / len(encoded), recorded
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What the steps of one epoch share.
+
+    Attributes:
+        state: in its stage.
+        batches: of rows (positions among the training rows), in the epoch's order.
+        labels: (N,) codes of classes, on the device.
+        objective: the loss of a batch.
+        depths: layers of the teacher that the student's exits learn from; none where there is none.
+        kept: the logits of the training rows, where they are recorded.
+        total: the sum of this process's share of the losses so far, to which each step adds.
+    """
+
+    state: TrainState
+    batches: Sequence[npt.NDArray[np.int64]]
+    labels: torch.Tensor
+    objective: Objective
+    depths: Sequence[int]
+    kept: TrainingLogits | None
+    total: torch.Tensor
+
+
+def _begin(state: TrainState, epoch: int) -> _Work:
+    """Deal out the rows and seed the dropout of an epoch, counted through all stages."""
+    training, accelerator, lesson = state.settings.training, state.accelerator, state.lesson
+    rank, device, stage = accelerator.process_index, accelerator.device, state.stage
+    rng = np.random.default_rng([state.settings.seed, epoch])
+    batches = training_batches(state.encoded["train"].lengths, training.batch_size, rng)
+    seed = np.random.SeedSequence([state.settings.seed, epoch, rank]).generate_state(1)[0]
+    torch.manual_seed(int(seed))
+    depths: Sequence[int] = ()
+    if lesson is not None and lesson.hidden is not None:
+        depths = lesson.layers_for(stage.exits, state.model.exits[-1])
+    kept: TrainingLogits | None = None
+    if training.record_train:
+        classes = state.model.config.num_labels
+        kept = TrainingLogits(len(state.labels), len(stage.exits), classes, accelerator)
+    return _Work(
+        state,
+        batches,
+        torch.from_numpy(state.labels).to(device),
+        Objective(stage.weights, state.settings.distillation),
+        depths,
+        kept,
+        torch.zeros((), dtype=torch.float64, device=device),
+    )
+
+
+def _step(work: _Work, step: int, rows: npt.NDArray[np.int64]) -> None:
+    """One step of the optimizer, on one batch, which may run in parts.
+
+    Args:
+        step: from 0, within the stage.
+        rows: of the whole batch, those of all processes.
+    """
+    state, accelerator = work.state, work.state.accelerator
+    training, stage = state.settings.training, state.stage
+    steps = training.epochs * len(work.batches)
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate_at(step, steps, stage.learning_rate, training.warmup)
+    mine, weight = part_of(rows, accelerator.process_index, accelerator.num_processes)
+    parts = np.array_split(mine, min(training.accumulate or 1, len(mine)))
+    for part in parts:
+        # The processes add up their gradients once a step, with the last part.
+        alone = nullcontext() if part is parts[-1] else accelerator.no_sync(state.wrapped)
+        with alone:
+            loss = _loss_of(work, part, weight) / len(rows)
+            accelerator.backward(loss * accelerator.num_processes)
+        work.total.add_(loss.detach() * len(rows))
+    accelerator.clip_grad_norm_(state.model.parameters(), training.max_grad_norm)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+
+
+def _loss_of(work: _Work, part: npt.NDArray[np.int64], weight: float) -> torch.Tensor:
+    """The weighed sum of the losses of a batch's part, whose logits are kept if they are wanted."""
+    state, device = work.state, work.state.accelerator.device
+    batch = state.encoded["train"].batch(part, device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=state.bf16):
+        output = state.wrapped(**batch, exits=state.stage.exits)
+    at = torch.from_numpy(part).to(device)
+    taught = None if state.lesson is None else state.lesson.of(part, work.depths, device)
+    losses = work.objective(output, work.labels[at], taught)
+    if work.kept is not None and weight:
+        work.kept.add(at, output.logits)
+    return losses.sum() * weight
 
 
 def part_of(

@@ -12,6 +12,7 @@ from dimec.base.errors import ConfigError, option
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import storage_errors, write_json
 from dimec.runs.intake import Intake, take_in
+from dimec.runs.trackers import point_name
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.training.loop import train_one
@@ -93,7 +94,7 @@ def train_grid(
         update = {"batch_size": size, "learning_rate": rate}
         training = settings.training.model_copy(update=update)
         one = settings.model_copy(update={"training": training})
-        run = RunDirectory(target.grid_path / f"bs{size:02d}-lr{rate:g}")
+        run = RunDirectory(target.grid_path / point_name(size, rate))
         progress.say(f"grid {number} of {len(points)}: batch size {size}, learning rate {rate:g}")
         if overwrite or not _is_beaten(run, one):
             with tracking_to(track, out):

@@ -72,15 +72,16 @@ def train_one(
             intake = with_lengths(intake, tokens_of(state.tokenizer), progress)
             claim(run, settings, intake, overwrite, lesson)
         accelerator.wait_for_everyone()
-        tracker = Tracker(accelerator, run, settings)
-        state = replace(state, tracker=tracker)
         history: list[EpochRecord] = []
-        for stage in state.stages:
-            if stage is not state.stage:
-                state = enter(state, stage)
-            history += _epochs(state, len(history))
-        tracker.finish()
-        finish_run(state, history, _collect_dynamics(state, history))
+        with Tracker(accelerator, run, settings, progress) as tracker:
+            state = replace(state, tracker=tracker)
+            for stage in state.stages:
+                if stage is not state.stage:
+                    state = enter(state, stage)
+                history += _epochs(state, len(history))
+            dynamics = _collect_dynamics(state, history)
+            tracker.tell_map(dynamics["validation"])
+        finish_run(state, history, dynamics)
     return run
 
 

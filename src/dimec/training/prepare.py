@@ -21,6 +21,7 @@ from dimec.data.dataset import SPLITS
 from dimec.data.survey import Counter
 from dimec.policies.kinds import ARRAYS
 from dimec.runs.intake import Intake
+from dimec.runs.trackers import FOLDER
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.run import RunSettings
 from dimec.settings.training import TrainingSettings
@@ -31,7 +32,7 @@ from dimec.training.exit0.run import require_learner
 from dimec.training.lesson import Lesson, begin_as
 from dimec.training.model import MultiExitClassifier
 from dimec.training.stages import Stage, stages_of
-from dimec.training.tracking import FOLDER, Tracker
+from dimec.training.tracking import Tracker
 
 
 @dataclass(frozen=True, eq=False)

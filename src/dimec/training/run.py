@@ -39,8 +39,8 @@ def train_run(
         overwrite: discard the run that ``out`` holds, if its settings or data differ or not.
         progress: where to report to.
         intake: the rows, where they have been read; see :func:`dimec.runs.intake.take_in`.
-        track: ``"tensorboard"``, ``"trackio"`` or ``"mlflow"``, which is told of each epoch; see
-            :mod:`dimec.training.tracking`.
+        track: ``"tensorboard"``, ``"trackio"``, ``"mlflow"`` or a tracker of another package, which
+            is told of each epoch; see :mod:`dimec.training.tracking`.
 
     Raises:
         ConfigError: settings that do not fit the encoder, or another run in ``out``.
