@@ -56,6 +56,7 @@ LONGEST = (
     "training/export/test_bundles.py",
     "cli/test_tiers.py",
     "cli/test_end_to_end.py",
+    "repository/test_tutorial.py",
     "studies/test_workshop.py",
     "web/test_package.py",
     "web/test_network.py",
