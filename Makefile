@@ -9,7 +9,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 CHECKED := $(wildcard src studies tools tests benchmarks conformance deploy)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test suite lint format lock bench conformance wheel clean
+.PHONY: help setup demo test suite lint format lock bench conformance docs wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -51,6 +51,9 @@ conformance: setup ## our clients against a real Triton (.triton), manifests aga
 	@$(BIN)/python tools/ray_setup.py
 	@$(BIN)/python tools/trackers_setup.py
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q conformance
+
+docs: setup ## build the site of the documentation into build/site, and check its links
+	@$(BIN)/python tools/docs_build.py
 
 wheel: setup ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .

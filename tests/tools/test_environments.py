@@ -1,4 +1,4 @@
-"""The environments beside .venv, which the conformance tests use: when each is built anew."""
+"""The environments beside .venv, of conformance tests and site: when each is built anew."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+import docs_setup
 import kserve_setup
 import ray_setup
 import trackers_setup
@@ -14,7 +15,9 @@ import triton_setup
 from setup_env import STAMP, SetupError
 
 
-@pytest.mark.parametrize("module", [kserve_setup, ray_setup, trackers_setup, triton_setup])
+@pytest.mark.parametrize(
+    "module", [docs_setup, kserve_setup, ray_setup, trackers_setup, triton_setup]
+)
 def test_it_is_installed_once_and_again_after_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: ModuleType
 ) -> None:
