@@ -27,6 +27,8 @@ TABLE = (
     ("fit RUN --max-cost 5 --policy deebert --set threshold=1", "--set", "contract"),
     ("fit RUN --max-disagreement 1 --grid paper", "--grid", "contract"),
     ("fit RUN --confidence 0.9", "--confidence", "--max-accuracy-drop"),
+    ("fit RUN --bound exact", "--bound", "--max-accuracy-drop"),
+    ("fit RUN --max-cost 5 --bound exact", "--bound", "--max-cost"),
     ("fit RUN --calibration-text x", "--calibration-text", "--max-disagreement"),
     ("fit RUN --calibration-labels x --lambda 1", "--calibration-labels", "--max-cost"),
     ("evaluate RUN --scenario phone-4g --json", "--scenario", "--json"),

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 
 from dimec.runs.run import Run
 from dimec.tiers.deployment import Deployment
+from support.installing import build_wheel, install
 from support.served import Server
 from support.tiny import Said, command, dimec
 
@@ -27,18 +25,8 @@ PACKAGE, DOCS = ROOT / "tests" / "support" / "escalating", ROOT / "docs" / "arch
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What PYTHONPATH has to be for a Python with the package installed."""
-    folder = tmp_path_factory.mktemp("installed")
-    copy = shutil.copytree(PACKAGE, folder / "source")  # a build may leave files beside the source
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
-    place = ["--target", str(folder / "site"), str(copy)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", *offline, *place],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return os.pathsep.join([str(folder / "site"), *sys.path])
+    wheel = build_wheel(PACKAGE, tmp_path_factory.mktemp("built"))
+    return install(wheel, tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +85,15 @@ def test_it_is_fitted_evaluated_and_reported(run: Path, site: str, threshold: fl
 
 def test_its_bundle_says_what_it_holds(bundle: Path, site: str, threshold: float) -> None:
     shown = installed(site, "inspect", bundle, "--json")
-    told = {"settings": {"threshold": threshold}, "contract": None}
+    told: dict[str, Any] = {"settings": {"threshold": threshold}, "contract": None}
+    told |= {"package": {"name": "escalating", "version": "1.0"}}
     assert shown["policy"] == {"kind": "escalating", "name": "escalating", **told}
     # Where the package is not installed too: a bundle is checked, and no policy made.
     said = dimec("inspect", bundle)
     assert said.code == 0, said.err
     assert "policy: escalating (kind escalating)" in said.out
     assert f'its settings: {{"threshold": {threshold}}}' in said.out
+    assert "it needs the package escalating 1.0, which is not installed here" in said.out
 
 
 def test_the_names_that_help_has_are_those_of_the_packages_too(site: str) -> None:

@@ -85,6 +85,7 @@ JSON = (
     "map select {folder}/recorded --by easy --json",
     "trace record {run} --task csv:{reviews} --rows test --out {folder}/trace.safetensors --json",
     "traces list --json",
+    "plugins --json",
     "traces show mrpc/minilm-joint/0 --json",
     "traces get mrpc/minilm-joint/0 --out {run}/got.safetensors --json",
     "trace import {folder}/records.csv --out {run}/records --overwrite --json",

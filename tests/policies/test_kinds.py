@@ -302,7 +302,7 @@ def test_a_package_that_cannot_be_loaded_is_named(
     load_beside: Loader, module: str, message: str
 ) -> None:
     said = load_beside({"extra_policies.py": module, **distribution("extra_policies")})
-    assert "behind the entry point 'always' (extra_policies) cannot be loaded" in said
+    assert "entry point 'always' (extra_policies) of the package extra 1.0 cannot be" in said
     assert message in said
     assert said.endswith("repair or uninstall it")
     assert len(said.splitlines()) == 1

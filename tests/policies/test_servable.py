@@ -163,7 +163,7 @@ def another(monkeypatch: pytest.MonkeyPatch) -> Callable[[System], None]:
     systems()
 
     def add(one: System) -> None:
-        monkeypatch.setitem(registry._SYSTEMS, one.name, one)
+        monkeypatch.setitem(registry._SYSTEMS.things, one.name, one)
 
     return add
 

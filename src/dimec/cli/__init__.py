@@ -25,6 +25,7 @@ from dimec.cli.export import export
 from dimec.cli.inspect import inspect
 from dimec.cli.join import join
 from dimec.cli.map import map_app
+from dimec.cli.plugins import plugins
 from dimec.cli.predict import predict
 from dimec.cli.profile import profile
 from dimec.cli.push import pull, push
@@ -37,6 +38,7 @@ from dimec.cli.streams import (
     flush_output,
     refused_by_system,
     replace_what_cannot_be_shown,
+    tell_warnings_in_a_line,
 )
 from dimec.cli.trace import trace_app
 from dimec.cli.traces import traces_app
@@ -70,6 +72,7 @@ def main() -> None:
     """Run the command line; an error that the user can act on is one line and exit code 2,
     or 3 where a contract is refused."""
     replace_what_cannot_be_shown()
+    tell_warnings_in_a_line()
     try:
         try:
             app(_with_homes(sys.argv[1:]))
@@ -140,7 +143,7 @@ _STEPS = (
     push,
     pull,
 )
-_RESEARCH = (bottleneck, compress, join, profile, simulate)
+_RESEARCH = (bottleneck, compress, join, plugins, profile, simulate)
 for _command in _STEPS:
     app.command(cls=Command)(_command)
 app.command(rich_help_panel="Research", context_settings=dict(PASSED_ON))(reproduce)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand
 
 from dimec.base.errors import typed_options
+from dimec.base.plugins import names
 from dimec.cli.idle import RULES, Given, Idle, refuse_idle
 from dimec.cli.options import whole
 
@@ -87,5 +87,5 @@ SERVABLE = (
 
 def _policies() -> str:
     """``: bert-cloud, deebert``, and the packages of policies that are installed."""
-    others = (point.name for point in entry_points(group="dimec.policies"))
+    others = (name for group in ("policies", "routers") for name in names(group, SERVABLE))
     return ": " + ", ".join([*SERVABLE, *others])

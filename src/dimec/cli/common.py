@@ -47,6 +47,18 @@ TraceName = Annotated[
         "folder that dimec trace import made.",
     ),
 ]
+CONTRACT = "Contract"  # the panel of its options
+Bound = Annotated[
+    str | None,
+    typer.Option(
+        "--bound",
+        metavar="NAME",
+        help="The test that promises it, in place of the one that suits: exact, betting, "
+        "clopper-pearson, hoeffding-bentkus, disagreement (which needs no labels), or one that "
+        "dimec plugins lists.",
+        rich_help_panel=CONTRACT,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

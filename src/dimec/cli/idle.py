@@ -98,9 +98,12 @@ RULES = (
     ),
     Idle(
         "fit",
-        ("confidence", "calibration_share", "calibration_text", "calibration_labels"),
+        ("confidence", "bound", "calibration_share", "calibration_text", "calibration_labels"),
         lambda given: not _under_contract(given),
         "without a contract: --max-accuracy-drop, --max-disagreement or --max-cost",
+    ),
+    Idle(
+        "fit", ("bound",), _beside("max_cost"), "with --max-cost, which has its own; leave it out"
     ),
     Idle(
         "fit",

@@ -135,6 +135,8 @@ def _inspect_bundle(path: Path, as_json: bool) -> None:
             from dimec.contract.promise import Promise
 
             print(f"contract: {Promise.of_json(policy['contract']).told()}")
+        if (needs := _needs(policy)) is not None:
+            print(needs)
     for name in ("task", "backbone", "model", "date"):
         if name in manifest.provenance:
             print(f"{name}: {shown(str(manifest.provenance[name]))}")
@@ -190,7 +192,28 @@ def _policy(tier: TierBundle) -> tuple[dict[str, Any] | None, dict[str, Any] | N
     found = record.get("fitted_on")
     fitted_on = found if isinstance(found, dict) else {}
     policy = {"settings": record.get("settings", {}), "contract": fitted_on.get("contract")}
+    if "package" in record:
+        from dimec.policies.kinds import package_told
+
+        policy["package"] = dict(
+            zip(("name", "version"), package_told(record["package"]), strict=True)
+        )
     return {**told, **policy}, fitted_on.get("pricing")
+
+
+def _needs(policy: dict[str, Any]) -> str | None:
+    """The package that a policy needs, and whether it is installed; None for dimec's own."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    if not (package := policy.get("package")):
+        return None
+    name, made_with = package["name"], package["version"]
+    try:
+        here = version(name)
+    except (PackageNotFoundError, ValueError):
+        return f"it needs the package {name} {made_with}, which is not installed here"
+    at = "installed here" if here == made_with else f"of which {shown(here, 40)} is installed here"
+    return f"it needs the package {name} {made_with}, {at}"
 
 
 def _facts(tier: TierBundle, pricing: dict[str, Any] | None) -> dict[str, Any]:

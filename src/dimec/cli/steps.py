@@ -10,7 +10,9 @@ import typer
 
 from dimec.base.errors import ConfigError
 from dimec.cli.common import (
+    CONTRACT,
     AsJson,
+    Bound,
     RunOrNone,
     RunPath,
     TraceName,
@@ -27,8 +29,6 @@ from dimec.settings.lists import numbers_of, pairs_of, prices_of, tiers_of
 
 if TYPE_CHECKING:
     from dimec.runs.run import Run
-
-CONTRACT = "Contract"
 
 
 def fit(
@@ -101,6 +101,7 @@ def fit(
             rich_help_panel=CONTRACT,
         ),
     ] = None,
+    bound: Bound = None,
     calibration_share: Annotated[
         float | None,
         typer.Option(
@@ -217,6 +218,7 @@ def fit(
         "max_disagreement": max_disagreement,
         "max_cost": max_cost,
         "confidence": confidence,
+        "bound": bound,
         "calibration_share": calibration_share,
         "calibration_text": calibration_text,
         "calibration_labels": calibration_labels,

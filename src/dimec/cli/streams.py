@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +28,19 @@ def replace_what_cannot_be_shown() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
+
+
+def tell_warnings_in_a_line() -> None:
+    """From now on a warning about a plug-in is a line on standard error, without its place."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if category.__name__ == "PluginWarning":
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.showwarning = show
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

@@ -51,6 +51,7 @@ class Promise:
         source: of the calibration rows, for a reader.
         tried: policies of the path that were tested.
         accepted: of these, those that keep the contract; the cheapest of them was taken.
+        package: that the test is of, with its version; empty for dimec's own.
     """
 
     max_accuracy_drop: float | None
@@ -63,6 +64,7 @@ class Promise:
     source: str
     tried: int
     accepted: int
+    package: str = ""
 
     def told(self) -> str:
         """``drop at most 0.5 points at 95 % confidence``."""
@@ -75,7 +77,8 @@ class Promise:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, for :meth:`of_json`."""
-        return asdict(self)
+        values = asdict(self)
+        return values if self.package else {k: v for k, v in values.items() if k != "package"}
 
     @classmethod
     def of_json(cls, stored: Any) -> Self:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dimec.base.errors import ConfigError, DataError, option, quoted
+from dimec.base.errors import ConfigError, DataError, option, quoted, shown
 from dimec.base.metrics import METRICS
+from dimec.base.plugins import Plugin, loaded, named, names
 from dimec.base.storage import expanded
 from dimec.data import files, glue, vader
 from dimec.data.arrow import SAVED, splits_saved
@@ -26,6 +27,7 @@ TASK_NAMES = (
     *(f"glue/{name}" for name in glue.TASKS),
     *(f"vader/{name}" for name in vader.STEMS),
 )
+_NO_COLUMNS = dict.fromkeys(("text_column", "pair_column", "label_column", "split_column"))
 
 
 def load_task(
@@ -45,10 +47,11 @@ def load_task(
 
     Args:
         task: ``glue/NAME`` (sst2, cola, mrpc, qnli, qqp, mnli, rte), ``vader/NAME`` (movies,
-            tweets, amazon, nyt), or a file: ``csv:PATH``, ``tsv:PATH``, ``jsonl:PATH``,
-            ``json:PATH``, ``parquet:PATH``, ``arrow:PATH``, or its path alone where the ending
-            tells the kind; exports of Label Studio are known by their columns. ``datasets:PATH``, a
-            folder of splits that ``DatasetDict.save_to_disk`` wrote. A table in memory
+            tweets, amazon, nyt), one of another package (entry point of the group
+            ``dimec.tasks``), or a file: ``csv:PATH``, ``tsv:PATH``, ``jsonl:PATH``, ``json:PATH``,
+            ``parquet:PATH``, ``arrow:PATH``, or its path alone where the ending tells the kind;
+            exports of Label Studio are known by their columns. ``datasets:PATH``, a folder of
+            splits that ``DatasetDict.save_to_disk`` wrote. A table in memory
             (:func:`dimec.data.frames.table_of`). Or a mapping of splits (train, validation, test)
             to files or tables, with at least training and one other.
         data_dir: for ``glue/``: the folder with the tasks' folders; default ``DIMEC_DATA``.
@@ -81,6 +84,11 @@ def load_task(
         _refuse(task, columns, "columns are chosen for files only")
         _refuse(task, form, "it is of files only")
         dataset = _named_task(task, data_dir)
+    elif isinstance(task, str) and (plugin := plugged_task(task)) is not None:
+        _refuse(task, columns, "columns are chosen for files only")
+        _refuse(task, form, "it is of files only")
+        _refuse(task, {"data_dir": data_dir}, "it is of glue tasks only")
+        dataset = _of_package(plugin)
     else:
         name = task if isinstance(task, str) else "a table"
         if isinstance(task, str) and saved_folder(task) is None and file_of(task) is None:
@@ -105,6 +113,41 @@ def saved_folder(task: str) -> Path | None:
     """The folder of splits that ``datasets:FOLDER`` names; None for anything else."""
     kind, colon, path = task.partition(":")
     return expanded(path) if colon and kind == SAVED else None
+
+
+def plugged_task(task: str) -> Plugin | None:
+    """The plug-in that brings a task; None for dimec's own, for files, and where there is none.
+
+    Raises:
+        ConfigError: two packages claim the name.
+    """
+    own = task in TASK_NAMES or saved_folder(task) is not None or file_of(task) is not None
+    return None if own else named("tasks", task)
+
+
+def _of_package(plugin: Plugin) -> Dataset:
+    """The rows of a task that a package brings.
+
+    Its entry point names a function without arguments, which returns what :func:`load_task` reads
+    (a file, a table, splits of such) or a :class:`Dataset`. An error is the package's.
+
+    Raises:
+        ConfigError: it cannot be loaded, or is no such function.
+        DataError: it fails, or returns something else.
+    """
+    whose = f"the task {plugin.name!r} of the package {plugin.told}"
+    function = loaded(plugin)
+    if not callable(function):
+        raise ConfigError(f"{whose}: expected a function without arguments at {plugin.value}")
+    try:
+        found = function()
+        rows = found if isinstance(found, Dataset) else _rows_of(found, _NO_COLUMNS, {})
+    except Exception as error:
+        raise DataError(
+            f"{whose} gives no rows: {type(error).__name__}: {shown(str(error), 160)}; expected a "
+            "Dataset, a file, a table or splits of them; ask its authors"
+        ) from error
+    return replace(rows, task=plugin.name)
 
 
 def _named_task(task: str, data_dir: Path | str | None) -> Dataset:
@@ -234,11 +277,13 @@ def _unknown(task: str) -> str:
         # A prefix that is no kind, such as ndjson:, or a file's name alone.
         guess = [f"{kind}:{path if colon and prefix.isalpha() else task}"]
     else:
-        guess = difflib.get_close_matches(task, TASK_NAMES, n=1)
+        guess = difflib.get_close_matches(task, (*TASK_NAMES, *names("tasks")), n=1)
     hint = f"did you mean {quoted(guess[0], 80)}? " if guess else ""
     return (
-        f"unknown task {quoted(task, 60)}; {hint}tasks are {', '.join(TASK_NAMES)}, and files as "
-        f"{', '.join(f'{kind}:PATH' for kind in (*KINDS, SAVED))}"
+        f"unknown task {quoted(task, 60)}; {hint}tasks are "
+        f"{', '.join((*TASK_NAMES, *names('tasks', TASK_NAMES)))}, and files as "
+        f"{', '.join(f'{kind}:PATH' for kind in (*KINDS, SAVED))}; one of another package needs that package "
+        "installed"
     )
 
 

@@ -2,17 +2,18 @@
 
 A kind that is registered can be stored, exported, served, and its state kept. Packages of others
 register theirs by an entry point of the group ``dimec.policies``: a module whose import registers
-kinds (:func:`register_kind`) and systems (:func:`dimec.policies.registry.register`).
+kinds (:func:`register_kind`) and systems (:func:`dimec.policies.registry.register`); or bring a
+router, of which dimec makes both (:mod:`dimec.policies.plugged`). An entry point of a kind's own
+name is imported alone where that kind is wanted.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
@@ -26,10 +27,20 @@ from dimec.base.errors import (
     MissingArtefactError,
     shown,
 )
+from dimec.base.plugins import (
+    Plugin,
+    Registered,
+    calling_module,
+    installed,
+    load_all,
+    loaded,
+    named,
+    registrant,
+    warn,
+)
 from dimec.base.storage import load_arrays, read_json, save_arrays, write_json
 from dimec.policies.base import Policy
 
-GROUP = "dimec.policies"
 POLICY, ARRAYS = "policy.json", "policy.safetensors"
 _FORMAT = 1
 _KIND = "policy"
@@ -92,7 +103,7 @@ class FromSettings:
 
 
 Make = Callable[[str, Mapping[str, Any], Arrays], Policy]
-_KINDS: dict[str, Make] = {}
+_KINDS: Registered[Make] = Registered("a kind of policies")
 # Where dimec's own kinds are registered, so that one of them loads no other.
 _HOMES = {
     "centroid": "dimec.policies.routed",
@@ -118,20 +129,22 @@ _HOMES = {
 }
 
 
-def register_kind(kind: str, make: Make) -> None:
+def register_kind(kind: str, make: Make, *, by: Plugin | None = None) -> None:
     """Let policies of this kind be stored and loaded.
 
     Args:
         kind: its name.
         make: builds a policy from its name, its settings and its arrays; raises KeyError,
             TypeError, ValueError, ConfigError or DataError where they are not such a policy's.
+        by: the package whose it is, where that is not the one that is being imported.
 
     Raises:
         ConfigError: the name is taken.
     """
-    if kind in _KINDS or _HOMES.get(kind, __name__) not in sys.modules:
+    by = by or registrant(calling_module())
+    if _HOMES.get(kind, __name__) not in sys.modules or (by is not None and kind in _HOMES):
         raise ConfigError(f"a kind of policies named {kind!r} is registered already")
-    _KINDS[kind] = make
+    _KINDS.add(kind, make, by)
 
 
 def is_kind(name: str) -> bool:
@@ -139,21 +152,46 @@ def is_kind(name: str) -> bool:
     return name in _KINDS or name in _HOMES
 
 
-@cache
 def load_plugins() -> None:
-    """Import what other packages register, once.
+    """Import every policy and router of other packages; a broken one is left out with a warning."""
+    load_all("policies")
+    load_all("routers")
+    for plugin in installed():
+        if plugin.group == "routers":
+            with suppress(ConfigError):  # it was warned of
+                _take_up(plugin)
+
+
+def load_plugin(name: str) -> bool:
+    """Import the policy or router that an entry point gives this name.
+
+    Returns:
+        Whether there is one.
 
     Raises:
-        ConfigError: one of them cannot be imported; names it.
+        ConfigError: it cannot be loaded, or two packages claim the name.
     """
-    for point in entry_points(group=GROUP):
-        try:
-            point.load()
-        except Exception as error:
-            raise ConfigError(
-                f"the package behind the entry point {point.name!r} ({point.value}) cannot be "
-                f"loaded: {type(error).__name__}: {shown(str(error), 120)}; repair or uninstall it"
-            ) from error
+    found = [one for group in ("policies", "routers") if (one := named(group, name)) is not None]
+    for plugin in found:
+        _take_up(plugin)
+    return bool(found)
+
+
+def _take_up(plugin: Plugin) -> None:
+    thing = loaded(plugin)
+    if plugin.group == "routers":
+        # Not at the top: it stands on this module and on the registry.
+        import_module("dimec.policies.plugged").take_up(plugin, thing)
+
+
+def own_kinds() -> tuple[str, ...]:
+    """The names of dimec's own kinds."""
+    return tuple(_HOMES)
+
+
+def package_of(kind: str) -> Plugin | None:
+    """The package that brought a registered kind; None for dimec's own."""
+    return _KINDS.owner(kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +235,7 @@ class StoredPolicy:
                 "settings": policy.settings(),
                 "arrays": sorted(arrays),
                 "fitted_on": dict(self.fitted_on),
+                **({} if (by := package_of(str(kind))) is None else {"package": by.to_json()}),
             },
         )
 
@@ -222,7 +261,7 @@ class StoredPolicy:
             kind, name, settings = str(stored["kind"]), str(stored["name"]), stored["settings"]
             if not isinstance(settings, dict):
                 raise TypeError(f"expected settings by name, got {settings!r}")
-            make = _kind_in(path, kind)
+            make = _kind_in(path, kind, stored.get("package"))
             arrays: Arrays = {}
             if stored["arrays"]:
                 arrays, metadata = load_arrays(folder / ARRAYS, _KIND, _MADE_BY)
@@ -236,22 +275,49 @@ class StoredPolicy:
             ) from None
 
 
-def _kind_in(path: Path, kind: str) -> Make:
-    """:func:`kind_of` for a file, which fitting again does not repair."""
+def _kind_in(path: Path, kind: str, package: Any) -> Make:
+    """:func:`kind_of` for a file, which fitting again does not repair.
+
+    Args:
+        path: of the file.
+        kind: that it names.
+        package: what it says of the package that brought the kind, if anything.
+    """
+    name, version = package_told(package)
     try:
-        return kind_of(kind)
+        make = kind_of(kind)
     except ConfigError as error:
-        raise CorruptArtefactError(f"{path} cannot be read: {error}") from None
+        needs = f"it was made with the package {name} {version}: {error}" if name else f"{error}"
+        raise CorruptArtefactError(f"{path} cannot be read: {needs}") from None
+    by = package_of(kind)
+    if name and by is not None and (by.package, by.version) != (name, version):
+        warn(f"{path} was made with the package {name} {version}, and {by.told} is installed")
+    return make
+
+
+def package_told(package: Any) -> tuple[str, str]:
+    """Name and version that a stored policy gives for its package; both empty for dimec's own.
+
+    Example:
+        >>> package_told({"name": "escalating", "version": "1.0"}), package_told(None)
+        (('escalating', '1.0'), ('', ''))
+    """
+    if not isinstance(package, Mapping):
+        return "", ""
+    return shown(str(package.get("name", "")), 60), shown(str(package.get("version", "")), 40)
 
 
 def kind_of(name: str) -> Make:
     """How policies of a registered kind are made.
 
     Raises:
-        ConfigError: there is none; says which there are.
+        ConfigError: there is none; says which there are. Or the package that has an entry point of
+            that name cannot be loaded.
     """
     if name not in _KINDS and name in _HOMES:
         import_module(_HOMES[name])
+    if name not in _KINDS:
+        load_plugin(name)
     if name not in _KINDS:
         load_plugins()
     if name not in _KINDS:

@@ -16,9 +16,10 @@ from types import MappingProxyType
 from typing import Any
 
 from dimec.base.errors import ConfigError, DataError
+from dimec.base.plugins import Plugin, Registered, calling_module, registrant
 from dimec.cartography import DataMap
 from dimec.policies.base import Policy
-from dimec.policies.kinds import load_plugins
+from dimec.policies.kinds import load_plugin, load_plugins
 from dimec.tiers.costs import check_lambda
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -199,7 +200,7 @@ def validation_reward(policy: Policy, inputs: FitInputs) -> float:
     return float((right - inputs.lam * deployment.price(outcome.usage)).mean())
 
 
-_SYSTEMS: dict[str, System] = {}
+_SYSTEMS: Registered[System] = Registered("a system")
 # Each registers its systems when it is imported, which is not before somebody asks for systems: a
 # phone that runs one policy needs none of the others. The order is that of the tables.
 _MODULES = (
@@ -231,13 +232,19 @@ _MODULES = (
 
 
 def register(
-    system: System, *, title: str = "", recipe: str = "", tags: Collection[str] = ()
+    system: System,
+    *,
+    title: str = "",
+    recipe: str = "",
+    tags: Collection[str] = (),
+    by: Plugin | None = None,
 ) -> System:
     """Add a system, after those that are there: the order of registration is that of the tables.
 
     Args:
         system: what is fitted and replayed.
         title, recipe, tags: how it is shown and compared; in place of the system's own.
+        by: the package whose it is, where that is not the one that is being imported.
 
     Returns:
         The system as it is registered.
@@ -245,27 +252,34 @@ def register(
     Raises:
         ConfigError: the name is taken.
     """
-    if system.name in _SYSTEMS:
-        raise ConfigError(f"a system named {system.name!r} is registered already")
+    by = by or registrant(calling_module())
     known = replace(
         system,
         title=title or system.title,
         recipe=recipe or system.recipe,
         tags=frozenset(tags) or system.tags,
     )
-    return _SYSTEMS.setdefault(known.name, known)
+    _SYSTEMS.add(known.name, known, by)
+    return known
 
 
 def systems() -> Mapping[str, System]:
     """Every registered system by name, in the order of the tables; those of other packages last.
 
-    Raises:
-        ConfigError: a package that registers systems cannot be loaded.
+    A package that cannot be loaded is left out, with a warning.
     """
+    _load_own()
+    load_plugins()
+    return _in_order()
+
+
+def _load_own() -> None:
     for module in _MODULES:
         import_module(module)
-    load_plugins()
-    homes = {name: _home(one) for name, one in _SYSTEMS.items()}
+
+
+def _in_order() -> Mapping[str, System]:
+    homes = {name: _home(_SYSTEMS[name]) for name in _SYSTEMS}
     return MappingProxyType({name: _SYSTEMS[name] for name in sorted(homes, key=homes.__getitem__)})
 
 
@@ -286,12 +300,28 @@ def tagged(*tags: str) -> tuple[System, ...]:
 
 
 def system(name: str) -> System:
-    """The system of that name.
+    """The system of that name; of other packages only the one that has it is imported, if one has.
 
     Raises:
-        ConfigError: there is none; says which there are.
+        ConfigError: there is none; says which there are. Or its package cannot be loaded.
     """
-    known = systems()
-    if name not in known:
-        raise ConfigError(f"no system is named {name!r}; there are {', '.join(known)}")
-    return known[name]
+    if (one := find_system(name)) is None:
+        raise ConfigError(f"no system is named {name!r}; there are {', '.join(systems())}")
+    return one
+
+
+def find_system(name: str) -> System | None:
+    """As :func:`system`; None where there is none.
+
+    Raises:
+        ConfigError: its package cannot be loaded.
+    """
+    _load_own()
+    if name not in _SYSTEMS:
+        load_plugin(name)
+    return _SYSTEMS[name] if name in _SYSTEMS else systems().get(name)
+
+
+def package_of_system(name: str) -> Plugin | None:
+    """The package that registered a system; None for dimec's own."""
+    return _SYSTEMS.owner(name)

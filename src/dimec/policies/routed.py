@@ -13,7 +13,12 @@ from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
 
 _ANSWER = Answer()
-_ROUTERS = {"centroid": CentroidRouter, "tier": SingleTierRouter}
+_ROUTERS: dict[str, type] = {"centroid": CentroidRouter, "tier": SingleTierRouter}
+
+
+def name_router(router: type, kind: str) -> None:
+    """Let policies with routers of another class be stored, as a kind that is registered."""
+    _ROUTERS[kind] = router
 
 
 class RouterPolicy:

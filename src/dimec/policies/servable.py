@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from dimec.base.errors import ConfigError, option, quoted, shown
 from dimec.policies.base import Policy
 from dimec.policies.kinds import is_kind
-from dimec.policies.registry import FitInputs, Fitted, System, systems
+from dimec.policies.registry import FitInputs, Fitted, System, find_system, systems
 
 _PLAIN = (bool, int, float, str)
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
@@ -25,8 +25,7 @@ _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", st
 def servable() -> dict[str, dict[str, Any]]:
     """Every system that can be fitted and served, with the settings that this takes, mostly none.
 
-    Raises:
-        ConfigError: a package that registers systems cannot be loaded.
+    A package that cannot be loaded is left out, with a warning.
     """
     found: dict[str, dict[str, Any]] = {}
     for name, one in systems().items():
@@ -82,15 +81,14 @@ def options_of(one: System) -> dict[str, type]:
 
 
 def _named(name: str) -> System:
-    known = systems()
-    if name not in known:
+    if (one := find_system(name)) is None:
         raise ConfigError(f"no system is named {shown(name, 40)!r}; {_others()}")
-    if known[name].needs:
+    if one.needs:
         raise ConfigError(
-            f"{name} needs a training of its own ({known[name].needs}), and its graphs are served "
-            f"by no tier; {_others()}"
+            f"{name} needs a training of its own ({one.needs}), and its graphs are served by no "
+            f"tier; {_others()}"
         )
-    return known[name]
+    return one
 
 
 def _others() -> str:

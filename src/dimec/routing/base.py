@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,36 @@ class Router(Protocol):
     def copy(self) -> Router:
         """An independent router in the same state."""
         ...
+
+
+class FixedRouter:
+    """A router that learns nothing: all but where an input goes, and its state."""
+
+    def choose(self, embeddings: FloatArray) -> IntArray:
+        """Tiers (N,) for embeddings (N, D), each by its own row alone."""
+        raise NotImplementedError
+
+    def route(self, embeddings: npt.NDArray[np.floating]) -> IntArray:
+        """Tiers (N,) for embeddings (N, D)."""
+        return self.choose(as_embeddings(embeddings))
+
+    def route_one(self, embedding: npt.NDArray[np.floating]) -> Route:
+        """Where one embedding (D,) goes."""
+        return Route(int(self.choose(as_embeddings(np.asarray(embedding)[None]))[0]))
+
+    def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
+        """Nothing."""
+
+    def state(self) -> Mapping[str, npt.NDArray[Any]]:
+        """What it decides by, as arrays by name."""
+        raise NotImplementedError
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Nothing: it has nothing but what it was made of."""
+
+    def copy(self) -> Self:
+        """Itself, since it never changes."""
+        return self
 
 
 def as_embeddings(values: npt.NDArray[np.floating], width: int | None = None) -> FloatArray:

@@ -19,7 +19,7 @@ from dimec.contract import bounded
 from dimec.contract.losses import Losses, Terms
 from dimec.contract.path import Prospect, path, sure_of_drop, sure_of_mean
 from dimec.contract.promise import Calibrated, Promise
-from dimec.contract.registry import DEFAULT, WITHOUT_LABELS, contract_test
+from dimec.contract.registry import DEFAULT, WITHOUT_LABELS, contract_test, package_of_test
 from dimec.contract.sequence import Shortfall, fixed_sequence
 from dimec.policies.candidates import Candidate, Did, candidates_of, did, single_tiers
 from dimec.policies.left_out import LeftOut
@@ -42,12 +42,14 @@ class Wanted:
             :class:`dimec.contract.promise.Promise`.
         max_cost: λ.
         confidence: in [0.5, 0.9999].
+        bound: name of the test of :mod:`dimec.contract.registry`; None for the one that suits.
     """
 
     max_accuracy_drop: float | None = None
     max_disagreement: float | None = None
     max_cost: float | None = None
     confidence: float = 0.95
+    bound: str | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in _TERMS if getattr(self, name) is not None]
@@ -63,6 +65,21 @@ class Wanted:
                 )
         else:
             self.terms  # noqa: B018  # checked now, and not after the work
+        if self.bound is not None:
+            self._check_bound(self.bound)
+
+    def _check_bound(self, bound: str) -> None:
+        labels = contract_test(bound).labels
+        if self.max_cost is not None:
+            raise ConfigError(
+                f"{option('bound')} is of a drop or of different answers, and {option('max_cost')} "
+                "has a bound of its own; leave it out"
+            )
+        if self.max_disagreement is not None and labels:
+            raise ConfigError(
+                f"the bound {bound!r} is of a drop and needs labels; {option('max_disagreement')} "
+                f"takes one that does without, such as {WITHOUT_LABELS}"
+            )
 
     @property
     def terms(self) -> Terms:
@@ -222,7 +239,12 @@ def test_way(search: Search, tried: Sequence[Candidate]) -> Tested:
     if search.wanted.max_cost is not None:
         return _test_cost(search, tried, search.wanted.max_cost)
     by_drop = search.labelled and search.wanted.max_accuracy_drop is not None
-    test = DEFAULT if by_drop else WITHOUT_LABELS
+    test = search.wanted.bound or (DEFAULT if by_drop else WITHOUT_LABELS)
+    if not by_drop and contract_test(test).labels:
+        raise ConfigError(
+            f"the bound {test!r} needs labels, and these calibration rows have none; take one that "
+            f"does without ({option('bound', WITHOUT_LABELS)}), or label some"
+        )
     verdict = fixed_sequence(map(search.losses, tried), search.wanted.terms, test)
     return Tested(verdict.accepted, len(verdict.p_values), verdict.shortfall, test)
 
@@ -243,8 +265,9 @@ def promise(search: Search, chosen: Candidate, tested: Tested) -> Promise:
     wanted, alpha = search.wanted, search.wanted.alpha
     there, losses = search.there(chosen), search.losses(chosen)
     cost = float(there.cost.mean())
-    bound = search.ceiling * bounded.upper(there.cost / search.ceiling, alpha)
-    drop = contract_test(DEFAULT).upper(losses, alpha) if search.labelled else None
+    cost_bound = search.ceiling * bounded.upper(there.cost / search.ceiling, alpha)
+    bound = wanted.bound if wanted.bound and contract_test(wanted.bound).labels else DEFAULT
+    drop = contract_test(bound).upper(losses, alpha) if search.labelled else None
     calibrated = Calibrated(
         rows=len(losses),
         labelled=search.labelled,
@@ -253,9 +276,10 @@ def promise(search: Search, chosen: Candidate, tested: Tested) -> Promise:
         different=losses.differing / len(losses),
         different_bound=contract_test(WITHOUT_LABELS).upper(losses, alpha),
         cost=cost,
-        cost_bound=bound,
+        cost_bound=cost_bound,
         reduction=1 - cost / search.price if search.price else 0.0,
     )
+    by = package_of_test(tested.test) if tested.test != "cost" else None
     return Promise(
         max_accuracy_drop=wanted.max_accuracy_drop,
         max_disagreement=wanted.max_disagreement,
@@ -267,6 +291,7 @@ def promise(search: Search, chosen: Candidate, tested: Tested) -> Promise:
         source=search.calibration.source,
         tried=tested.tried,
         accepted=tested.accepted,
+        package="" if by is None else by.told,
     )
 
 
@@ -299,7 +324,7 @@ def _refused(search: Search, nearest: Candidate, tested: Tested) -> str:
             max_cost=wanted.max_cost,
             confidence=wanted.confidence,
             rows=len(search.calibration),
-            by_labels=tested.test == DEFAULT,
+            by_labels=tested.test != "cost" and contract_test(tested.test).labels,
             nearest=nearest.told(),
             saved=1 - float(nearest.did.cost.mean()) / search.price if search.price else 0.0,
             shortfall=tested.shortfall,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dimec.base.arrays import FloatArray
-from dimec.policies.registry import FitInputs, systems
+from dimec.policies.registry import FitInputs, find_system
 from dimec.runs.fitting import ROUTER
 from dimec.runs.paths import OUT_OF_FOLD
 from dimec.runs.workspace import RunDirectory
@@ -73,7 +73,7 @@ def alone(inputs: FitInputs, more: Trace) -> FitInputs:
 
 def needs_data_map(name: str | None) -> bool:
     """Whether a system is fitted to the data map: dimec's own, the paper's router among them."""
-    one = None if name is None else systems().get(name)
+    one = None if name in (None, ROUTER) else find_system(str(name))
     return name == ROUTER or (one is not None and "ours" in one.tags)
 
 

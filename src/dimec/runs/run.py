@@ -180,6 +180,7 @@ class Run(RunDirectory):
         max_disagreement: float | None = None,
         max_cost: float | None = None,
         confidence: float = 0.95,
+        bound: str | None = None,
         policy: str | None = None,
         calibration_share: float | None = None,
         calibration_text: Path | str | None = None,
@@ -200,6 +201,7 @@ class Run(RunDirectory):
             max_disagreement: share of answers that differ from the last tier's, in points.
             max_cost: mean cost of an answer, in λ; then the policy that loses least is taken.
             confidence: from 0.5 to 0.9999.
+            bound: the test's name, see docs/contract.md.
             policy: a system to choose from alone, or ``"dimec"`` for the paper's router; every one
                 that can be served by default.
             calibration_share: of the validation split that tests and fits nothing; a half by
@@ -217,7 +219,7 @@ class Run(RunDirectory):
             DataError: too few calibration rows, rows that were fitted to, labels that do not fit.
             ArtefactError: the run is not trained, or damaged.
         """
-        wanted = Wanted(max_accuracy_drop, max_disagreement, max_cost, confidence)
+        wanted = Wanted(max_accuracy_drop, max_disagreement, max_cost, confidence, bound)
         known = progress or NoProgress()
         with self.locked():
             basis = basis_of(self, tiers, cost_model, tier_prices, price_by)

@@ -10,9 +10,9 @@ from dimec.base.errors import ConfigError, option
 from dimec.base.storage import write_json
 from dimec.contract.promise import STORED, Promise
 from dimec.evaluation.evaluate import evaluate
-from dimec.policies.kinds import StoredPolicy
+from dimec.policies.kinds import StoredPolicy, package_of
 from dimec.policies.reach import unserved
-from dimec.policies.registry import FitInputs, Fitted, systems
+from dimec.policies.registry import FitInputs, Fitted, find_system
 from dimec.policies.servable import fit_servable
 from dimec.policies.step import Site
 from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on, told_exits
@@ -41,6 +41,7 @@ class SystemFit:
         fitted_rows, left_out: how many rows of which kind it was fitted to, and why none out of
             fold, see :func:`dimec.runs.out_of_fold.kinds_of_rows`; empty for a run without them.
         sources: of the model behind each tier, "" where one model is cut into tiers.
+        package: name and version of the package that brought the policy; empty for dimec's own.
     """
 
     policy: str
@@ -58,6 +59,7 @@ class SystemFit:
     fitted_rows: Mapping[str, int] = field(default_factory=dict)
     left_out: str = ""
     sources: tuple[str, ...] = ()
+    package: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_options(
@@ -134,8 +136,8 @@ def store(
         chosen[STORED] = contract
     if kinds:
         chosen["fitted_rows"] = kinds["fitted_rows"]
-    known = systems()
-    if name in known and "ours" in known[name].tags:  # its pools are those of these thresholds
+    known = find_system(name)
+    if known is not None and "ours" in known.tags:  # its pools are those of these thresholds
         chosen |= {key: found.settings[key] for key in ("alpha", "beta", "grid")}
     StoredPolicy(fitted.policy, fitted_on(model, chosen, inputs.deployment)).save(run.path)
     write_json(run.fit_path, {**asdict(found), "model": model})
@@ -149,6 +151,7 @@ def _found(
     trace = inputs.validation
     site = Site(deployment, trace.exits, trace.sources)
     row = evaluate(inputs.validation, [policy], deployment, draws=1).row(policy.name)
+    by = package_of(str(getattr(policy, "kind", "")))
     return SystemFit(
         policy=policy.name,
         kind=str(getattr(policy, "kind", "")),
@@ -163,6 +166,7 @@ def _found(
         validation_reduction=row.reduction,
         contract=contract,
         sources=deployment.sources,
+        package={} if by is None else by.to_json(),
     )
 
 
@@ -174,6 +178,11 @@ def describe_system(result: SystemFit) -> list[str]:
         f"{result.policy}; exits {exits}; lambda {result.lam:g}",
         ", ".join([*chosen, f"mean reward {result.reward:.4f}"]),
     ]
+    if result.package:
+        lines.append(
+            f"of the package {result.package['name']} {result.package['version']}, which every "
+            "device needs that runs it"
+        )
     if result.learns_online:
         lines.append("it goes on learning as inputs arrive; every replay starts anew")
     if result.unserved:
@@ -194,12 +203,17 @@ def _contract_lines(promise: Promise) -> list[str]:
         drop = f"drop {100 * seen.drop:.2f} points, at most {100 * seen.drop_bound:.2f}; "
     differ = f"{100 * seen.different:.2f} % of answers differ from the last tier's"
     return [
-        f"contract: {promise.told()}",
+        f"contract: {promise.told()}{_by(promise)}",
         f"on {promise.source}: {drop}{differ}, at most {100 * seen.different_bound:.2f} %; "
         f"saved {100 * seen.reduction:.1f} %, cost {seen.cost:.3g} lambda",
         f"fitted to {promise.fitted_rows:,} other rows; {promise.accepted} of {promise.tried} "
         "policies tried keep it, and the last of them was taken",
     ]
+
+
+def _by(promise: Promise) -> str:
+    """The bound, where it is of another package: whether the promise is one rests on it."""
+    return f", by the bound {promise.test} of {promise.package}" if promise.package else ""
 
 
 def _told(value: Any) -> str:
