@@ -6,13 +6,13 @@ BIN := .venv/bin
 RUN ?= runs/demo
 # One more than there are cores: tests wait for processes and sockets of theirs.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
-CHECKED := $(wildcard src studies tools tests benchmarks conformance deploy)
+CHECKED := $(wildcard src studies tools tests benchmarks conformance deploy examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test suite lint format lock bench conformance docs wheel clean
+.PHONY: help setup demo test suite lint format lock bench conformance docs wheel release-check clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 setup: ## make .venv, install the pinned packages and those of web/, or do nothing
 	@$(PYTHON) tools/bootstrap.py
@@ -57,6 +57,9 @@ docs: setup ## build the site of the documentation into build/site, and check it
 
 wheel: setup ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
+
+release-check: setup ## build a release and install it in clean environments (EXTRAS=none, ARGS=--released)
+	$(BIN)/python tools/release_check.py --extras $(or $(EXTRAS),all) $(ARGS)
 
 clean: ## remove builds and caches (not .venv, not runs/)
 	rm -rf dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

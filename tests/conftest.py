@@ -63,6 +63,7 @@ LONGEST = (
     "web/browser/test_state.py",
     "web/browser/test_page.py",
     "cli/test_other_package.py",
+    "examples/test_template.py",
     "proof/test_agreement.py",
     "proof/test_browser.py",
     "studies/test_items.py",

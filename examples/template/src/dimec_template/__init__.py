@@ -1,0 +1,1 @@
+"""What a package brings to dimec, a module each; ``pyproject.toml`` names them."""
