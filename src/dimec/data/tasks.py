@@ -282,8 +282,8 @@ def _unknown(task: str) -> str:
     return (
         f"unknown task {quoted(task, 60)}; {hint}tasks are "
         f"{', '.join((*TASK_NAMES, *names('tasks', TASK_NAMES)))}, and files as "
-        f"{', '.join(f'{kind}:PATH' for kind in (*KINDS, SAVED))}; one of another package needs that package "
-        "installed"
+        f"{', '.join(f'{kind}:PATH' for kind in (*KINDS, SAVED))}; one of another package "
+        "needs that package installed"
     )
 
 

@@ -36,8 +36,9 @@ class DataSettings(Settings):
         str | None,
         Option(
             "glue/sst2 (cola, mrpc, qnli, qqp, mnli, rte), vader/movies (tweets, amazon, "
-            "nyt), one that dimec plugins lists, or csv:FILE (tsv:, jsonl:, json:, parquet:, arrow:; "
-            "exports of Label Studio too), or datasets:FOLDER, the splits that DatasetDict.save_to_disk wrote."
+            "nyt), one that dimec plugins lists, or csv:FILE (tsv:, jsonl:, json:, parquet:, "
+            "arrow:; exports of Label Studio too), or datasets:FOLDER, the splits that "
+            "DatasetDict.save_to_disk wrote."
         ),
     ] = None
     train: Annotated[
