@@ -6,17 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import dimec
+from dimec.base import plugins
 from dimec.base.errors import ConfigError
 from dimec.evaluation.ledger import Ledger
 from dimec.runs.run import Run
-from dimec.runs.trackers import GROUP
 from dimec.training.telling import ledger_text
 from support.listeners import Heard, Killed
 from support.tiny import Said, train_tiny
@@ -38,8 +38,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(str(site))
+def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Has what is in a folder found as if it were installed, until the test ends."""
+    monkeypatch.setattr(plugins, "_failures", {})
+    monkeypatch.setattr(plugins, "_objects", dict(plugins._objects))
+
+    def put(folder: Path) -> None:
+        monkeypatch.syspath_prepend(str(folder))
+        plugins.installed.cache_clear()
+
+    yield put
+    plugins.installed.cache_clear()
+
+
+@pytest.fixture
+def installed(site: Path, found: Callable[[Path], None]) -> Path:
+    found(site)
     return site
 
 
@@ -114,7 +128,7 @@ def test_without_the_package_its_name_is_unknown(cli: Callable[..., Said], tmp_p
     ],
 )
 def test_one_that_cannot_be_made_says_why(
-    monkeypatch: pytest.MonkeyPatch,
+    found: Callable[[Path], None],
     tmp_path: Path,
     run_copy: Callable[..., Path],
     value: str,
@@ -123,8 +137,9 @@ def test_one_that_cannot_be_made_says_why(
     described = tmp_path / "site" / "broken-1.0.dist-info"
     described.mkdir(parents=True)
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text(f"[{GROUP}]\nbroken = {value}\n")
-    monkeypatch.syspath_prepend(str(described.parent))
+    (described / "entry_points.txt").write_text(f"[dimec.trackers]\nbroken = {value}\n")
+    found(described.parent)
     with pytest.raises(ConfigError, match=why) as raised:
         dimec.track(Run(run_copy()), "broken")
     assert value in str(raised.value)
+    assert "the package broken 1.0" in str(raised.value)

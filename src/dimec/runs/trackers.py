@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 
 from dimec.base.errors import ConfigError, MissingExtraError
+from dimec.base.plugins import named, names
 from dimec.base.storage import read_json
 from dimec.runs.workspace import RunDirectory
 
-GROUP = "dimec.trackers"
 FOLDER = "tracking"  # in the run directory
 # Each by the name of its package, and of the extra that installs it.
 TRACKERS = {"tensorboard": "track", "trackio": "trackio", "mlflow": "mlflow"}
@@ -38,24 +37,18 @@ class Told:
     new: tuple[str, ...]
 
 
-def packaged() -> dict[str, EntryPoint]:
-    """The trackers of other packages by name; none of dimec's own names."""
-    return {one.name: one for one in entry_points(group=GROUP) if one.name not in TRACKERS}
-
-
 def check_tracker(kind: str | None) -> None:
     """Whether there is such a tracker here; None is none.
 
     Raises:
-        ConfigError: an unknown one.
+        ConfigError: an unknown one, or one that two packages bring.
         MissingExtraError: its package is not installed.
     """
     if kind is None:
         return
     if kind not in TRACKERS:
-        others = packaged()
-        if kind not in others:
-            known = " or ".join((*TRACKERS, *others))
+        if named("trackers", kind) is None:
+            known = " or ".join((*TRACKERS, *names("trackers", TRACKERS)))
             raise ConfigError(f"expected the tracker {known}, got {kind!r}")
         return
     if importlib.util.find_spec(kind) is None:

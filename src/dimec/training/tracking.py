@@ -24,9 +24,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from dimec.base.errors import ConfigError, shown
+from dimec.base.plugins import loaded, named
 from dimec.base.progress import Progress
 from dimec.base.storage import read_json, write_json
-from dimec.runs.trackers import FOLDER, TRACKERS, check_tracker, packaged
+from dimec.runs.trackers import FOLDER, TRACKERS, check_tracker
 from dimec.training.telling import plain, values_of, values_of_map
 
 if TYPE_CHECKING:
@@ -302,17 +303,19 @@ def made_by_package(
     """
     from accelerate.tracking import GeneralTracker
 
-    point = packaged()[kind]
+    plugin = named("trackers", kind)
+    assert plugin is not None  # or check_tracker would have refused it
+    make = loaded(plugin)
     try:
-        made = point.load()(name=name, folder=folder, resumed=resumed, settings=dict(settings))
+        made = make(name=name, folder=folder, resumed=resumed, settings=dict(settings))
     except Exception as error:
         raise ConfigError(
-            f"the tracker {kind!r} of another package ({point.value}) cannot be made: "
+            f"the tracker {kind!r} ({plugin.value}) of the package {plugin.told} cannot be made: "
             f"{type(error).__name__}: {shown(str(error), 120)}; repair or uninstall it"
         ) from error
     if not isinstance(made, GeneralTracker):
         raise ConfigError(
-            f"the tracker {kind!r} of another package ({point.value}) made a "
+            f"the tracker {kind!r} ({plugin.value}) of the package {plugin.told} made a "
             f"{type(made).__name__}; expected a GeneralTracker of accelerate"
         )
     return made
