@@ -92,6 +92,7 @@ def test_json_is_all_that_stands_on_standard_output(
         (["--looks", "2"], "--looks: the mobile can stop at the exits 1 of this run, got 2"),
         (["--looks", ""], "--looks: expected layers"),
         (["--triton", "NEW", "--triton-backend", "tensorrt"], "got 'tensorrt'"),
+        (["--executorch", "NEW"], "pip install 'dimec[executorch]'"),
         (["--triton", "NEW", "--triton-instances", "0"], "expected at least one instance"),
     ],
 )

@@ -91,7 +91,7 @@ class TierBundle:
                 f"give the folder {tier}/ of the export"
             )
         for name, record in manifest.files.items():
-            _check_file(path, name, record)
+            check_file(path, name, record)
         _check_graphs(path, manifest)
         _check_others(path, manifest)
         return cls(path, manifest)
@@ -171,13 +171,13 @@ def verify_bundle(path: Path | str) -> tuple[BundleManifest, dict[str, TierBundl
     for name, record in manifest.files.items():
         tier, _, file = name.partition("/")
         if name == GOLDEN:
-            _check_file(path, name, record)
+            check_file(path, name, record)
             continue
         if tier not in manifest.names:
             raise CorruptArtefactError(f"{path / MANIFEST} names {quoted(name, 60)}, of no tier")
         if (path / tier).is_symlink():
             raise CorruptArtefactError(f"{path / tier} is a link; a bundle holds its own folders")
-        _check_file(path / tier, file, record)
+        check_file(path / tier, file, record)
     tiers = {tier: TierBundle.open(path / tier, tier) for tier in manifest.names}
     _check_together(path, manifest, tiers)
     return manifest, tiers
@@ -253,7 +253,7 @@ def _parse(model: type[_M], path: Path) -> _M:
     return manifest
 
 
-def _check_file(folder: Path, name: str, record: FileRecord) -> None:
+def check_file(folder: Path, name: str, record: FileRecord) -> None:
     if not _PLAIN.match(name):
         raise CorruptArtefactError(
             f"{folder / MANIFEST} names the file {quoted(name, 120)}; only plain names in its "

@@ -71,7 +71,7 @@ Layer = Annotated[int, Field(ge=1, le=_MOST_LAYERS)]
 Version = Annotated[str, StringConstraints(pattern=r"\A[1-9][0-9]{0,17}\z")]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -82,14 +82,14 @@ def _refuse(problems: Mapping[str, bool]) -> None:
             raise ValueError(problem)
 
 
-class FileRecord(_Frozen):
+class FileRecord(Frozen):
     """What a file of a bundle must be."""
 
     sha256: Digest
     bytes: int = Field(ge=0)
 
 
-class TierRecord(_Frozen):
+class TierRecord(Frozen):
     """A tier as :class:`dimec.tiers.tier.Tier` has it, its version and its wire."""
 
     name: str
@@ -111,7 +111,7 @@ class TierRecord(_Frozen):
         return Tier(**self.model_dump(exclude={"version", "takes"}))
 
 
-class _Shared(_Frozen):
+class Shared(Frozen):
     """What the manifests of a bundle and of its tiers have in common."""
 
     tiers: tuple[TierRecord, ...] = Field(min_length=1, max_length=_MOST_TIERS)
@@ -169,7 +169,7 @@ class _Shared(_Frozen):
         return models.get(source) if isinstance(models, dict) else None
 
 
-class TierManifest(_Shared):
+class TierManifest(Shared):
     """What one tier's folder holds.
 
     Attributes:
@@ -272,7 +272,7 @@ class TierManifest(_Shared):
         return graph_names(self.segments)
 
 
-class BundleManifest(_Shared):
+class BundleManifest(Shared):
     """What a whole bundle holds; ``files`` has ``golden.json``, and paths ``tier/name``."""
 
     kind: Literal["dimec bundle"] = "dimec bundle"

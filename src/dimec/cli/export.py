@@ -21,6 +21,7 @@ from dimec.cli.common import (
 
 if TYPE_CHECKING:
     from dimec.training.export.bundles import ExportReport, TierReport
+    from dimec.training.export.phone.writing import PhoneReport
     from dimec.training.export.verdict import Parity
     from dimec.web.site import SiteReport
 
@@ -70,6 +71,14 @@ def export(
             "The tier's server has to let it: dimec serve --cors-origin.",
         ),
     ] = None,
+    executorch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the first tier for a phone's own app here too: programs for ExecuTorch "
+            "(XNNPACK, fp32), tokenizer, policy, and golden vectors to test a reader with.",
+        ),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -96,6 +105,8 @@ def export(
         dimec export runs/mine bundles/small --int8 all --triton bundles/triton
 
         dimec export runs/mine bundles/mine --web site --web-tier cloud=https://cloud.example
+
+        dimec export runs/mine bundles/mine --executorch phone
     """
     run = open_run(path)
     addresses = _addresses(web_tier or ())
@@ -110,6 +121,7 @@ def export(
             triton=triton,
             triton_backend=triton_backend,  # type: ignore[arg-type]  # checked where it is used
             triton_instances=triton_instances,
+            executorch=executorch,
             force=force,
             overwrite=overwrite,
             progress=progress,
@@ -122,6 +134,8 @@ def export(
     print(f"exported {path} to {out}")
     if report.triton:
         print(f"Triton repository: {report.triton}")
+    if report.phone is not None:
+        print(_phone_line(report.phone))
     if site is not None:
         print(f"site: {site.path}, {site.files} files of {site.bytes / _MB:.1f} MB")
     print_next("up", out)
@@ -165,6 +179,11 @@ def _write_site(bundle: Path, web: Path, addresses: Mapping[str, str]) -> SiteRe
     from dimec.web.site import write_site
 
     return write_site(bundle, web, addresses)
+
+
+def _phone_line(phone: PhoneReport) -> str:
+    said = f"phone: {phone.app}, {len(phone.programs)} programs, {phone.bytes / _MB:.1f} MB"
+    return f"{said}, max Δp {phone.parity.difference:.1e} on {phone.parity.rows:,} texts"
 
 
 def _layers(typed: str | None) -> tuple[int, ...] | None:

@@ -308,6 +308,7 @@ class Run(RunDirectory):
         triton: Path | str | None = None,
         triton_backend: Backend = "onnxruntime",
         triton_instances: int = 1,
+        executorch: Path | str | None = None,
         force: bool = False,
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -321,6 +322,7 @@ class Run(RunDirectory):
             triton: where to write a Triton model repository as well.
             triton_backend: ``"python"`` for builds of Triton without the onnxruntime backend.
             triton_instances: copies of each model that Triton runs side by side.
+            executorch: where to write the first tier as programs for a phone as well.
             force: take an int8 tier also where it differs from the model on more than 1 % of rows.
             overwrite: replace the bundle that is there.
             progress: where to report to.
@@ -347,6 +349,7 @@ class Run(RunDirectory):
             triton=triton,
             triton_backend=triton_backend,
             triton_instances=triton_instances,
+            executorch=executorch,
             force=force,
             overwrite=overwrite,
             progress=progress,

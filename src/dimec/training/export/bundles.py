@@ -26,6 +26,12 @@ from dimec.bundle.triton import Backend, check_repository, check_served, write_t
 from dimec.policies.kinds import POLICY
 from dimec.runs.workspace import RunDirectory
 from dimec.training.export.graphs import require_exporter
+from dimec.training.export.phone.writing import (
+    PhoneReport,
+    check_phone,
+    check_precision,
+    write_phone,
+)
 from dimec.training.export.plan import Export
 from dimec.training.export.verdict import Parity
 from dimec.training.export.writing import packages, write_bundle
@@ -57,17 +63,21 @@ class ExportReport:
         tiers: from the device on.
         reused: whether the bundle stood already, of the same run and settings.
         triton: the Triton model repository, if one was asked for.
+        phone: the first tier's programs for a phone, if they were asked for.
     """
 
     path: Path
     tiers: tuple[TierReport, ...]
     reused: bool
     triton: Path | None = None
+    phone: PhoneReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         record = asdict(self)
-        return record | {"path": str(self.path), "triton": self.triton and str(self.triton)}
+        phone = self.phone and self.phone.to_dict()
+        places = {"path": str(self.path), "triton": self.triton and str(self.triton)}
+        return record | places | {"phone": phone}
 
 
 def export_run(
@@ -79,6 +89,7 @@ def export_run(
     triton: Path | str | None = None,
     triton_backend: Backend = "onnxruntime",
     triton_instances: int = 1,
+    executorch: Path | str | None = None,
     force: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -97,8 +108,10 @@ def export_run(
             layers are cut; all of the model's by default.
         triton: where to write a Triton model repository of every tier but the first as well.
         triton_backend, triton_instances: see :func:`dimec.bundle.triton.write_triton_repository`.
+        executorch: where to write the first tier's programs for a phone as well, see
+            :mod:`dimec.bundle.phone`.
         force: take an int8 tier also where it is not shown to agree, see :func:`require_parity`.
-        overwrite: replace the bundle, and the repository, that is there.
+        overwrite: replace the bundle, the repository, and the phone's folder, that are there.
         progress: where to report to.
 
     Raises:
@@ -109,7 +122,7 @@ def export_run(
         ArtefactError: the run is not fitted, or damaged.
         DataError, MismatchError: a run of an earlier version, whose data is gone or has changed.
         ParityError: a graph does not answer as the trained model does.
-        MissingExtraError: onnx or onnxscript is not installed.
+        MissingExtraError: onnx, onnxscript or, for a phone, executorch is not installed.
         RunBusyError: another process works in the run, or writes the same bundle.
         StorageError: the disk is full or refuses to write; what was there is left as it was.
     """
@@ -119,8 +132,12 @@ def export_run(
             triton, backend=triton_backend, instances=triton_instances, overwrite=overwrite
         )
     require_exporter()
+    if executorch is not None:
+        check_phone(Path(executorch), out)
     with run.locked():
         export = Export.of(run, int8, looks)
+        if executorch is not None:
+            check_precision(export)
         if triton is not None:
             check_served(export.deployment.names)
         reused = _claim(out, export, overwrite)
@@ -129,6 +146,11 @@ def export_run(
         else:
             with atomic_folder(out) as folder:
                 write_bundle(export, folder, force, progress)
+        phone = None
+        if executorch is not None:
+            phone = write_phone(
+                export, out, Path(executorch), overwrite=overwrite, progress=progress
+            )
     made = None
     if triton is not None:
         made = write_triton_repository(
@@ -138,7 +160,7 @@ def export_run(
             instances=triton_instances,
             overwrite=overwrite,
         )
-    return ExportReport(out, _tier_reports(out, progress), reused, made)
+    return ExportReport(out, _tier_reports(out, progress), reused, made, phone)
 
 
 def _claim(out: Path, export: Export, overwrite: bool) -> bool:

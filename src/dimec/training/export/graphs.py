@@ -71,7 +71,7 @@ def trace_graph(model: RunModel, inputs: Sequence[str], max_tokens: int) -> Any:
         MissingExtraError: onnx or onnxscript is not installed.
     """
     require_exporter()
-    _simplify_embeddings(model.encoder, max_tokens, "token_type_ids" in inputs)
+    simplify_embeddings(model.encoder, max_tokens, "token_type_ids" in inputs)
     # Two rows of two tokens: sizes of 1 would be taken for constants.
     ids = torch.ones((2, 2), dtype=torch.int64)
     traced = _Ready(model, inputs) if isinstance(model, ReadyClassifier) else _Traced(model, inputs)
@@ -80,7 +80,7 @@ def trace_graph(model: RunModel, inputs: Sequence[str], max_tokens: int) -> Any:
     tokens = torch.export.Dim("tokens", min=2, max=max(max_tokens, 3))
     axes = {0: torch.export.Dim.DYNAMIC, 1: tokens}
     try:
-        with _quiet(), _key_masks(), torch.no_grad():
+        with quiet(), _key_masks(), torch.no_grad():
             program = torch.onnx.export(
                 traced.eval(),
                 tuple(example.values()),
@@ -94,7 +94,7 @@ def trace_graph(model: RunModel, inputs: Sequence[str], max_tokens: int) -> Any:
     except Exception as error:
         raise ConfigError(
             f"torch cannot export the encoder {type(model.encoder).__name__} to ONNX "
-            f"({_reason(error)}); its runs give a ledger, but no bundle"
+            f"({reason_of(error)}); its runs give a ledger, but no bundle"
         ) from None
     whole = program.model  # type: ignore[union-attr]  # None only where dynamo is not used
     _tidy(whole)
@@ -162,7 +162,7 @@ class _Positions(nn.Module):
         return self.table[: ids.shape[1]]
 
 
-def _simplify_embeddings(encoder: nn.Module, max_tokens: int, types: bool) -> None:
+def simplify_embeddings(encoder: nn.Module, max_tokens: int, types: bool) -> None:
     """Leave out what a table of token types or positions does not need to be asked for.
 
     Where a text stands alone, every token has the first type, which is added to every position
@@ -220,7 +220,7 @@ def _key_masks() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's warnings and pages of notes from the user; what goes wrong is raised.
 
     They come from several of torch's loggers, and some are printed.
@@ -239,7 +239,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Why torch could not export, in a line: what first went wrong, not what came of it."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -128,11 +128,16 @@ def check_tier(
     alone = [rows[None] for rows in np.union1d(some, size - 1)]  # the last row is the longest text
     batches = _mixed_batches(rng.permutation(size))
     progress.start(f"parity of the {folder.name} tier", len(alone) + size)
-    parts = [_compare(tier, reference, some_rows, progress) for some_rows in (alone, batches)]
+    parts = [compare(tier, reference, some_rows, progress) for some_rows in (alone, batches)]
     progress.end()
+    return parity_of(parts, reference)
+
+
+def parity_of(parts: Sequence[Part], reference: Reference) -> Parity:
+    """The worst of several measurements of one tier."""
     exits = [_worst(each) for each in zip(*(part.exits for part in parts), strict=True)]
     return Parity(
-        size,
+        len(reference.encoded),
         # numpy's, for which what is not a number is the largest.
         float(np.max([each.difference for each in exits])),
         min(each.agreement for each in exits),
@@ -167,6 +172,23 @@ def check_tokenizer(path: Path, reference: Reference) -> None:
             )
 
 
+class Answering(Protocol):
+    """What answers as a tier: its graphs, or the programs made of them; see ``_TierGraphs``."""
+
+    @property
+    def exits(self) -> tuple[int, ...]: ...
+
+    @property
+    def in_segments(self) -> bool: ...
+
+    @property
+    def exit0(self) -> Exit0 | None: ...
+
+    def __call__(
+        self, inputs: dict[str, npt.NDArray[np.int64]]
+    ) -> tuple[list[Float32Array], Float32Array | None]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class _TierGraphs:
     """A tier's graphs, as they run one behind the other.
@@ -195,7 +217,7 @@ class _TierGraphs:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """As :class:`Parity`, of some batches."""
 
     exits: tuple[ExitParity, ...]
@@ -203,12 +225,12 @@ class _Part:
     embedding: float | None = None
 
 
-def _compare(
-    tier: _TierGraphs,
+def compare(
+    tier: Answering,
     reference: Reference,
     batches: Sequence[npt.NDArray[np.int64]],
     progress: Progress,
-) -> _Part:
+) -> Part:
     """What a tier's graphs make of the batches, beside what the model made of the same rows."""
     answers = []
     for rows in batches:
@@ -220,7 +242,7 @@ def _compare(
         for exit_, *got in zip(tier.exits, *(answer[0] for answer in answers), strict=True)
     )
     if not tier.in_segments:
-        return _Part(exits)
+        return Part(exits)
     embeddings, wanted = np.concatenate([answer[1] for answer in answers]), reference.embeddings
     moved = float(np.abs(embeddings - wanted[order]).max())
     routes = (
@@ -232,7 +254,7 @@ def _compare(
         texts = reference.encoded.take(order)
         said = tier.exit0.many(texts.columns["input_ids"], texts.offsets, embeddings)
         exits = (_compare_exit(0, said, reference.probabilities[0][order]), *exits)
-    return _Part(exits, routes, moved)
+    return Part(exits, routes, moved)
 
 
 def _compare_exit(exit_: int, got: Float32Array, expected: Float32Array) -> ExitParity:

@@ -1,0 +1,1 @@
+"""``dimec export --executorch``: the first tier as programs for a phone's runtime."""
