@@ -45,11 +45,12 @@ lock: setup ## write requirements.lock anew (UPGRADE=1 takes the newest versions
 bench: setup ## run the benchmarks (BENCH="tiers serving" for some of them)
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
-conformance: setup ## our clients against a real Triton (.triton), manifests against KServe (.kserve), Ray (.ray), trackers (.trackers)
+conformance: setup ## our clients against a real Triton (.triton), manifests against KServe (.kserve), Ray (.ray), trackers (.trackers), ExecuTorch (.executorch)
 	@$(BIN)/python tools/triton_setup.py
 	@$(BIN)/python tools/kserve_setup.py
 	@$(BIN)/python tools/ray_setup.py
 	@$(BIN)/python tools/trackers_setup.py
+	@$(BIN)/python tools/executorch_setup.py
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q conformance
 
 docs: setup ## build the site of the documentation into build/site, and check its links

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import docs_setup
+import executorch_setup
 import kserve_setup
 import ray_setup
 import trackers_setup
@@ -16,7 +17,8 @@ from setup_env import STAMP, SetupError
 
 
 @pytest.mark.parametrize(
-    "module", [docs_setup, kserve_setup, ray_setup, trackers_setup, triton_setup]
+    "module",
+    [docs_setup, executorch_setup, kserve_setup, ray_setup, trackers_setup, triton_setup],
 )
 def test_it_is_installed_once_and_again_after_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: ModuleType
