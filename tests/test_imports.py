@@ -108,6 +108,7 @@ def test_heavy_packages_are_imported_at_the_top_of_their_own_rooms_only() -> Non
         "scipy",
     }
     network = {"starlette": "serving", "uvicorn": "serving", "httpx2": "client"}
+    network["opentelemetry"] = "telemetry"
     homes = dict.fromkeys(heavy, "training") | network
     elsewhere = [
         f"{_id(path)} imports {package} at its top"
@@ -123,6 +124,7 @@ import importlib, pkgutil, sys
 BLOCKED = {"torch", "transformers", "accelerate", "matplotlib", "openTSNE", "pyarrow", "onnx"}
 BLOCKED |= {"huggingface_hub", "pandas", "polars", "datasets", "sklearn", "scipy"}
 BLOCKED |= {"starlette", "uvicorn", "uvloop", "httptools", "prometheus_client", "onnxscript"}
+BLOCKED |= {"opentelemetry"}
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
@@ -133,7 +135,7 @@ names = [m.name for m in pkgutil.walk_packages(dimec.__path__, "dimec.", onerror
 studies = pkgutil.walk_packages(dimec_studies.__path__, "dimec_studies.")
 for module in studies:
     importlib.import_module(module.name)
-extras = ("dimec.training", "dimec.serving")
+extras = ("dimec.training", "dimec.serving", "dimec.telemetry")
 names = [n for n in names if not n.startswith(extras) and n != "dimec.__main__"]
 for name in names:
     importlib.import_module(name)
@@ -157,7 +159,8 @@ def test_everything_but_training_and_serving_works_without_the_extras() -> None:
     advice, imported = done.stdout.splitlines()
     assert "pip install 'dimec[train]'" in advice
     walked = {module.name for module in pkgutil.walk_packages(dimec.__path__, "dimec.")}
-    outside = {n for n in walked if not n.startswith(("dimec.training", "dimec.serving"))}
+    extras = ("dimec.training", "dimec.serving", "dimec.telemetry")
+    outside = {n for n in walked if not n.startswith(extras)}
     assert set(imported.split()) == outside - {"dimec.__main__"}
     assert len(outside) > 30
 

@@ -25,7 +25,7 @@ HEADER = """\
 # torch stands apart: its version is in pyproject.toml, and tools/torch_build.py installs it.
 """
 PART_HEADER = """\
-# What dimec[serve] needs, as requirements.lock has it, for deploy/Containerfile; written by
+# What dimec[otel,serve] needs, as requirements.lock has it, for deploy/Containerfile; written by
 # `make lock`.
 """
 
@@ -51,7 +51,15 @@ def part_command(root: Path, output: str) -> list[str]:
     """The uv call that resolves what a server needs, held to the versions of the whole lock."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config"]
     command += ["--universal", "--python-version", "3.11", "--fork-strategy", "fewest"]
-    command += [*_PLAIN, "--extra", "serve", "--constraints", str(root / "requirements.lock")]
+    command += [
+        *_PLAIN,
+        "--extra",
+        "serve",
+        "--extra",
+        "otel",
+        "--constraints",
+        str(root / "requirements.lock"),
+    ]
     return [*command, "--output-file", output, str(root / "pyproject.toml")]
 
 

@@ -21,7 +21,7 @@ BEGIN, END = "<!-- rooms: made by tools/rooms.py -->", "<!-- end of rooms -->"
 LEVELS = (
     ("__about__",),
     ("base",),
-    ("protocol", "tiers"),
+    ("protocol", "telemetry", "tiers"),
     ("bundle", "cartography", "contract", "settings", "traces"),
     ("client", "data", "hub", "routing"),
     ("web",),

@@ -89,7 +89,8 @@ def test_its_packages_are_those_of_the_lock_file() -> None:
 
 def test_it_has_all_that_a_server_needs_and_nothing_to_train_with() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["serve"], *extras["otel"]]
     part = pins(DEPLOY / "serve.lock")
     for requirement in map(Requirement, wanted):
         version, _ = part[requirement.name.lower()]

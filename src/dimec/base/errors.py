@@ -163,7 +163,14 @@ class TierError(DimecError):
         tier: ``"edge"`` or ``"cloud"``.
         reason: one of :data:`dimec.client.endpoint.REASONS`.
         sent: whether the input left the device, so that its offloading is to be paid.
+        attempts: requests that were started.
+        status: of HTTP, of the last attempt; None where it had no answer.
+        bytes_sent: bytes of HTTP of the attempts that ended in an HTTP answer.
+        bytes_received: likewise.
     """
+
+    attempts = bytes_sent = bytes_received = 0
+    status: int | None = None
 
     def __init__(self, tier: str, reason: str, detail: str, sent: bool) -> None:
         super().__init__(f"{tier}: {reason}: {detail}")
@@ -172,8 +179,10 @@ class TierError(DimecError):
         self.detail = detail
         self.sent = sent
 
-    def __reduce__(self) -> tuple[type[TierError], tuple[str, str, str, bool]]:
-        return type(self), (self.tier, self.reason, self.detail, self.sent)
+    def __reduce__(
+        self,
+    ) -> tuple[type[TierError], tuple[str, str, str, bool], dict[str, object]]:
+        return type(self), (self.tier, self.reason, self.detail, self.sent), vars(self)
 
 
 class ServerError(DimecError):

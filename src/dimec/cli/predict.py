@@ -164,6 +164,14 @@ def predict(
         ),
     ] = False,
     workers: Annotated[int, typer.Option(help="Requests under way at once.")] = 8,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel",
+            help="Tell OpenTelemetry of every prediction, tiers that serve with --otel included; "
+            "OTEL_EXPORTER_OTLP_ENDPOINT and its like say where the collector is.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines, one for each text.")
     ] = False,
@@ -215,6 +223,7 @@ def predict(
         audit=audit,
         audit_bound=audit_bound,
         audit_reset=audit_reset,
+        otel=otel,
     )
     with mobile, keeping(metrics, mobile), _closed_pipes():
         if note := missing_tiers(mobile.engine.names[1:], urls):

@@ -74,7 +74,7 @@ class Caller:
             except Failure as failure:
                 handed_back = True
                 (self.breaker.fail if failure.counts else self.breaker.abandon)(permit)
-                raise TierError(tier, failure.reason, failure.detail, attempts.sent) from failure
+                raise attempts.in_vain(failure) from failure
             handed_back = True
             self.breaker.succeed(permit)
             return answer
@@ -127,6 +127,7 @@ class _Attempts:
         self._replaced = False
         self._count = 0
         self._bytes_sent = self._bytes_received = 0
+        self._status: int | None = None
         self.sent = False
 
     def run(self) -> CallSteps:
@@ -137,11 +138,12 @@ class _Attempts:
             if not left > 0:
                 raise failure or Failure("timeout", "no time is left", sent=False, counts=False)
             self._count += 1
+            self._status = None
             try:
                 attempt = ask(self._question, self._caller.fixed, left, binary=self._binary)
                 reply = yield attempt
                 assert reply is not None
-                self.sent = True
+                self.sent, self._status = True, reply.status
                 self._bytes_sent += reply.sent
                 self._bytes_received += reply.received
                 values = self._caller.check(self._question, attempt, reply, binary=self._binary)
@@ -154,6 +156,14 @@ class _Attempts:
                 continue
             seconds = time.monotonic() - self._start
             return TierAnswer(values, seconds, self._count, self._bytes_sent, self._bytes_received)
+
+    def in_vain(self, failure: Failure) -> TierError:
+        """What the call comes to where this was its last attempt."""
+        tier = self._caller.endpoint.tier
+        error = TierError(tier, failure.reason, failure.detail, self.sent)
+        error.attempts, error.status = self._count, self._status
+        error.bytes_sent, error.bytes_received = self._bytes_sent, self._bytes_received
+        return error
 
     def _pause(self, failure: Failure) -> float:
         """Seconds until the next attempt; raises the failure where there is to be none."""

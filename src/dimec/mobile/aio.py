@@ -17,8 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import numpy.typing as npt
-
 from dimec.base.errors import ConfigError, DataError, TierError
 from dimec.mobile.addresses import endpoints, named_urls, not_configured
 from dimec.mobile.aio_stream import AsyncStream
@@ -29,9 +27,13 @@ from dimec.mobile.course import Fallback
 from dimec.mobile.engine import Engine
 from dimec.mobile.item import Item
 from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
+from dimec.mobile.spans import engine_of
 from dimec.mobile.stream import processors
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+    from dimec.client.endpoint import TierAnswer
     from dimec.client.tier_client import AsyncTierClient
 
 _T = TypeVar("_T")
@@ -80,12 +82,14 @@ class AsyncMobile:
         audit_bound: float | None = None,
         audit_seed: int | None = None,
         audit_reset: bool = False,
+        otel: bool | TracerProvider = False,
         transports: Mapping[str, Any] | None = None,
     ) -> Self:
         """As :meth:`dimec.mobile.Mobile.open`; to be used in ``async with``, which loads it."""
         make_engine = partial(
-            Engine,
+            engine_of,
             bundle,
+            otel,
             state=state,
             adaptive=adaptive,
             fallback=fallback,
@@ -222,15 +226,20 @@ class AsyncMobile:
         if tier == engine.device:
             await self._in_thread(engine.run, items)
             return
+        sending = engine.sending(tier, items)
         try:
-            rows = await self._ask(tier, items)
+            answer = await self._ask(tier, items)
         except TierError as error:
+            if sending is not None:
+                sending.failed(error)
             engine.failed(items, error)
         else:
-            engine.see(items, rows)
+            if sending is not None:
+                sending.answered(answer)
+            engine.see(items, answer.probabilities)
 
-    async def _ask(self, tier: str, items: list[Item]) -> npt.NDArray[Any]:
-        """(B, C) probabilities of B inputs from another tier.
+    async def _ask(self, tier: str, items: list[Item]) -> TierAnswer:
+        """Ask another tier for B inputs.
 
         Raises:
             TierError: it gave no usable answer.
@@ -240,10 +249,8 @@ class AsyncMobile:
         if client is None:
             raise not_configured(tier)
         first = items[0]
-        answer = await client.infer(
-            engine.batch(items, tier), id=first.id, traceparent=first.context()
-        )
-        return answer.probabilities
+        inputs = engine.batch(items, tier)
+        return await client.infer(inputs, id=first.id, traceparent=first.context())
 
     async def record(self, items: list[Item]) -> list[Prediction]:
         """Record answers; goes on to the end where the caller is cancelled."""

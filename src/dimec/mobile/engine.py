@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from dimec.base.arrays import Float32Array
+from dimec.base.arrays import Float32Array, IntArray
 from dimec.base.errors import ConfigError, DataError, TierError, quoted
 from dimec.bundle.folders import open_mobile_bundle
 from dimec.bundle.footprint import resident_bytes
@@ -45,6 +45,9 @@ from dimec.mobile.state.store import State, default_path
 from dimec.mobile.texts import text_inputs, utf8_of
 from dimec.policies.kinds import Arrays
 from dimec.policies.step import Signal, Step, Walk
+
+if TYPE_CHECKING:
+    from dimec.mobile.spans import Sending
 
 _LONGEST_ID = 200
 
@@ -185,10 +188,13 @@ class Engine:
     def embed(self, item: Item) -> None:
         """Tokenise, and run the embedding layer."""
         assert item.text is not None
-        item.embedded = self.core.embed(self.core.tokenise(item.text))
+        item.embedded = self.core.embed(self._tokenise(item.text, item))
         if self._takes_text:
             item.utf8 = utf8_of(item.text)
         item.text = None
+
+    def _tokenise(self, text: Text, item: Item) -> dict[str, IntArray]:
+        return self.core.tokenise(text)
 
     def decide(self, item: Item) -> None:
         """Have the policy say where to go, and learn from the input if it does."""
@@ -210,10 +216,17 @@ class Engine:
             course, embedded = item.way, item.embedded
             assert embedded is not None
             while course.answer is None and course.tier == self.device:
-                course.see(self.core.run(embedded, course.layer), self._after(item))
+                course.see(self._run_to(embedded, course.layer, item), self._after(item))
             if course.walk.looks:
                 embedded.hidden = None  # should another tier fail, what was seen is the answer
             self._settle(item)
+
+    def _run_to(self, embedded: Embedded, layer: int, item: Item) -> Float32Array:
+        return self.core.run(embedded, layer)
+
+    def sending(self, tier: str, items: Sequence[Item]) -> Sending | None:
+        """What follows the asking of a tier for inputs; None where nothing does."""
+        return None
 
     def see(self, items: Iterable[Item], rows: Iterable[Float32Array]) -> None:
         """The tier that was asked for inputs has given the (C,) probabilities of each."""

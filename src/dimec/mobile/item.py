@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from dimec.mobile.course import Course
 from dimec.mobile.decisions import Decision
 from dimec.mobile.prediction import Prediction
 from dimec.mobile.state.audits import Audited
+
+if TYPE_CHECKING:
+    from dimec.mobile.spans import ItemSpans
 
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -36,6 +40,7 @@ class Item:
         decision, course: where it goes, once it was decided on.
         prediction: the answer, once there is one.
         known: whether ``prediction`` was recorded before.
+        spans: what is told of it to OpenTelemetry; None where nothing is.
     """
 
     text: Text | None
@@ -50,6 +55,7 @@ class Item:
     prediction: Prediction | None = None
     known: bool = False
     utf8: tuple[bytes, ...] = ()
+    spans: ItemSpans | None = None
 
     @property
     def inputs(self) -> dict[str, npt.NDArray[np.int64]]:

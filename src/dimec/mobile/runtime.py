@@ -8,9 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-import numpy.typing as npt
-
 from dimec.base.errors import ConfigError, DataError, TierError
 from dimec.base.progress import NoProgress, Progress
 from dimec.mobile.addresses import endpoints, named_urls, not_configured
@@ -21,8 +18,12 @@ from dimec.mobile.course import Fallback
 from dimec.mobile.engine import Engine
 from dimec.mobile.item import Item
 from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
+from dimec.mobile.spans import engine_of
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+    from dimec.client.endpoint import TierAnswer
     from dimec.client.tier_client import TierClient
     from dimec.mobile.stream import Stream
 
@@ -75,6 +76,7 @@ class Mobile:
         audit_bound: float | None = None,
         audit_seed: int | None = None,
         audit_reset: bool = False,
+        otel: bool | TracerProvider = False,
         transports: Mapping[str, Any] | None = None,
     ) -> Self:
         """Load a bundle, and take hold of its state.
@@ -105,6 +107,9 @@ class Mobile:
                 to be the contract's, or there is no contract.
             audit_seed: of the draws, for tests; by default the system's own randomness.
             audit_reset: begin the audit anew, and go back to the fitted policy after an alarm.
+            otel: tell OpenTelemetry of every prediction. True: by an exporter of this mobile's own,
+                which the standard variables of the environment (``OTEL_EXPORTER_OTLP_ENDPOINT`` and
+                its like) tell where to; or the ``TracerProvider`` of the program.
             transports: tier → httpx2 transport, for tests.
 
         Raises:
@@ -113,10 +118,12 @@ class Mobile:
             ArtefactError: the bundle or the state is missing, damaged or of another model.
             StateBusyError: another process holds the state.
             StorageError: the state cannot be written.
+            MissingExtraError: ``otel`` without ``dimec[otel]``.
         """
         urls = named_urls(tiers, edge, cloud)
-        engine = Engine(
+        engine = engine_of(
             bundle,
+            otel,
             state=state,
             adaptive=adaptive,
             fallback=fallback,
@@ -296,15 +303,20 @@ class Mobile:
         if tier == engine.device:
             engine.run(items)
             return
+        sending = engine.sending(tier, items)
         try:
-            rows = self._ask(tier, items)
+            answer = self._ask(tier, items)
         except TierError as error:
+            if sending is not None:
+                sending.failed(error)
             engine.failed(items, error)
         else:
-            engine.see(items, rows)
+            if sending is not None:
+                sending.answered(answer)
+            engine.see(items, answer.probabilities)
 
-    def _ask(self, tier: str, items: list[Item]) -> npt.NDArray[np.float32]:
-        """(B, C) probabilities of B inputs from another tier.
+    def _ask(self, tier: str, items: list[Item]) -> TierAnswer:
+        """Ask another tier for B inputs.
 
         Raises:
             TierError: it gave no usable answer.
@@ -314,8 +326,7 @@ class Mobile:
         if client is None:
             raise not_configured(tier)
         first = items[0]
-        answer = client.infer(engine.batch(items, tier), id=first.id, traceparent=first.context())
-        return answer.probabilities
+        return client.infer(engine.batch(items, tier), id=first.id, traceparent=first.context())
 
 
 def _reported(

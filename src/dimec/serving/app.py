@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from dimec.bundle.folders import TierBundle
+from dimec.bundle.manifest import TierManifest
 from dimec.serving.auth import BearerAuth
 from dimec.serving.batching import Batcher
 from dimec.serving.board import Board, Fact, Seat
@@ -34,7 +36,11 @@ from dimec.serving.model import Pace, TierModel
 from dimec.serving.pinning import Pin
 from dimec.serving.routes import Endpoints, refuse
 from dimec.serving.settings import LogLevel, ServerSettings
+from dimec.serving.spans import RequestSpans
 from dimec.serving.tokenising import Tokeniser
+
+if TYPE_CHECKING:
+    from dimec.telemetry.spans import Spans
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 _UNAUTHORISED = error_response(
@@ -54,12 +60,15 @@ class Place:
         replica: its name among servers that share an address and no board; it labels what it
             counts.
         pin: its core, where each of them has one.
+        spans: what makes those for OpenTelemetry; None where the settings want none, or the
+            application is to make its own.
     """
 
     seat: Seat = field(default_factory=lambda: Board.alone().seat(0))
     families: Families | None = None
     replica: str = ""
     pin: Pin | None = None
+    spans: Spans | None = None
 
 
 class TierApp(Starlette):
@@ -124,6 +133,10 @@ class TierApp(Starlette):
             Tokeniser(bundle, self._batcher, model.threads) if manifest.takes == "text" else None
         )
         self.inference = Inference(manifest, self._batcher, settings, self._tokeniser)
+        self._own_spans = None if place.spans is not None else spans_of(manifest, settings)
+        spans = place.spans or self._own_spans
+        self._spans = None if spans is None else RequestSpans(spans, manifest)
+        self.inference.keep_course = spans is not None
         root = f"/v2/models/{manifest.tier}"
         self._infer_paths = {f"{root}/infer", f"{root}/versions/{manifest.version}/infer"}
         self._infer_urls = {path.encode("ascii") for path in self._infer_paths}
@@ -146,6 +159,11 @@ class TierApp(Starlette):
         self._batcher.close()
         if self._tokeniser is not None:
             self._tokeniser.close()
+
+    def close_spans(self) -> None:
+        """Send the spans that wait, where the application makes its own; may take seconds."""
+        if self._own_spans is not None:
+            self._own_spans.close()
 
     def record_refusal(self, status: int) -> None:
         """Count and log a connection that was refused before there was a request."""
@@ -179,7 +197,7 @@ class TierApp(Starlette):
             response = preflight
         elif path not in _OPEN and not self._auth.allows(exchange.headers.get(b"authorization")):
             response = _UNAUTHORISED
-        elif path in self._infer_paths and exchange.method == "POST":
+        elif self._is_inference(exchange):
             response = await self._inference(exchange, receive)
         else:
             return await self._routed(exchange, scope, receive, send)
@@ -187,6 +205,9 @@ class TierApp(Starlette):
             exchange.closing |= self.draining
             await exchange.respond(response)
         return response.status, response.outcome
+
+    def _is_inference(self, exchange: HttpExchange) -> bool:
+        return exchange.path in self._infer_paths and exchange.method == "POST"
 
     async def _inference(self, exchange: HttpExchange, receive: Receive) -> HttpResponse:
         if self.draining:
@@ -238,6 +259,8 @@ class TierApp(Starlette):
     def record(self, exchange: HttpExchange, status: int, outcome: RequestOutcome) -> None:
         """Count and log a request that has been answered, or given up."""
         self.metrics.count_request(outcome, status)
+        if self._spans is not None and self._is_inference(exchange):
+            self._spans.record(exchange, status, outcome)
         level: LogLevel = "error" if outcome == "error" else "info"
         if not self.log.enabled(level):
             return
@@ -260,10 +283,25 @@ class TierApp(Starlette):
         )
 
 
+def spans_of(manifest: TierManifest, settings: ServerSettings) -> Spans | None:
+    """What makes the spans of a process that serves a tier; None where the settings want none.
+
+    Raises:
+        ConfigError: the environment asks for what there is not.
+        MissingExtraError: a package of ``dimec[otel]`` is not installed.
+    """
+    if not settings.otel:
+        return None
+    from dimec.telemetry.spans import Spans
+
+    return Spans.open(f"dimec-{manifest.tier}")
+
+
 @asynccontextmanager
 async def _closing(app: TierApp) -> AsyncIterator[None]:
     yield
     app.close()
+    await asyncio.to_thread(app.close_spans)
 
 
 def create_app(

@@ -6,12 +6,15 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dimec.__about__ import __version__
 from dimec.protocol import DIGEST_HEADER, RECEIVED_HEADER, content_digest, encode_error
 from dimec.serving.metrics import RequestOutcome
 from dimec.serving.tracing import new_id, plain_id, trace_id
+
+if TYPE_CHECKING:
+    from dimec.serving.spans import Course
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -106,7 +109,10 @@ class HttpExchange:
         error: fields that say what went wrong inside.
         closing: whether the connection ends with the response.
         body_digest: of the body as it arrived; "" where none was read.
+        course: when an inference was where; None where nothing was queued, or nobody asks.
     """
+
+    course: Course | None = None
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.begun = time.monotonic()

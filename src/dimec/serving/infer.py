@@ -22,6 +22,7 @@ from dimec.serving.checks import OUTPUT, check_request, check_texts
 from dimec.serving.entries import Cancelled, DeadlinePassed, Entry, Overloaded, Probabilities
 from dimec.serving.exchange import CLIENT_GONE, HttpExchange, HttpResponse, Receive, error_response
 from dimec.serving.logs import error_fields
+from dimec.serving.spans import Course
 
 if TYPE_CHECKING:
     from dimec.serving.settings import ServerSettings
@@ -59,7 +60,10 @@ class Inference:
         body_seconds: how long a body may take to arrive.
         stopped: whether no body is waited for any longer.
         reading: who waits for one, beside the calls of this object.
+        keep_course: whether exchanges are told when they were where.
     """
+
+    keep_course = False
 
     def __init__(
         self,
@@ -213,6 +217,8 @@ class Inference:
 
     def note(self, exchange: HttpExchange, entry: Entry) -> None:
         """What is counted and logged of an entry's way through the queue."""
+        if self.keep_course:
+            exchange.course = Course.of(entry)
         if entry.queued is not None and self._tokeniser is not None:
             exchange.tokenise_seconds = entry.queued - entry.submitted
         if entry.queued is not None and entry.begun is not None:

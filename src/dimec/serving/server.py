@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dimec.serving.doors import Doors
     from dimec.serving.logs import JsonLog
     from dimec.serving.standing import Standing
+    from dimec.telemetry.spans import Spans
 
 _NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
 BACKLOG = 1024
@@ -48,10 +50,15 @@ def serve(bundle: TierBundle, settings: ServerSettings, *, stop_with_stdin: bool
         ServerError: the address cannot be listened on.
         ConfigError: TLS files, token or bundle that cannot be used.
         ArtefactError: the graph cannot be used.
-        MissingExtraError: a package of ``dimec[serve]`` is not installed.
+        MissingExtraError: a package of ``dimec[serve]`` is not installed, or for spans of
+            ``dimec[otel]``.
     """
     for package in _NEEDED:
         _check_installed(package)
+    if settings.otel:
+        from dimec.telemetry.spans import check_environment
+
+        check_environment(os.environ)
     from dimec.serving.logs import JsonLog
 
     context = tls_context(settings)
@@ -100,6 +107,7 @@ class TierServer:
         self._log = log
         self._state = ServerState()
         self._standing: Standing | None = None
+        self._spans: Spans | None = None
         self._renewals: set[asyncio.Task[None]] = set()
 
     async def run(self, stop_with_stdin: bool) -> None:
@@ -128,12 +136,24 @@ class TierServer:
             for task in tasks:
                 task.cancel()
             app.close()
+            if self._spans is not None:
+                await asyncio.to_thread(self._spans.close)
 
     def _stand(self) -> Standing:
+        from dimec.serving.app import Place
         from dimec.serving.standing import Standing
 
-        connections = self._state.connections
-        return Standing(self._bundle, self._settings, self._log, lambda: len(connections))
+        connections, place = self._state.connections, Place(spans=self._open_spans())
+        return Standing(self._bundle, self._settings, self._log, lambda: len(connections), place)
+
+    def _open_spans(self) -> Spans | None:
+        """What makes this process's spans, whatever bundles it serves; closed with it."""
+        from dimec.serving.app import spans_of
+
+        self._spans = spans_of(self._bundle.manifest, self._settings)
+        if self._spans is not None:  # what the exporter has to complain about
+            logging.getLogger("opentelemetry").addHandler(_library_log(self._log))
+        return self._spans
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, app: Standing) -> Acceptor:
         from dimec.serving.doors import Doors, TlsAcceptor

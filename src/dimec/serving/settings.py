@@ -47,6 +47,7 @@ class ServerSettings(BaseModel):
         tls_cert: PEM file of the certificate and its chain.
         tls_key: PEM file of its private key, without a passphrase.
         drain: seconds that accepted requests have to finish once the server is told to stop.
+        otel: make spans for OpenTelemetry, which the variables of the environment say where to.
         log_level: the least severe lines that are logged.
         max_header: bytes of a request's line and headers.
         header_seconds: how long these may take to arrive.
@@ -127,6 +128,13 @@ class ServerSettings(BaseModel):
     drain: Annotated[
         float, Option("Seconds that accepted requests have to finish when it stops.")
     ] = Field(10.0, ge=0, le=3600, allow_inf_nan=False)
+    otel: Annotated[
+        bool,
+        Option(
+            "Tell OpenTelemetry of every inference, in the trace of whoever asks; "
+            "OTEL_EXPORTER_OTLP_ENDPOINT and its like say where the collector is."
+        ),
+    ] = False
     log_level: Annotated[LogLevel, Option("debug, info, warning or error.")] = "info"
     max_header: int = Field(16 << 10, ge=1024, le=1 << 20)
     header_seconds: float = Field(10.0, gt=0, le=3600, allow_inf_nan=False)

@@ -91,7 +91,7 @@ class WorkerServer(TierServer):
                 """Nobody changes a copy; the supervisor watches what it was made of."""
 
         connections = partial(self._seat.board.whole, Cell.CONNECTIONS)
-        place = Place(self._seat, Families(), pin=self._pin)
+        place = Place(self._seat, Families(), pin=self._pin, spans=self._open_spans())
         return Copied(self._bundle, self._settings, self._log, connections, place, self._pace)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, app: Standing) -> Adopter:

@@ -175,7 +175,9 @@ def try_out(bundle: TierBundle, settings: ServerSettings) -> None:
     """
     one = settings.model_copy(update={"threads": 1, "workers": 1})
     manifest = bundle.manifest
-    Stand(bundle.path, manifest.tier, manifest.version, one).app("").close()
+    app = Stand(bundle.path, manifest.tier, manifest.version, one).app("")
+    app.close()
+    app.close_spans()
 
 
 async def readiness(app: TierApp) -> int:
