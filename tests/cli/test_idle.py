@@ -46,6 +46,7 @@ TABLE = (
     ("export RUN y --triton-backend python", "--triton-backend", "--triton"),
     ("export RUN y --triton-instances 2", "--triton-instances", "--triton"),
     ("export RUN y --force", "--force", "--int8"),
+    ("score x --run RUN --out y --force", "--force", "--precision int8"),
     ("export RUN y --web-tier cloud=https://x.test", "--web-tier", "--web"),
     ("up BUNDLE --web --state x", "--state", "--web"),
     ("up BUNDLE --web --timeout 2", "--timeout", "--web"),

@@ -182,6 +182,8 @@ class TestInt8:
         with pytest.raises(ParityError, match=r"in int8 agree .* expected 99 %.* precision fp32"):
             make_scorer_of(finished_run, "all-cloud", tmp_path / "int8", "int8")
         assert not (tmp_path / "int8").exists()
+        make_scorer_of(finished_run, "all-cloud", tmp_path / "int8", "int8", force=True)
+        assert Engine.open(tmp_path / "int8").scorer.manifest.precision == "int8"
 
     def test_few_rows_show_too_little(
         self, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_trace: None

@@ -54,10 +54,10 @@ def test_a_run_has_at_most_so_many_rows_and_tokens() -> None:
 
 def test_nobody_is_overtaken_by_the_whole_queue() -> None:
     async def work() -> None:
-        queue = entries_of((10,), (40,), *[(10,)] * 7)
-        assert lengths_taken(queue) == [[10]] * 5
+        queue = entries_of((10,), (40,), *[(10,)] * 11)
+        assert lengths_taken(queue) == [[10]] * 8
         assert lengths_taken(queue) == [[40]]
-        assert lengths_taken(queue) == [[10]] * 3
+        assert lengths_taken(queue) == [[10]] * 4
 
     in_loop(work)
 

@@ -25,7 +25,11 @@ OFF = 1e-5  # of a probability, or a component of an embedding, from torch in ot
 
 
 def make_scorer_of(
-    run: Path, policy: str | None, folder: Path, precision: Precision = "fp32"
+    run: Path,
+    policy: str | None,
+    folder: Path,
+    precision: Precision = "fp32",
+    force: bool = False,
 ) -> None:
     """The scorer of a run and a policy, as dimec score makes it."""
     from dimec.runs.scoring import policy_to_score
@@ -35,7 +39,7 @@ def make_scorer_of(
     opened = RunDirectory(run)
     stored = policy_to_score(opened, policy)
     stored = replace(stored, policy=settled(stored.policy))
-    make_scorer(opened, stored, folder, NoProgress(), precision)
+    make_scorer(opened, stored, folder, NoProgress(), precision, force)
 
 
 def here(folder: Path, tasks: Sequence[Task], wanted: Callable[[Task], bool]) -> Iterator[Event]:

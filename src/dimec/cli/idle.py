@@ -170,6 +170,9 @@ RULES = (
         _beside("on_ray"),
         "with --ray, whose replicas are one process each: see --max-replicas",
     ),
+    Idle(
+        "score", ("force",), lambda given: given["precision"] != "int8", "without --precision int8"
+    ),
     Idle("up", ("port", "open_page"), _without("web"), "without --web, the page"),
     Idle(
         "select",

@@ -96,6 +96,10 @@ def score(
             "labels or first steps differ on more than 1 % of rows of the run."
         ),
     ] = "fp32",
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Take int8 also where it is refused."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer files of texts as the run's policy would, all tiers being here: label, path and cost.
@@ -131,7 +135,7 @@ def score(
     if pair_column is not None:
         _check_pairs(opened, out)
     with ended_in_order(), progress_bar() as progress:
-        identity, make = _scorer(opened, policy, precision)
+        identity, make = _scorer(opened, policy, precision, force)
         with Job.held(out, identity, layout) as job:
             _have_scorer(job, make, progress)
             scored = score_files(job, shards, execute, progress)
@@ -141,7 +145,9 @@ def score(
 Make = Callable[[Path, "Progress"], Any]
 
 
-def _scorer(run: Run, policy: str | None, precision: str) -> tuple[Mapping[str, Any], Make]:
+def _scorer(
+    run: Run, policy: str | None, precision: str, force: bool
+) -> tuple[Mapping[str, Any], Make]:
     """Whose the answers are, and what makes the graphs where they are not there yet."""
     from importlib.metadata import version
 
@@ -161,7 +167,8 @@ def _scorer(run: Run, policy: str | None, precision: str) -> tuple[Mapping[str, 
         progress.say("loading torch")
         from dimec.training.scorer import make_scorer
 
-        make_scorer(run, stored, folder, progress, precision)  # type: ignore[arg-type]  # checked
+        chosen: Any = precision  # checked
+        make_scorer(run, stored, folder, progress, chosen, force)
 
     return identity, make
 

@@ -15,8 +15,11 @@ from dimec.base.storage import atomic_write
 from dimec.base.storage_folders import atomic_folder
 from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.manifest import Precision
+from dimec.policies.base import Policy
 from dimec.policies.kinds import StoredPolicy
+from dimec.policies.routed import RouterPolicy
 from dimec.policies.step import Go, Site, Steps
+from dimec.routing import SingleTierRouter
 from dimec.runs.workspace import RunDirectory, fitted_deployment
 from dimec.scoring.part import Part as Runner
 from dimec.scoring.scorer import PACKAGES, PartRecord, ScorerManifest, write_manifest
@@ -55,6 +58,7 @@ class _Plan:
         stored: the policy that answers; None where all is recorded.
         steps: of it.
         precision: of the weights.
+        force: take int8 however often it differs from the model.
     """
 
     run: RunDirectory
@@ -66,6 +70,7 @@ class _Plan:
     stored: StoredPolicy | None = None
     steps: Steps | None = None
     precision: Precision = "fp32"
+    force: bool = False
 
 
 def make_scorer(
@@ -74,6 +79,7 @@ def make_scorer(
     folder: Path,
     progress: Progress,
     precision: Precision = "fp32",
+    force: bool = False,
 ) -> ScorerManifest:
     """Write a scorer that answers, once its graphs have answered rows of the run as the models do.
 
@@ -83,6 +89,7 @@ def make_scorer(
         folder: takes its place all at once.
         progress: where to report to.
         precision: of the weights.
+        force: take int8 however many rows differ.
 
     Raises:
         ConfigError: the policy cannot be taken on the run's tiers, or an encoder or a tokenizer
@@ -100,13 +107,14 @@ def make_scorer(
     plan = _Plan(
         run,
         {part.tiers[0].source: part.run for part in parts},
-        {part.tiers[0].source: _stops(steps.reach, part, site) for part in parts},
+        {part.tiers[0].source: _stops(_reach(stored.policy, steps), part, site) for part in parts},
         site.exits,
         site.sources,
         exit0 is not None and any(not go.layer for go in steps.reach),
         stored,
         steps,
         precision,
+        force,
     )
     return _write(plan, folder, progress)
 
@@ -134,6 +142,18 @@ def make_recorder(run: RunDirectory, folder: Path, progress: Progress) -> Scorer
         pairs.insert(0, (next(iter(models)), 0))
     exits, sources = tuple(layer for _, layer in pairs), tuple(source for source, _ in pairs)
     return _write(_Plan(run, models, stops, exits, sources, exit0), folder, progress)
+
+
+def _reach(policy: Policy, steps: Steps) -> Sequence[Go]:
+    """Where a policy leads.
+
+    A policy of one tier leads nowhere else here; on a device, which others may have to stand in
+    for, it has to be ready for all.
+    """
+    router = policy.router if isinstance(policy, RouterPolicy) else None
+    if isinstance(router, SingleTierRouter):
+        return [go for go in steps.reach if go.tier == router.tier]
+    return steps.reach
 
 
 def _stops(reach: Sequence[Go], part: Part, site: Site) -> tuple[int, ...]:
@@ -208,7 +228,7 @@ def _write_part(
     atomic_write(folder / "tokenizer.json", tokenizer_text(tokenizer, max_tokens))
     _write_graphs(trace_graph(model, inputs, max_tokens), record, plan.precision, folder)
     steps = plan.steps if first else None
-    check_part(Runner(folder, record), rows, encoded, model, plan.precision, steps)
+    check_part(Runner(folder, record), rows, encoded, model, plan.precision, steps, plan.force)
     return record, tuple(model.label_names), rows.pairs is not None
 
 
