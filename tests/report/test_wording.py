@@ -86,6 +86,16 @@ def test_the_notes_tell_the_gain_over_random(ledger: Ledger) -> None:
     assert told in ledger_notes(ledger)
 
 
+def test_a_loss_against_random_is_told_with_its_own_interval(
+    ledger: Ledger, change_row: Change
+) -> None:
+    worse = change_row(ledger, "dimec-fixed", gain=-0.008, gain_low=-0.017, gain_high=0.001)
+    gained = "dimec-fixed -0.8 (95 % interval -1.7 to 0.1)"
+    assert f"Points gained over random with the same shares: {gained}." in ledger_notes(worse)
+    better = change_row(worse, "random@dimec-fixed", drop=worse.row("dimec-fixed").drop - 0.008)
+    assert "0.8 points better than the router (95 % interval -0.1 to 1.7)" in _first(better)
+
+
 def test_a_ledger_without_gains_is_told_without_their_interval(
     ledger: Ledger, change_row: Change
 ) -> None:

@@ -308,7 +308,7 @@ def _against_random(row: LedgerRow, matched: LedgerRow) -> str:
     lost = "nothing" if amount == "0.0" else f"{amount} points"
     verb = "gains" if matched.drop < 0 and amount != "0.0" else "loses"
     random = f"random routing with the same shares {verb} {lost}"
-    bounds, includes_zero = _gain_interval(row)
+    bounds, includes_zero = _gain_interval(row, turned=better < 0)
     if percent(abs(better)) == "0.0":
         return f"It does no better than random: {random}{bounds}."
     if better < 0:
@@ -319,11 +319,16 @@ def _against_random(row: LedgerRow, matched: LedgerRow) -> str:
     return f"{told}{chance}."
 
 
-def _gain_interval(row: LedgerRow) -> tuple[str, bool]:
-    """The interval of the gain over random in brackets, and whether it includes 0."""
+def _gain_interval(row: LedgerRow, *, turned: bool = False) -> tuple[str, bool]:
+    """The interval of the gain over random in brackets, and whether it includes 0.
+
+    Args:
+        row: of the router.
+        turned: of what random gains over it.
+    """
     if row.gain is None or row.gain_low is None or row.gain_high is None:
         return "", False
     low, high = (row.gain_low, row.gain_high)
-    if row.gain < 0:
+    if turned:
         low, high = -high, -low
     return f" (95 % interval {interval(low, high)})", low <= 0 <= high
