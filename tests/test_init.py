@@ -28,6 +28,7 @@ PUBLIC = [
     "load_task",
     "load_trace",
     "search_thresholds",
+    "track",
     "train",
 ]
 

@@ -40,7 +40,9 @@ IMPORTS = {
     "track": ("tensorboard",),
     "trackio": ("trackio",),
     "mlflow": ("mlflow",),
+    "otel": ("dimec.telemetry.spans",),
     "ray": ("dimec.serving.ray.deployment", "ray.serve", "ray.data"),
+    "executorch": ("executorch.runtime",),
     "demo": ("dimec.training.export.bundles", "dimec.serving.app", "dimec.report.figures"),
     "dev": ("build", "hypothesis", "pytest", "mypy"),
 }

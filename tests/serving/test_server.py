@@ -52,6 +52,7 @@ def test_it_says_where_it_is_once_it_can_answer(tier: Path, tmp_path: Path) -> N
         assert server.stop() == 0
         assert time.monotonic() - begun < 30
         assert [line["event"] for line in map(json.loads, server.said().splitlines())] == [
+            "graph measured",
             "ready",
             "request",
             "draining",

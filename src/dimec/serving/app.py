@@ -81,7 +81,9 @@ class TierApp(Starlette):
     Attributes:
         changed_on_disk: whether the bundle's files are no longer what is served.
         busy: requests that have no whole answer yet.
-        draining: set once the server stops; readiness and new inferences are then 503.
+        draining: set once it stops; each answer then ends its connection.
+        leaving: set where only this process stops, and others of its server go on: it answers what
+            still comes to it, where else readiness and new inferences are 503 by then.
         metrics: its counters.
         inference: what answers inferences.
         log: where its lines go.
@@ -103,7 +105,7 @@ class TierApp(Starlette):
         self._auth = BearerAuth(None if token is None else token.get_secret_value())
         self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.log = log
-        self.draining = self.changed_on_disk = False
+        self.draining = self.leaving = self.changed_on_disk = False
         self.busy = 0
         pin = place.pin
         with nullcontext() if pin is None else pin.free():
@@ -145,7 +147,7 @@ class TierApp(Starlette):
                 manifest,
                 settings,
                 self.metrics,
-                ready=lambda: not self.draining,
+                ready=lambda: not self._refuses,
                 changed=lambda: self.changed_on_disk or bool(place.seat.board.fact(Fact.CHANGED)),
             ).routes(),
             exception_handlers={HTTPException: refuse, Exception: refuse},
@@ -210,12 +212,16 @@ class TierApp(Starlette):
         return exchange.path in self._infer_paths and exchange.method == "POST"
 
     async def _inference(self, exchange: HttpExchange, receive: Receive) -> HttpResponse:
-        if self.draining:
+        if self._refuses:
             response = overloaded(STOPPING, 1)
         else:
             response = await self.inference(exchange, receive)
         self.measure(exchange, response)
         return response
+
+    @property
+    def _refuses(self) -> bool:
+        return self.draining and not self.leaving
 
     def takes_directly(self, method: bytes, url: bytes) -> bool:
         """Whether a request may go the short way of :mod:`dimec.serving.direct`."""
@@ -225,7 +231,7 @@ class TierApp(Starlette):
         """The answer to an inference that comes in vain; None to one that does not."""
         if not self._auth.allows(exchange.headers.get(b"authorization")):
             return _UNAUTHORISED
-        return overloaded(STOPPING, 1) if self.draining else None
+        return overloaded(STOPPING, 1) if self._refuses else None
 
     def measure(self, exchange: HttpExchange, response: HttpResponse) -> None:
         """Count what an inference took."""

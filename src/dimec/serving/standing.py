@@ -22,6 +22,7 @@ class Standing:
 
     Attributes:
         app: that answers what comes now.
+        leaving: whether only this process of its server is to stop.
 
     Args:
         bundle: to begin with.
@@ -49,6 +50,7 @@ class Standing:
         self._seen = stamps(bundle)
         self._old: set[TierApp] = set()
         self._taking = asyncio.Lock()
+        self.leaving = False
         self.app = self.make(bundle, pace)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,9 +61,9 @@ class Standing:
         self.app.record_refusal(status)
 
     def drain(self) -> None:
-        """Take no new inferences."""
+        """Take no new inferences, unless this process alone leaves."""
         for app in (self.app, *self._old):
-            app.draining = True
+            app.leaving, app.draining = self.leaving, True
 
     def close(self) -> None:
         """Answer 503 to whatever waits, and stop the threads."""
@@ -105,7 +107,7 @@ class Standing:
     def replace(self, bundle: TierBundle, app: TierApp) -> TierApp:
         """Answer by another application from now on; returns the one before."""
         old, self.app, self._bundle = self.app, app, bundle
-        app.draining = old.draining
+        app.leaving, app.draining = old.leaving, old.draining
         self._old.add(old)
         return old
 

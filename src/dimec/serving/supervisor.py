@@ -217,7 +217,7 @@ class Supervisor:
 
     def _drain_one(self, worker: WorkerProcess, reason: str) -> None:
         """A worker was told to stop by a signal of its own: it has its last connection now."""
-        worker.say({"do": "drain", "reason": reason})
+        worker.say({"do": "drain", "reason": reason, "alone": True})
 
     def _kill(self) -> None:
         for worker in self._workers.values():

@@ -138,6 +138,8 @@ class WorkerServer(TierServer):
     def _obey(self, message: Message) -> None:
         assert self._signals is not None
         self._seat.put(Cell.READY, 0)
+        if self._standing is not None:
+            self._standing.leaving = message.get("alone", False)
         self._signals.ask_to_stop(message["reason"])
 
     def _leave(self, reason: str) -> None:
