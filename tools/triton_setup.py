@@ -7,19 +7,15 @@ models that it runs. It stands apart from .venv because it wants numpy below 2.
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
 import sysconfig
 from pathlib import Path
 
-import setup_env
-from setup_env import SetupError, count_packages, digest, keep_current, run_step, venv_python
-from setup_progress import StepProgress
+from pinned_env import ROOT, PinnedEnvironment, command_of
+from setup_env import SetupError
 
-ROOT = setup_env.ROOT
-LOCK = ROOT / "tools" / "triton.lock"
 PYTHONS = ((3, 11), (3, 12))  # that both the wheel's backend and numpy below 2 are built for
 GLIBC = (2, 35)
 
@@ -74,32 +70,20 @@ def site_packages(folder: Path) -> Path:
     return folder / "lib" / f"python{_dotted(sys.version_info[:2])}" / "site-packages"
 
 
-def install(folder: Path, lock: int) -> None:
-    """Make the environment, install the pinned packages, and lay out the backend."""
-    with StepProgress("1/2 environment of the Triton server"):
-        setup_env.make_venv(folder)
-    pip = [str(venv_python(folder)), "-m", "pip", "install", "--progress-bar", "off", "--no-deps"]
-    command = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]
-    count = count_packages(LOCK.read_text(encoding="utf-8"))
-    run_step(
-        "2/2 its packages, hashes checked",
-        command,
-        lock=lock,
-        log=folder / "setup.log",
-        total=count,
-    )
-    # The backend looks for its helper beside itself; the wheel holds one for each Python.
-    wheel = site_packages(folder) / "pytriton" / "tritonserver"
-    backend = folder / "backends" / "python"
-    shutil.copytree(wheel / "backends" / "python", backend)
-    helper = wheel / "python_backend_stubs" / _dotted(sys.version_info[:2])
-    shutil.copy(helper / "triton_python_backend_stub", backend)
+class _Triton(PinnedEnvironment):
+    def install(self, folder: Path, lock: int) -> None:
+        """Build it anew, and lay out the backend."""
+        super().install(folder, lock)
+        # The backend looks for its helper beside itself; the wheel holds one for each Python.
+        wheel = site_packages(folder) / "pytriton" / "tritonserver"
+        backend = folder / "backends" / "python"
+        shutil.copytree(wheel / "backends" / "python", backend)
+        helper = wheel / "python_backend_stubs" / _dotted(sys.version_info[:2])
+        shutil.copy(helper / "triton_python_backend_stub", backend)
 
 
-def wanted_stamp(folder: Path) -> str:
-    """What an up-to-date environment in the folder was built from."""
-    python = f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix}"
-    return digest(LOCK.read_bytes(), python.encode(), os.fsencode(folder))
+ENVIRONMENT = _Triton("triton", "the Triton server")
+LOCK = ENVIRONMENT.lock
 
 
 def set_up(root: Path = ROOT) -> Path:
@@ -108,21 +92,9 @@ def set_up(root: Path = ROOT) -> Path:
     Raises:
         SetupError: the wheel does not run here, or could not be installed.
     """
-    folder = root / ".triton"
     check_platform()
-    keep_current(folder, lambda: wanted_stamp(folder), install)
-    return folder
-
-
-def main() -> int:
-    """Set up. Returns the exit code."""
-    try:
-        set_up()
-    except (SetupError, OSError) as error:
-        print(f"triton: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ENVIRONMENT.set_up(root)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_of(ENVIRONMENT, set_up=set_up))

@@ -32,7 +32,7 @@ def test_it_is_installed_once_and_again_after_a_failure(
             raise SetupError("no network")
 
     monkeypatch.setattr(triton_setup, "check_platform", lambda: None)
-    monkeypatch.setattr(module, "install", install)
+    monkeypatch.setattr(type(module.ENVIRONMENT), "install", lambda self, *told: install(*told))
     with pytest.raises(SetupError, match="no network"):
         module.set_up(tmp_path)
     folder = tmp_path / f".{module.__name__.removesuffix('_setup')}"
@@ -42,4 +42,4 @@ def test_it_is_installed_once_and_again_after_a_failure(
     (folder / STAMP).write_text("of an older lock file")
     module.set_up(tmp_path)
     assert made == [folder] * 3
-    assert (folder / STAMP).read_text() == module.wanted_stamp(folder)
+    assert (folder / STAMP).read_text() == module.ENVIRONMENT.stamp(folder)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from executorch_setup import LOCK, ROOT, SOURCE_ONLY, pins
+from executorch_setup import ENVIRONMENT, LOCK
+from pinned_env import ours, pins
 from setup_env import count_packages
 
 
 def test_nothing_is_pinned_that_stands_in_venv_already() -> None:
     theirs = pins(LOCK.read_text("utf-8"))
-    assert {"executorch", "torchao", SOURCE_ONLY} <= theirs.keys()
-    assert not theirs.keys() & pins((ROOT / "requirements.lock").read_text("utf-8")).keys()
+    assert {"executorch", "torchao", ENVIRONMENT.source_only} <= theirs.keys()
+    assert not theirs.keys() & pins(ours()).keys()
     assert "torch" not in theirs
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ray_setup import LOCK, ROOT, pins
+from pinned_env import ours as our_lock
+from pinned_env import pins
+from ray_setup import LOCK
 
 
 def test_what_both_lock_files_name_has_one_version() -> None:
-    ours = pins((ROOT / "requirements.lock").read_text("utf-8"))
+    ours = pins(our_lock())
     theirs = pins(LOCK.read_text("utf-8"))
     shared = ours.keys() & theirs.keys()
     assert {"numpy", "onnxruntime", "starlette", "tokenizers"} <= shared

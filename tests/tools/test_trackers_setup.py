@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import trackers_setup
-from ray_setup import pins
+import pinned_env
+from pinned_env import PinnedEnvironment, lacking, of_extras, pins
 from setup_env import venv_python
-from trackers_setup import LOCK, ROOT, install, lacking, requirements
+from trackers_setup import ENVIRONMENT, EXTRAS, LOCK
 
 
 def test_it_has_the_trackers_and_nothing_that_is_there_already() -> None:
-    ours = pins((ROOT / "requirements.lock").read_text("utf-8"))
+    ours = pins(pinned_env.ours())
     theirs = pins(LOCK.read_text("utf-8"))
     assert {"mlflow", "trackio"} <= theirs.keys()
     assert not theirs.items() & ours.items()
@@ -24,7 +25,7 @@ def test_it_has_the_trackers_and_nothing_that_is_there_already() -> None:
 
 
 def test_the_extras_say_which_trackers() -> None:
-    assert [one.partition(">")[0] for one in requirements()] == ["mlflow", "trackio"]
+    assert [one.partition(">")[0] for one in of_extras(*EXTRAS)] == ["mlflow", "trackio"]
 
 
 def test_the_packages_that_are_lacking_keep_their_hashes() -> None:
@@ -32,8 +33,13 @@ def test_the_packages_that_are_lacking_keep_their_hashes() -> None:
     assert lacking(resolved, "a==1\nb==1\n") == resolved.partition("\n    --hash=x\n")[2]
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [ENVIRONMENT, replace(ENVIRONMENT, source_only="antlr")],
+    ids=["wheels", "source"],
+)
 def test_packages_behind_it_are_seen_and_its_own_come_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: PinnedEnvironment
 ) -> None:
     behind = tmp_path / "behind"
     behind.mkdir()
@@ -43,10 +49,10 @@ def test_packages_behind_it_are_seen_and_its_own_come_first(
     (behind / "editable.pth").write_text(f"{tmp_path / 'checkout'}\n")
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / "edited.py").write_text("")
-    monkeypatch.setattr(trackers_setup, "_behind", lambda: str(behind))
-    monkeypatch.setattr(trackers_setup, "run_step", lambda *_, **__: None)
+    monkeypatch.setattr(pinned_env, "behind", lambda: str(behind))
+    monkeypatch.setattr(pinned_env, "run_step", lambda *_, **__: None)
     folder = tmp_path / ".trackers"
-    install(folder, 0)
+    environment.install(folder, 0)
     (own,) = folder.glob("lib/python*/site-packages")
     (own / "both.py").write_text("where = 'own'\n")
     code = "import both, older, edited; print(both.where, older.where)"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import pinned_env
 import triton_setup
 from setup_env import SetupError
 from triton_setup import LOCK, check_platform
@@ -58,8 +59,8 @@ def test_another_python_is_refused(fitting: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("package", ["onnxruntime", "tokenizers"])
 def test_both_servers_run_the_graphs_and_tokenise_by_the_same_packages(package: str) -> None:
     pins = [
-        re.findall(rf"^{package}==(\S+)", path.read_text("utf-8"), re.MULTILINE)
-        for path in (LOCK, triton_setup.ROOT / "requirements.lock")
+        re.findall(rf"^{package}==(\S+)", text, re.MULTILINE)
+        for text in (LOCK.read_text("utf-8"), pinned_env.ours())
     ]
     assert pins[0] == pins[1]
     assert len(pins[0]) == 1
