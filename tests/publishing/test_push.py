@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ import yaml
 from dimec.base.errors import ConfigError, HubError, MismatchError
 from dimec.base.storage import read_json
 from dimec.bundle.manifest import GOLDEN
+from dimec.evaluation.ledger import Ledger
 from dimec.hub import HubName, pull
 from dimec.hub.listing import CARD, LISTING
 from dimec.publishing import CardOptions, prepared, push
-from dimec.publishing.card import FIGURE, escaped
+from dimec.publishing.card import FIGURE, escaped, table_of
 from dimec.runs.run import Run
 from dimec.traces.collection import CHECKOUT, Collection
 from dimec.training.finish import model_fingerprint
@@ -186,9 +188,18 @@ def test_the_card_says_what_the_ledger_says(finished_run: Path, tiny_bundle: Pat
         line = next(one for one in text.splitlines() if one.startswith(f"| {row['policy']} "))
         assert f"| {100 * row['accuracy']:.1f} |" in line
         assert f"| {row['cost']:.2f} |" in line
+    assert "| policy | accuracy, % | drop, points |" in text
     assert 'Mobile.open("hub:me/mine")' in text
     assert "| cloud | 4 | 6 |" in text
     assert "](accuracy_cost.png)" in text
+
+
+def test_another_metric_than_accuracy_has_a_column(finished_run: Path) -> None:
+    ledger = Ledger.load(finished_run / "report")
+    row = replace(ledger.rows[0], policy="one", accuracy=0.5, metric=0.4321)
+    text = table_of(replace(ledger, rows=(row,), metric_name="f1"), drawn=False)
+    assert "| policy | accuracy, % | F1 | drop, points |" in text
+    assert "| one | 50.0 | 0.432 |" in text
 
 
 def test_a_card_of_another_run_is_refused(

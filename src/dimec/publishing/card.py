@@ -77,7 +77,7 @@ def write_card(parcel: Parcel, name: HubName, options: CardOptions) -> Written:
     if ledger is None:
         parts.append("No ledger: it was not evaluated where it was pushed from.")
     else:
-        parts.append(_table_of(ledger, figure is not None))
+        parts.append(table_of(ledger, figure is not None))
     return Written(_whole(name, parcel, options, record, parts), figure, notes)
 
 
@@ -229,12 +229,16 @@ def _figure(ledger: Ledger | None, curves: Curves | None) -> tuple[bytes | None,
         return None, (f"the card has no figure: {error}",)
 
 
-def _table_of(ledger: Ledger, drawn: bool) -> str:
-    titles = ["policy", "accuracy, %", METRIC_TITLES.get(ledger.metric_name, ledger.metric_name)]
+def table_of(ledger: Ledger, drawn: bool) -> str:
+    """The ledger, in Markdown, with its figure below it where one was drawn."""
+    apart = ledger.metric_name != "accuracy"
+    titles = ["policy", "accuracy, %"]
+    titles += [METRIC_TITLES.get(ledger.metric_name, ledger.metric_name)] if apart else []
     titles += ["drop, points", "95 %", "cost, λ", "saved, %", "95 %"]
     lines = ["## Ledger", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in ledger.rows:
-        cells = [escaped(row.policy), percent(row.accuracy), percent(row.metric)]
+        cells = [escaped(row.policy), percent(row.accuracy)]
+        cells += [number(row.metric, 3)] if apart else []
         cells += [percent(row.drop), interval(row.drop_low, row.drop_high), number(row.cost)]
         cells += [percent(row.reduction), interval(row.reduction_low, row.reduction_high)]
         lines.append(f"| {' | '.join(cells)} |")
