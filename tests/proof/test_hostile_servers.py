@@ -247,9 +247,9 @@ def hard_text(offline: Offline) -> str:
     return texts[offline.replay(texts).routes(offline.router).index("cloud")]
 
 
-def one_answer(bundle: Path, url: str, text: str) -> dimec.Prediction:
+def one_answer(bundle: Path, url: str, text: str, timeout: float = TIMEOUT) -> dimec.Prediction:
     """The mobile's answer with that cloud and no edge."""
-    with dimec.Mobile.open(bundle, cloud=url, state=":memory:", timeout=TIMEOUT) as mobile:
+    with dimec.Mobile.open(bundle, cloud=url, state=":memory:", timeout=timeout) as mobile:
         return mobile.predict(text)
 
 
@@ -266,7 +266,7 @@ def check_own_answer(offline: Offline, text: str, prediction: dimec.Prediction) 
 def test_an_honest_answer_is_taken(proof_bundle: Path, offline: Offline, hard_text: str) -> None:
     """The control: what the attacks change is what makes the difference."""
     with HostileServer("cloud", offline.manifest.versions["cloud"]) as server:
-        prediction = one_answer(proof_bundle, server.url, hard_text)
+        prediction = one_answer(proof_bundle, server.url, hard_text, timeout=PATIENCE)
     assert (prediction.answered_by, prediction.fallback_reason) == ("cloud", None)
     assert list(prediction.probabilities.values()) == [0.125, 0.875]
     assert server.asked == 1

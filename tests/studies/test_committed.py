@@ -59,7 +59,8 @@ def test_results_of_kept_traces_are_of_those_that_are_kept_now() -> None:
 
 WITH_TABLES = (
     *("README.md", "docs/beyond.md", "docs/contract.md", "docs/fleet.md", "docs/look.md"),
-    *("docs/performance.md", "docs/results.md", "docs/scenarios.md", "docs/tiers.md"),
+    *("docs/performance.md", "docs/results.md", "docs/scenarios.md", "docs/score.md"),
+    "docs/tiers.md",
 )
 
 
