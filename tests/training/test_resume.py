@@ -191,6 +191,8 @@ def test_ctrl_c_says_that_the_work_is_kept(tmp_path: Path, options: list[str]) -
 def test_a_run_directory_in_use_is_refused_and_so_is_an_altered_checkpoint(
     tmp_path: Path, options: list[str], cli: Callable[..., Said]
 ) -> None:
+    # So many epochs that it cannot end while others ask, however slow they are.
+    options = [*options, "--epochs", "200", "--patience", "200"]
     out = tmp_path / "busy"
     with training(out, options) as process:
         _wait_for(out / "checkpoint" / "epoch-0001.safetensors", process)
