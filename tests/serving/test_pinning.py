@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+from contextlib import closing
+from pathlib import Path
 
+import psutil
 import pytest
 
 from dimec.serving.pinning import PINS, Pin, pin_of
+from dimec.serving.settings import processors
 from dimec.serving.threads import Threads
+from support.served import INFER, Server, ask, inputs_of, make_tier, message
+from support.tiny import command
 
 pytestmark = pytest.mark.skipif(not PINS, reason="this system does not keep threads on cores")
 
@@ -66,3 +73,38 @@ def test_threads_of_the_graph_begin_on_the_core() -> None:
         threads.submit(lambda: seen.append(os.sched_getaffinity(0)))
     threads.close()
     assert seen == [{pin.core}] * 4
+
+
+def _cores(process: psutil.Process) -> set[frozenset[int]]:
+    """Which cores the threads of a process may use."""
+    return {frozenset(os.sched_getaffinity(thread.id)) for thread in process.threads()}
+
+
+@pytest.mark.skipif(processors() < 2, reason="no cores here that threads could be kept on")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_each_worker_keeps_a_core_of_its_own_and_one_measures_for_all(
+    tmp_path: Path, pinned: bool
+) -> None:
+    tier, every = make_tier(tmp_path / "edge"), frozenset(os.sched_getaffinity(0))
+    words = command("serve", tier, "--port", "0", *([] if pinned else ["--no-pin"]))
+    with Server.by(words, tmp_path / "log") as server:
+        found = {
+            child.pid: _cores(child) for child in psutil.Process(server.process.pid).children()
+        }
+        assert len(found) == len(every)
+        if not pinned:
+            assert set().union(*found.values()) == {every}
+        else:  # the log's thread was there before, and runs nothing
+            own = [cores - {every} for cores in found.values()]
+            assert sorted(own, key=str) == sorted(({frozenset({n})} for n in every), key=str)
+        assert [line["worker"] for line in server.logged("graph measured")] == [0]
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_logged("bundle taken")
+        assert len(server.logged("graph measured")) == 2
+        if pinned:  # what the new bundle brought stays there too
+            assert {pid: _cores(psutil.Process(pid)) - {every} for pid in found} == {
+                pid: cores - {every} for pid, cores in found.items()
+            }
+        with closing(server.connect()) as line:
+            assert ask(line, "POST", INFER, *message(inputs_of([1, 2, 3]))).status == 200
+        assert server.stop() == 0

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,6 @@ import psutil
 import pytest
 
 from dimec.bundle.manifest import MANIFEST
-from dimec.serving.pinning import PINS
-from dimec.serving.settings import processors
 from support.served import (
     INFER,
     Background,
@@ -392,39 +388,4 @@ def test_weights_are_mapped_by_all_from_one_copy(tiny_bundle: Path, tmp_path: Pa
         for worker in workers_of(server):
             held = {mapped.path for mapped in worker.memory_maps()}
             assert str(copy / "model.onnx.data") in held
-        assert server.stop() == 0
-
-
-def _cores(process: psutil.Process) -> set[frozenset[int]]:
-    """Which cores the threads of a process may use."""
-    return {frozenset(os.sched_getaffinity(thread.id)) for thread in process.threads()}
-
-
-@pytest.mark.skipif(
-    not PINS or processors() < 2, reason="no cores here that threads could be kept on"
-)
-@pytest.mark.parametrize("pinned", [True, False])
-def test_each_worker_keeps_a_core_of_its_own_and_one_measures_for_all(
-    tmp_path: Path, pinned: bool
-) -> None:
-    tier, every = make_tier(tmp_path / "edge"), frozenset(os.sched_getaffinity(0))
-    words = command("serve", tier, "--port", "0", *([] if pinned else ["--no-pin"]))
-    with Server.by(words, tmp_path / "log") as server:
-        found = {child.pid: _cores(child) for child in workers_of(server)}
-        assert len(found) == len(every)
-        if not pinned:
-            assert set().union(*found.values()) == {every}
-        else:  # the log's thread was there before, and runs nothing
-            own = [cores - {every} for cores in found.values()]
-            assert sorted(own, key=str) == sorted(({frozenset({n})} for n in every), key=str)
-        assert [line["worker"] for line in server.logged("graph measured")] == [0]
-        server.process.send_signal(signal.SIGHUP)
-        until(lambda: bool(server.logged("bundle taken")))
-        assert len(server.logged("graph measured")) == 2
-        if pinned:  # what the new bundle brought stays there too
-            assert {pid: _cores(psutil.Process(pid)) - {every} for pid in found} == {
-                pid: cores - {every} for pid, cores in found.items()
-            }
-        with closing(server.connect()) as line:
-            assert ask(line, "POST", INFER, *message(INPUTS)).status == 200
         assert server.stop() == 0
