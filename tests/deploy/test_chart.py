@@ -144,6 +144,36 @@ def test_a_server_may_ask_nobody_and_one_that_fetches_only_for_that() -> None:
     assert address["ipBlock"]["except"] == ["169.254.169.254/32"]
 
 
+def test_a_server_that_makes_spans_may_send_them_to_the_collector_alone() -> None:
+    objects = render(example("cloud"))
+    (container,) = containers(of_kind(objects, "Deployment")["cloud"])
+    told = {one["name"]: one.get("value") for one in container["env"]}
+    assert "--otel" in container["args"]
+    assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector.monitoring:4318"
+    assert told["OTEL_TRACES_SAMPLER_ARG"] == "0.1"
+    names, collector = of_kind(objects, "NetworkPolicy")["cloud"]["spec"]["egress"]
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert collector == {
+        "to": [{"namespaceSelector": {}}],
+        "ports": [{"protocol": "TCP", "port": 4318}],
+    }
+    for silent in of_kind(render(), "Deployment").values():
+        (container,) = containers(silent)
+        assert "--otel" not in container["args"]
+        assert [one["name"] for one in container["env"]] == ["THREADS"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("https://in.example/otlp", 443), ("http://in.example", 80), ("http://[fd00::1]:9", 9)],
+)
+def test_a_collector_is_reached_at_the_port_of_its_address(endpoint: str, port: int) -> None:
+    values = merged(example("edge"), "otel", endpoint=endpoint)
+    (policy,) = of_kind(render(values), "NetworkPolicy").values()
+    _names, archive, collector = policy["spec"]["egress"]
+    assert [one["port"] for one in (*archive["ports"], *collector["ports"])] == [443, port]
+
+
 def test_metrics_are_read_with_the_token_from_where_they_may_be() -> None:
     objects = render(example("cloud"))
     (monitor,) = (one for one in objects if one["kind"] == "ServiceMonitor")
@@ -197,6 +227,9 @@ def test_a_tier_says_what_is_its_own_and_has_the_defaults_for_the_rest() -> None
         ({"bundle": {"claim": {"subPath": "../other"}}}, "subPath"),
         ({"tiers": {"Edge": {}}}, "Edge"),
         ({"token": {"value": "secret"}}, "value"),
+        ({"otel": {"endpoint": "collector:4318"}}, "endpoint"),
+        ({"otel": {"env": [{"name": "THREADS", "value": "9"}]}}, "env"),
+        ({"otel": {"env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "x"}]}}, "env"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_name(values: dict[str, Any], complaint: str) -> None:

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dimec.mobile import AsyncMobile, Mobile, Prediction
-from support.spans import Collected, Trace
+from support.spans import Collected, Collector, Trace
 from support.tiers import texts
-from support.tiny import dimec, environment
+from support.tiny import command, dimec, environment
 from telemetry.conftest import Site
 
 # predict: tokenise, embed, decide, run, 2 send, record; of each server infer, queue, run.
@@ -179,6 +180,25 @@ def test_from_the_command_line_nothing_of_a_text_leaves_but_where_it_should(site
     assert b"deployment.environment" in sent
     for word in ("unmistakable", "xylophone", prediction["label"]):
         assert word.encode() not in sent
+
+
+def test_all_tiers_on_one_machine_tell_of_a_prediction(unsure_bundle: Path) -> None:
+    """``dimec up`` hands the option on to the servers that it starts."""
+    with Collector() as collector:
+        done = subprocess.run(
+            command("up", unsure_bundle, "--otel", "--state", ":memory:", "--timeout", "20"),
+            input="a moving film\n",
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env=environment(**collector.environment),
+        )
+        assert done.returncode == 0, done.stderr
+        trace = Trace(collector.wait(lambda spans: len(spans) >= ALL))
+    assert len(trace.spans) == ALL
+    makers = {span.service: span.pid for span in trace.spans}
+    assert makers.keys() == {"dimec-mobile", "dimec-edge", "dimec-cloud"}
+    assert len(set(makers.values())) == 3
 
 
 def test_a_scrape_is_no_inference(site: Site) -> None:

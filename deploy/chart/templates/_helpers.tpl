@@ -105,3 +105,9 @@ capabilities:
 {{- else }}{{ printf "bundle/%s" .archive.subPath | trimSuffix "/" }}{{ end }}
 {{- end }}
 {{- end }}
+
+{{/* The port of a collector's address. */}}
+{{- define "dimec.otel.port" -}}
+{{- $url := urlParse . }}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end }}

@@ -52,6 +52,14 @@ def up(
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the page in this machine's browser too.")
     ] = False,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel",
+            help="Tell OpenTelemetry of every prediction and what the tiers did for it; with "
+            "--web of the tiers alone. OTEL_EXPORTER_OTLP_ENDPOINT says where the collector is.",
+        ),
+    ] = False,
 ) -> None:
     """Start every tier but the first on this machine, and answer what is typed.
 
@@ -74,11 +82,13 @@ def up(
     from dimec.hub.kept import local_folder
 
     try:
+        if otel:
+            import dimec.telemetry  # noqa: F401  (says what is missing before anything starts)
         bundle = local_folder(bundle)
         if web:
-            _serve_page(bundle, port, log, open_page)
+            _serve_page(bundle, port, log, open_page, otel)
             return
-        _run(bundle, state, adaptive, timeout, fallback, log)
+        _run(bundle, state, adaptive, timeout, fallback, log, otel)
     except KeyboardInterrupt:
         # The way to end it, so no failure; by now everything has been stopped.
         print(file=sys.stderr)
@@ -91,6 +101,7 @@ def _run(
     timeout: float,
     fallback: str,
     log: Path | None,
+    otel: bool,
 ) -> None:
     from dimec.mobile import Mobile
     from dimec.mobile.course import check_fallback
@@ -101,7 +112,7 @@ def _run(
     with (
         sigterm_as_interrupt(),
         _token_file() as (token, token_file),
-        LocalTiers(bundle, token, log) as tiers,
+        LocalTiers(bundle, token, log, otel=otel) as tiers,
     ):
         mobile = Mobile.open(
             bundle,
@@ -111,6 +122,7 @@ def _run(
             adaptive=adaptive,
             timeout=timeout,
             fallback=fallback,  # type: ignore[arg-type]  # checked where it is used
+            otel=otel,
         )
         with mobile:
             for tier, url in tiers.urls.items():
@@ -121,7 +133,9 @@ def _run(
             _answer(mobile)
 
 
-def _serve_page(bundle: Path, port: int | None, log: Path | None, open_page: bool) -> None:
+def _serve_page(
+    bundle: Path, port: int | None, log: Path | None, open_page: bool, otel: bool
+) -> None:
     from dimec.base.errors import MissingExtraError
 
     try:
@@ -143,7 +157,7 @@ def _serve_page(bundle: Path, port: int | None, log: Path | None, open_page: boo
             if not webbrowser.open(address):
                 print("no browser was found here; open the address by hand", file=sys.stderr)
 
-    serve_site(bundle, port=port, log=log, ready=ready)
+    serve_site(bundle, port=port, log=log, otel=otel, ready=ready)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ class LocalTiers:
         token: bearer token to ask for; handed over in the environment.
         log: file for the servers' logs; by default a temporary one.
         cors_origins: of the pages that may ask the servers from a browser.
+        otel: have the servers make spans for OpenTelemetry, as the environment's variables say.
 
     Raises:
         MissingArtefactError: no whole bundle, or a tier's folder is not there.
@@ -62,11 +63,13 @@ class LocalTiers:
         token: str | None = None,
         log: Path | None = None,
         cors_origins: Sequence[str] = (),
+        otel: bool = False,
     ) -> None:
         self._bundle = Path(bundle)
         self._token = token
         self._log_path = log
         self._origins = tuple(cors_origins)
+        self._otel = otel
         self._log: IO[bytes] | None = None
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.urls: dict[str, str] = {}
@@ -150,6 +153,7 @@ class LocalTiers:
         # The tiers share this machine; a worker a core for each of them would only cost memory.
         words += ["--workers", "1"]
         words += [word for origin in self._origins for word in ("--cors-origin", origin)]
+        words += ["--otel"] * self._otel
         environment = {name: os.environ[name] for name in os.environ if name != "DIMEC_TOKEN"}
         if self._token is not None:
             environment["DIMEC_TOKEN"] = self._token

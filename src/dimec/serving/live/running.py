@@ -35,6 +35,7 @@ def serve_site(
     *,
     port: int | None = None,
     log: Path | None = None,
+    otel: bool = False,
     ready: Callable[[str, dict[str, str]], None],
 ) -> None:
     """Start every tier but the first, serve the site, and stop all on SIGTERM or Ctrl-C.
@@ -45,6 +46,7 @@ def serve_site(
         bundle: the folder that ``dimec export`` made.
         port: of the site; 0 takes any free one; None :data:`PORT`, or any where that is taken.
         log: file for the tiers' logs.
+        otel: have the tiers make spans for OpenTelemetry.
         ready: called once all of it can be asked, with the page's address, which has the key in it,
             and the addresses of the tiers.
 
@@ -58,7 +60,7 @@ def serve_site(
     with sigterm_as_interrupt(), listener_of(port) as listener:
         origin = f"http://{HOST}:{listener.getsockname()[1]}"
         token, key = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
-        with LocalTiers(bundle, token, log, (origin,)) as local:
+        with LocalTiers(bundle, token, log, (origin,), otel) as local:
             setup = Setup(local.urls, token, control=True, examples=_examples(Path(bundle)))
 
             def tell() -> None:
