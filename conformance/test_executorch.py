@@ -18,14 +18,14 @@ from setup_env import venv_python
 from support.tiny import dimec, environment
 
 _HERE = Path(__file__).parent
+_TESTS = _HERE.parent / "tests"  # for what makes tiny encoders
 
 
-def _python(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def _python(*words: str | Path, **changes: str) -> subprocess.CompletedProcess[str]:
     """The Python that has ExecuTorch."""
     command = [str(venv_python(set_up())), *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment(), check=False, timeout=600
-    )
+    told = environment(**changes)
+    return subprocess.run(command, capture_output=True, text=True, env=told, timeout=600)
 
 
 def _export(run: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -119,6 +119,6 @@ def test_what_cannot_be_is_one_line_before_any_work(
 
 @pytest.mark.parametrize("kind", ["bert", "mpnet", "roberta"])
 def test_encoders_answer_as_the_model_at_other_lengths(tmp_path: Path, kind: str) -> None:
-    said = _python(_HERE / "phone_encoders.py", tmp_path, kind)
+    said = _python(_HERE / "phone_encoders.py", tmp_path, kind, PYTHONPATH=str(_TESTS))
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)[kind] < 1e-5
