@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from support.tiny import Said
+from dimec.cli.command import flowing
+from support.tiny import Said, dimec
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,22 @@ def test_a_setting_of_a_file_keeps_the_name_that_it_has_there(
     # Of two that do not go together each has the name that it was given by.
     line = cli(*words, "--loss", "depth").complaint()
     assert line.endswith("; leave --loss and loss_weights out")
+
+
+def test_help_is_broken_where_the_terminal_ends_and_nowhere_else() -> None:
+    said = dimec("predict", "--help", COLUMNS="60")
+    assert said.code == 0, said.err
+    lines = [line.strip() for line in said.out.split("Examples:")[0].splitlines()]
+    paragraph = lines[lines.index("") :]
+    following = [pair for pair in pairwise(paragraph) if all(pair)]
+    assert following
+    for line, after in following:
+        assert len(line) + 1 + len(after.split()[0]) > 58, (line, after)
+    assert '    dimec predict bundles/mine "a moving film"' in said.out
+
+
+def test_a_paragraph_flows_and_an_example_stays() -> None:
+    text = "Train a\nmodel.\n\nExamples:\n\n    dimec train\n    --out runs\n\nOr\nnot."
+    assert flowing(text) == (
+        "Train a model.\n\nExamples:\n\n    dimec train\n    --out runs\n\nOr not."
+    )

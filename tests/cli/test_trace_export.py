@@ -66,6 +66,14 @@ def test_what_is_wrong_is_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
 
 
+def test_of_a_run_one_trace_is_to_be_named(cli: Cli, tmp_path: Path) -> None:
+    for split in ("test", "validation"):
+        make_trace(3).save(tmp_path / f"trace-{split}.safetensors")
+    line = cli("trace", "export", tmp_path, tmp_path / "a.arrow").complaint()
+    traces = "trace-test.safetensors or trace-validation.safetensors"
+    assert line == f"{tmp_path} is a run; give one of its traces: {tmp_path}/{traces}"
+
+
 def test_the_ledger_is_a_table_too(cli: Cli, tmp_path: Path) -> None:
     run = written_run(tmp_path / "run")
     run.fit(policy="max-softmax")

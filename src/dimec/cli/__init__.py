@@ -16,7 +16,7 @@ import dimec.cli.trace_export
 import dimec.cli.trace_import  # noqa: F401  # commands of dimec trace
 from dimec.base.errors import ContractRefusedError, DimecError
 from dimec.cli.bottleneck import bottleneck
-from dimec.cli.command import HELP_OPTIONS, Command
+from dimec.cli.command import HELP_OPTIONS, Command, flowing
 from dimec.cli.compress import compress
 from dimec.cli.contract import contract_app
 from dimec.cli.demo import demo
@@ -50,8 +50,8 @@ _REFUSED = 3  # no policy keeps the contract that was wanted
 _INTERRUPTED = 130
 
 app = typer.Typer(
-    help="""Cut one text classifier into mobile, edge and cloud, and decide where each text runs
-before a single layer has run.
+    help=flowing("""Cut one text classifier into mobile, edge and cloud, and decide where each text
+runs before a single layer has run.
 
 The usual order: [bold]train[/bold], [bold]fit[/bold], [bold]evaluate[/bold],
 [bold]report[/bold]; each works in the run directory that train makes. Then [bold]export[/bold]
@@ -59,7 +59,8 @@ makes a bundle of it, which [bold]serve[/bold] answers from on the edge and in t
 [bold]predict[/bold] on the mobile, and [bold]up[/bold] all on this machine.
 Try it all at once on real movie reviews with [bold]dimec demo[/bold].
 
-[bold]reproduce[/bold] rebuilds the paper's tables and figures, with every system that it names.""",
+[bold]reproduce[/bold] rebuilds the paper's tables and figures, with every system that
+it names."""),
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -17,6 +17,21 @@ from dimec.cli.options import whole
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
+def flowing(text: str) -> str:
+    """A help's text with each paragraph in one line, for the terminal to break where it is wide.
+
+    Lines that are indented, as examples are, stay as they are.
+
+    Example:
+        >>> flowing("Train a\\nmodel.\\n\\n    dimec train\\n    --out runs")
+        'Train a model.\\n\\n    dimec train\\n    --out runs'
+    """
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        part if part.startswith(" ") else part.replace("\n", " ") for part in paragraphs
+    )
+
+
 class Command(TyperCommand):
     """A command of dimec.
 
@@ -42,6 +57,7 @@ class Command(TyperCommand):
 
     def format_help(self, *words: Any) -> None:
         """Print the help; what only the registry of policies knows is looked up for it."""
+        self.help = flowing(inspect.cleandoc(self.help or ""))
         for param in self.params:
             told = getattr(param, "help", None) or ""
             if "{policies}" in told:

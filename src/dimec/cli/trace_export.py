@@ -97,4 +97,6 @@ def _read(name: str) -> Trace:
         return Trace.from_parquet(path)
     if path.is_file() or path.suffix.lower() == _OWN:
         return Trace.load(path)
+    if kept := sorted(one.name for one in path.glob("trace-*.safetensors")):
+        raise ConfigError(f"{name} is a run; give one of its traces: {name}/{' or '.join(kept)}")
     return load_trace(name)

@@ -120,7 +120,7 @@ class Hub:
             StorageError: the disk is full.
         """
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils._headers import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers
 
         if target.is_file() and not target.is_symlink() and _is_right(target, said):
             advance(said.bytes)
@@ -199,7 +199,7 @@ def _stream_to(stream: _Bounded, url: str, headers: Mapping[str, str], size: int
     """
     import httpx2
     from huggingface_hub import constants, get_session
-    from huggingface_hub.utils._http import hf_raise_for_status
+    from huggingface_hub.utils import hf_raise_for_status
 
     tries = _TRIES
     while (start := stream.tell()) < size:

@@ -174,7 +174,7 @@ def push(
 @contextmanager
 def _bars_for_terminals() -> Iterator[None]:
     """The client's bars of what it sends, on a terminal only."""
-    from huggingface_hub.utils.tqdm import (
+    from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
