@@ -5,7 +5,6 @@ Not part of the default tests: ``make conformance`` installs Triton and Ray firs
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +14,12 @@ from dimec.bundle.triton import write_triton_repository
 from dimec.serving.local import LocalTiers
 from ray_served import RayCluster
 from support.served import make_tier
+from support.surroundings import settle
 from support.tiers import balanced
 from support.tiny import FAST, dimec, make_backbone, reviews, write_reviews
 from triton_server import TritonServer
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+settle()
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,23 +11,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from support.shared import made_once, own_copy
+from support.surroundings import settle
 
 if TYPE_CHECKING:
     from support.builders import TraceFactory
     from support.hub import FakeHub
     from support.tiny import Said
 
-# Before anything of dimec is imported: no test may reach for a model hub, and a tokenizer that
-# forks threads of its own only prints warnings.
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# Threads that wait for each other at every step of a tiny model only get in each other's way.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# A script's background job, or nohup, ignores these, and so would every process that is tried here.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGHUP"):
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+settle()
 
 # Derandomised: the same examples on every run, so that a failure is never a matter of luck. No
 # deadline and no complaint of slowness: a busy machine is not a bug.

@@ -21,6 +21,7 @@ from dimec.scoring.work import open_work
 
 # Before ray is imported: it calls home otherwise.
 _SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+_DEATHS = 3  # in a row, of actors that have not done anything yet
 _ONE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -59,9 +60,10 @@ class Actor:
 def run_ray(
     folder: Path, tasks: Sequence[Task], wanted: Callable[[Task], bool], *, workers: int | None
 ) -> Iterator[Event]:
-    """Do tasks on the cluster that ``RAY_ADDRESS`` names, or one of this machine alone.
+    """Do tasks on the cluster that ``RAY_ADDRESS`` names, or one of this process's own.
 
-    What is no longer wanted is done all the same: the tasks are handed over at once.
+    One that happens to run on this machine is joined with ``RAY_ADDRESS=auto`` alone. What is no
+    longer wanted is done all the same: the tasks are handed over at once.
 
     Args:
         folder: of the job.
@@ -77,13 +79,17 @@ def run_ray(
     own = not ray.is_initialized()
     if own:
         ray.init(
+            address=os.environ.get("RAY_ADDRESS") or "local",
             include_dashboard=False,
             log_to_driver=False,
             configure_logging=False,
             runtime_env={"env_vars": _ONE},
         )
     try:
-        data.DataContext.get_current().enable_progress_bars = False
+        context = data.DataContext.get_current()
+        context.enable_progress_bars = False
+        # One that is killed while it loads the models is replaced too, but not for ever.
+        context.max_consecutive_actor_init_deaths = _DEATHS
         items = [{"task": json.dumps(task.to_json())} for task in tasks if wanted(task)]
         size = min(len(items), workers or int(ray.cluster_resources().get("CPU", 1)))
         said = data.from_items(items, override_num_blocks=len(items)).map_batches(
