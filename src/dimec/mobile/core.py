@@ -21,6 +21,7 @@ from dimec.bundle.graphs import (
     segment_name,
 )
 from dimec.bundle.tokens import encode, load_tokenizer
+from dimec.policies.step import Signal
 
 Text = str | tuple[str, str]
 
@@ -45,6 +46,11 @@ class Embedded:
     hidden: Float32Array | None
     layer: int = 0
     probabilities: dict[int, Float32Array] = field(default_factory=dict)
+
+    @property
+    def signal(self) -> Signal:
+        """What a policy is told of the input before any layer has run."""
+        return Signal(self.pooled, self.inputs["input_ids"].shape[1])
 
 
 class Core:

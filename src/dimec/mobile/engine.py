@@ -19,37 +19,27 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from dimec.base.arrays import Float32Array, IntArray
-from dimec.base.errors import ConfigError, DataError, TierError, quoted
+from dimec.base.errors import ConfigError, TierError
 from dimec.bundle.folders import open_mobile_bundle
 from dimec.bundle.footprint import resident_bytes
-from dimec.bundle.graphs import pad_batch
 from dimec.contract.promise import promise_in
 from dimec.hub.kept import local_folder
+from dimec.mobile.answering import choice_of, prediction_of
 from dimec.mobile.audit import Audit, AuditOptions
 from dimec.mobile.core import Core, Embedded, Text
 from dimec.mobile.course import Course, Fallback, Tariff, check_fallback, fallback_order
 from dimec.mobile.decisions import Claims, Decisions
 from dimec.mobile.fitted import adapted, policy_of, state_identity, steps_of
-from dimec.mobile.item import Item, trace_of
+from dimec.mobile.item import Item, check_id, inputs_of, trace_of
 from dimec.mobile.ledger import ledger_of
-from dimec.mobile.prediction import (
-    Choice,
-    LedgerSummary,
-    MobileInfo,
-    Prediction,
-    Stay,
-    by_name,
-    finite,
-)
+from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
 from dimec.mobile.state.store import State, default_path
 from dimec.mobile.texts import text_inputs, utf8_of
 from dimec.policies.kinds import Arrays
-from dimec.policies.step import Signal, Step, Walk
+from dimec.policies.step import Step, Walk
 
 if TYPE_CHECKING:
     from dimec.mobile.spans import Sending
-
-_LONGEST_ID = 200
 
 
 class Engine:
@@ -159,12 +149,8 @@ class Engine:
             DataError: no text for this task, or no id.
         """
         self.core.check(text)
-        if id_ is not None and not (
-            isinstance(id_, str) and 0 < len(id_) <= _LONGEST_ID and id_.isprintable()
-        ):
-            raise DataError(
-                f"an id must be 1 to {_LONGEST_ID} printable characters, got {quoted(id_)}"
-            )
+        if id_ is not None:
+            check_id(id_)
 
     def claim(self, item: Item) -> Future[None] | None:
         """None: the input is the caller's. Else wait for the result, and ask again.
@@ -199,7 +185,7 @@ class Engine:
     def decide(self, item: Item) -> None:
         """Have the policy say where to go, and learn from the input if it does."""
         assert item.embedded is not None
-        signal = _signal(item.embedded)
+        signal = item.embedded.signal
         if self.audit.safe:
             decision = self.audit.safe_decision(signal)
         else:
@@ -256,27 +242,14 @@ class Engine:
         course = item.way
         if course.answer is None:
             return
-        values, first = course.answer.probabilities.tolist(), course.first
-        best = course.answer.prediction
         assert item.decision is not None
-        safe = item.decision.safe
-        policy, contract = self._terms(safe)
-        item.prediction = Prediction(
-            id=item.id,
-            label=self.core.labels[best],
-            probability=values[best],
-            probabilities=dict(zip(self.core.labels, values, strict=True)),
-            route=self.names[first.tier],
-            distances=by_name(self.names, first.scores),
-            margin=finite(first.margin) if first.scores else None,
-            path=tuple(Stay(self.names[v.tier], v.start, v.stop, v.payload) for v in course.path),
-            answered_by=self.names[course.answer.tier],
-            fallback_reason=course.reason,
-            tried=course.tried,
-            milliseconds=1e3 * (time.perf_counter() - item.started),
+        policy, contract = self._terms(item.decision.safe)
+        item.prediction = prediction_of(
+            item,
+            self.names,
+            self.core.labels,
             cost=self._tariff.cost(course.path, course.failures),
-            recorded=True,
-            safe=safe,
+            now=time.perf_counter(),
             policy=policy,
             contract=contract,
         )
@@ -331,10 +304,7 @@ class Engine:
         """What a tier is sent of B inputs: token ids (B, T) up to the longest, or texts (B, 1)."""
         if tier in self._takes_text:
             return text_inputs([item.utf8 for item in items])
-        if len(items) == 1:
-            return items[0].inputs
-        rows = [{name: values[0] for name, values in item.inputs.items()} for item in items]
-        return pad_batch(rows, self.bundle.manifest.padding)
+        return inputs_of(items, self.bundle.manifest.padding)
 
     # --- What can be asked of it -----------------------------------------------------------------
 
@@ -345,11 +315,10 @@ class Engine:
             DataError: no text for this task.
         """
         self.core.check(text)
-        signal = _signal(self.core.embed(self.core.tokenise(text)))
+        signal = self.core.embed(self.core.tokenise(text)).signal
         safe = self.audit.safe
         first = self.audit.safe_decision(signal).first if safe else self._decisions.look(signal)
-        margin = finite(first.margin) if first.scores else None
-        return Choice(first.tier, self.names[first.tier], by_name(self.names, first.scores), margin)
+        return choice_of(first, self.names)
 
     def memory(self) -> Arrays:
         """What the policy's decisions rest on now, as arrays by name, where it learns."""
@@ -376,8 +345,3 @@ class Engine:
             memory_bytes=resident_bytes(),
             disk_bytes=self.bundle.size,
         )
-
-
-def _signal(embedded: Embedded) -> Signal:
-    """What there is of an input before any layer has run."""
-    return Signal(embedded.pooled, embedded.inputs["input_ids"].shape[1])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from dimec.base.errors import DataError, quoted
+from dimec.bundle.graphs import pad_batch
 from dimec.mobile.core import Embedded, Text
 from dimec.mobile.course import Course
 from dimec.mobile.decisions import Decision
@@ -19,6 +22,7 @@ from dimec.mobile.state.audits import Audited
 if TYPE_CHECKING:
     from dimec.mobile.spans import ItemSpans
 
+_LONGEST_ID = 200
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
@@ -96,6 +100,24 @@ class Item:
         return self.traceparent
 
 
+def inputs_of(items: Sequence[Item], padding: int) -> dict[str, npt.NDArray[np.int64]]:
+    """Model inputs (B, T) of B embedded inputs, padded up to the longest of them."""
+    if len(items) == 1:
+        return items[0].inputs
+    rows = [{name: values[0] for name, values in item.inputs.items()} for item in items]
+    return pad_batch(rows, padding)
+
+
 def trace_of(traceparent: str | None) -> str:
     """A given trace context, or "" where it is none: W3C wants a new one made then."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else ""
+
+
+def check_id(id_: object) -> None:
+    """Refuse what is no name of an input.
+
+    Raises:
+        DataError: says what one is.
+    """
+    if not (isinstance(id_, str) and 0 < len(id_) <= _LONGEST_ID and id_.isprintable()):
+        raise DataError(f"an id must be 1 to {_LONGEST_ID} printable characters, got {quoted(id_)}")

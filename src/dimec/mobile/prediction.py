@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -188,14 +186,3 @@ class MobileInfo:
     memory_base_bytes: int
     memory_bytes: int
     disk_bytes: int
-
-
-def by_name(tiers: Sequence[str], scores: Sequence[float]) -> dict[str, float | None]:
-    """Tier → score; empty where the policy measures none."""
-    names = tiers if scores else ()
-    return {name: finite(score) for name, score in zip(names, scores, strict=True)}
-
-
-def finite(value: float) -> float | None:
-    """None for infinity, which JSON cannot say: the score of a tier that cannot be reached."""
-    return value if math.isfinite(value) else None
