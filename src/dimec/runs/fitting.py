@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from dimec.base.errors import ConfigError
+from dimec.base.errors import ConfigError, option
 from dimec.base.storage import write_json
 from dimec.cartography import DataMap, betas_of, pool_names
 from dimec.cartography.thresholds import Grid, ThresholdSearch, grid_of
@@ -20,6 +20,7 @@ from dimec.policies import RouterPolicy
 from dimec.policies.dimec import fit_router
 from dimec.policies.kinds import StoredPolicy
 from dimec.routing import CentroidRouter
+from dimec.runs.deploying import Basis
 from dimec.runs.workspace import RunDirectory
 from dimec.tiers.deployment import Deployment
 from dimec.traces.trace import Trace
@@ -86,6 +87,28 @@ class FittingProblem:
     grid: Grid
     alphas: Sequence[float] | None = None
     betas: Sequence[float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: RunDirectory,
+        basis: Basis,
+        grid: Grid,
+        alphas: Sequence[float] | None,
+        betas: Sequence[float] | None,
+    ) -> Self:
+        """That of a run.
+
+        Raises:
+            ConfigError: its traces were recorded without a data map.
+        """
+        if basis.data_map is None:
+            raise ConfigError(
+                f"the traces of {run.path} have no data map at the first tier's exit, which "
+                f"the paper's router is made from; fit another system, such as "
+                f"{option('policy', 'cascade')}"
+            )
+        return cls(basis.trace, basis.data_map, basis.deployment, grid, alphas, betas)
 
     def fit(self, lam: float) -> tuple[FitResult, CentroidRouter, ThresholdSearch]:
         """Search α and β, build the pools, and take their centres.

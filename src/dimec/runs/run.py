@@ -12,7 +12,6 @@ from dimec.bundle.triton import Backend, check_repository
 from dimec.cartography.thresholds import Grid, check_thresholds
 from dimec.evaluation.bootstrap import check_bootstrap
 from dimec.evaluation.ledger import Ledger
-from dimec.policies.registry import FitInputs
 from dimec.runs.calibration import CalibrationFiles, WorthALabel
 from dimec.runs.contract_fit import fit_contract, kept_rows
 from dimec.runs.contracting import Wanted
@@ -25,7 +24,6 @@ from dimec.runs.fitting import (
     FittingProblem,
     fit_run_router,
 )
-from dimec.runs.out_of_fold import usable, widened
 from dimec.runs.recorded import run_of
 from dimec.runs.reporting import report_run
 from dimec.runs.system_fit import SystemFit, check_options, fit_system
@@ -158,19 +156,10 @@ class Run(RunDirectory):
         check_thresholds(grid, alphas, betas)
         with self.locked():
             basis = basis_of(self, tiers, cost_model, tier_prices, price_by)
-            trace, data_map, deployment = basis.trace, basis.data_map, basis.deployment
             if policy != ROUTER:
                 known = DEFAULT_LAMBDA if lam is None else lam
-                inputs = FitInputs(trace, deployment, known, data_map)
-                inputs = widened(inputs, usable(self), policy)
-                return fit_system(self, policy, inputs, settings or {})
-            if data_map is None:
-                raise ConfigError(
-                    f"the traces of {self.path} have no data map at the first tier's exit, which "
-                    f"the paper's router is made from; fit another system, such as "
-                    f"{option('policy', 'cascade')}"
-                )
-            problem = FittingProblem(trace, data_map, deployment, grid, alphas, betas)
+                return fit_system(self, policy, basis, known, settings or {})
+            problem = FittingProblem.of(self, basis, grid, alphas, betas)
             return fit_run_router(self, problem, lam, target_drop)
 
     def fit_contract(

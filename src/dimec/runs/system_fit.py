@@ -15,8 +15,9 @@ from dimec.policies.reach import unserved
 from dimec.policies.registry import FitInputs, Fitted, find_system
 from dimec.policies.servable import fit_servable
 from dimec.policies.step import Site
+from dimec.runs.deploying import Basis
 from dimec.runs.fitting import ROUTER, drop_and_reduction, fitted_on, told_exits
-from dimec.runs.out_of_fold import kinds_of_rows, told_rows
+from dimec.runs.out_of_fold import kinds_of_rows, told_rows, usable, widened
 from dimec.runs.workspace import RunDirectory
 
 
@@ -89,20 +90,23 @@ def check_options(
 
 
 def fit_system(
-    run: RunDirectory, name: str, inputs: FitInputs, settings: Mapping[str, Any]
+    run: RunDirectory, name: str, basis: Basis, lam: float, settings: Mapping[str, Any]
 ) -> SystemFit:
     """Fit a system of the registry and store it as the run's policy.
 
     Args:
         run: whose policy it becomes; its lock is held.
         name: of the system.
-        inputs: what it is fitted to.
+        basis: what it is fitted to, beside the run's rows out of fold, where it has any.
+        lam: λ to fit it for.
         settings: of its own, in place of those that the fit would choose.
 
     Raises:
         ConfigError: see :func:`dimec.policies.servable.fit_servable`.
     """
-    return store(run, fit_servable(name, inputs, settings), name, inputs, inputs.lam)
+    inputs = FitInputs(basis.trace, basis.deployment, lam, basis.data_map)
+    inputs = widened(inputs, usable(run), name)
+    return store(run, fit_servable(name, inputs, settings), name, inputs, lam)
 
 
 def store(
