@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from support.crew import workers_of
 from support.served import Server, make_tier
+from support.tiny import command
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +43,20 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         blob.write_to_path(str(files["cert"]), append=number > 0)
     trustme.CA().cert_pem.write_to_path(str(files["other"]))
     return files
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[tuple[Server, Path]]:
+    """Two workers that a test may kill, and the bundle on the disk, which it may change."""
+    tier = make_tier(tmp_path / "edge")
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    words = command("serve", tier, "--port", "0", "--threads", "2", "--workers", "2")
+    with Server.by(words, tmp_path / "log", TMPDIR=str(folder)) as server:
+        assert server.ready["workers"] == 2
+        yield server, tier
+        children = workers_of(server) if server.process.poll() is None else []
+        assert server.stop() == 0
+        assert not [child for child in children if child.is_running()]
+        assert list(folder.iterdir()) == []  # neither copies nor metrics are left behind
+        assert not server.logged("event loop")

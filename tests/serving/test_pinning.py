@@ -12,6 +12,7 @@ import pytest
 from dimec.serving.pinning import PINS, Pin, pin_of
 from dimec.serving.settings import processors
 from dimec.serving.threads import Threads
+from support.crew import workers_of
 from support.served import INFER, Server, ask, inputs_of, make_tier, message
 from support.tiny import command
 
@@ -88,9 +89,7 @@ def test_each_worker_keeps_a_core_of_its_own_and_one_measures_for_all(
     tier, every = make_tier(tmp_path / "edge"), frozenset(os.sched_getaffinity(0))
     words = command("serve", tier, "--port", "0", *([] if pinned else ["--no-pin"]))
     with Server.by(words, tmp_path / "log") as server:
-        found = {
-            child.pid: _cores(child) for child in psutil.Process(server.process.pid).children()
-        }
+        found = {child.pid: _cores(child) for child in workers_of(server)}
         assert len(found) == len(every)
         if not pinned:
             assert set().union(*found.values()) == {every}
