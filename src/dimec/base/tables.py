@@ -72,6 +72,27 @@ def metadata_in(table: Any, key: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def said_in(table: Any, key: str, maker: str, otherwise: str) -> dict[str, Any]:
+    """What a table that dimec made says under a key.
+
+    Args:
+        table: of Arrow.
+        key: of the kind of table.
+        maker: what makes such a table, for messages: ``"Trace.to_arrow"``.
+        otherwise: what to do with one that was not made so.
+
+    Raises:
+        DataError: it says nothing.
+    """
+    said = metadata_in(table, key)
+    if said is None:
+        raise DataError(
+            f"expected a table that {maker} made, got one without {key!r} in its metadata "
+            f"(polars drops it); {otherwise}"
+        )
+    return said
+
+
 def as_pandas(table: Any, key: str) -> Any:
     """The same as a pandas ``DataFrame``; what it says under the key is in its ``attrs``."""
     pandas = _module("pandas", "a pandas DataFrame")

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from dimec.base.errors import (
     ArtefactError,
     CorruptArtefactError,
     MissingArtefactError,
     quoted,
-    shown,
 )
 from dimec.base.held import Held, held_copy, read_held
 from dimec.base.storage import file_sha256, parse_json, write_json
+from dimec.base.validating import from_file
 from dimec.bundle.manifest import (
     FORMAT,
     GOLDEN,
@@ -240,17 +240,9 @@ def _parse(model: type[_M], path: Path) -> _M:
             f"{path} is no manifest that this version of dimec reads: it is of format {earlier}, "
             f"and this version reads {FORMAT}; make the bundle again with: {_MADE_BY}"
         )
-    try:
-        manifest = model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = shown(".".join(map(str, first["loc"])) or "the whole", 60)
-        problem = shown(first["msg"], 120)
-        raise CorruptArtefactError(
-            f"{path} is no manifest that this version of dimec reads ({where}: {problem}); "
-            f"make the bundle again with: {_MADE_BY}"
-        ) from None
-    return manifest
+    return from_file(
+        model, value, f"{path} is no manifest", f"make the bundle again with: {_MADE_BY}"
+    )
 
 
 def check_file(folder: Path, name: str, record: FileRecord) -> None:

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from dimec.base.errors import CorruptArtefactError, shown
 from dimec.base.storage import atomic_write, read_json
+from dimec.base.validating import from_file
 from dimec.bundle.manifest import GOLDEN, Precision
 
 _MADE_BY = "dimec export"
@@ -161,15 +161,9 @@ class Golden(_Frozen):
             CorruptArtefactError: it holds something else.
         """
         path = Path(folder) / GOLDEN
-        try:
-            return cls.model_validate(read_json(path, _MADE_BY))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = shown(".".join(map(str, first["loc"])) or "the whole", 60)
-            raise CorruptArtefactError(
-                f"{path} holds no golden vectors that this version of dimec reads ({where}: "
-                f"{shown(first['msg'], 120)}); make the bundle again with: {_MADE_BY}"
-            ) from None
+        value = read_json(path, _MADE_BY)
+        remedy = f"make the bundle again with: {_MADE_BY}"
+        return from_file(cls, value, f"{path} holds no golden vectors", remedy)
 
 
 def as_floats(values: npt.NDArray[np.float32]) -> tuple[float, ...]:

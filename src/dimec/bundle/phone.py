@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from dimec.base.errors import CorruptArtefactError, MissingArtefactError, shown
 from dimec.base.storage import read_json
+from dimec.base.validating import from_file
 from dimec.bundle.exit0 import EXIT0
 from dimec.bundle.folders import check_file
 from dimec.bundle.manifest import GOLDEN, MANIFEST, FileRecord, Frozen, Layer, Shared
@@ -154,15 +155,12 @@ class PhoneFolder:
         app = app_folder(path)
         if app is None:
             raise MissingArtefactError(f"{path} is no phone folder; make one with: {_MADE_BY}")
-        try:
-            manifest = PhoneManifest.model_validate(read_json(app / MANIFEST, _MADE_BY))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = shown(".".join(map(str, first["loc"])) or "the whole", 60)
-            raise CorruptArtefactError(
-                f"{app / MANIFEST} is no phone's manifest that this version of dimec reads "
-                f"({where}: {shown(first['msg'], 120)}); make it again with: {_MADE_BY}"
-            ) from None
+        manifest = from_file(
+            PhoneManifest,
+            read_json(app / MANIFEST, _MADE_BY),
+            f"{app / MANIFEST} is no phone's manifest",
+            f"make it again with: {_MADE_BY}",
+        )
         if manifest.tier != app.name:
             raise CorruptArtefactError(
                 f"{app / MANIFEST} is of the tier {shown(manifest.tier, 60)}, expected that of its "

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from dimec.base.errors import CorruptArtefactError, DataError, quoted
-from dimec.base.tables import distinct_columns, metadata_in, pyarrow_for, table_from, with_metadata
+from dimec.base.tables import distinct_columns, pyarrow_for, said_in, table_from, with_metadata
 from dimec.evaluation.ledger_row import LedgerRow, share_key
 from dimec.tiers.names import TIER_NAMES
 
@@ -57,12 +57,7 @@ def ledger_fields(source: Any) -> tuple[tuple[LedgerRow, ...], str, dict[str, An
         MissingExtraError: pyarrow is not installed.
     """
     table = table_from(source, "a ledger")
-    said = metadata_in(table, KEY)
-    if said is None:
-        raise DataError(
-            f"expected a table that Ledger.to_arrow made, got one without {KEY!r} in its metadata "
-            "(polars drops it); read ledger.json with Ledger.load"
-        )
+    said = said_in(table, KEY, "Ledger.to_arrow", "read ledger.json with Ledger.load")
     tiers, metric_name, context = _checked(said)
     names = [*FIGURES, *map(share_key, tiers)]
     if missing := [name for name in names if name not in table.column_names]:

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from dimec.base.errors import CorruptArtefactError, quoted, shown
+from dimec.base.errors import CorruptArtefactError, quoted
 from dimec.base.storage import parse_json
+from dimec.base.validating import from_file
 
 LISTING = "dimec.json"
 CARD = "README.md"
@@ -67,15 +68,7 @@ class Listing(BaseModel):
             CorruptArtefactError: no listing, or one that names what it may not.
         """
         value = parse_json(content, where, "dimec push")
-        try:
-            listing = cls.model_validate(value)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            told = shown(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 160)
-            raise CorruptArtefactError(
-                f"{where} is no listing that this version of dimec reads ({told}); push it again, "
-                "or update dimec"
-            ) from None
+        listing = from_file(cls, value, f"{where} is no listing", "push it again, or update dimec")
         check_names(listing.files, where)
         return listing
 

@@ -62,13 +62,7 @@ def record_piece(recorder: Recorder, task: Task, layout: Layout, told: Told) -> 
         told(chunk.read)
     records = joined(parts)
     records.save(task.target)
-    tally = {
-        "sha256": task.sha256,
-        "bytes": task.target.stat().st_size,
-        "rows": len(records),
-    }
-    write_json(task.record, tally)
-    return tally
+    return _tallied(task, {"rows": len(records)})
 
 
 def answer_piece(engine: Engine, task: Task, layout: Layout, told: Told) -> dict[str, Any]:
@@ -105,9 +99,7 @@ def answer_piece(engine: Engine, task: Task, layout: Layout, told: Told) -> dict
             cost += float(answers.costs.sum())
             sent += int(answers.sent.sum())
             told(chunk.read)
-    tally = {
-        "sha256": task.sha256,
-        "bytes": task.target.stat().st_size,
+    counted = {
         "rows": rows,
         "cost": cost,
         "sent_bytes": sent,
@@ -115,5 +107,11 @@ def answer_piece(engine: Engine, task: Task, layout: Layout, told: Told) -> dict
         "tiers": dict(sorted(tiers.items())),
         "paths": dict(sorted(paths.items())),
     }
+    return _tallied(task, counted)
+
+
+def _tallied(task: Task, counted: dict[str, Any]) -> dict[str, Any]:
+    """Write the tally of a part that is written: it says that the part is whole."""
+    tally = {"sha256": task.sha256, "bytes": task.target.stat().st_size, **counted}
     write_json(task.record, tally)
     return tally

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dimec.base.errors import ConfigError, option
+from dimec.base.errors import option
+from dimec.base.validating import from_options
 from dimec.settings.option import Option
 
 
@@ -68,12 +69,7 @@ class Scaling(BaseModel):
         Raises:
             ConfigError: one line that says which setting is wrong.
         """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = "".join(f"{option(str(part))}: " for part in first["loc"])
-            raise ConfigError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+        return from_options(cls, values)
 
     @property
     def replica_threads(self) -> int:

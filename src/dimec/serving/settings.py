@@ -13,12 +13,12 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from dimec.base.errors import ConfigError, option
+from dimec.base.errors import option
+from dimec.base.validating import from_options
 from dimec.serving.origins import check_origin
 from dimec.settings.option import Option
 
@@ -173,13 +173,7 @@ class ServerSettings(BaseModel):
         Raises:
             ConfigError: one line that says which setting is wrong; it never shows the token.
         """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = "".join(f"{option(str(part))}: " for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"{where}{message}") from None
+        return from_options(cls, values)
 
     @property
     def processor_threads(self) -> int:

@@ -28,8 +28,8 @@ import numpy.typing as npt
 from dimec.base.errors import CorruptArtefactError, DataError, quoted
 from dimec.base.tables import (
     distinct_columns,
-    metadata_in,
     pyarrow_for,
+    said_in,
     table_from,
     with_metadata,
 )
@@ -94,12 +94,7 @@ def trace_fields(source: Any) -> dict[str, Any]:
         MissingExtraError: pyarrow is not installed.
     """
     table = table_from(source, "a trace")
-    said = metadata_in(table, KEY)
-    if said is None:
-        raise DataError(
-            f"expected a table that Trace.to_arrow made, got one without {KEY!r} in its metadata "
-            "(polars drops it); for records of others: dimec trace import"
-        )
+    said = said_in(table, KEY, "Trace.to_arrow", "for records of others: dimec trace import")
     width, extra, fields = _checked(said)
     names = exit_names_of(fields["exits"], fields["sources"])
     labels = fields["label_names"]
