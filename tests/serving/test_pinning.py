@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dimec.base.machine import processors
 from dimec.serving.pinning import PINS, Pin, pin_of
-from dimec.serving.settings import processors
 from dimec.serving.threads import Threads
 from support.crew import workers_of
 from support.served import INFER, Server, ask, inputs_of, make_tier, message

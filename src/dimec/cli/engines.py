@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dimec.base.errors import ConfigError, quoted
+from dimec.base.machine import processors
 
 if TYPE_CHECKING:
     from dimec.scoring.run import Execute
@@ -40,14 +40,7 @@ def engine_of(name: str, workers: int | None) -> Execute:
         return partial(run_ray, workers=workers)
     from dimec.scoring.local import run_local
 
-    return partial(run_local, workers=workers or _cores())
-
-
-def _cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return partial(run_local, workers=workers or processors())
 
 
 @contextmanager

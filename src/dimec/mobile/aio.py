@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dimec.base.errors import ConfigError, DataError, TierError
+from dimec.base.machine import processors
 from dimec.mobile.addresses import endpoints, named_urls, not_configured
 from dimec.mobile.aio_stream import AsyncStream
 from dimec.mobile.arrivals import paired_as_they_come
@@ -28,7 +29,6 @@ from dimec.mobile.engine import Engine
 from dimec.mobile.item import Item
 from dimec.mobile.prediction import Choice, LedgerSummary, MobileInfo, Prediction
 from dimec.mobile.spans import engine_of
-from dimec.mobile.stream import processors
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider

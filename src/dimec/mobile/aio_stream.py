@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from dimec.base.errors import ConfigError
+from dimec.base.machine import processors
 from dimec.mobile.core import Text
 from dimec.mobile.engine import Engine
 from dimec.mobile.item import Item
 from dimec.mobile.prediction import Prediction
-from dimec.mobile.stream import AHEAD, lighten, processors
+from dimec.mobile.stream import AHEAD, lighten
 from dimec.mobile.window import Window
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import wait
 
 from dimec.base.errors import ConfigError
+from dimec.base.machine import processors
 from dimec.mobile.arrivals import Arrival
 from dimec.mobile.core import Text
 from dimec.mobile.engine import Engine
@@ -21,13 +21,6 @@ AHEAD = 16
 _GLANCE = 0.1  # seconds between looks at whether the stream has ended meanwhile
 
 Lead = Callable[[str, list[Item]], None]
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def lighten(item: Item, device: str) -> None:

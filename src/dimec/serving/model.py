@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, shown
 from dimec.base.held import Held
+from dimec.base.machine import processors
 from dimec.bundle.folders import TierBundle
 from dimec.bundle.graphs import Graph
 from dimec.serving.checks import OUTPUT
-from dimec.serving.settings import processors
 
 # Bounds of the measurement, in tokens: a busy machine measures anything.
 _OVERHEADS = (8.0, 64.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from dimec.base.errors import option
+from dimec.base.machine import processors
 from dimec.base.validating import from_options
 from dimec.serving.origins import check_origin
 from dimec.settings.option import Option
@@ -194,11 +194,3 @@ class ServerSettings(BaseModel):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
-
-
-def processors() -> int:
-    """Processor cores that this process may use."""
-    # Not the machine's, where a container or taskset gives this process fewer.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
