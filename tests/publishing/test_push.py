@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dimec.base.errors import ConfigError, HubError, MismatchError
+from dimec.base.errors import ConfigError, CorruptArtefactError, HubError, MismatchError
 from dimec.base.storage import read_json
 from dimec.bundle.manifest import GOLDEN
 from dimec.evaluation.ledger import Ledger
@@ -231,11 +231,30 @@ def test_what_cannot_be_pushed_is_refused(tmp_path: Path) -> None:
 
 def test_links_are_not_followed(run_copy: Callable[..., Path], tmp_path: Path) -> None:
     secret = tmp_path / "secret.json"
-    secret.write_text('{"a": 1}')
     run = run_copy()
     (run / "fit.json").unlink()
     (run / "fit.json").symlink_to(secret)
-    with pytest.raises(Exception, match="link"), prepared(run, NAME):
+    # Nor is one whose content would be written anew without its path.
+    for content in ('{"a": 1}', '{"a": "/home/me/b"}'):
+        secret.write_text(content)
+        with pytest.raises(CorruptArtefactError, match="link"), prepared(run, NAME):
+            pass
+
+
+def test_links_in_traces_are_not_followed(tmp_path: Path) -> None:
+    folder = shutil.copytree(CHECKOUT / "mrpc" / "minilm-joint" / "0", tmp_path / "traces")
+    card = read_json(folder / "card.json", "-")
+    (folder / "card.json").unlink()
+    (tmp_path / "card.json").write_text(json.dumps({**card, "backbone": "/home/me/models/small"}))
+    (folder / "card.json").symlink_to(tmp_path / "card.json")
+    with pytest.raises(CorruptArtefactError, match="link"), prepared(folder, NAME):
+        pass
+
+
+def test_a_run_with_a_damaged_file_is_refused(run_copy: Callable[..., Path]) -> None:
+    run = run_copy()
+    (run / LARGE_FILE).write_bytes(b"not whole")
+    with pytest.raises(CorruptArtefactError, match="cannot be read"), prepared(run, NAME):
         pass
 
 
@@ -254,7 +273,7 @@ def test_the_commands(
     commit = json.loads(said.out)["commit"]
     assert json.loads(said.out)["private"] is True
     out = tmp_path / "out"
-    said = cli("pull", f"me/mine@{commit[:0]}main", out)
+    said = cli("pull", "me/mine@main", out)
     assert said.code == 0, said
     assert commit in said.out
     said = cli("pull", f"me/mine@{commit}", out, "--json")

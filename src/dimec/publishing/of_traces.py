@@ -52,13 +52,15 @@ def _add(files: dict[str, Path], entry: Entry, prefix: str, workspace: Path) -> 
     validation, test = (entry.trace(split) for split in SPLITS)
     told = entry.card.model_dump(mode="json")
     home = entry.folder
-    if without_paths(told) != told or without_path(test.task) != test.task:
+    names = (*(f"{split}.safetensors" for split in SPLITS), FILE)
+    linked = any((home / name).is_symlink() for name in names)  # whoever packs refuses it
+    if not linked and (without_paths(told) != told or without_path(test.task) != test.task):
         home = workspace / "traces" / prefix
         home.mkdir(parents=True)
         card = Card.model_validate(without_paths(told))
         shortened = [replace(trace, task=without_path(trace.task)) for trace in (validation, test)]
         write_entry(home, card, *shortened)
-    for name in (*(f"{split}.safetensors" for split in SPLITS), FILE):
+    for name in names:
         files[prefix + name] = home / name
 
 

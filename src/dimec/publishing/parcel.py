@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from dimec.base.errors import ConfigError, CorruptArtefactError, MissingArtefactError
 from dimec.bundle.folders import is_whole
 from dimec.hub.listing import Holds
@@ -80,7 +82,7 @@ def packed(folder: Path, workspace: Path, *, texts: bool = False) -> Parcel:
     make = {"run": run_files, "bundle": bundle_files, "traces": traces_files}[holds]
     try:
         files, left_out = make(folder, workspace, texts)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, SafetensorError) as error:
         raise CorruptArtefactError(f"a file of {folder} cannot be read ({error})") from None
     for name, path in files.items():
         if path.is_symlink() or not path.is_file():

@@ -64,7 +64,8 @@ def cleaned(source: Path, target: Path, names: Mapping[str, str]) -> Path:
     """A file without what is private: ``source`` itself where nothing is, else ``target``.
 
     Args:
-        source: JSON, TOML, or arrays of dimec's; any other is taken as it is.
+        source: JSON, TOML, or arrays of dimec's; any other is taken as it is. So is a link, which
+            nothing is read through: whoever packs refuses it.
         target: where the other one is written.
         names: fingerprints of models, and what they are with the paths taken out.
 
@@ -76,6 +77,8 @@ def cleaned(source: Path, target: Path, names: Mapping[str, str]) -> Path:
     def clean(value: Any) -> Any:
         return renamed(without_paths(value), names)
 
+    if source.is_symlink():
+        return source
     if source.suffix == ".json":
         value = json.loads(source.read_bytes())
         if (new := clean(value)) == value:
