@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dimec.runs.workspace import RunDirectory
 from dimec.scoring import engine as engine_module
 from dimec.scoring.batches import windows
 from dimec.scoring.engine import Answers, Engine
-from dimec.scoring.scorer import Scorer, settled
+from dimec.scoring.scorer import SCORER, Scorer, settled
 from dimec.training import scorer as scorer_module
 from dimec.training.export import quantise
 from dimec.training.export.parity_rows import ParityRows, load_rows
@@ -221,4 +222,9 @@ def test_an_altered_scorer_is_refused(made: Callable[[str | None], Path], tmp_pa
     path = copy / "model-0" / "tokenizer.json"
     path.write_text(path.read_text("utf-8").replace("moving", "mowing"), "utf-8")
     with pytest.raises(CorruptArtefactError, match=r"tokenizer\.json cannot be used"):
+        Scorer.open(copy)
+    record = json.loads((copy / SCORER).read_text("utf-8"))
+    (copy / SCORER).write_text(json.dumps({**record, "labels": 7}), "utf-8")
+    said = rf"{SCORER} is no scorer that .* reads \(labels: .*\); remove the folder {copy} "
+    with pytest.raises(CorruptArtefactError, match=said):
         Scorer.open(copy)

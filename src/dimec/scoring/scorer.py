@@ -21,10 +21,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dimec.base.errors import ConfigError, CorruptArtefactError, shown
 from dimec.base.storage import file_sha256, read_json, write_json
+from dimec.base.validating import from_file
 from dimec.bundle.manifest import FileRecord, Precision
 from dimec.policies.base import Adaptable, Policy
 from dimec.policies.kinds import POLICY, StoredPolicy
@@ -140,11 +141,9 @@ def open_manifest(path: Path) -> ScorerManifest:
     Raises:
         ArtefactError: missing, altered, or no scorer.
     """
-    record = read_json(path / SCORER, MADE_BY)
-    try:
-        manifest = ScorerManifest.model_validate(record)
-    except ValidationError as error:
-        raise _damaged(path / SCORER, shown(str(error).splitlines()[0], 120)) from None
+    file = path / SCORER
+    value = read_json(file, MADE_BY)
+    manifest = from_file(ScorerManifest, value, f"{file} is no scorer", _made_anew(path))
     for name, expected in manifest.files.items():
         file = path / name
         if not file.is_file() or file_sha256(file) != expected.sha256:
@@ -193,7 +192,8 @@ def settled(policy: Policy) -> Policy:
 
 
 def _damaged(path: Path, problem: str) -> CorruptArtefactError:
-    return CorruptArtefactError(
-        f"{path} cannot be used: {problem}; remove the folder {path.parent} and run the same "
-        "command again, which makes it anew"
-    )
+    return CorruptArtefactError(f"{path} cannot be used: {problem}; {_made_anew(path.parent)}")
+
+
+def _made_anew(folder: Path) -> str:
+    return f"remove the folder {folder} and run the same command again, which makes it anew"
