@@ -230,9 +230,10 @@ def _is_right(path: Path, said: Announced) -> bool:
         return False
     if said.sha256 is not None:
         return file_sha256(path) == said.sha256
-    content = path.read_bytes()
-    head = f"blob {len(content)}\0".encode()
-    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest() == said.blob
+    head = f"blob {said.bytes}\0".encode()
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.sha1(head, usedforsecurity=False))
+    return found.hexdigest() == said.blob
 
 
 @contextmanager

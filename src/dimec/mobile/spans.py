@@ -121,7 +121,7 @@ class Sending:
     def __init__(self, tier: str, items: Sequence[Item]) -> None:
         from dimec.telemetry.spans import traceparent_of
 
-        self._all = [item.spans for item in items if item.spans is not None]
+        self._all = [spans_of(item) for item in items]
         told: list[Span] = []
         for item, spans in zip(items, self._all, strict=True):
             audit = item.prediction is not None

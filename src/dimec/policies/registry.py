@@ -320,8 +320,3 @@ def find_system(name: str) -> System | None:
     if name not in _SYSTEMS:
         load_plugin(name)
     return _SYSTEMS[name] if name in _SYSTEMS else systems().get(name)
-
-
-def package_of_system(name: str) -> Plugin | None:
-    """The package that registered a system; None for dimec's own."""
-    return _SYSTEMS.owner(name)

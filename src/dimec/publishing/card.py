@@ -136,7 +136,7 @@ def _use(name: HubName, parcel: Parcel) -> str:
     place, then = f"runs/{short}", f"dimec evaluate runs/{short}"
     if parcel.holds == "traces":
         place, then = short, f"dimec evaluate --trace {short} --systems all"
-        if f"{FILE}" not in parcel.files:
+        if FILE not in parcel.files:
             then = f"DIMEC_TRACES={short} dimec traces list"
     return f"```sh\npip install 'dimec[hub]'\ndimec pull {name} {place}\n{then}\n```"
 
@@ -146,10 +146,8 @@ def _record(parcel: Parcel) -> dict[str, Any]:
     if parcel.holds == "run":
         record: Any = read_json(parcel.files["training.json"], "dimec train")
         return dict(record)
-    return {
-        **read_manifest(parcel.folder).provenance,
-        "labels": read_manifest(parcel.folder).labels,
-    }
+    manifest = read_manifest(parcel.folder)
+    return {**manifest.provenance, "labels": manifest.labels}
 
 
 def _facts(record: Mapping[str, Any]) -> str:

@@ -192,19 +192,13 @@ def _bars_for_terminals() -> Iterator[None]:
 
 def _files_before(hub: Hub, name: HubName) -> set[str]:
     """Those of an earlier push that are there; what else is there is not dimec's to remove."""
-    with hub_errors(name, hub.endpoint):
-        there: Any = hub.api.get_paths_info(
-            name.repo, [LISTING], revision=name.wanted, repo_type=name.kind
-        )
-    if not there or there[0].size > LARGEST_LISTING:
+    commit = hub.commit(name)
+    said = hub.announced(name, commit, [LISTING]).get(LISTING)
+    if said is None or said.bytes > LARGEST_LISTING:
         return set()
     with tempfile.TemporaryDirectory() as made:
-        commit = hub.commit(name)
-        said = hub.announced(name, commit, [LISTING])
-        if LISTING not in said:
-            return set()
         path = Path(made) / LISTING
-        hub.fetch(name, commit, LISTING, path, said[LISTING], lambda some: None)
+        hub.fetch(name, commit, LISTING, path, said, lambda some: None)
         try:
             listing = Listing.read(path.read_bytes(), str(path))
         except ArtefactError:  # of another version: its files stay

@@ -122,7 +122,7 @@ class Spans:
         links: Sequence[Span] = (),
         attributes: Mapping[str, Value | None] = _NOTHING,
     ) -> Span:
-        """Begin a span, to be ended by :meth:`end`.
+        """Begin a span, to be ended by :func:`end`.
 
         Args:
             name: one of few.
@@ -159,14 +159,14 @@ class Spans:
         """A span inside of another that is over already."""
         self.start(name, start, parent=parent, attributes=attributes).end(end)
 
-    def close(self, seconds: float = _CLOSE_SECONDS) -> None:
-        """Send what waits, for at most so many seconds; the program's own provider goes on."""
+    def close(self) -> None:
+        """Send what waits, for some seconds at most; the program's own provider goes on."""
         if self._exporter is None or not isinstance(self._provider, TracerProvider):
             return
         # The provider's own limit is half a minute, which it waits for a collector that is away.
         closing = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
         closing.start()
-        closing.join(seconds)
+        closing.join(_CLOSE_SECONDS)
         if closing.is_alive():
             self._exporter.shutdown()  # type: ignore[no-untyped-call]  # ends its pauses between attempts
             closing.join(0.5)
