@@ -19,7 +19,8 @@ MUST = "### What you must do"  # of every version in the changelog
 LARGEST = 60 * 1024 * 1024  # bytes; the package index refuses files of over 100 MB
 # What no archive holds.
 _NEVER = re.compile(
-    r"^(runs|dist|build)/|(^|/)(\.git|\.venv|\.triton|\.ray|\.kserve|node_modules|__pycache__)/"
+    r"^(runs|dist|build)/|(^|/)(\.git|\.venv|node_modules|__pycache__)/"
+    r"|(^|/)\.(docs|executorch|kserve|ray|trackers|triton)/"
     r"|\.(pyc|pyo|so|pem|key|onnx|sqlite3?|log)$"
 )
 _LICENCES = ("LICENSE", "NOTICE")

@@ -148,6 +148,10 @@ def test_an_archive_holds_the_tests_and_nothing_of_this_machine(checkout: Path) 
     assert found(without="tests/test_a.py") == ["dimec-1.2.3.tar.gz lacks tests/test_a.py"]
     (said,) = found("runs/mine/policy.json")
     assert said == "dimec-1.2.3.tar.gz holds runs/mine/policy.json, which belongs to this machine"
+    # Nor the environments that are made beside .venv, each of a lock file.
+    for lock in (ROOT / "tools").glob("*.lock"):
+        (said,) = found(f".{lock.stem}/pyvenv.cfg")
+        assert f"holds .{lock.stem}/pyvenv.cfg" in said
 
 
 def test_this_python_is_found_and_no_other_is_taken() -> None:
