@@ -107,12 +107,8 @@ class TierApp(Starlette):
         self.log = log
         self.draining = self.leaving = self.changed_on_disk = False
         self.busy = 0
-        pin = place.pin
-        with nullcontext() if pin is None else pin.free():
-            model = TierModel(bundle, settings.threads, pace)
+        model = _model_of(bundle, settings, log, place, pace)
         self.pace = model.pace
-        if pace is None:
-            log("info", "graph measured", **model.pace.to_json())
         self._batcher = Batcher(
             model,
             workers=ceil(model.threads / place.seat.board.workers),
@@ -121,7 +117,7 @@ class TierApp(Starlette):
             padding=manifest.padding,
             observe=lambda rows, seconds: self.metrics.observe_run(rows, seconds),
             seat=place.seat,
-            begin=None if pin is None else pin.stay,
+            begin=None if place.pin is None else place.pin.stay,
         )
         self.metrics = Metrics(
             manifest,
@@ -287,6 +283,17 @@ class TierApp(Starlette):
             batch_rows=exchange.batch_rows,
             **exchange.error,
         )
+
+
+def _model_of(
+    bundle: TierBundle, settings: ServerSettings, log: JsonLog, place: Place, pace: Pace | None
+) -> TierModel:
+    """The tier's graph, whose threads go where they like; measured where nobody has yet."""
+    with nullcontext() if place.pin is None else place.pin.free():
+        model = TierModel(bundle, settings.threads, pace)
+    if pace is None:
+        log("info", "graph measured", **model.pace.to_json())
+    return model
 
 
 def spans_of(manifest: TierManifest, settings: ServerSettings) -> Spans | None:
