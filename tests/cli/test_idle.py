@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from dimec.base.errors import ConfigError
 from dimec.cli import app
-from dimec.cli.idle import RULES, Given, refuse_idle
+from dimec.cli.command import Command
+from dimec.cli.idle import RULES, Given, Idle, refuse_idle
 from support.tiny import Said
 
 TABLE = (
@@ -124,14 +126,14 @@ def test_an_option_that_would_do_nothing_is_an_error_that_names_both(
         ("up", ("state", "timeout"), {"web": False}),
         ("serve", ("on_ray", "ray_address", "max_replicas"), {"on_ray": True}),
         ("serve", ("workers",), {"on_ray": False}),
-        ("select", ("seed",), {"by": "random"}),
+        ("map select", ("seed",), {"by": "random"}),
         ("bottleneck", ("tail_learning_rate", "train_tail"), {"train_tail": True}),
         ("compress", ("sparsity", "seed"), {"method": "heads"}),
         ("compress", ("epochs", "batch_size"), {"method": "magnitude"}),
-        ("import", ("seed", "validation_share"), {}),
-        ("record", ("seed",), {"rows": "test", "limit": None}),
-        ("record", ("seed",), {"rows": "all", "limit": 3}),
-        ("record", ("workers",), {"engine": None}),
+        ("trace import", ("seed", "validation_share"), {}),
+        ("trace record", ("seed",), {"rows": "test", "limit": None}),
+        ("trace record", ("seed",), {"rows": "all", "limit": 3}),
+        ("trace record", ("workers",), {"engine": None}),
         ("predict", ("timeout", "ca"), {"edge": None, "tier": None, "cloud": "https://far.test"}),
         (
             "predict",
@@ -156,9 +158,30 @@ def test_a_token_of_the_environment_is_one(monkeypatch: pytest.MonkeyPatch) -> N
         refuse_idle("predict", given)
 
 
+def test_commands_of_one_name_in_two_groups_have_rules_of_their_own(
+    cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complaint(command: str) -> str:
+        rule = Idle(command, ("embeddings",), lambda given: True, f"says {command}")
+        monkeypatch.setattr(Command, "idle", (rule,))
+        out = str(tmp_path / "out.parquet")
+        return cli("trace", "export", tmp_path / "none", out, "--no-embeddings").complaint()
+
+    assert complaint("trace export") == "--embeddings does nothing says trace export"
+    assert "does nothing" not in complaint("export")
+
+
+def _commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """Every command by its whole path."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, *path, name)
+        else:
+            yield " ".join((*path, name)), command
+
+
 def test_every_rule_is_about_options_that_there_are() -> None:
-    commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    commands = commands.pop("map").commands | commands.pop("trace").commands | commands
+    commands = dict(_commands(typer.main.get_command(app)))
     for rule in RULES:
         commands[rule.command].complete()
         names = {param.name for param in commands[rule.command].params}

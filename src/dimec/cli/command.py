@@ -72,7 +72,7 @@ class Command(TyperCommand):
             if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
         )
         names = self._option_names()
-        refuse_idle(str(self.name), Given(typed, ctx.params, names), self.idle)
+        refuse_idle(self._path(ctx), Given(typed, ctx.params, names), self.idle)
         # What a file of settings says keeps the name that stands in the file.
         in_file = ctx.params.get("config") is not None
         given = {name: names[name] for name in names if name in typed or not in_file}
@@ -80,6 +80,14 @@ class Command(TyperCommand):
         keywords = {word.removeprefix("--").replace("-", "_"): word for word in given.values()}
         with typed_options(keywords | given):
             return super().invoke(ctx)
+
+    def _path(self, ctx: Any) -> str:
+        """The words behind ``dimec``: ``trace export``; of an app of one command, its name."""
+        words: list[str] = []
+        while ctx.parent is not None:
+            words.insert(0, str(ctx.info_name))
+            ctx = ctx.parent
+        return " ".join(words) or str(self.name)
 
     def _option_names(self) -> dict[str, str]:
         """Each option's parameter and how it is typed: ``{"max_tokens": "--max-tokens"}``."""

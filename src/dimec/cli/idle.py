@@ -39,7 +39,7 @@ class Idle:
     """When some options of a command do nothing.
 
     Attributes:
-        command: its name.
+        command: its whole path behind ``dimec``, such as ``fit`` or ``trace record``.
         options: names of their parameters.
         when: whether they do nothing.
         why: the other option, and what to know; behind "does nothing".
@@ -175,7 +175,7 @@ RULES = (
     ),
     Idle("up", ("port", "open_page"), _without("web"), "without --web, the page"),
     Idle(
-        "select",
+        "map select",
         ("seed",),
         lambda given: given["by"] != "random",
         "but with --by random; leave it out",
@@ -196,19 +196,19 @@ RULES = (
         for options, methods in _OF_METHODS.items()
     ),
     Idle(
-        "record",
+        "trace record",
         ("seed",),
         lambda given: given["rows"] == "all" and given["limit"] is None,
         "without --limit or --rows test: all rows are taken",
     ),
     Idle(
-        "record",
+        "trace record",
         ("workers",),
         lambda given: given["engine"] == "torch",
         "with --engine torch, which is one process; take local or ray, or leave one of the two out",
     ),
     Idle(
-        "import",
+        "trace import",
         ("validation_share", "seed"),
         lambda given: "validation" in given or "split_column" in given,
         "with --validation or --split-column, which part the rows",
@@ -239,6 +239,11 @@ RULES = (
 
 def refuse_idle(command: str, given: Given, rules: Sequence[Idle] = RULES) -> None:
     """Refuse the first option that was given and would do nothing.
+
+    Args:
+        command: the whole path, as rules name it.
+        given: what was typed.
+        rules: of this command and of others.
 
     Raises:
         ConfigError: names it, and the option that makes it idle.

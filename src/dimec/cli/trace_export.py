@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 _OWN = ".safetensors"
 
 
-class _Export(Command):
-    """Not ``dimec export``, whose idle options go by the same name."""
-
-    idle = ()
-
-
-@trace_app.command(cls=_Export)
+@trace_app.command(cls=Command)
 def export(
     trace: Annotated[
         str,
