@@ -75,7 +75,7 @@ def test_tasks_have_the_choice_of_most_annotators(tmp_path: Path) -> None:
     dataset = load_task(written(tmp_path / "export.json", TASKS))
     assert rows_of(dataset) == [("good", "pos"), ("dull", "neg"), ("sure", "pos")]
     assert dataset.source_rows == NOTE
-    assert dataset.guids == ("row-0", "row-1", "row-2")
+    assert dataset.guids == tuple(str(TASKS[row]["id"]) for row in (0, 2, 5))
     assert rows_of(load_task(TASKS)) == rows_of(dataset)  # from Python, in memory
 
 
@@ -87,6 +87,7 @@ def test_rows_of_annotations_are_told_together(tmp_path: Path, ordered: bool) ->
         assert rows_of(dataset) == [("good", "pos"), ("dull", "neg")]
         assert dataset.source_rows.startswith("2 of 3 tasks")
         assert dataset.source_rows.endswith("left out are 1 without a choice")
+        assert dataset.guids == ("1", "2")
 
 
 def test_a_whole_export_says_nothing_of_rows_left_out() -> None:
@@ -119,7 +120,14 @@ def test_files_for_each_split_may_be_exports(tmp_path: Path) -> None:
     test.write_text("text,label\nfine,pos\n")
     dataset = load_task({"train": train, "test": str(test)})
     assert rows_of(dataset)[-1] == ("fine", "pos")
+    first, dull, sure = (TASKS[row]["id"] for row in (0, 2, 5))
+    assert dataset.guids == (f"train-{first}", f"train-{dull}", f"train-{sure}", "test-0")
     assert dataset.source_rows == f"train: {NOTE}"
+
+
+def test_tasks_of_a_file_that_names_none_are_counted() -> None:
+    dataset = load_task([{k: v for k, v in one.items() if k != "id"} for one in TASKS])
+    assert dataset.guids == ("row-0", "row-1", "row-2")
 
 
 def test_a_large_csv_is_told_together_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,6 +144,16 @@ def test_a_large_csv_is_told_together_too(tmp_path: Path, monkeypatch: pytest.Mo
         ([task("a"), task("b")], {}, "has no choices; expected tasks that are labelled by"),
         (TASKS, {"label_column": "mood"}, "expected choices called 'mood', .* has 'sentiment'"),
         ([task("a", annotation("x"), annotation("y"))], {}, r"agree on \(0 without one, 1 divided"),
+        (
+            [task("a", annotation("x")), task("b"), task("a", annotation("y"))],
+            {},
+            "row 3: the sample '[0-9]+' of column 'id' was in row 1 already; keep one row",
+        ),
+        (
+            [task("a", annotation("x")), {**task("b", annotation("y")), "id": None}],
+            {},
+            "row 2: expected the name of a sample in column 'id'; name each sample",
+        ),
         ([{"data": "a", "annotations": []}], {}, "row 1: expected a task of Label Studio with"),
         ([task("a", "x")], {}, "row 1: expected an annotation, got 'x'; export it again"),  # type: ignore[arg-type]
         ([task("a", annotation("x")), task("b", annotation("x"))], {}, "has one class only"),

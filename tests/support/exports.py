@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ def annotation(*choices: str, control: str = "sentiment", **more: Any) -> Json:
 
 
 def task(text: str, *annotations: Json, **data: Any) -> Json:
-    made = {"id": 1, "annotations": list(annotations), "drafts": [], "predictions": [], "meta": {}}
+    """A task of Label Studio's JSON; its id is made of its text, so that tasks have their own."""
+    made = {
+        "id": zlib.crc32(text.encode()),
+        "annotations": list(annotations),
+        "drafts": [],
+        "predictions": [],
+        "meta": {},
+    }
     return {**made, "data": {"text": text, **data}, "inner_id": 1, "project": 1}
 
 

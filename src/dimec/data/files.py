@@ -1,7 +1,7 @@
 """A user's own labelled texts: one CSV, TSV, JSON, JSON lines or Parquet file.
 
 Labels follow the one rule of :mod:`dimec.data.labels`; their names are sorted, integers by value.
-Identifiers are ``row-0``, ``row-1`` … in the file's order.
+Identifiers are ``row-0``, ``row-1`` … in the file's order, unless its rows have their own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def labelled(
         pairs=None if pair_column is None else texts_of(table, pair_column, "pair_column"),
         labels=np.array([codes[label] for label in labels], dtype=np.int64),
         label_names=names,
-        guids=tuple(f"row-{row}" for row in range(len(labels))),
+        guids=table.guids or tuple(f"row-{row}" for row in range(len(labels))),
         metric=metric,
         predefined=None if split_column is None else read_splits(table, split_column),
     )

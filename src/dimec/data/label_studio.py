@@ -6,6 +6,8 @@ Three of its formats hold texts with choices: JSON (tasks with their annotations
 A task has the choice that most of its annotations made; one that an annotation marks as the ground
 truth counts alone. Tasks without a choice, and those on which annotators are evenly divided, are
 left out and counted. Cancelled annotations, drafts and predictions of models say nothing.
+
+A row is called by its task's number there (``id``), so that it can be looked up in the project.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dimec.base.errors import DataError, option, quoted
 from dimec.data.files import default_pair_column, default_text_column
+from dimec.data.recorded import each_once, names_in
 from dimec.data.sources import shown_names
 from dimec.data.tables import ABSENT, Table
 
@@ -37,9 +40,10 @@ class _Vote:
 
 @dataclass(frozen=True)
 class _Task:
-    """A text: its row in the export, its cells by column, and the votes on it."""
+    """A text: its row in the export, its id, its cells by column, and the votes on it."""
 
     number: int
+    id_: Any
     cells: Mapping[str, Any]
     votes: tuple[_Vote, ...]
 
@@ -65,12 +69,12 @@ def labelled_rows(
 
     Returns:
         A row for each task that has a label, in the order of the export: its data, and the label in
-        the column ``label_column``, by default ``label``. And what was left out, in words; empty
-        where nothing was.
+        the column ``label_column``, by default ``label``; named by the task's id, or by nothing
+        where no task has one. And what was left out, in words; empty where nothing was.
 
     Raises:
         DataError: it is of several choices and none is named, an annotation has several choices at
-            once, or no task has a label.
+            once, no task has a label, or an id is missing or there twice.
     """
     if set(table.columns) >= _TASKS:
         control, tasks = _of_tasks(table, label_column)
@@ -96,7 +100,19 @@ def labelled_rows(
         (task.number, (*(task.cells.get(name, ABSENT) for name in names), chosen))
         for task, chosen in kept
     ]
-    return Table(table.path, (*names, label), rows, table.unit), _told(len(kept), empty, divided)
+    guids = _guids(table, [task for task, _ in kept])
+    labelled = Table(table.path, (*names, label), rows, table.unit, guids=guids)
+    return labelled, _told(len(kept), empty, divided)
+
+
+def _guids(table: Table, tasks: Sequence[_Task]) -> tuple[str, ...] | None:
+    """Each task's id; None where nothing is said of any, which Label Studio itself never does."""
+    if all(task.id_ is ABSENT for task in tasks):
+        return None
+    ids = Table(table.path, ("id",), [(task.number, (task.id_,)) for task in tasks], table.unit)
+    found = names_in(ids, "id")
+    each_once(ids, found, "id")
+    return tuple(found)
 
 
 def _told(kept: int, empty: int, divided: int) -> str:
@@ -130,6 +146,7 @@ def _decided(table: Table, task: _Task, control: str) -> str | None:
 def _of_tasks(table: Table, wanted: str | None) -> tuple[str, list[_Task]]:
     """The choices that are the label, and the tasks of the JSON format."""
     data, annotations = table.position("data"), table.position("annotations")
+    at = table.columns.index("id") if "id" in table.columns else None
     found = []
     for number, cells in table.rows:
         if not isinstance(cells[data], Mapping) or not isinstance(cells[annotations], list):
@@ -138,9 +155,10 @@ def _of_tasks(table: Table, wanted: str | None) -> tuple[str, list[_Task]]:
                 "expected a task of Label Studio with data and a list of annotations, got "
                 f"{quoted(cells[data])} and {quoted(cells[annotations])}; export it again",
             )
-        found.append((number, cells[data], list(_results(table, number, cells[annotations]))))
+        made = list(_results(table, number, cells[annotations]))
+        found.append((number, ABSENT if at is None else cells[at], cells[data], made))
     names = tuple(
-        dict.fromkeys(name for _, _, made in found for results, _ in made for name, _ in results)
+        dict.fromkeys(name for *_, made in found for results, _ in made for name, _ in results)
     )
     if wanted is None and len(names) != 1:
         raise _choose(table, names)
@@ -151,8 +169,10 @@ def _of_tasks(table: Table, wanted: str | None) -> tuple[str, list[_Task]]:
             f"{shown_names(names) or 'none'}; name others with {option('label_column')}"
         )
     tasks = [
-        _Task(number, cells, tuple(_Vote(_all_of(results, control), own) for results, own in made))
-        for number, cells, made in found
+        _Task(
+            task, id_, cells, tuple(_Vote(_all_of(results, control), own) for results, own in made)
+        )
+        for task, id_, cells, made in found
     ]
     return control, tasks
 
@@ -217,16 +237,15 @@ def _choose(table: Table, names: tuple[str, ...]) -> DataError:
 def _of_annotations(table: Table, control: str) -> list[_Task]:
     """The tasks of JSON-MIN or CSV: rows with the same number are annotations of one."""
     task, chosen = table.position("id"), table.position(control, "label_column")
-    first: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    first: dict[str, _Task] = {}
     votes: dict[str, list[_Vote]] = {}
     for number, cells in table.rows:
         key = str(cells[task])
         named = zip(table.columns, cells, strict=True)
-        first.setdefault(
-            key, (number, {name: c for name, c in named if name not in {*_ADDED, control}})
-        )
+        data = {name: cell for name, cell in named if name not in {*_ADDED, control}}
+        first.setdefault(key, _Task(number, cells[task], data, ()))
         votes.setdefault(key, []).append(_Vote(_chosen(cells[chosen])))
-    return [_Task(number, cells, tuple(votes[key])) for key, (number, cells) in first.items()]
+    return [replace(one, votes=tuple(votes[key])) for key, one in first.items()]
 
 
 def _chosen(cell: Any) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def labelled_parts(parts: Mapping[str, Table], task: str, **columns: Any) -> Dat
     """One data set of several tables, which its predefined splits are.
 
     One rule of columns and labels holds for all of them. Identifiers are ``train-0``, ``train-1``
-    … ``test-0`` …
+    … ``test-0`` …; where a table's rows have their own, these behind the split's name.
 
     Args:
         parts: split → its rows.
@@ -53,20 +53,19 @@ def labelled_parts(parts: Mapping[str, Table], task: str, **columns: Any) -> Dat
     for table in ordered.values():
         check_labelled(table, columns.get("label_column") or "label")
     dataset = labelled(_join(tuple(ordered.values())), task, **columns)
-    sizes = {split: len(part.rows) for split, part in ordered.items()}
+    names = {split: part.guids or range(len(part.rows)) for split, part in ordered.items()}
     return replace(
         dataset,
-        guids=tuple(f"{split}-{row}" for split, size in sizes.items() for row in range(size)),
-        predefined=tuple(split for split, size in sizes.items() for _ in range(size)),
+        guids=tuple(f"{split}-{name}" for split, own in names.items() for name in own),
+        predefined=tuple(split for split, own in names.items() for _ in own),
     )
 
 
 def _join(parts: tuple[Table, ...]) -> Table:
     first = parts[0]
     cells = itertools.chain.from_iterable(_cells(part, first.columns) for part in parts)
-    return _Joined(
-        first.path, first.columns, list(enumerate(cells)), first.unit, first.headed, parts
-    )
+    rows = list(enumerate(cells))
+    return _Joined(first.path, first.columns, rows, first.unit, first.headed, parts=parts)
 
 
 def _cells(part: Table, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:

@@ -53,6 +53,7 @@ class Table:
         unit: what the numbers in ``rows`` count: ``"line"``, or ``"row"`` for Parquet, Arrow
             and JSON arrays.
         headed: whether the names of the columns are a first line, which may be a row in truth.
+        guids: an identifier for each row, where the source has its own; None: they are counted.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Table:
     rows: list[tuple[int, tuple[Any, ...]]]
     unit: str = "line"
     headed: bool = False
+    guids: tuple[str, ...] | None = None
 
     def position(self, column: str, keyword: str | None = None) -> int:
         """Where ``column`` is in a row.
