@@ -56,4 +56,13 @@ def test_what_cannot_be_traced_is_refused_and_leaves_nothing(
     )
     words = ("trace", "record", run, "--task", f"csv:{wrong}", "--engine", "spark")
     assert "--engine: expected torch or local or ray, got 'spark'" in cli(*words).complaint()
+    rows = [(text, "and so on", label) for text, label in reviews(6)]
+    pairs = write_reviews(tmp_path / "pairs.csv", rows, ("text", "other", "label"))
+    words = ("trace", "record", run, "--task", f"csv:{pairs}", "--pair-column", "other")
+    for engine in ("torch", "local"):
+        line = cli(*words, "--engine", engine).complaint()
+        assert "takes one text, and the rows of csv:" in line
+        assert line.endswith(
+            "name the columns with --text-column and --pair-column, or give other rows"
+        )
     assert not (run / "streams").exists()

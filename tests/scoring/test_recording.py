@@ -150,13 +150,6 @@ class TestRefused:
         ):
             self.record(finished_run, rows, begun)
 
-    def test_pairs_for_a_model_of_one_text(
-        self, finished_run: Path, rows: Dataset, tmp_path: Path
-    ) -> None:
-        with pytest.raises(DataError, match=r"takes one text, and the rows of .* have pairs"):
-            self.record(finished_run, replace(rows, pairs=rows.texts), tmp_path / "new")
-        assert not (tmp_path / "new").exists()
-
     def test_a_row_that_is_no_text(self, finished_run: Path, rows: Dataset, begun: Path) -> None:
         broken = replace(rows, texts=("x", "y \ud800", "z"))
         with pytest.raises(DataError, match=r"rows\.jsonl, line 2: character 2 .* surrogate"):

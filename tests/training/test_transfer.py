@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +18,12 @@ from dimec.settings.data import DataSettings
 from dimec.training import MultiExitClassifier, transfer
 from dimec.training.batching import encode
 from dimec.training.exit0.run import exit0_of
+from dimec.training.export.parity_rows import takes_pairs
 from dimec.training.prepare import load_tokenizer
+from dimec.training.recording import Workers
 from dimec.training.transfer import record_other
 from support.exports import save
+from support.scoring import here
 from support.tiny import reviews, write_reviews
 
 
@@ -134,6 +139,77 @@ def test_rows_that_the_model_was_trained_on_are_refused(finished_run: Path) -> N
     trace = record_other(run, own, rows="test")
     assert trace.guids == run.trace("test").guids
     assert np.array_equal(trace.probabilities, run.trace("test").probabilities)
+
+
+@pytest.fixture
+def paired(elsewhere: DataSettings, tmp_path: Path) -> DataSettings:
+    """Twelve rows with two texts each."""
+    rows = [(text, f"so {text}", label) for text, label in reviews(12, seed=7)]
+    table = write_reviews(tmp_path / "paired.csv", rows, ("text", "other", "label"))
+    return DataSettings(task=f"csv:{table}", pair_column="other")
+
+
+@pytest.mark.parametrize("engine", ["torch", "workers"])
+class TestPairsAndSingleTexts:
+    def refusal(self, run: Path, data: DataSettings, engine: str, folder: Path) -> str:
+        workers = None if engine == "torch" else Workers(here, folder / "parts")
+        with pytest.raises(DataError) as caught:
+            record_other(Run(run), data, workers=workers)
+        assert not (folder / "parts").exists()
+        return str(caught.value)
+
+    def test_pairs_for_a_model_of_one_text(
+        self, finished_run: Path, paired: DataSettings, engine: str, tmp_path: Path
+    ) -> None:
+        said = self.refusal(finished_run, paired, engine, tmp_path)
+        assert f"takes one text, and the rows of {paired.task} have pairs; name the " in said
+        assert said.endswith("with text_column and pair_column, or give other rows")
+
+    def test_single_texts_for_a_model_of_pairs(
+        self, pair_run: Path, elsewhere: DataSettings, engine: str, tmp_path: Path
+    ) -> None:
+        said = self.refusal(pair_run, elsewhere, engine, tmp_path)
+        assert f"takes pairs of texts, and the rows of {elsewhere.task} have one text" in said
+
+    def test_of_tiers_with_a_model_each(
+        self, own_run: Path, paired: DataSettings, engine: str, tmp_path: Path
+    ) -> None:
+        assert "takes one text" in self.refusal(own_run, paired, engine, tmp_path)
+
+
+def without_exit0(run: Path) -> Run:
+    record = json.loads((run / "training.json").read_text())
+    (run / "training.json").write_text(json.dumps({**record, "exit0": None}))
+    return Run(run)
+
+
+class TestWhatTellsOfPairs:
+    def test_exit_0_the_rows_that_a_run_keeps_or_its_data(
+        self, run_copy: Callable[..., Path], pair_run: Path, tmp_path: Path
+    ) -> None:
+        for kept, pairs in (
+            (run_copy(), False),
+            (Path(shutil.copytree(pair_run, tmp_path / "p")), True),
+        ):
+            run = Run(kept)
+            assert run.training()["exit0"]
+            run.parity_path.rename(tmp_path / "aside")
+            assert takes_pairs(run) is pairs
+            (tmp_path / "aside").rename(run.parity_path)
+            run = without_exit0(kept)
+            assert takes_pairs(run) is pairs
+            run.parity_path.unlink()
+            assert takes_pairs(run) is pairs
+
+    def test_nothing_does_and_the_rows_are_taken(
+        self, run_copy: Callable[..., Path], paired: DataSettings
+    ) -> None:
+        run = without_exit0(run_copy())
+        run.parity_path.unlink()
+        gone = run.settings().data.model_copy(update={"task": "csv:gone.csv"})
+        run.settings().model_copy(update={"data": gone}).save(run.config_path)
+        assert takes_pairs(run) is None
+        assert len(record_other(run, paired)) == 12
 
 
 def test_an_altered_model_is_refused(

@@ -189,12 +189,12 @@ def _check_pairs(run: Run, out: Path) -> None:
     from dimec.scoring.scorer import Scorer
 
     try:
-        pairs = Scorer.open(out / INNER / SCORER_FOLDER).manifest.pairs
+        pairs: bool | None = Scorer.open(out / INNER / SCORER_FOLDER).manifest.pairs
     except ArtefactError:
-        from dimec.training.export.parity_rows import load_rows
+        from dimec.training.export.parity_rows import takes_pairs
 
-        pairs = load_rows(run, run.settings().model.max_tokens).pairs is not None
-    if not pairs:
+        pairs = takes_pairs(run)
+    if pairs is False:
         raise ConfigError(
             "--pair-column does nothing: this model takes one text; leave it out, and name the "
             "text's column by --text-column"

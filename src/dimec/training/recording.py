@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dimec.base.errors import ArtefactError, DataError, option
+from dimec.base.errors import ArtefactError
 from dimec.base.progress import NoProgress, Progress
 from dimec.base.storage import atomic_path
 from dimec.data import Dataset
@@ -27,7 +27,6 @@ from dimec.scoring.run import Execute, record
 from dimec.scoring.scorer import PACKAGES, ScorerManifest, open_manifest
 from dimec.scoring.shards import Shard
 from dimec.traces.trace import Trace
-from dimec.training.export.parity_rows import load_rows
 from dimec.training.own_finish import join_tiers
 from dimec.training.scorer import make_recorder
 
@@ -80,7 +79,6 @@ def record_by_workers(
     """
     progress = progress or NoProgress()
     training = run.training()
-    _check_pairs(run, dataset)
     identity = {
         "run": str(training["model"]),
         "packages": {name: version(name) for name in PACKAGES},
@@ -92,22 +90,6 @@ def record_by_workers(
         tasks = record(job, shard, workers.execute, progress)
         records = read_records([task.target for task in tasks], len(dataset))
     return _trace(run, training, dataset, split, manifest, records)
-
-
-def _check_pairs(run: RunDirectory, dataset: Dataset) -> None:
-    """Refuse rows of one text for a model of pairs, and the other way round: its graphs take none.
-
-    Raises:
-        DataError: says which.
-    """
-    pairs = load_rows(run, run.settings().model.max_tokens).pairs is not None
-    if pairs != (dataset.pairs is not None):
-        takes, has = ("pairs of texts", "one text") if pairs else ("one text", "pairs")
-        raise DataError(
-            f"the model of {run.path} takes {takes}, and the rows of {dataset.task} have {has}; "
-            f"name the columns with {option('text_column')} and {option('pair_column')}, or give "
-            "other rows"
-        )
 
 
 def _have_recorder(run: RunDirectory, job: Job, progress: Progress) -> ScorerManifest:

@@ -19,6 +19,7 @@ from dimec.settings.data import DataSettings, absolute_data
 from dimec.traces.trace import Trace
 from dimec.training.batching import encode
 from dimec.training.exit0.run import exit0_of
+from dimec.training.export.parity_rows import takes_pairs
 from dimec.training.finish import check_model
 from dimec.training.inference import record_trace
 from dimec.training.own_finish import join_tiers
@@ -57,7 +58,8 @@ def record_other(
     Raises:
         ConfigError: the rows include those that the model was trained on, or a limit below the
             number of classes.
-        DataError: the data cannot be read, or its labels have other names than the model's.
+        DataError: the data cannot be read, its labels have other names than the model's, or it has
+            pairs of texts where the model takes one text, or the other way round.
         ArtefactError: the run is not finished, or damaged.
     """
     check_part(rows)
@@ -72,6 +74,7 @@ def record_other(
             f"{option('seed')} does nothing here: the run's own test split is taken, as it was "
             f"divided; leave it out, or take a sample of it with {option('limit')}"
         )
+    _check_pairs(run, read)
     dataset = _part(run, read, data, rows, seed)
     dataset = _with_labels_of(run, dataset)
     if limit is not None:
@@ -155,6 +158,25 @@ def _is_a_part(run: RunDirectory, data: DataSettings) -> bool:
         saved = part if part.suffix == "" else part.parent  # or one of the files in it
         return saved.parent == folder and split_called(saved.name) in ("train", "validation")
     return found is not None and found in own
+
+
+def _check_pairs(run: RunDirectory, dataset: Dataset) -> None:
+    """Refuse rows of one text for a model of pairs, and the other way round.
+
+    A tokenizer joins any two texts, and an encoder takes whatever is joined, so neither objects:
+    the trace would be of inputs that the model never learnt.
+
+    Raises:
+        DataError: says which.
+    """
+    pairs = takes_pairs(run)
+    if pairs is not None and pairs != (dataset.pairs is not None):
+        takes, has = ("pairs of texts", "one text") if pairs else ("one text", "pairs")
+        raise DataError(
+            f"the model of {run.path} takes {takes}, and the rows of {dataset.task} have {has}; "
+            f"name the columns with {option('text_column')} and {option('pair_column')}, or give "
+            "other rows"
+        )
 
 
 def _with_labels_of(run: RunDirectory, dataset: Dataset) -> Dataset:

@@ -13,6 +13,7 @@ from dimec.base.errors import DataError, MismatchError
 from dimec.base.storage import load_arrays, save_arrays
 from dimec.data import Dataset, Splits
 from dimec.runs.workspace import RunDirectory
+from dimec.training.exit0.run import exit0_of
 
 _KIND = "parity rows"
 _ROWS = 1000
@@ -88,6 +89,25 @@ def load_rows(run: RunDirectory, max_tokens: int) -> ParityRows:
         ]
 
     return ParityRows(column("texts"), column("pairs") if "pairs" in arrays else None)
+
+
+def takes_pairs(run: RunDirectory) -> bool | None:
+    """Whether the model of a finished run, or each tier's, takes pairs of texts.
+
+    Returns:
+        None where nothing tells: exit 0, the rows that the run keeps, or its data. A run that was
+        pulled has the first of them alone.
+
+    Raises:
+        ArtefactError: what tells it is damaged.
+    """
+    first = next(iter(run.tier_runs().values()), run)
+    if (exit0 := exit0_of(first)) is not None:
+        return exit0.pairs
+    try:
+        return load_rows(first, first.settings().model.max_tokens).pairs is not None
+    except (DataError, MismatchError):
+        return None
 
 
 def _from_the_data(run: RunDirectory, max_tokens: int) -> ParityRows:
