@@ -176,6 +176,19 @@ class TestInt8:
         ]
         assert sizes[1] < 0.6 * sizes[0]
 
+    def test_of_tiers_with_a_model_each(
+        self, own_run: Path, tmp_path: Path, one_trace: None
+    ) -> None:
+        run = fitted_own(own_run, tmp_path / "run")
+        make_scorer_of(run.path, "all-cloud", tmp_path / "int8", "int8", force=True)
+        engine, test = Engine.open(tmp_path / "int8"), run.splits().test
+        manifest, trace = engine.scorer.manifest, run.trace("test")
+        assert manifest.precision == "int8"
+        answers, exact = engine.answer(test.texts), trace.probabilities[:, trace.column(3, "cloud")]
+        assert set(answers.paths) == {"cloud:3"}
+        assert 1e-5 < np.abs(answers.probabilities - exact).max() < 0.05
+        assert (answers.codes == exact.argmax(axis=1)).mean() >= 0.95
+
     def test_graphs_that_answer_otherwise_are_refused(
         self, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_trace: None
     ) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -29,7 +29,9 @@ from dimec.runs.run import Run
 from dimec.training.export import writing
 from dimec.training.export.plan import Export
 from dimec.training.model import MultiExitClassifier
+from support.golden import check_bundle
 from support.own_tiers import OWN, fitted_own, own_deployment
+from support.tiny import Said
 from support.traced import trace_once
 
 pytestmark = pytest.mark.usefixtures("one_trace")
@@ -168,6 +170,33 @@ def test_precision_length_and_words_are_a_tiers_own(
     assert len(words.encode("the film is dull, " * 20).ids) == 16
     models = run.training()["models"]
     assert manifest.versions["edge"] == tier_version(models["edge"], 2, "int8")
+
+
+def test_every_tier_in_int8_answers_as_its_own_model_but_for_rounding(
+    own_run: Path, tiers: dict[str, TierBundle], tmp_path: Path, cli: Callable[..., Said]
+) -> None:
+    run, out = fitted_own(own_run, tmp_path / "run"), tmp_path / "bundle"
+    # Forced, since the rows are too few to show that it agrees.
+    assert (said := cli("export", run.path, out, "--int8", "all", "--force")).code == 0
+    manifest, small = verify_bundle(out)
+    models, parity = run.training()["models"], cast(Any, manifest.provenance["parity"])
+    trace, texts, off = run.trace("test"), run.splits().test.texts, dict.fromkeys(OWN, 0.0)
+    for name, layer in OWN.items():
+        assert f"{name} in int8: " in said.out
+        assert manifest.versions[name] == tier_version(models[name], layer, "int8")
+        one, whole = small[name].manifest, tiers[name].manifest
+        assert (one.precision, one.takes) == ("int8", whole.takes)
+        files = one.files.items(), whole.files.items()
+        sizes = [sum(of.bytes for file, of in some if ".onnx" in file) for some in files]
+        assert sizes[0] < 0.6 * sizes[1]
+        words = small["cloud" if name == "cloud" else "phone"].file("tokenizer.json")
+        for row, text in enumerate(texts):
+            got = _answers(small[name], text, words)[-1]
+            exact = trace.probabilities[row, trace.column(layer, name)]
+            off[name] = max(off[name], float(np.abs(got - exact).max()))
+        # The rows of the comparison hold these.
+        assert 1e-5 < off[name] <= parity[name]["difference"] + 1e-6 < 0.1
+    check_bundle(out)
 
 
 class TestADamagedRun:
