@@ -95,6 +95,16 @@ def progress_bar() -> RichProgress:
     return RichProgress()
 
 
+def fetched(place: Path) -> Path:
+    """The folder of a path, or of ``hub:ORG/NAME``, whose pull is told on standard error."""
+    from dimec.hub.kept import is_on_hub, local_folder
+
+    if not is_on_hub(place):
+        return place
+    with progress_bar() as progress:
+        return local_folder(place, progress)
+
+
 def results_console() -> Console:
     """Where tables go: standard output, as wide as its terminal.
 

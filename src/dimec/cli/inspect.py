@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimec.base.errors import CorruptArtefactError, shown
-from dimec.cli.common import AsJson, print_json, show_columns
+from dimec.cli.common import AsJson, fetched, print_json, show_columns
 from dimec.cli.streams import json_text
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def inspect(
     graphs; the base is the runtime without a graph. Of a run it shows each tier's model: size,
     operations, and milliseconds where its encoder has a layer profile.
     """
-    from dimec.hub.kept import local_folder
-
-    path = local_folder(path)
+    path = fetched(path)
     if (path / "training.json").is_file():
         _inspect_run(path, as_json)
     else:

@@ -14,7 +14,7 @@ import typer
 from dimec.base.errors import ConfigError, quoted
 from dimec.cli.answers import Tally, answer_table, missing_tiers
 from dimec.cli.auditing import Audit, AuditBound, AuditReset, audit_lines
-from dimec.cli.common import progress_bar, results_console
+from dimec.cli.common import fetched, progress_bar, results_console
 from dimec.cli.inputs import Reading, Source, arrivals_of, lines_of, open_input
 from dimec.cli.metrics import Metrics, check_metrics, keeping
 from dimec.cli.streams import json_text
@@ -211,7 +211,7 @@ def predict(
 
     urls = named_urls(_tiers(tier or []), edge, cloud)
     mobile = Mobile.open(
-        bundle,
+        fetched(bundle),
         tiers=urls,
         state=state,
         adaptive=adaptive,

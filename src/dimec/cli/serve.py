@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimec.base.errors import ConfigError
+from dimec.cli.common import fetched
 from dimec.cli.options import Taken, takes
 from dimec.cli.tokens import read_token
 
@@ -30,7 +32,7 @@ def serve(
         Path,
         typer.Argument(
             metavar="BUNDLE/TIER",
-            help="The folder of any tier but the first, such as edge/.",
+            help="The folder of any tier but the first, such as edge/; or hub:ORG/NAME/TIER.",
         ),
     ],
     on_ray: Annotated[
@@ -63,10 +65,11 @@ def serve(
         dimec serve bundles/mine/cloud --host 0.0.0.0 --port 8002 --tls-cert cert.pem
         --tls-key key.pem --token-file token --cors-origin https://app.example
 
+        dimec serve hub:me/reviews-bundle/cloud@COMMIT --port 8002
+
         dimec serve bundles/mine/cloud --ray --ray-address auto --host 0.0.0.0 --max-replicas 8
     """
     from dimec.bundle.folders import TierBundle, is_whole
-    from dimec.hub.kept import local_folder
     from dimec.serving.scaling import Scaling
     from dimec.serving.server import serve as run_server
     from dimec.serving.settings import ServerSettings
@@ -76,9 +79,9 @@ def serve(
     typed = {name: value for name, value in given.items() if value is not None}
     scaling = Scaling.of(**{name: typed.pop(name) for name in Scaling.model_fields.keys() & typed})
     settings = ServerSettings.of(token=token, **typed)
-    bundle = local_folder(bundle)
+    named, bundle = bundle, _found(bundle)
     if is_whole(bundle):
-        raise ConfigError(_one_tier_of(bundle))
+        raise ConfigError(_one_tier_of(named, bundle))
     if on_ray:
         from dimec.serving.ray.running import serve as run_on_ray
 
@@ -87,11 +90,25 @@ def serve(
     run_server(TierBundle.open(bundle), settings, stop_with_stdin=stop_with_stdin)
 
 
-def _one_tier_of(bundle: Path) -> str:
-    """What to serve of a whole bundle."""
-    from dimec.bundle.folders import read_manifest
+def _found(bundle: Path) -> Path:
+    """The folder; a pull is told where somebody looks on, since the log is for programs."""
+    from dimec.hub.kept import local_folder
 
-    served = [str(bundle / name) for name in read_manifest(bundle).names[1:]]
-    if not served:
-        return f"{bundle} is a bundle of the device's tier alone; it has none to serve"
-    return f"{bundle} is a whole bundle; serve one tier of it: {' or '.join(served)}"
+    return fetched(bundle) if sys.stderr.isatty() else local_folder(bundle)
+
+
+def _one_tier_of(named: Path, bundle: Path) -> str:
+    """What to serve of a whole bundle, as it was named."""
+    from dimec.bundle.folders import read_manifest
+    from dimec.hub.kept import is_on_hub
+    from dimec.hub.names import PREFIX, HubName
+
+    names = read_manifest(bundle).names[1:]
+    if not names:
+        return f"{named} is a bundle of the device's tier alone; it has none to serve"
+    if is_on_hub(named):
+        whole = HubName.parse(named.as_posix())
+        served = [f"{PREFIX}{whole.folder(name)}" for name in names]
+    else:
+        served = [str(bundle / name) for name in names]
+    return f"{named} is a whole bundle; serve one tier of it: {' or '.join(served)}"

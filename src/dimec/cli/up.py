@@ -13,7 +13,7 @@ import typer
 
 from dimec.base.errors import DataError
 from dimec.cli.answers import Tally, answer_line
-from dimec.cli.common import shell_line
+from dimec.cli.common import fetched, shell_line
 from dimec.cli.predict import Adaptive, Fallback, State, Timeout
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ _PROMPT = "text> "
 
 
 def up(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of an export.")],
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="The folder of an export, or hub:ORG/NAME.")
+    ],
     state: State = None,
     adaptive: Adaptive = None,
     timeout: Timeout = 1.0,
@@ -78,13 +80,13 @@ def up(
         dimec up bundles/mine
 
         dimec up bundles/mine --web --open
-    """
-    from dimec.hub.kept import local_folder
 
+        dimec up hub:me/reviews-bundle@COMMIT
+    """
     try:
         if otel:
             import dimec.telemetry  # noqa: F401  (says what is missing before anything starts)
-        bundle = local_folder(bundle)
+        bundle = fetched(bundle)
         if web:
             _serve_page(bundle, port, log, open_page, otel)
             return

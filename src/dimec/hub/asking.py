@@ -250,8 +250,8 @@ def hub_errors(name: HubName, endpoint: str) -> Iterator[None]:
     except errors.RepositoryNotFoundError:
         raise HubError(
             f"{endpoint} has no {name.kind} {name.repo} for you: check its name, and where it is "
-            "private set HF_TOKEN to a token that may read it, or name a file with one by "
-            "--token-file; traces are under datasets/ORG/NAME"
+            "private set HF_TOKEN to a token that may read it, or for dimec pull and push name a "
+            "file with one by --token-file; traces are under datasets/ORG/NAME"
         ) from None
     except errors.RevisionNotFoundError:
         raise HubError(f"{name.repo} has no revision {name.wanted!r} at {endpoint}") from None

@@ -71,6 +71,15 @@ class HubName:
         pinned = self.revision is not None and _COMMIT.fullmatch(self.revision)
         return self.revision if pinned else None
 
+    def folder(self, inside: str) -> Self:
+        """A folder in it.
+
+        Example:
+            >>> str(HubName.parse("me/reviews@v1").folder("edge"))
+            'me/reviews/edge@v1'
+        """
+        return replace(self, inside=inside)
+
     def at(self, revision: str) -> Self:
         """The same at another revision."""
         return replace(self, revision=revision)
