@@ -5,6 +5,8 @@ Not part of the default tests: ``make conformance`` installs Triton and Ray firs
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from support.tiny import FAST, dimec, make_backbone, reviews, write_reviews
 from triton_server import TritonServer
 
 settle()
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +81,17 @@ def ours(bundle: Path) -> Iterator[dict[str, str]]:
 def tier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an edge tier whose graph is slow or fails as its input asks."""
     return make_tier(tmp_path_factory.mktemp("tier") / "edge")
+
+
+@pytest.fixture
+def ray_python() -> str:
+    """A Python that has Ray: that of ``.ray/``, or else this one."""
+    own = _ROOT / ".ray" / "bin" / "python"
+    if own.exists():
+        return str(own)
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip(f"there is no Ray in {own.parents[1]} (make conformance), nor beside dimec")
+    return sys.executable
 
 
 @pytest.fixture(scope="session")

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import psutil
-import pytest
 
 from support.scoring import OUTPUTS, answers_in, write_texts
 from support.tiny import command, dimec, environment
 
 SIZE = 40_000  # three parts a file
 _ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def ray_python() -> str:
-    """A Python that has Ray: that of ``.ray/``, or else this one."""
-    own = _ROOT / ".ray" / "bin" / "python"
-    if own.exists():
-        return str(own)
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip(f"there is no Ray in {own.parents[1]} (make conformance), nor beside dimec")
-    return sys.executable
 
 
 def test_answers_are_those_of_the_local_engine_though_an_actor_is_killed(
