@@ -237,8 +237,8 @@ def _is_right(path: Path, said: Announced) -> bool:
 
 
 @contextmanager
-def hub_errors(name: HubName, endpoint: str) -> Iterator[None]:
-    """Turn the client's errors into errors that a user can act on."""
+def hub_errors(name: HubName, endpoint: str, *, sending: bool = False) -> Iterator[None]:
+    """Turn the client's errors into errors that a user can act on; ``sending`` those of a push."""
     from huggingface_hub import errors
 
     try:
@@ -272,9 +272,15 @@ def hub_errors(name: HubName, endpoint: str) -> Iterator[None]:
         if not _is_of_the_network(error):
             raise
         told = shown(" ".join(str(error).split()) or type(error).__name__, 120)
+        kept = "What has come is kept: the same command goes on from there"
+        if sending:
+            kept = (
+                "Set HF_HUB_DISABLE_XET=1 where the hub is another than huggingface.co and has no "
+                "Xet. What it has got is not sent again by the same command"
+            )
         raise HubUnreachableError(
             f"{endpoint} does not answer for {name} ({told}); check the network and HF_ENDPOINT. "
-            "What has come is kept: the same command goes on from there"
+            f"{kept}"
         ) from None
 
 

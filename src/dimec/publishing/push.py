@@ -154,7 +154,7 @@ def push(
         for file, path in ready.files.items()
     ]
     progress.say(f"pushing {len(ready.files)} files, {ready.size / 1e6:,.1f} MB, to {name}")
-    with hub_errors(name, hub.endpoint), _bars_for_terminals():
+    with hub_errors(name, hub.endpoint, sending=True), _bars_for_terminals():
         done = hub.api.create_commit(
             name.repo,
             operations,
