@@ -167,7 +167,7 @@ def test_commands_of_one_name_in_two_groups_have_rules_of_their_own(
         out = str(tmp_path / "out.parquet")
         return cli("trace", "export", tmp_path / "none", out, "--no-embeddings").complaint()
 
-    assert complaint("trace export") == "--embeddings does nothing says trace export"
+    assert complaint("trace export") == "--no-embeddings does nothing says trace export"
     assert "does nothing" not in complaint("export")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, ClassVar
 
 import typer
@@ -71,7 +71,7 @@ class Command(TyperCommand):
             for name in ctx.params
             if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
         )
-        names = self._option_names()
+        names = self._option_names({name for name in typed if ctx.params[name] is False})
         refuse_idle(self._path(ctx), Given(typed, ctx.params, names), self.idle)
         # What a file of settings says keeps the name that stands in the file.
         in_file = ctx.params.get("config") is not None
@@ -89,10 +89,17 @@ class Command(TyperCommand):
             ctx = ctx.parent
         return " ".join(words) or str(self.name)
 
-    def _option_names(self) -> dict[str, str]:
-        """Each option's parameter and how it is typed: ``{"max_tokens": "--max-tokens"}``."""
+    def _option_names(self, off: Set[str]) -> dict[str, str]:
+        """Each option's parameter and how it is typed: ``{"max_tokens": "--max-tokens"}``.
+
+        Args:
+            off: parameters that were switched off, for which ``--no-…`` was typed.
+        """
         options = (param for param in self.params if param.param_type_name == "option")
-        return {str(param.name): max(param.opts, key=len) for param in options}
+        return {
+            str(one.name): max((one.name in off and one.secondary_opts) or one.opts, key=len)
+            for one in options
+        }
 
 
 # The registry knows them too, and takes numpy to be asked: a test holds the two to each other.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dimec.cli.command import Command
-from dimec.cli.common import AsJson, RunPath, open_run, print_json, progress_bar
+from dimec.cli.common import AsJson, RunPath, open_run, print_json
 
 contract_app = typer.Typer(
     help="Label the few rows on which an accuracy contract depends.", no_args_is_help=True
@@ -39,9 +39,7 @@ def rows(
         dimec fit runs/mine --max-accuracy-drop 0.5 --calibration-text texts.txt
         --calibration-labels rows.jsonl
     """
-    run = open_run(path)
-    with progress_bar() as progress:
-        written = run.contract_rows(out, progress=progress)
+    written = open_run(path).contract_rows(out)
     if as_json:
         print_json({"rows": written.rows, "of": written.of, "file": str(out)})
         return

@@ -220,12 +220,11 @@ class Run(RunDirectory):
                 own = read_calibration(self, files, known)
             return fit_contract(self, basis, wanted, policy, calibration_share, own, known)
 
-    def contract_rows(self, out: Path | str, *, progress: Progress | None = None) -> WorthALabel:
+    def contract_rows(self, out: Path | str) -> WorthALabel:
         """Write the texts of ``calibration_text`` whose labels :meth:`fit_contract` asks for.
 
         Args:
             out: JSON lines with ``id``, the text, and an empty ``label``.
-            progress: where to report to.
 
         Raises:
             ArtefactError: no contract was fitted with a file of texts.
@@ -234,7 +233,7 @@ class Run(RunDirectory):
         with self.locked():
             from dimec.training.calibration import write_rows
 
-            return write_rows(self, kept_rows(self), Path(out), progress or NoProgress())
+            return write_rows(self, kept_rows(self), Path(out))
 
     def evaluate(
         self,

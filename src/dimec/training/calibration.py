@@ -28,6 +28,7 @@ from dimec.runs.calibration import Calibration, CalibrationFiles, WorthALabel
 from dimec.runs.workspace import RunDirectory
 from dimec.settings.data import DataSettings
 from dimec.traces.trace import Trace
+from dimec.training.export.parity_rows import takes_pairs
 
 _SPLIT = "calibration"
 
@@ -47,8 +48,7 @@ def read_calibration(run: RunDirectory, files: CalibrationFiles, progress: Progr
     path = Path(str(files.text))
     names = run.trace("validation").label_names
     splits = _splits(run, progress)
-    pairs = None if splits is None else splits.train.pairs is not None
-    texts, labels = read_texts(path, run.settings().data, names, pairs)
+    texts, labels = read_texts(path, run.settings().data, names, takes_pairs(run))
     if splits is not None:
         _refuse_known(run, texts, splits)
     if files.labels is not None:
@@ -113,24 +113,19 @@ def read_texts(
     return dataset, _codes(table, label, names)
 
 
-def write_rows(
-    run: RunDirectory, kept: Mapping[str, Any], out: Path, progress: Progress
-) -> WorthALabel:
+def write_rows(run: RunDirectory, kept: Mapping[str, Any], out: Path) -> WorthALabel:
     """Write the texts that are worth a label, as JSON lines to be filled in.
 
     Args:
         run: trained.
         kept: what :func:`dimec.runs.contract_fit.kept_rows` gives.
         out: the file to write.
-        progress: where to report to.
 
     Raises:
         DataError: the file of texts has changed since the fit, or cannot be read.
     """
     names = run.trace("validation").label_names
-    splits = _splits(run, progress)
-    pairs = None if splits is None else splits.train.pairs is not None
-    texts, _ = read_texts(Path(kept["text"]), run.settings().data, names, pairs)
+    texts, _ = read_texts(Path(kept["text"]), run.settings().data, names, takes_pairs(run))
     place = {guid: row for row, guid in enumerate(texts.guids)}
     if len(texts) != kept["of"] or any(guid not in place for guid in kept["rows"]):
         raise DataError(
