@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))  # so that it can be started by its path, from any
 from benchmarks import (  # noqa: E402
     against,
     browser,
+    busy,
     collection,
     decision,
     fleet,
@@ -59,6 +60,7 @@ BENCHMARKS = {
     "policies": Benchmark(policies.Sizes(), policies.run),
     "collection": Benchmark(collection.Sizes(), collection.run),
     "training": Benchmark(training.Sizes(), training.run),
+    "busy": Benchmark(busy.Sizes(), busy.run),
     "decision": Benchmark(decision.Sizes(), decision.run),
     "looking": Benchmark(looking.Sizes(), looking.run),
     "tiers": Benchmark(tiers.Sizes(), tiers.run),
@@ -155,7 +157,8 @@ def _parser() -> argparse.ArgumentParser:
         "draws": "ledger: of the bootstrap",
         "slow-draws": "ledger: of the row-by-row bootstrap",
         "epochs": "training: at least 2",
-        "batch-size": "training",
+        "steps": "busy: of training in a measurement",
+        "batch-size": "training, busy",
         "max-tokens": "training",
         "texts": "decision, looking, tiers, segments, serving, network, memory, protocol: in a "
         "measurement; against, score: in a turn; queues: different ones; fleet: of a mobile in "

@@ -4,7 +4,9 @@ Needs the extra ``train``. Nothing else in dimec imports this package when it is
 """
 
 from dimec.base.errors import MissingExtraError
+from dimec.base.machine import wait_asleep
 
+wait_asleep()
 for _package in ("torch", "transformers", "accelerate"):
     try:
         __import__(_package)
