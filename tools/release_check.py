@@ -41,7 +41,7 @@ IMPORTS = {
     "trackio": ("trackio",),
     "mlflow": ("mlflow",),
     "otel": ("dimec.telemetry.spans",),
-    "ray": ("dimec.serving.ray.deployment", "ray.serve", "ray.data"),
+    "ray": ("dimec.serving.ray.running", "dimec.serving.app", "ray.serve", "ray.data"),
     "executorch": ("executorch.runtime",),
     "demo": ("dimec.training.export.bundles", "dimec.serving.app", "dimec.report.figures"),
     "dev": ("build", "hypothesis", "pytest", "mypy"),

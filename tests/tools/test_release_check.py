@@ -32,6 +32,14 @@ def test_every_extra_has_its_imports() -> None:
     assert extras_of("serve,hub") == ["serve", "hub"]
 
 
+def test_every_module_of_dimec_that_an_extra_is_tried_by_is_there() -> None:
+    ours = [name for names in IMPORTS.values() for name in names if name.startswith("dimec.")]
+    files = [ROOT / "src" / name.replace(".", "/") for name in ours]
+    assert files
+    for file in files:
+        assert file.with_suffix(".py").is_file() or (file / "__init__.py").is_file(), file
+
+
 @pytest.mark.parametrize(
     ("text", "released", "wrong"),
     [
