@@ -106,7 +106,10 @@ def circumstances(seed: int) -> dict[str, Any]:
 
 
 def available_cores() -> int:
-    """Processor cores that this process may use."""
+    """Processor cores that this process may use.
+
+    As dimec.base.machine has it; older trees, which ``against`` measures by this module, have not.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
@@ -70,12 +71,12 @@ class Router(Protocol):
         ...
 
 
-class FixedRouter:
+class FixedRouter(ABC):
     """A router that learns nothing: all but where an input goes, and its state."""
 
+    @abstractmethod
     def choose(self, embeddings: FloatArray) -> IntArray:
         """Tiers (N,) for embeddings (N, D), each by its own row alone."""
-        raise NotImplementedError
 
     def route(self, embeddings: npt.NDArray[np.floating]) -> IntArray:
         """Tiers (N,) for embeddings (N, D)."""
@@ -85,14 +86,14 @@ class FixedRouter:
         """Where one embedding (D,) goes."""
         return Route(int(self.choose(as_embeddings(np.asarray(embedding)[None]))[0]))
 
-    def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:
+    def learn_one(self, embedding: npt.NDArray[np.floating], tier: int) -> None:  # noqa: B027
         """Nothing."""
 
+    @abstractmethod
     def state(self) -> Mapping[str, npt.NDArray[Any]]:
         """What it decides by, as arrays by name."""
-        raise NotImplementedError
 
-    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:  # noqa: B027
         """Nothing: it has nothing but what it was made of."""
 
     def copy(self) -> Self:
